@@ -1,0 +1,47 @@
+# `make demo` and `make test` set up what they need. VENV= names an existing environment, which is then left as it is
+# but for tinkit itself and what it lacks.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+OWN_VENV = $(filter .venv,$(VENV))
+STAMP = $(if $(OWN_VENV),.venv/.tinkit-ready,.tinkit-ready-$(subst /,-,$(VENV)))
+
+.PHONY: demo demo-seeds offsets test check format clean gpu bench-metrics help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(OWN_VENV),-c constraints.txt) -e '.[dev]'
+	touch $@
+
+demo: $(STAMP) ## synthetic challenge, three models, fusion, submission, score
+	$(BIN)/python benchmarks/demo.py
+
+demo-seeds: $(STAMP) ## the demo's training on three seeds, into benchmarks/results/demo.csv
+	$(BIN)/python benchmarks/demo_seeds.py
+
+offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmarks/results/offsets.csv
+	$(BIN)/python benchmarks/offsets.py
+
+test: $(STAMP) ## all tests that run here
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+check: $(STAMP) ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## apply the formatter and the linter's fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-metrics: $(STAMP) ## metrics against scikit-learn's loop
+	$(BIN)/python benchmarks/metrics.py
+
+gpu: $(STAMP) ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+clean: ## remove what the demo and the tests leave
+	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,7 @@
+"""tinkit: Temporal Interlacing Networks from a recipe to a leaderboard submission.
+
+Importing this package imports nothing heavy; the rooms (``tinkit.ops``, ``tinkit.models``, ``tinkit.data``,
+``tinkit.engine``, ``tinkit.fusion``, ``tinkit.submission``, ``tinkit.metrics``, ``tinkit.scores``) are imported by name.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,82 @@
+"""The `tinkit` command: its commands' names, and what happens to errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from tinkit import __version__
+from tinkit.cli import compare, data, doctor, ensemble, predict, recipes, scores, submit, synth, test, train
+from tinkit.cli.common import examples
+from tinkit.errors import UserError
+
+app = typer.Typer(
+    name="tinkit",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Video recognition with Temporal Interlacing Networks: from a recipe to a leaderboard submission.",
+    epilog=examples(
+        "tinkit synth mmit data/mmit",
+        "tinkit train demo_tin --data data/mmit",
+        "tinkit test demo_tin --split val",
+        "tinkit ensemble demo",
+        "tinkit submit demo --challenge demo --out submission.csv",
+    ),
+)
+app.command("recipes", epilog=recipes.EPILOG)(recipes.recipes)
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
+app.command("synth", epilog=synth.EPILOG)(synth.synth)
+app.add_typer(data.app, name="data")
+app.command("train", epilog=train.EPILOG)(train.train)
+app.command("test", epilog=test.EPILOG)(test.test)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("ensemble", epilog=ensemble.EPILOG)(ensemble.ensemble)
+app.add_typer(scores.app, name="scores")
+app.command("submit", epilog=submit.EPILOG)(submit.submit)
+app.command("compare", epilog=compare.EPILOG)(compare.compare)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tinkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one message, without a traceback."""
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; Python would complain again while flushing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror}; what was there before is kept", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(message, err=True)
+    sys.exit(code)

@@ -1,0 +1,30 @@
+"""`tinkit compare`: what was measured beside what was published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinkit.cli.common import JsonOption, RunsOption, complete_runs, examples, print_table
+
+EPILOG = examples("tinkit compare mmit_r50", "tinkit compare runs/sthv1_tin_r50 fusions/sthv1 --json")
+
+
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN|FUSION...", help="Runs or fusions.", autocompletion=complete_runs)
+    ],
+    runs: RunsOption = Path("runs"),
+    fusions: Annotated[Path, typer.Option(metavar="DIR", help="The folder of fusions.")] = Path("fusions"),
+    as_json: JsonOption = False,
+) -> None:
+    """Show every score file with labels beside the numbers that were published for its recipe.
+
+    A published number stands only beside a measurement with its own views; the same metric in other views is listed
+    on a row of its own.
+    """
+    from tinkit.engine.compare import comparison_rows
+
+    print_table("Measured beside published, in percent", comparison_rows(names, runs, fusions), as_json=as_json)

@@ -1,0 +1,112 @@
+"""`tinkit doctor`: what is installed and what will run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.errors import UserError
+
+EPILOG = examples("tinkit doctor", "tinkit doctor --json")
+
+_PACKAGES = ("torch", "timm", "torchvision", "av", "simplejpeg", "pyarrow", "scikit-learn", "tensorboard")
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Look at this machine and the installed packages; exits with 1 when something that tinkit needs does not work."""
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("python", platform.python_version),
+        *((name, _version_of(name)) for name in _PACKAGES),
+        ("import timm", _timm),
+        ("device", _device),
+        ("operator", _operator),
+        ("video decoding", _video),
+        ("shipped files", _shipped),
+        ("TINKIT_DATA", _data),
+        ("shared memory", lambda: _free("/dev/shm") if Path("/dev/shm").is_dir() else "none here"),
+        ("disk", lambda: _free(".")),
+    ]
+    rows: list[dict[str, Any]] = []
+    for name, check in checks:
+        try:
+            rows.append({"what": name, "works": "yes", "found": check()})
+        except UserError as error:
+            rows.append({"what": name, "works": "no", "found": str(error)})
+        except Exception as error:  # whatever a broken installation raises is what a doctor is asked for
+            rows.append({"what": name, "works": "no", "found": f"{type(error).__name__}: {error}"})
+    print_table("", rows, as_json=as_json)
+    if any(row["works"] == "no" for row in rows):
+        raise typer.Exit(1)
+
+
+def _version_of(name: str) -> Callable[[], str]:
+    def version() -> str:
+        from importlib.metadata import version as installed_version
+
+        return installed_version(name)
+
+    return version
+
+
+def _timm() -> str:
+    from tinkit.timm_import import import_timm
+
+    return f"{len(import_timm().list_models())} models"
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        return f"CUDA {torch.version.cuda}: {', '.join(names)}"
+    return f"CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _operator() -> str:
+    """Run the operator on numbers whose answer is known: an offset of one frame shows the frame before."""
+    import torch
+
+    from tinkit.ops import interlace
+
+    x = torch.arange(4.0).view(4, 1, 1, 1)
+    y = interlace(x, torch.ones(1, 1), torch.ones(1, 4, 1), 1)
+    if y.flatten().tolist() != [0.0, 0.0, 1.0, 2.0]:
+        raise UserError(f"interlace gave {y.flatten().tolist()}", expected="[0, 0, 1, 2]")
+    return "interlace, PyTorch implementation (CPU and CUDA)"
+
+
+def _video() -> str:
+    import av
+
+    missing = [name for name in ("h264", "vp9", "mpeg4") if name not in av.codecs_available]
+    if missing:
+        raise UserError(f"PyAV lacks the codecs {', '.join(missing)}", fix="pip install --force-reinstall av")
+    return "h264, vp9, mpeg4"
+
+
+def _shipped() -> str:
+    from tinkit.files import shipped, shipped_names
+
+    counts = [f"{len(shipped_names(kind))} {kind}" for kind in ("recipes", "ensembles", "submissions")]
+    return f"{', '.join(counts)}, kernels at {shipped('kernels')}"
+
+
+def _data() -> str:
+    folder = os.environ.get("TINKIT_DATA")
+    if folder is None:
+        return "not set: give --data DIR to commands"
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder", fix="make it, or unset TINKIT_DATA")
+    return folder
+
+
+def _free(folder: str) -> str:
+    return f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free"

@@ -1,0 +1,52 @@
+"""`tinkit recipes`: list the recipes, or show one resolved."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tinkit.cli.common import JsonOption, complete_recipes, examples, print_table
+
+EPILOG = examples("tinkit recipes", "tinkit recipes mmit_r50", "tinkit recipes ./mine.toml --set optim.lr=0.01 --json")
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="A built-in recipe or a .toml file.", autocompletion=complete_recipes)
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the built-in recipes, or show every value of one and where it came from."""
+    print_table(name or "Recipes", _resolved(name, overrides or []) if name else _listed(), as_json=as_json)
+
+
+def _listed() -> list[dict[str, Any]]:
+    from tinkit.files import shipped_names
+    from tinkit.recipe import load_recipe
+
+    rows = []
+    for name in shipped_names("recipes"):
+        recipe = load_recipe(name).recipe
+        numbers = [f"{entry.number:g} {entry.metric} ({entry.views})" for entry in recipe.published]
+        rows.append({"recipe": name, "description": recipe.description, "published": "; ".join(numbers) or None})
+    return rows
+
+
+def _resolved(name: str, overrides: list[str]) -> list[dict[str, Any]]:
+    from tinkit.recipe import load_recipe
+    from tinkit.recipe.toml import flatten
+
+    resolved = load_recipe(name, overrides)
+    values = flatten(resolved.recipe.model_dump(mode="json", exclude={"sources"}))
+    return [
+        {"key": key, "value": _shown(value), "from": resolved.origins[key].place, "mark": resolved.origins[key].mark}
+        for key, value in values.items()
+    ]
+
+
+def _shown(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else str(value)

@@ -1,0 +1,64 @@
+"""`tinkit test`: a run's checkpoint over a split, into a score file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tinkit.cli.common import (
+    DataOption,
+    JsonOption,
+    QuietOption,
+    RunsOption,
+    complete_runs,
+    examples,
+    print_table,
+)
+
+EPILOG = examples(
+    "tinkit test mmit_r50",
+    "tinkit test mmit_r50 --split test --views 10x3 --scale 256 --crop 256",
+    "tinkit test runs/mmit_r50 --weights last --data /data/mmit --json",
+)
+
+
+def test(
+    run: Annotated[str, typer.Argument(help="A run's name or folder.", autocompletion=complete_runs)],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    views: Annotated[str | None, typer.Option(metavar="KxS", help="K temporal by S (1 or 3) spatial views.")] = None,
+    scale: Annotated[int | None, typer.Option(min=1, help="The short side, in pixels, before the crop.")] = None,
+    crop: Annotated[int | None, typer.Option(min=1, help="The crop's side in pixels.")] = None,
+    average: Annotated[str | None, typer.Option(help="What is averaged over views: logits or probabilities.")] = None,
+    weights: Annotated[str, typer.Option(help="The checkpoint: best or last.")] = "best",
+    data: DataOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="A trial: the first N clips only.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make the score file again.")] = False,
+    runs: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score a split with a run's model; prints the metrics where the split has labels.
+
+    The scores go to RUN/scores/SPLIT-VIEWS-WEIGHTS.arrow. An interrupted test goes on where it was.
+    """
+    from tinkit.engine.log import Reporter
+    from tinkit.engine.run import find_run
+    from tinkit.engine.test import test_run
+    from tinkit.data.views import override_views
+
+    reporter = Reporter(quiet)
+    found = find_run(run, runs)
+    recipe = found.load_recipe()
+    config = override_views(recipe.test, views=views, scale=scale, crop=crop, average=average)
+    source = recipe.data if data is None else recipe.data.model_copy(update={"root": data})
+    result = test_run(found, split, config, weights, reporter, data=source, limit=limit, force=force)
+    for clip, reason in result.reasons.items():
+        reporter.say(f"null scores, cannot be decoded: {clip}: {reason}")
+    row: dict[str, Any] = {"run": found.name, "split": split, "views": config.views, "weights": weights}
+    row |= {"clips": result.clips, "broken": result.broken}
+    if result.metrics is not None:
+        row |= {name: 100 * value for name, value in result.metrics.values.items()}
+    row["scores"] = str(result.path)
+    print_table("", [row], as_json=as_json)

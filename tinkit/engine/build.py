@@ -1,0 +1,50 @@
+"""From a recipe's tables to the model, ready on its device, and the pixels it wants."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tinkit.models import VideoClassifier, freeze_partial_bn, pixel_statistics
+from tinkit.recipe import Recipe
+
+
+def choose_device() -> torch.device:
+    """The CUDA device where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def build_model(recipe: Recipe, num_classes: int, pretrained: bool | str | None = None) -> VideoClassifier:
+    """The recipe's classifier on the CPU; ``pretrained`` replaces the recipe's (False when weights are loaded after)."""
+    model = VideoClassifier(
+        backbone=recipe.model.backbone,
+        temporal=recipe.model.temporal,
+        num_classes=num_classes,
+        num_segments=recipe.clip.num_segments,
+        shift_div=recipe.model.shift_div,
+        dropout=recipe.model.dropout,
+        offset_init=recipe.model.offset_init,
+        pretrained=recipe.model.pretrained if pretrained is None else pretrained,
+    )
+    if recipe.train.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    if recipe.model.partial_bn:
+        freeze_partial_bn(model)
+    return model
+
+
+class Pixels:
+    """Turns decoded frames into what the model reads."""
+
+    def __init__(self, model: VideoClassifier, device: torch.device, channels_last: bool) -> None:
+        mean, std = pixel_statistics(model)
+        self._device = device
+        self._mean = 255 * torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self._scale = 1 / (255 * torch.tensor(std, device=device).view(1, 3, 1, 1))
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """(B, T, 3, H, W) uint8 to normalised float32 of the same shape, on the device."""
+        images = frames.to(self._device, non_blocking=True).flatten(0, 1)
+        images = images.to(torch.float32, memory_format=self._format)
+        return images.sub_(self._mean).mul_(self._scale).unflatten(0, frames.shape[:2])

@@ -1,0 +1,76 @@
+"""Measured numbers of runs and fusions beside the published ones of their recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinkit import metrics
+from tinkit.engine.run import Run, find_run
+from tinkit.errors import UserError
+from tinkit.recipe import Published
+from tinkit.scores import label_matrix, read_scores
+
+
+def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dict[str, Any]]:
+    """A row a (score file with labels, metric), then a row for each published number that nothing was measured for."""
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        fusion = next((path for path in (fusions / name, Path(name)) if (path / "fusion.json").is_file()), None)
+        if fusion is not None:
+            rows += _measured(fusion.name, sorted(fusion.glob("*.arrow")), ())
+            continue
+        run = find_run(name, runs)
+        rows += _run_rows(run)
+    if not rows:
+        raise UserError(f"{', '.join(names)}: nothing was tested yet and nothing published", fix="tinkit test RUN")
+    return rows
+
+
+def _run_rows(run: Run) -> list[dict[str, Any]]:
+    published = run.load_recipe().published
+    rows = _measured(run.name, sorted((run.folder / "scores").glob("*.arrow")), published)
+    shown = {(row["split"], row["views"], row["metric"]) for row in rows if row["published"] is not None}
+    for entry in published:
+        if (entry.split, entry.views, entry.metric) not in shown:
+            rows.append(_row(run.name, entry.split, entry.views, None, entry.metric, None, entry))
+    return rows
+
+
+def _measured(name: str, paths: Sequence[Path], published: Sequence[Published]) -> list[dict[str, Any]]:
+    rows = []
+    for path in paths:
+        table = read_scores(path)
+        info = table.info
+        if any(labels is None for labels in table.labels) or not table.valid.any():
+            continue
+        result = metrics.evaluate(table.scores[table.valid], label_matrix(table)[table.valid], info.task)
+        for metric, value in result.values.items():
+            same = [
+                entry
+                for entry in published
+                if (entry.split, entry.views, entry.metric) == (info.split, info.views, metric)
+            ]
+            rows += [
+                _row(name, info.split, info.views, info.weights, metric, 100 * value, entry) for entry in same or [None]
+            ]
+    return rows
+
+
+def _row(
+    name: str, split: str, views: str, weights: str | None, metric: str, measured: float | None, entry: Published | None
+) -> dict[str, Any]:
+    difference = None if measured is None or entry is None else measured - entry.number
+    return {
+        "run": name,
+        "split": split,
+        "views": views,
+        "weights": weights,
+        "metric": metric,
+        "measured": measured,
+        "published": None if entry is None else float(entry.number),
+        "difference": difference,
+        "spread": None if entry is None else entry.spread,
+        "source": None if entry is None else entry.source,
+    }

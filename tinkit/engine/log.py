@@ -1,0 +1,121 @@
+"""What a training tells: TensorBoard events, ``metrics.csv``, the list of broken clips, and lines for people."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from tinkit.engine.run import Run
+from tinkit.files import write_atomic
+
+_PLAIN_SECONDS = 30.0  # without a terminal: a line at most so often
+
+
+class RunLog:
+    """Writes a run's events and tables. After a resume, what lies beyond the point of return is taken back."""
+
+    def __init__(self, run: Run, first_epoch: int, first_step: int) -> None:
+        self._run = run
+        self._writer = SummaryWriter(str(run.events), purge_step=first_step)
+        self._rows = _rows_before(run.metrics_path, first_epoch)
+        # the epoch under way is trained in part: its broken clips met so far stay on record
+        self._broken = _rows_before(run.broken_path, first_epoch + 1)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Add scalars to the events at ``step`` (counted over the whole run)."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def steering(self, step: int, recorded: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
+        """Add histograms of offsets (frames) and gains by block."""
+        for block, pairs in recorded.items():
+            for name, parts in zip(("offset", "gain"), zip(*pairs, strict=True), strict=False):
+                values = torch.cat([part.float().flatten() for part in parts])
+                self._writer.add_histogram(f"{name}/{block}", values.cpu(), step)
+
+    def epoch(self, row: dict[str, float | int | str]) -> None:
+        """Add a row to ``metrics.csv`` and flush the events."""
+        self._rows = pd.concat([self._rows, pd.DataFrame([row])], ignore_index=True)
+        _write_csv(self._rows, self._run.metrics_path)
+        self._writer.flush()
+
+    def broken(self, epoch: int, clips: list[tuple[str, str]]) -> None:
+        """Add (id, reason) of clips that could not be decoded to ``broken.csv``."""
+        rows = pd.DataFrame([{"epoch": epoch, "id": clip, "reason": reason} for clip, reason in clips])
+        self._broken = pd.concat([self._broken, rows], ignore_index=True).drop_duplicates(ignore_index=True)
+        _write_csv(self._broken, self._run.broken_path)
+
+    def close(self) -> None:
+        """Flush and close the events."""
+        self._writer.close()
+
+
+class Reporter:
+    """Progress for people: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True)
+        self._quiet = quiet
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        if not self._quiet:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, title: str, total: int, done: int = 0) -> Iterator[Meter]:
+        """Show work of ``total`` units, of which ``done`` are done."""
+        if self._quiet or not self.console.is_terminal:
+            yield Meter(title, total, done, None, self)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console, transient=True) as bar:
+            yield Meter(title, total, done, bar, self)
+
+
+class Meter:
+    """One piece of work under way; :meth:`advance` says how far it is."""
+
+    def __init__(self, title: str, total: int, done: int, bar: Progress | None, reporter: Reporter) -> None:
+        self._title, self._total, self._done, self._bar, self._reporter = title, total, done, bar, reporter
+        self._task = bar.add_task(title, total=total, completed=done, note="") if bar else None
+        self._started = self._said = time.monotonic()
+        self._first = done
+
+    def advance(self, units: int, note: str = "") -> None:
+        """``units`` more are done."""
+        self._done += units
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, note=note)
+            return
+        now = time.monotonic()
+        if now - self._said >= _PLAIN_SECONDS and self._done < self._total:
+            left = (now - self._started) / max(1, self._done - self._first) * (self._total - self._done)
+            self._reporter.say(f"{self._title}: {self._done}/{self._total}, {left:.0f} s left  {note}")
+            self._said = now
+
+
+def _rows_before(path: Path, epoch: int) -> pd.DataFrame:
+    """The rows of ``path`` for epochs before ``epoch`` (all columns), or an empty table."""
+    if not path.is_file():
+        return pd.DataFrame()
+    rows = pd.read_csv(path)
+    return rows[rows["epoch"] < epoch]
+
+
+def _write_csv(rows: pd.DataFrame, path: Path) -> None:
+    buffer = io.StringIO()
+    rows.to_csv(buffer, index=False)
+    write_atomic(path, buffer.getvalue())
+
+

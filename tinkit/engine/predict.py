@@ -1,0 +1,48 @@
+"""Labels for video files that belong to no data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinkit.data.clips import load_views
+from tinkit.data.frames import BrokenClip
+from tinkit.data.views import ViewConfig
+from tinkit.engine.build import Pixels, choose_device
+from tinkit.engine.checkpoint import read_header
+from tinkit.engine.evaluate import score_views
+from tinkit.engine.run import Run
+from tinkit.engine.test import load_model
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one file, or why there are none."""
+
+    path: Path
+    labels: tuple[tuple[str, float], ...]
+    """(class, probability), likeliest first."""
+    reason: str = ""
+
+
+def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | None, top: int) -> list[Prediction]:
+    """Score each file with the run's model; a file that cannot be decoded gets a reason instead of labels."""
+    model, recipe, checkpoint = load_model(run, weights)
+    info = read_header(checkpoint)["info"]
+    config = views or recipe.test
+    pixels = Pixels(model, choose_device(), recipe.train.channels_last)
+    predictions = []
+    for path in paths:
+        try:
+            frames = load_views(path, "frames" if path.is_dir() else "video", recipe.clip, config)
+        except BrokenClip as error:
+            predictions.append(Prediction(path, (), str(error)))
+            continue
+        scores = score_views(model, pixels, frames[None], config.average, info["task"], recipe.train.amp)[0]
+        if config.average == "logits":
+            scores = scores.sigmoid() if info["task"] == "multi-label" else scores.softmax(0)
+        values, classes = scores.topk(min(top, len(scores)))
+        named = zip(classes.tolist(), values.tolist(), strict=True)
+        predictions.append(Prediction(path, tuple((info["classes"][index], value) for index, value in named)))
+    return predictions

@@ -1,0 +1,108 @@
+"""A run's folder: one training, with its recipe, checkpoints, events, metrics and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinkit.errors import UsageError, UserError, did_you_mean
+from tinkit.files import sha256_file
+from tinkit.recipe import Recipe, load_recipe, save_recipe
+
+_CHECKPOINTS = ("last", "best")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The paths of one run."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def recipe_path(self) -> Path:
+        """The resolved recipe."""
+        return self.folder / "recipe.toml"
+
+    @property
+    def events(self) -> Path:
+        """The folder of TensorBoard events."""
+        return self.folder / "events"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One row an epoch."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def broken_path(self) -> Path:
+        """The clips that could not be decoded in training: epoch, id, reason."""
+        return self.folder / "broken.csv"
+
+    def checkpoint(self, which: str) -> Path:
+        """The file of checkpoint ``last`` or ``best``; it may not exist yet."""
+        if which not in _CHECKPOINTS:
+            raise UsageError(f"--weights {which}: no such checkpoint", expected=" or ".join(_CHECKPOINTS))
+        return self.folder / "checkpoints" / f"{which}.safetensors"
+
+    def scores_path(self, split: str, views: str, weights: str) -> Path:
+        """Where the scores of a split go: ``scores/SPLIT-VIEWS-WEIGHTS.arrow``."""
+        return self.folder / "scores" / f"{split}-{views}-{weights}.arrow"
+
+    def load_recipe(self) -> Recipe:
+        """The recipe that this run was made with."""
+        return load_recipe(str(self.recipe_path)).recipe
+
+    def recipe_hash(self) -> str:
+        """SHA-256 of the resolved recipe's file."""
+        return sha256_file(self.recipe_path)
+
+
+def create_run(name: str, recipe: Recipe, base: Path) -> Run:
+    """Make ``base/name`` and write the recipe; refuses a folder that holds a training already."""
+    run = Run(base / name)
+    if run.checkpoint("last").exists():
+        raise UsageError(
+            f"the run {run.folder} exists and holds checkpoints",
+            fix=f"go on with it: tinkit train --resume {name}; or give the new one another name: --name {name}-2",
+        )
+    save_recipe(recipe, run.recipe_path)
+    run.metrics_path.unlink(missing_ok=True)  # of a run that ended before its first checkpoint
+    run.broken_path.unlink(missing_ok=True)
+    return run
+
+
+def find_run(name: str, base: Path) -> Run:
+    """The run called ``name`` below ``base``, or at the path ``name``."""
+    for folder in (base / name, Path(name)):
+        if (folder / "recipe.toml").is_file():
+            return Run(folder)
+    known = run_names(base)
+    raise UsageError(
+        f"no run is called {name!r}{did_you_mean(name, known)}",
+        expected=f"a folder with a recipe.toml, or a run in {base}: {', '.join(known) or 'there are none yet'}",
+        fix="make one: tinkit train RECIPE",
+    )
+
+
+def run_names(base: Path) -> list[str]:
+    """The names of the runs in ``base``, sorted."""
+    return sorted(path.parent.name for path in base.glob("*/recipe.toml"))
+
+
+def require_checkpoint(run: Run, which: str) -> Path:
+    """The checkpoint's path, or an error that says what there is."""
+    path = run.checkpoint(which)
+    if path.is_file():
+        return path
+    there = [name for name in _CHECKPOINTS if run.checkpoint(name).is_file()]
+    raise UserError(
+        f"the run {run.name} has no checkpoint {which!r}",
+        file=path,
+        expected=f"one of: {', '.join(there)}" if there else "a run that has finished an epoch",
+        fix=f"tinkit train --resume {run.folder}" if not there else None,
+    )

@@ -1,0 +1,148 @@
+"""One test: a run's checkpoint over a split with the views asked for, into a score file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinkit import metrics
+from tinkit.data.clips import TestClips
+from tinkit.data.config import DataConfig
+from tinkit.data.manifest import Manifest, open_manifest
+from tinkit.data.views import ViewConfig
+from tinkit.engine.build import Pixels, build_model, choose_device
+from tinkit.engine.checkpoint import load_weights, read_header
+from tinkit.engine.evaluate import score_split
+from tinkit.engine.log import Reporter
+from tinkit.engine.run import Run, require_checkpoint
+from tinkit.errors import UserError
+from tinkit.files import sha256_file
+from tinkit.models import VideoClassifier
+from tinkit.recipe import Recipe
+from tinkit.scores import ScoreInfo, ScoreTable, label_matrix, read_info, read_scores, write_scores
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What a test gave."""
+
+    __test__ = False
+
+    path: Path
+    clips: int
+    reasons: dict[str, str]
+    """Clip id to what was wrong with it; these rows have null scores."""
+    metrics: metrics.Metrics | None
+    """None where the split has no labels."""
+
+
+def load_model(run: Run, weights: str) -> tuple[VideoClassifier, Recipe, Path]:
+    """The run's classifier with a checkpoint's weights on the device, in evaluation mode."""
+    path = require_checkpoint(run, weights)
+    recipe = run.load_recipe()
+    classes = read_header(path)["info"]["classes"]
+    model = build_model(recipe, len(classes), pretrained=False)
+    try:
+        model.load_state_dict(load_weights(path))
+    except RuntimeError as error:
+        raise UserError(f"does not fit the run's recipe: {error}", file=path) from error
+    return model.to(choose_device()).eval(), recipe, path
+
+
+def test_run(
+    run: Run,
+    split: str,
+    views: ViewConfig,
+    weights: str,
+    reporter: Reporter,
+    *,
+    data: DataConfig | None = None,
+    limit: int | None = None,
+    force: bool = False,
+) -> TestResult:
+    """Score a split and write ``scores/SPLIT-VIEWS-WEIGHTS.arrow``; an interrupted test goes on where it was.
+
+    ``data`` replaces the recipe's (another root). A score file that was made with the same checkpoint, views and
+    split is kept unless ``force``.
+    """
+    model, recipe, checkpoint = load_model(run, weights)
+    header = read_header(checkpoint)["info"]
+    manifest = open_manifest(data or recipe.data, split)
+    if list(manifest.classes) != header["classes"]:
+        raise UserError(
+            f"the {split} split has other classes than the run was trained on "
+            f"({len(manifest.classes)} and {len(header['classes'])})",
+            file=manifest.root,
+            fix="test on the data set, and the version of it, that the run was trained on",
+        )
+    if limit is not None:
+        manifest = manifest.head(limit)
+    path = run.scores_path(split, views.views, weights)
+    info = _score_info(run, recipe, manifest, views, weights, checkpoint)
+    if path.is_file() and not force and read_info(path).hashes == info.hashes:
+        reporter.say(f"{path} is up to date; --force makes it again")
+        return _result(path, {})
+    partial = path.with_name(f".{path.stem}.partial")
+    scored = score_split(
+        model,
+        Pixels(model, choose_device(), recipe.train.channels_last),
+        TestClips(manifest, recipe.clip, views),
+        recipe.train,
+        reporter,
+        batch=views.batch,
+        average=views.average,
+        title=f"{split} {views.views}",
+        partial=partial,
+        key=json.dumps(info.hashes),
+    )
+    ids = manifest.ids
+    write_scores(
+        path,
+        ScoreTable(
+            info=info,
+            ids=ids,
+            scores=scored.scores,
+            valid=scored.valid,
+            labels=[None if labels is None else tuple(labels) for labels in manifest.table["labels"].to_pylist()],
+            source=manifest.table["source"].to_pylist(),
+        ),
+    )
+    shutil.rmtree(partial, ignore_errors=True)
+    return _result(path, {ids[row]: reason for row, reason in scored.reasons.items()})
+
+
+def _result(path: Path, reasons: dict[str, str]) -> TestResult:
+    """What the score file says, read back from the disk."""
+    table = read_scores(path)
+    labelled = all(labels is not None for labels in table.labels)
+    result = None
+    if labelled and table.valid.any():
+        result = metrics.evaluate(table.scores[table.valid], label_matrix(table)[table.valid], table.info.task)
+    return TestResult(path, len(table.ids), reasons, result)
+
+
+def _score_info(
+    run: Run, recipe: Recipe, manifest: Manifest, views: ViewConfig, weights: str, checkpoint: Path
+) -> ScoreInfo:
+    how = views.model_dump_json(exclude={"batch"}) + "\n" + "\n".join(manifest.ids)
+    return ScoreInfo(
+        kind="logits" if views.average == "logits" else "probabilities",
+        task=manifest.task,
+        classes=manifest.classes,
+        dataset=manifest.dataset,
+        dataset_version=manifest.version,
+        split=manifest.split,
+        views=views.views,
+        average=views.average,
+        weights=weights,
+        trained_on=tuple(read_header(checkpoint)["info"]["trained_on"]),
+        run=run.name,
+        hashes={
+            "recipe": run.recipe_hash(),
+            "checkpoint": sha256_file(checkpoint),
+            "test": hashlib.sha256(how.encode()).hexdigest(),
+        },
+    )

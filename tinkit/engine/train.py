@@ -1,0 +1,250 @@
+"""One run: epochs of steps, each the same story: decode, forward, backward, clip, step, log; then validate and save."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from tinkit import metrics
+from tinkit.data.clips import TestClips, TrainClips
+from tinkit.data.loading import train_loader
+from tinkit.data.manifest import Manifest
+from tinkit.data.views import parse_views
+from tinkit.engine.build import Pixels, build_model, choose_device
+from tinkit.engine.checkpoint import Progress, resume_checkpoint, save_checkpoint
+from tinkit.engine.evaluate import label_matrix, score_split
+from tinkit.engine.log import Meter, Reporter, RunLog
+from tinkit.engine.loss import loss_name, loss_sum
+from tinkit.engine.optim import LearningRate, build_optimizer
+from tinkit.engine.run import Run
+from tinkit.errors import UserError
+from tinkit.models import VideoClassifier, freeze_partial_bn, record_steering
+from tinkit.recipe import Recipe
+
+
+@dataclass
+class EpochSums:
+    """What an epoch adds up to."""
+
+    loss: float = 0.0
+    valid: int = 0
+    broken: int = 0
+    started: float = 0.0
+
+    def mean_loss(self) -> float:
+        """The mean loss of the valid clips."""
+        return self.loss / max(1, self.valid)
+
+
+class Trainer:
+    """Trains a recipe into a run. ``model`` may be given with weights loaded; else the recipe's is built."""
+
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        train_set: Manifest,
+        val_set: Manifest | None,
+        reporter: Reporter,
+        model: VideoClassifier | None = None,
+    ) -> None:
+        self.run, self.recipe, self.reporter = run, recipe, reporter
+        self.steps_per_epoch = len(train_set) // recipe.optim.batch
+        if self.steps_per_epoch == 0:
+            raise UserError(
+                f"the training split has {len(train_set)} clips, fewer than one batch of {recipe.optim.batch}",
+                fix=f"a smaller batch: --set optim.batch={max(1, len(train_set))}",
+            )
+        self.device = choose_device()
+        torch.manual_seed(recipe.train.seed)
+        self.model = (model or build_model(recipe, len(train_set.classes))).to(self.device)
+        self.pixels = Pixels(self.model, self.device, recipe.train.channels_last)
+        self.optimizer = build_optimizer(self.model, recipe.optim)
+        self.learning_rate = LearningRate(self.optimizer, recipe.optim, recipe.schedule, self.steps_per_epoch)
+        self.loss_name = loss_name(recipe.loss, train_set.task)
+        self.metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
+        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed)
+        views = recipe.test.model_copy(update={"views": "1x1"})
+        self.val_clips = None if val_set is None else TestClips(val_set, recipe.clip, views)
+        self.progress = Progress()
+
+    def fit(self, *, resume: bool = False, max_steps: int | None = None) -> Progress:
+        """Train to the end of the recipe, or until ``max_steps`` more steps are done."""
+        if resume and self.run.checkpoint("last").is_file():
+            self.progress = resume_checkpoint(self.run.checkpoint("last"), self.model, self.optimizer)
+        log = RunLog(self.run, self.progress.epoch, self._global_step())
+        last_step = None if max_steps is None else self._global_step() + max_steps
+        try:
+            while self.progress.epoch < self.recipe.optim.epochs:
+                if not self._epoch(log, last_step):
+                    self._save("last")
+                    break
+        finally:
+            log.close()
+        return self.progress
+
+    def _epoch(self, log: RunLog, last_step: int | None) -> bool:
+        """The rest of the epoch under way; False when ``last_step`` ended it early."""
+        epoch = self.progress.epoch
+        sums = EpochSums(started=time.monotonic())
+        self.model.train()
+        if self.recipe.model.partial_bn:
+            freeze_partial_bn(self.model)
+        title = f"epoch {epoch + 1}/{self.recipe.optim.epochs}"
+        first_step = self.progress.step
+        with self.reporter.progress(title, self.steps_per_epoch, first_step) as meter:
+            for batch in self._batches():
+                self._step(batch, sums, log, meter)
+                if last_step is not None and self._global_step() >= last_step:
+                    if self.progress.step < self.steps_per_epoch:
+                        return False
+                    break
+                every = self.recipe.save.every
+                if every and self._global_step() % every == 0 and self.progress.step < self.steps_per_epoch:
+                    self._save("last")
+        self._end_epoch(sums, log)
+        return last_step is None or self._global_step() < last_step
+
+    def _batches(self) -> Iterator[dict[str, Any]]:
+        return iter(
+            train_loader(
+                self.train_clips,
+                batch=self.recipe.optim.batch,
+                epoch=self.progress.epoch,
+                start_step=self.progress.step,
+                workers=self.recipe.train.workers,
+            )
+        )
+
+    def _step(self, batch: dict[str, Any], sums: EpochSums, log: RunLog, meter: Meter) -> None:
+        """One update from one global batch, micro-batch by micro-batch."""
+        started = time.monotonic()
+        step = self._global_step()
+        self.learning_rate.set(step)
+        valid = int(batch["valid"].sum())
+        loss = self._backward(batch, valid) if valid else 0.0
+        norm = 0.0
+        if valid:
+            bound = self.recipe.optim.clip_grad or float("inf")
+            norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), bound))
+            self.optimizer.step()
+        self._count_broken(batch, sums, log)
+        sums.loss += loss * valid
+        sums.valid += valid
+        self.progress = replace(self.progress, step=self.progress.step + 1)
+        seconds = time.monotonic() - started
+        values = {"train/loss": loss, "train/grad_norm": norm, "train/lr": self._base_rate()}
+        log.scalars(step, values | {"train/clips_per_s": len(batch["index"]) / seconds})
+        rate = (sums.valid + sums.broken) / (time.monotonic() - sums.started)
+        meter.advance(1, f"loss {sums.mean_loss():.4f}  {rate:.1f} clips/s")
+
+    def _backward(self, batch: dict[str, Any], valid: int) -> float:
+        """Gradients of the mean loss over the batch's valid clips; returns that loss."""
+        size = self.recipe.optim.micro_batch or len(batch["index"])
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for start in range(0, len(batch["index"]), size):
+            part = slice(start, start + size)
+            video = self.pixels(batch["frames"][part])
+            labels, good = batch["labels"][part].to(self.device), batch["valid"][part].to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.amp == "bf16"):
+                logits = self.model(video)
+            loss = loss_sum(self.loss_name, logits, labels, good) / valid
+            loss.backward()
+            total += float(loss)
+        if not total < float("inf"):
+            raise UserError(
+                f"the loss is {total} at step {self._global_step()}",
+                fix="a lower optim.lr, or train.amp = 'off'; the last checkpoint is kept: tinkit train --resume "
+                f"{self.run.name}",
+            )
+        return total
+
+    def _count_broken(self, batch: dict[str, Any], sums: EpochSums, log: RunLog) -> None:
+        """Record the step's broken clips, and stop when they are too many."""
+        rows = [(int(row), reason) for row, reason in zip(batch["index"], batch["reason"], strict=True) if reason]
+        if not rows:
+            return
+        sums.broken += len(rows)
+        clips = [(self.train_clips.manifest.row(row).id, reason) for row, reason in rows]
+        log.broken(self.progress.epoch, clips)
+        for clip, reason in clips:
+            self.reporter.say(f"left out, cannot be decoded: {clip}: {reason}")
+        limit = self.recipe.train.max_broken * self.steps_per_epoch * self.recipe.optim.batch
+        if sums.broken > limit:
+            raise UserError(
+                f"{sums.broken} clips of this epoch cannot be decoded, more than train.max_broken = "
+                f"{self.recipe.train.max_broken:g} of an epoch's {self.steps_per_epoch * self.recipe.optim.batch}",
+                file=self.run.broken_path,
+                fix="mend or remove the clips listed there, or raise the limit: --set train.max_broken=0.1",
+            )
+
+    def _end_epoch(self, sums: EpochSums, log: RunLog) -> None:
+        """Validate, write the epoch's row, and save ``last`` and, when it is, ``best``."""
+        seconds = time.monotonic() - sums.started
+        epoch = self.progress.epoch + 1
+        self.progress = replace(self.progress, epoch=epoch, step=0)
+        row: dict[str, float | int | str] = {
+            "epoch": self.progress.epoch - 1,
+            "step": self._global_step(),
+            "lr": self._base_rate(),
+            "train_loss": sums.mean_loss(),
+            "broken": sums.broken,
+            "clips_per_s": (sums.valid + sums.broken) / max(seconds, 1e-9),
+        }
+        if self.val_clips and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
+            row |= self._validate(log)
+        log.epoch(row)
+        shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
+        self.reporter.say(
+            f"epoch {epoch}/{self.recipe.optim.epochs}: loss {sums.mean_loss():.4f}  "
+            f"{row['clips_per_s']:.1f} clips/s  {shown}"
+        )
+        self._save("last")
+
+    def _validate(self, log: RunLog) -> dict[str, float]:
+        """Score the validation split with one view; saves ``best`` when the metric has not been better before."""
+        assert self.val_clips is not None
+        with record_steering(self.model) as recorded:
+            scored = score_split(
+                self.model, self.pixels, self.val_clips, self.recipe.train, self.reporter,
+                batch=self.recipe.test.batch, average="logits", title="validation",
+            )
+        manifest = self.val_clips.manifest
+        result = metrics.evaluate(scored.scores[scored.valid], label_matrix(manifest)[scored.valid], manifest.task)
+        step = self._global_step()
+        log.scalars(step, {f"val/{name}": value for name, value in result.values.items()})
+        log.steering(step, recorded)
+        if scored.reasons:
+            self.reporter.say(f"validation: {len(scored.reasons)} clips cannot be decoded and do not count")
+        value = result.values[self.metric]
+        better = self.progress.best is None or value > self.progress.best
+        best = value if better else self.progress.best
+        self.progress = replace(self.progress, metrics=dict(result.values), best=best)
+        if better:
+            self._save("best")
+        return {f"val_{name}": number for name, number in result.values.items()}
+
+    def _save(self, which: str) -> None:
+        manifest = self.train_clips.manifest
+        info = {
+            "classes": list(manifest.classes),
+            "task": manifest.task,
+            "dataset": manifest.dataset,
+            "dataset_version": manifest.version,
+            "trained_on": [manifest.split],
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+        optimizer = self.optimizer if which == "last" else None
+        save_checkpoint(self.run.checkpoint(which), self.model, self.progress, info, optimizer)
+
+    def _global_step(self) -> int:
+        return self.progress.epoch * self.steps_per_epoch + self.progress.step
+
+    def _base_rate(self) -> float:
+        group = self.optimizer.param_groups[0]
+        return float(group["lr"]) / float(group["lr_scale"])

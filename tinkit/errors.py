@@ -1,0 +1,54 @@
+"""Errors that are a user's to mend: a message with the place, what was expected and how to fix it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something a user can mend. The command line prints it without a traceback and exits with ``exit_code``.
+
+    ``problem`` says what is wrong; ``file`` and ``line`` (from 1) where; ``expected`` what would have been right;
+    ``fix`` what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        line: int | None = None,
+        expected: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.file = None if file is None else str(file)
+        self.line = line
+        self.expected = expected
+        self.fix = fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        where = "" if self.file is None else f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        parts = [where + self.problem]
+        if self.expected:
+            parts.append(f"expected: {self.expected}")
+        if self.fix:
+            parts.append(f"fix: {self.fix}")
+        return "\n  ".join(parts)
+
+
+class UsageError(UserError):
+    """The command itself was wrong: an unknown name or options that do not go together. Exit code 2."""
+
+    exit_code = 2
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest of ``known``, or an empty string when nothing is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,97 @@
+"""Files: atomic writes, hashes, and the folders that are shipped with the package."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from tinkit.errors import UsageError, did_you_mean
+
+ShippedKind = Literal["recipes", "ensembles", "submissions", "kernels"]
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside ``path``; on a clean exit it is flushed to disk and renamed over ``path``.
+
+    If the block raises, ``path`` keeps what it held and the temporary file is removed.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Shorter than NAME_MAX even for a long name; the suffix stays, since some writers choose by it.
+    temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(target)
+        _fsync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: str | Path, content: str | bytes) -> None:
+    """Write ``content`` to ``path`` so that a reader sees the old file or the new one, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal digits."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def shipped(kind: ShippedKind) -> Path:
+    """The folder of built-in ``kind``: inside the wheel, or at the top of a source checkout."""
+    package = Path(__file__).parent
+    for candidate in (package / "_shipped" / kind, package.parent / kind):
+        if candidate.is_dir():
+            return candidate
+    raise UsageError(
+        f"the built-in {kind} are not installed beside {package}",
+        fix="reinstall tinkit: `pip install --force-reinstall tinkit`, or `pip install -e .` in a checkout",
+    )
+
+
+def shipped_names(kind: ShippedKind) -> list[str]:
+    """The names of the built-in TOML files of ``kind``, sorted."""
+    return sorted(path.stem for path in shipped(kind).glob("*.toml"))
+
+
+def find_toml(kind: ShippedKind, name: str) -> Path:
+    """The file that ``name`` means: a path when it ends in ``.toml`` or holds a slash, else a built-in.
+
+    A path that does not exist falls back to the built-in of the same stem, so that ``recipes/mmit_r50.toml`` works from
+    any folder. Raises :class:`~tinkit.errors.UsageError` with the nearest known name.
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        if path.is_file():
+            return path
+        if path.parent.name not in (kind, ""):
+            raise UsageError(f"{name}: no such file", fix=f"name a file, or one of: {', '.join(shipped_names(kind))}")
+    builtin = shipped(kind) / f"{path.stem if path.suffix == '.toml' else name}.toml"
+    if builtin.is_file():
+        return builtin
+    known = shipped_names(kind)
+    raise UsageError(
+        f"no {kind.rstrip('s')} is called {name!r}{did_you_mean(path.stem, known)}",
+        expected=f"a .toml file, or one of: {', '.join(known)}",
+    )
+
+
+def _fsync_folder(folder: Path) -> None:
+    """Make a rename durable; folders cannot be flushed on every file system."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

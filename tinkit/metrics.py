@@ -1,0 +1,249 @@
+"""Metrics of a score matrix, vectorised over rows or columns and bounded in memory.
+
+Average precision is the non-interpolated one, ``AP = sum_n (R_n - R_{n-1}) P_n`` over the distinct thresholds of a
+ranking (Zhu 2004; what ``sklearn.metrics.average_precision_score`` computes). Grouped by positives it reads: the mean,
+over the positives, of *positives that score at least as much* over *all that score at least as much*. So only the
+positives are looked up, in rows that were sorted once, and equal scores share one threshold.
+
+Values lie between 0 and 1; a metric that has nothing to be measured on is NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Task = Literal["multi-label", "single-label"]
+Matrix = NDArray[Any]
+
+_BLOCK = 1 << 20  # elements sorted at a time by rows or columns: the temporaries stay within a core's cache
+_FLAT_BLOCK = 1 << 24  # elements sorted at a time for one ranking of the whole matrix
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What was measured (``values``, by name, 0..1) and what it was measured on (``counts``).
+
+    ``counts`` holds ``rows``, ``without_scores`` and ``without_labels`` (rows that were skipped), ``measured`` (rows
+    that were not) and, for multi-label, ``classes_without_positive`` (classes that ``class_map`` skipped).
+    """
+
+    task: Task
+    values: dict[str, float]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> float:
+        return self.values[name]
+
+
+def challenge_metric(task: Task) -> str:
+    """The metric by which the challenges of a task rank entries: ``sample_map`` or ``top1``."""
+    return "sample_map" if task == "multi-label" else "top1"
+
+
+def sample_map(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean over the rows that have a label of the average precision of the row's ranking of the classes.
+
+    ``scores`` (N, C) of any real type, infinities allowed; ``labels`` (N, C) of 0 and 1. Raises ValueError for NaN
+    scores (naming the row), for other labels and for shapes that differ.
+    """
+    return _nanmean(sample_ap(scores, labels))
+
+
+def class_map(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean over the classes that have a positive of the average precision of the class's ranking of the rows.
+
+    Arguments and errors as :func:`sample_map`.
+    """
+    return _nanmean(class_ap(scores, labels))
+
+
+def micro_map(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Average precision of one ranking of all (row, class) pairs. Arguments and errors as :func:`sample_map`."""
+    values, positive = _checked(scores, labels)
+    flat = np.ascontiguousarray(values).reshape(-1)
+    wanted = np.sort(flat[np.flatnonzero(positive)])
+    if not wanted.size:
+        return float("nan")
+    all_above = np.zeros(wanted.size, np.int64)
+    for start in range(0, flat.size, _FLAT_BLOCK):
+        block = np.sort(flat[start : start + _FLAT_BLOCK])
+        all_above += block.size - np.searchsorted(block, wanted, side="left")
+    positives_above = wanted.size - np.searchsorted(wanted, wanted, side="left")
+    return float(np.mean(positives_above / all_above))
+
+
+def sample_ap(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Average precision of every row, (N,) float64; NaN for a row without a label. See :func:`sample_map`."""
+    values, positive = _checked(scores, labels)
+    rows, width = values.shape
+    step = max(1, _BLOCK // max(1, width))
+    result = np.full(rows, np.nan)
+    for start in range(0, rows, step):
+        result[start : start + step] = _row_ap(values[start : start + step], positive[start : start + step])
+    return result
+
+
+def class_ap(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Average precision of every column, (C,) float64; NaN for a class without a positive. See :func:`class_map`."""
+    values, positive = _checked(scores, labels)
+    rows, width = values.shape
+    at_once = max(1, _BLOCK // max(1, rows))
+    # Columns are turned at least a cache line (16 float32) at a time: reading one of them reads its neighbours.
+    step = max(16, at_once)
+    result = np.full(width, np.nan)
+    for start in range(0, width, step):
+        turned = np.ascontiguousarray(values[:, start : start + step].T)
+        marks = np.ascontiguousarray(positive[:, start : start + step].T)
+        for first in range(0, len(turned), at_once):
+            part = slice(first, min(first + at_once, len(turned)))
+            result[start + first : start + part.stop] = _row_ap(turned[part], marks[part])
+    return result
+
+
+def top_k_accuracy(scores: ArrayLike, classes: ArrayLike, k: int = 1) -> float:
+    """Share of the rows whose class is among the ``k`` highest scores.
+
+    ``scores`` (N, C); ``classes`` (N,) integers, a negative one meaning unknown (the row is skipped). Equal scores
+    rank by class index, the lower first, so that a constant row is right only by the class a file would list.
+    """
+    values = _scores(scores)
+    wanted = np.asarray(classes)
+    if wanted.shape != (len(values),) or not np.issubdtype(wanted.dtype, np.integer):
+        raise ValueError(f"classes must be {len(values)} integers, got {wanted.dtype} of shape {wanted.shape}")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    known = np.flatnonzero(wanted >= 0)
+    if not known.size:
+        return float("nan")
+    beyond = np.flatnonzero(wanted >= values.shape[1])
+    if beyond.size:
+        raise ValueError(f"row {beyond[0]} has class {wanted[beyond[0]]}, but there are {values.shape[1]} classes")
+    hits = 0
+    step = max(1, _BLOCK // values.shape[1])
+    index = np.arange(values.shape[1])
+    for start in range(0, known.size, step):
+        rows = known[start : start + step]
+        block, true = values[rows], wanted[rows][:, None]
+        own = np.take_along_axis(block, true, axis=1)
+        ahead = (block > own) | ((block == own) & (index < true))
+        hits += int(np.count_nonzero(np.count_nonzero(ahead, axis=1) < k))
+    return hits / known.size
+
+
+def evaluate(scores: ArrayLike, labels: ArrayLike, task: Task, *, valid: ArrayLike | None = None) -> Metrics:
+    """All metrics of a task: ``sample_map, class_map, micro_map``, or ``top1, top5``.
+
+    ``scores`` and ``labels`` (N, C) as in :func:`sample_map`, one label a row for single-label; ``valid`` (N,) of
+    bool: rows where it is False have no scores, are skipped and counted.
+    """
+    values, positive = np.asarray(scores), np.asarray(labels)
+    rows = len(values)
+    kept = np.ones(rows, bool) if valid is None else np.asarray(valid, bool)
+    if not kept.all():
+        values, positive = values[kept], positive[kept]
+    values, positive = _checked(values, positive)
+    per_row = np.count_nonzero(positive, axis=1)
+    without_labels = int(np.count_nonzero(per_row == 0))
+    counts = {
+        "rows": rows,
+        "without_scores": rows - len(values),
+        "without_labels": without_labels,
+        "measured": len(values) - without_labels,
+    }
+    if task == "single-label":
+        several = np.flatnonzero(per_row > 1)
+        if several.size:
+            raise ValueError(f"row {several[0]} has {per_row[several[0]]} labels, but the task is single-label")
+        classes = np.where(per_row == 1, positive.argmax(axis=1), -1) if positive.size else np.zeros(0, np.int64)
+        return Metrics(task, {f"top{k}": top_k_accuracy(values, classes, k) for k in (1, 5)}, counts)
+    by_class = class_ap(values, positive)
+    counts["classes_without_positive"] = int(np.count_nonzero(np.isnan(by_class)))
+    measured = {
+        "sample_map": sample_map(values, positive),
+        "class_map": _nanmean(by_class),
+        "micro_map": micro_map(values, positive),
+    }
+    return Metrics(task, measured, counts)
+
+
+def _row_ap(scores: Matrix, positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Average precision of each row of a block, NaN where there is no positive."""
+    rows, width = scores.shape
+    count = np.count_nonzero(positive, axis=1)
+    if not count.any():
+        return np.full(rows, np.nan)
+    row = np.repeat(np.arange(rows), count)
+    position = np.arange(row.size)
+    end = np.cumsum(count)
+    place = position - (end - count)[row]  # of a positive among its row's
+    # The positives' scores, rising in each row: NaN fills the shorter rows, and sorts last.
+    padded = np.full((rows, count.max()), np.nan, scores.dtype)
+    padded[row, place] = scores.reshape(-1)[np.flatnonzero(positive)]
+    padded.sort(axis=1)
+    wanted = padded[row, place]
+    all_above = width - _count_below(np.sort(scores, axis=1), row, wanted)
+
+    begins = np.empty(wanted.size, bool)
+    begins[0] = True
+    begins[1:] = (wanted[1:] != wanted[:-1]) | (row[1:] != row[:-1])
+    threshold = np.maximum.accumulate(np.where(begins, position, 0))  # where the run of equal scores begins
+    precision = (end[row] - threshold) / all_above
+    return np.divide(np.bincount(row, precision, rows), count, out=np.full(rows, np.nan), where=count > 0)
+
+
+def _count_below(ranked: Matrix, row: NDArray[np.int64], wanted: Matrix) -> NDArray[np.int64]:
+    """For each (row, wanted) the number of lesser values in that row of ``ranked`` (rising): one search for all."""
+    width = ranked.shape[1]
+    flat, base = ranked.reshape(-1), row * width
+    low = np.zeros(wanted.size, np.int64)
+    high = np.full(wanted.size, width, np.int64)
+    for _ in range(width.bit_length()):
+        middle = (low + high) >> 1
+        # Where the search is over, low == high and may be past the row's end; the clipped reading changes nothing.
+        less = (flat[base + np.minimum(middle, width - 1)] < wanted) & (low < high)
+        low = np.where(less, middle + 1, low)
+        high = np.where(less, high, middle)
+    return low
+
+
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Matrix, NDArray[np.bool_]]:
+    values, marks = _scores(scores), np.asarray(labels)
+    if marks.shape != values.shape:
+        raise ValueError(f"scores are {values.shape} and labels {marks.shape}: they must have the same shape")
+    if marks.dtype == bool:
+        return values, marks
+    positive = np.empty(marks.shape, bool)
+    step = max(1, _BLOCK // max(1, marks.shape[1]))
+    for start in range(0, len(marks), step):
+        block = marks[start : start + step]
+        np.not_equal(block, 0, out=positive[start : start + step])
+        # 1 is the only value but 0 that equals its own mark.
+        strange = positive[start : start + step].view(np.uint8) != block
+        if strange.any():
+            raise ValueError(f"labels of row {start + np.flatnonzero(strange.any(axis=1))[0]} are not all 0 or 1")
+    return values, positive
+
+
+def _scores(scores: ArrayLike) -> Matrix:
+    """``scores`` as a float32 or float64 matrix without NaN."""
+    values = np.asarray(scores)
+    if values.ndim != 2:
+        raise ValueError(f"scores must be (rows, classes), got shape {values.shape}")
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
+    step = max(1, _BLOCK // max(1, values.shape[1]))
+    for start in range(0, len(values), step):
+        unknown = np.isnan(values[start : start + step])
+        if unknown.any():
+            row = start + int(np.flatnonzero(unknown.any(axis=1))[0])
+            raise ValueError(f"scores of row {row} (counted from 0) hold NaN: a metric needs numbers")
+    return values
+
+
+def _nanmean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")

@@ -1,0 +1,68 @@
+"""A whole recipe as one frozen type. Each table's class lives beside the thing that it configures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tinkit.data.config import DataConfig
+from tinkit.data.views import ClipConfig, ViewConfig
+from tinkit.engine.config import LossConfig, ModelConfig, OptimConfig, SaveConfig, ScheduleConfig, TrainConfig
+
+
+class Published(BaseModel):
+    """A ``[[published]]`` entry: one number that somebody reported for this recipe, with how it was measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: float
+    """In percent, as papers print it."""
+    metric: Literal["sample_map", "class_map", "top1", "top5"]
+    views: str
+    """Temporal x spatial views, as in ``2x3``."""
+    average: Literal["logits", "probabilities"] | None = None
+    """What was averaged over the views; None: not stated, or a single view."""
+    split: str = "val"
+    source: str
+    note: str = ""
+    spread: float | None = None
+    """Points of the metric by which an honest repetition may differ, where that is known."""
+
+
+class Recipe(BaseModel):
+    """A training recipe, resolved: every key has a value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str = ""
+    data: DataConfig
+    clip: ClipConfig = ClipConfig()
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig
+    schedule: ScheduleConfig = ScheduleConfig()
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()
+    save: SaveConfig = SaveConfig()
+    test: ViewConfig = ViewConfig()
+    published: tuple[Published, ...] = ()
+    sources: dict[str, str] = Field(default_factory=dict)
+    """Key patterns (``optim.*``) to ``published: WHERE`` or ``assumed: WHY``; the longest pattern that fits counts."""
+
+    @field_validator("sources")
+    @classmethod
+    def _published_or_assumed(cls, sources: dict[str, str]) -> dict[str, str]:
+        for pattern, mark in sources.items():
+            if mark.split(":")[0] not in ("published", "assumed"):
+                raise ValueError(f"{pattern!r} is marked {mark!r}; write 'published: WHERE' or 'assumed: WHY'")
+        return sources
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Recipe:
+        if self.schedule.warmup_epochs >= self.optim.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs {self.schedule.warmup_epochs:g} must be less than optim.epochs "
+                f"{self.optim.epochs}"
+            )
+        return self
