@@ -1,10 +1,9 @@
-# `make demo` and `make test` set up what they need. VENV= names an existing environment, which is then left as it is
-# but for tinkit itself and what it lacks.
+# `make demo` and `make test` set up what they need, in .venv. VENV= names another environment: the torch that it holds
+# is then left alone, and only tinkit itself and what it lacks are installed.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-OWN_VENV = $(filter .venv,$(VENV))
-STAMP = $(if $(OWN_VENV),.venv/.tinkit-ready,.tinkit-ready-$(subst /,-,$(VENV)))
+STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets test check format clean gpu bench-metrics help
 
@@ -13,8 +12,13 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(OWN_VENV),-c constraints.txt) -e '.[dev]'
-	touch $@
+	@pins=constraints.txt; \
+	if torch=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null); then \
+	  pins=$$(mktemp); echo "torch==$$torch" >$$pins; \
+	fi; \
+	echo "installing into $(VENV)"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $$pins -e '.[dev]'
+	@touch $@
 
 demo: $(STAMP) ## synthetic challenge, three models, fusion, submission, score
 	$(BIN)/python benchmarks/demo.py

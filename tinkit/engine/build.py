@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor
 
-from tinkit.models import VideoClassifier, freeze_partial_bn, pixel_statistics
+from tinkit.engine.config import TrainConfig
+from tinkit.models import VideoClassifier, freeze_partial_bn, data_config
 from tinkit.recipe import Recipe
 
 
 def choose_device() -> torch.device:
     """The CUDA device where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def loader_workers(config: TrainConfig) -> int:
+    """How many processes decode clips: what the recipe says, else one a core that this process may use, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores) if config.workers is None else config.workers
 
 
 def build_model(recipe: Recipe, num_classes: int, pretrained: bool | str | None = None) -> VideoClassifier:
@@ -37,7 +46,7 @@ class Pixels:
     """Turns decoded frames into what the model reads."""
 
     def __init__(self, model: VideoClassifier, device: torch.device, channels_last: bool) -> None:
-        mean, std = pixel_statistics(model)
+        mean, std = data_config(model)
         self._device = device
         self._mean = 255 * torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self._scale = 1 / (255 * torch.tensor(std, device=device).view(1, 3, 1, 1))

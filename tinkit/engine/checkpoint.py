@@ -6,6 +6,8 @@ Everything is a tensor or JSON, so nothing is unpickled; the file is written asi
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,8 +62,15 @@ def save_checkpoint(
         tensors["rng.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"tinkit": json.dumps(header)})
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={"tinkit": json.dumps(header)})
+    except SafetensorError as error:
+        # safetensors hides the operating system's error number in its text; a full disk must still be known as one
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tinkit.data.clips import TestClips
 from tinkit.data.loading import test_loader
 from tinkit.data.manifest import Manifest
-from tinkit.engine.build import Pixels
+from tinkit.engine.build import Pixels, loader_workers
 from tinkit.engine.config import TrainConfig
 from tinkit.engine.log import Reporter
 from tinkit.files import atomic_path, write_atomic
@@ -81,7 +81,7 @@ def score_split(
     model.eval()
     with reporter.progress(title, total, done) as meter:
         # One loader for all that is left: blocks only decide how often the work is saved.
-        loader = iter(test_loader(clips, batch=batch, workers=train.workers, indices=range(done, total)))
+        loader = iter(test_loader(clips, batch=batch, workers=loader_workers(train), indices=range(done, total)))
         start = done
         for batch_of_clips in loader:
             frames, index, valid = batch_of_clips["frames"], batch_of_clips["index"], batch_of_clips["valid"]

@@ -93,7 +93,7 @@ class LearningRate:
             # timm lets a milestone count one update early
             steps_at = [round(epoch * steps_per_epoch) + 1 for epoch in schedule.milestones]
             self._scheduler = MultiStepLRScheduler(
-                optimizer, decay_t=steps_at, decay_rate=schedule.factor, **shared
+                optimizer, decay_t=steps_at, decay_rate=schedule.factor, warmup_prefix=False, **shared
             )
 
     def set(self, step: int) -> None:

@@ -11,10 +11,10 @@ import torch
 
 from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
-from tinkit.data.loading import train_loader
+from tinkit.data.loading import train_loader, worker_failure
 from tinkit.data.manifest import Manifest
 from tinkit.data.views import parse_views
-from tinkit.engine.build import Pixels, build_model, choose_device
+from tinkit.engine.build import Pixels, build_model, choose_device, loader_workers
 from tinkit.engine.checkpoint import Progress, resume_checkpoint, save_checkpoint
 from tinkit.engine.evaluate import label_matrix, score_split
 from tinkit.engine.log import Meter, Reporter, RunLog
@@ -83,6 +83,9 @@ class Trainer:
                 if not self._epoch(log, last_step):
                     self._save("last")
                     break
+        except RuntimeError as error:
+            # PyTorch tells of a dead loader process wherever the main process happens to be
+            raise worker_failure(error) or error from error
         finally:
             log.close()
         return self.progress
@@ -116,7 +119,7 @@ class Trainer:
                 batch=self.recipe.optim.batch,
                 epoch=self.progress.epoch,
                 start_step=self.progress.step,
-                workers=self.recipe.train.workers,
+                workers=loader_workers(self.recipe.train),
             )
         )
 
@@ -155,7 +158,7 @@ class Trainer:
                 logits = self.model(video)
             loss = loss_sum(self.loss_name, logits, labels, good) / valid
             loss.backward()
-            total += float(loss)
+            total += loss.item()
         if not total < float("inf"):
             raise UserError(
                 f"the loss is {total} at step {self._global_step()}",

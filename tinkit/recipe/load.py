@@ -25,7 +25,7 @@ class Origin:
 
     place: str
     mark: str
-    """``published: WHERE``, ``assumed: WHY``, or an empty string for a value the recipe does not speak of."""
+    """``published: WHERE``, ``assumed: WHY``, ``changed`` (by ``--set``), or empty if the recipe does not say."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,18 @@ def _origins(recipe: Recipe, layers: list[_Layer]) -> dict[str, Origin]:
     for key in flatten(recipe.model_dump(exclude={"sources"})):
         owner = next((layer for layer, flat in reversed(given) if key in flat), None)
         place = owner.place(key) if owner else "default"
-        fitting = [pattern for pattern in recipe.sources if fnmatchcase(key, pattern)]
-        from_command = owner is not None and owner.file is None
-        mark = "" if not fitting or from_command else recipe.sources[max(fitting, key=len)]
-        origins[key] = Origin(place, mark)
+        origins[key] = Origin(place, _mark(key, place, recipe.sources))
     return origins
+
+
+def _mark(key: str, place: str, sources: dict[str, str]) -> str:
+    """Published or assumed: by the longest pattern that fits; a default only by its very name."""
+    if place == "--set":
+        return "changed"
+    fitting = [pattern for pattern in sources if fnmatchcase(key, pattern) and (place != "default" or pattern == key)]
+    if fitting:
+        return sources[max(fitting, key=len)]
+    return "assumed: the default" if place == "default" else ""
 
 
 def _explain(error: ValidationError, layers: list[_Layer], path: Path) -> UserError:

@@ -90,4 +90,5 @@ def _key_lines(text: str) -> dict[str, int]:
 
 
 def _unquote(dotted: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.]+", dotted))
+    parts = (part.strip() for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.]+", dotted))
+    return ".".join(part.strip("\"'") for part in parts if part)

@@ -1,0 +1,17 @@
+"""What several tests share: one small synthetic challenge of real mp4 files, made once a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinkit.data.synth import SynthSpec, synthesise
+
+
+@pytest.fixture(scope="session")
+def challenge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a multi-label challenge in MMIT's layout: 24, 8 and 8 clips. Read only: copy it to change it."""
+    root = tmp_path_factory.mktemp("challenge") / "data"
+    synthesise(SynthSpec("mmit", clips=24, val=8, test=8, seed=3, size=48, frames=12), root, workers=0)
+    return root

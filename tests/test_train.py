@@ -1,0 +1,178 @@
+"""Training: a run's files, resuming to the same bits, masked broken clips, micro-batches, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tinkit.data.manifest import open_manifest
+from tinkit.engine.checkpoint import load_weights, read_header
+from tinkit.engine.log import Reporter
+from tinkit.engine.loss import loss_name, loss_sum
+from tinkit.engine.run import Run, create_run, find_run
+from tinkit.engine.start import start_training
+from tinkit.engine.train import Trainer
+from tinkit.errors import UsageError, UserError
+from tinkit.recipe import Recipe, load_recipe
+
+TINY = [
+    "clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "optim.epochs=2",
+    "train.val_every=1", "train.workers=0", "model.dropout=0.5",
+]  # fmt: skip
+
+
+def tiny(root: Path, *changes: str, name: str = "demo_tin") -> Recipe:
+    return load_recipe(name, [*TINY, *changes], root).recipe
+
+
+def train(root: Path, runs: Path, name: str, *changes: str, recipe: str = "demo_tin", **how: object) -> Run:
+    resolved = tiny(root, *changes, name=recipe)
+    run = create_run(name, resolved, runs)
+    start_training(run, resolved, Reporter(quiet=True), **how)  # type: ignore[arg-type]
+    return run
+
+
+def same_weights(a: Path, b: Path) -> None:
+    first, second = load_weights(a), load_weights(b)
+    assert set(first) == set(second)
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+def test_run_folder_holds_what_the_design_says(challenge: Path, tmp_path: Path) -> None:
+    run = train(challenge, tmp_path, "a")
+    assert find_run("a", tmp_path).load_recipe() == tiny(challenge)
+    table = pd.read_csv(run.metrics_path)
+    assert table["epoch"].tolist() == [0, 1]
+    assert table["step"].tolist() == [3, 6]
+    assert {"train_loss", "clips_per_s", "lr", "val_sample_map", "val_class_map"} <= set(table.columns)
+    header = read_header(run.checkpoint("last"))
+    assert header["progress"]["epoch"] == 2
+    assert header["info"]["classes"][0] == "moving/sliding left"
+    best = read_header(run.checkpoint("best"))["progress"]
+    assert best["metrics"]["sample_map"] == pytest.approx(table["val_sample_map"].max())
+    events = EventAccumulator(str(run.events), size_guidance={"histograms": 0})
+    events.Reload()
+    losses = [event.value for event in events.Scalars("train/loss")]
+    assert len(losses) == 6
+    assert sum(losses[3:]) / 3 == pytest.approx(table["train_loss"][1], rel=1e-5)
+    assert [event.step for event in events.Scalars("val/sample_map")] == [3, 6]
+    blocks = [name for name in events.Tags()["histograms"] if name.startswith("offset/")]
+    assert len(blocks) == 4
+    offsets = events.Histograms(blocks[0])[0].histogram_value
+    assert offsets.num == 8 * 4
+    assert -2 < offsets.min < 0 < offsets.max < 2
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4])
+def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(challenge: Path, tmp_path: Path, steps: int) -> None:
+    whole = train(challenge, tmp_path, "whole")
+    broken = train(challenge, tmp_path, "broken", max_steps=steps)
+    assert read_header(broken.checkpoint("last"))["progress"]["epoch"] == steps // 3
+    torch.manual_seed(99)
+    start_training(broken, broken.load_recipe(), Reporter(quiet=True), resume=True)
+    same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
+    same_weights(whole.checkpoint("best"), broken.checkpoint("best"))
+    columns = ["epoch", "step", "lr", "val_sample_map", "val_class_map"]
+    pd.testing.assert_frame_equal(pd.read_csv(whole.metrics_path)[columns], pd.read_csv(broken.metrics_path)[columns])
+
+
+def test_workers_do_not_change_the_result(challenge: Path, tmp_path: Path) -> None:
+    one = train(challenge, tmp_path, "one", "optim.epochs=2", max_steps=2)
+    three = train(challenge, tmp_path, "three", "optim.epochs=2", "train.workers=3", max_steps=2)
+    same_weights(one.checkpoint("last"), three.checkpoint("last"))
+
+
+def test_resume_before_the_first_checkpoint_starts_again(challenge: Path, tmp_path: Path) -> None:
+    recipe = tiny(challenge)
+    run = create_run("early", recipe, tmp_path)
+    start_training(run, recipe, Reporter(quiet=True), resume=True)
+    same_weights(run.checkpoint("last"), train(challenge, tmp_path, "whole").checkpoint("last"))
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(challenge: Path, tmp_path: Path) -> None:
+    def gradients(micro: str) -> list[torch.Tensor]:
+        # statistics of a batch depend on its size, so they are frozen here: this is about the loss's arithmetic
+        recipe = tiny(challenge, "model.dropout=0", "model.partial_bn=true", micro)
+        train_set = open_manifest(recipe.data, "train")
+        trainer = Trainer(create_run(micro, recipe, tmp_path), recipe, train_set, None, Reporter(quiet=True))
+        for module in trainer.model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+        batch = next(trainer._batches())
+        batch["valid"][2] = False
+        trainer._backward(batch, 7)
+        return [p.grad for p in trainer.model.parameters() if p.grad is not None]
+
+    for whole, parts in zip(gradients("optim.micro_batch=8"), gradients("optim.micro_batch=2"), strict=True):
+        assert torch.allclose(whole, parts, rtol=1e-3, atol=1e-6)
+
+
+def test_broken_clips_are_left_out_recorded_and_limited(challenge: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(challenge, root)
+    victims = [open_manifest(tiny(root).data, "train").row(row) for row in (3, 11)]
+    whole = (root / victims[0].path).read_bytes()
+    (root / victims[0].path).write_bytes(whole[: len(whole) // 3])
+    (root / victims[1].path).unlink()
+    run = train(root, tmp_path, "tolerant", "train.max_broken=0.2")
+    broken = pd.read_csv(run.broken_path)
+    assert set(broken["id"]) == {victim.id for victim in victims}
+    assert pd.read_csv(run.metrics_path)["broken"].tolist() == [2, 2]
+    with pytest.raises(UserError, match="max_broken"):
+        train(root, tmp_path, "strict", "train.max_broken=0")
+    assert (tmp_path / "strict" / "broken.csv").is_file()
+
+
+def test_masked_loss_is_the_mean_over_valid_clips() -> None:
+    logits, labels = torch.randn(5, 7), torch.randint(0, 2, (5, 7)).float()
+    valid = torch.tensor([True, False, True, True, False])
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(logits[valid], labels[valid])
+    assert loss_sum("bce", logits, labels, valid) / 3 == pytest.approx(float(wanted), rel=1e-6)
+    logits[1] = float("nan")  # what an undecodable clip gives must not spoil the others
+    classes = torch.randint(0, 7, (5,))
+    wanted = torch.nn.functional.cross_entropy(logits[valid], classes[valid])
+    assert loss_sum("cross_entropy", logits, classes, valid) / 3 == pytest.approx(float(wanted), rel=1e-6)
+
+
+def test_loss_follows_the_task() -> None:
+    loss = load_recipe("mmit_r50").recipe.loss
+    assert loss_name(loss.model_copy(update={"name": None}), "multi-label") == "bce"
+    assert loss_name(loss.model_copy(update={"name": None}), "single-label") == "cross_entropy"
+    with pytest.raises(UsageError, match="several"):
+        loss_name(loss.model_copy(update={"name": "cross_entropy"}), "multi-label")
+
+
+def test_refusals(challenge: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="fewer than one batch"):
+        train(challenge, tmp_path, "large", "optim.batch=64")
+    train(challenge, tmp_path, "a", max_steps=1)
+    with pytest.raises(UsageError, match=r"--resume a"):
+        create_run("a", tiny(challenge), tmp_path)
+    with pytest.raises(UsageError, match="did you mean 'a'"):
+        find_run("aa", tmp_path)
+
+
+def test_tune_from_another_run_takes_its_weights(challenge: Path, tmp_path: Path) -> None:
+    first = train(challenge, tmp_path, "first", recipe="demo_tsm")
+    recipe = tiny(challenge, "optim.lr=1e-12")
+    second = create_run("second", recipe, tmp_path)
+    start_training(second, recipe, Reporter(quiet=True), tune_from="first", max_steps=1, runs=tmp_path)
+    before, after = load_weights(first.checkpoint("best")), load_weights(second.checkpoint("last"))
+    assert any("temporal.offset_net" in name for name in after)
+    for name, tensor in before.items():
+        if name.endswith("weight"):
+            assert torch.allclose(after[name], tensor, atol=1e-6), name
+
+
+def test_bfloat16_and_channels_last_stay_near_float32(challenge: Path, tmp_path: Path) -> None:
+    losses = []
+    for name, changes in (("f", ["train.channels_last=false"]), ("b", ["train.amp=bf16"])):
+        run = train(challenge, tmp_path, name, "model.dropout=0", "optim.lr=0.01", *changes)
+        losses.append(pd.read_csv(run.metrics_path)["train_loss"])
+    assert losses[0].tolist() == pytest.approx(losses[1].tolist(), rel=0.02)
