@@ -45,7 +45,7 @@ def test(
     """
     from tinkit.engine.log import Reporter
     from tinkit.engine.run import find_run
-    from tinkit.engine.test import test_run
+    from tinkit.engine.test import run_test
     from tinkit.data.views import override_views
 
     reporter = Reporter(quiet)
@@ -53,7 +53,7 @@ def test(
     recipe = found.load_recipe()
     config = override_views(recipe.test, views=views, scale=scale, crop=crop, average=average)
     source = recipe.data if data is None else recipe.data.model_copy(update={"root": data})
-    result = test_run(found, split, config, weights, reporter, data=source, limit=limit, force=force)
+    result = run_test(found, split, config, weights, reporter, data=source, limit=limit, force=force)
     for clip, reason in result.reasons.items():
         reporter.say(f"null scores, cannot be decoded: {clip}: {reason}")
     row: dict[str, Any] = {"run": found.name, "split": split, "views": config.views, "weights": weights}

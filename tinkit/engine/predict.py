@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.data.clips import load_views
+from tinkit.data.config import Media
 from tinkit.data.frames import BrokenClip
 from tinkit.data.views import ViewConfig
 from tinkit.engine.build import Pixels, choose_device
@@ -35,9 +36,10 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
     predictions = []
     for path in paths:
         try:
-            frames = load_views(path, "frames" if path.is_dir() else "video", recipe.clip, config)
+            media: Media = "frames" if path.is_dir() else "video"
+            frames = load_views(path, media, recipe.clip, config, recipe.data.layout.frame_template)
         except BrokenClip as error:
-            predictions.append(Prediction(path, (), str(error)))
+            predictions.append(Prediction(path, (), error.reason))
             continue
         scores = score_views(model, pixels, frames[None], config.average, info["task"], recipe.train.amp)[0]
         if config.average == "logits":

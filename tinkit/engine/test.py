@@ -8,6 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tinkit import metrics
 from tinkit.data.clips import TestClips
 from tinkit.data.config import DataConfig
@@ -33,8 +35,10 @@ class TestResult:
 
     path: Path
     clips: int
+    broken: int
+    """Clips with null scores, because they could not be decoded."""
     reasons: dict[str, str]
-    """Clip id to what was wrong with it; these rows have null scores."""
+    """Clip id to what was wrong with it; empty when the score file was there already."""
     metrics: metrics.Metrics | None
     """None where the split has no labels."""
 
@@ -52,7 +56,7 @@ def load_model(run: Run, weights: str) -> tuple[VideoClassifier, Recipe, Path]:
     return model.to(choose_device()).eval(), recipe, path
 
 
-def test_run(
+def run_test(
     run: Run,
     split: str,
     views: ViewConfig,
@@ -121,7 +125,8 @@ def _result(path: Path, reasons: dict[str, str]) -> TestResult:
     result = None
     if labelled and table.valid.any():
         result = metrics.evaluate(table.scores[table.valid], label_matrix(table)[table.valid], table.info.task)
-    return TestResult(path, len(table.ids), reasons, result)
+    broken = int((~np.asarray(table.valid)).sum())
+    return TestResult(path, len(table.ids), broken, reasons, result)
 
 
 def _score_info(

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from tinkit.data.views import ClipConfig, ViewConfig, Views, parse_views
+from tinkit.errors import UsageError
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1x1", (1, 1)), ("2x3", (2, 3)), (" 10X3 ", (10, 3))])
+def test_views_are_temporal_by_spatial(text: str, expected: tuple[int, int]) -> None:
+    views = parse_views(text)
+    assert (views.temporal, views.spatial) == expected
+    assert views.count == expected[0] * expected[1]
+    assert parse_views(str(views)) == views
+
+
+@pytest.mark.parametrize("text", ["", "3", "0x1", "1x0", "1x2", "-1x1", "2x3x1", "axb", "1x", "1000x1", "²x3"])
+def test_other_words_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match="10x3"):
+        parse_views(text)
+
+
+def test_defaults_are_the_published_ones() -> None:
+    clip, test = ClipConfig(), ViewConfig()
+    assert (clip.num_segments, clip.size, clip.scales) == (8, 224, (1.0, 0.875, 0.75, 0.66))
+    assert (test.parsed, test.scale, test.crop, test.average) == (Views(1, 1), 256, 224, "logits")
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "message"),
+    [
+        (ClipConfig, {"segment": 8}, "segment"),
+        (ClipConfig, {"num_segments": 0}, "num_segments"),
+        (ClipConfig, {"scales": ()}, "scales"),
+        (ClipConfig, {"scales": (1.5,)}, "scales"),
+        (ClipConfig, {"crop": "five"}, "crop"),
+        (ViewConfig, {"views": "2x5"}, "KxS"),
+        (ViewConfig, {"scale": 224, "crop": 256}, "larger than"),
+        (ViewConfig, {"sampling": "centre", "views": "2x1"}, "one temporal sample"),
+        (ViewConfig, {"average": "ranks"}, "average"),
+    ],
+)
+def test_impossible_tables_are_refused(model: type[ClipConfig | ViewConfig], values: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        model(**values)
+
+
+def test_tables_are_frozen_and_views_are_normalised() -> None:
+    config = ViewConfig(views="2X3")
+    assert config.views == "2x3"
+    with pytest.raises(ValidationError):
+        config.views = "1x1"  # type: ignore[misc]

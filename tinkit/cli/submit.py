@@ -1,0 +1,175 @@
+"""``tinkit submit``: a leaderboard's file from scores, or the judgement of one that is there."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
+from tinkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from tinkit.submission import CheckReport, Rehearsal
+
+EPILOG = examples(
+    "tinkit submit mmit --challenge mmit --ids testSet.csv --out submission/mmit.csv",
+    "tinkit submit runs/sth/scores/test-1x1-best.arrow --challenge sthv2 --ids sthv2-test.json --out sub/v2.csv",
+    "tinkit submit mmit --challenge ./mine.toml --out sub/mine.csv --fill prior --max 3",
+    "tinkit submit --check submission/mmit.csv --challenge mmit --ids testSet.csv",
+    "tinkit submit --check sub/demo.csv --challenge demo --answers data/demo-answers/test.csv",
+)
+
+
+class FillChoice(StrEnum):
+    """What a clip without scores gets."""
+
+    prior = "prior"
+    uniform = "uniform"
+
+
+def submit(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[FUSION|SCORES]", help="A fusion (folder or name) or a score file (.arrow)."),
+    ] = None,
+    challenge: Annotated[str, typer.Option("--challenge", "-c", help="A built-in leaderboard or a .toml file.")] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file to write; manifest.json goes beside it.")
+    ] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option("--ids", help="The test clips: the official csv or json, a file with an id a line, or a folder."),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="The split whose scores are meant.")] = "test",
+    fill: Annotated[
+        FillChoice | None,
+        typer.Option("--fill", help="What clips without scores get: the others' mean, or no opinion."),
+    ] = None,
+    max_fill: Annotated[int, typer.Option("--max", min=0, help="How many clips may be filled.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    check: Annotated[Path | None, typer.Option("--check", help="Judge this file instead of writing one.")] = None,
+    answers: Annotated[
+        Path | None, typer.Option("--answers", help="With --check: score the file against these (csv: id,labels).")
+    ] = None,
+    categories: Annotated[
+        Path | None, typer.Option("--categories", help="With --check: class names, of a category file or a score file.")
+    ] = None,
+    num_classes: Annotated[
+        int | None, typer.Option("--num-classes", min=1, help="With --check: the number of classes.")
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a leaderboard's file, checked before a byte is written, or judge a file with --check."""
+    if not challenge:
+        from tinkit.files import shipped_names
+
+        known = ", ".join(shipped_names("submissions"))
+        raise UsageError("which leaderboard?", fix=f"say --challenge, with a .toml file or one of: {known}")
+    if check is not None:
+        _refuse("--check", FUSION=source, out=out, fill=fill, max=max_fill or None, force=force or None)
+        _judge(check, challenge, ids, answers, categories, num_classes, as_json=as_json, quiet=quiet)
+        return
+    _refuse("writing a file", answers=answers, categories=categories, num_classes=num_classes)
+    if source is None or out is None:
+        raise UsageError(
+            "no scores were named" if source is None else "where shall the file go?",
+            fix="say `tinkit submit FUSION --challenge C --out FILE`, or `tinkit submit --check FILE --challenge C`",
+        )
+    from tinkit.submission import make_submission
+
+    manifest = make_submission(
+        source,
+        challenge,
+        out,
+        ids=ids,
+        split=split,
+        fill=None if fill is None else fill.value,
+        max_fill=max_fill,
+        force=force,
+    )
+    _print_manifest(manifest, out, as_json=as_json, quiet=quiet)
+
+
+def _refuse(mode: str, **options: object) -> None:
+    """Options that mean nothing in this mode."""
+    if given := [name for name, value in options.items() if value is not None]:
+        shown = ", ".join(name if name.isupper() else f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{shown} does not go with {mode}", fix="see `tinkit submit --help`")
+
+
+def _print_manifest(manifest: dict[str, Any], out: Path, *, as_json: bool, quiet: bool) -> None:
+    for note in manifest["notes"]:
+        typer.echo(f"warning: {note}", err=True)
+    if as_json:
+        _print_json(manifest)
+        return
+    ids = manifest["ids"]
+    typer.echo(f"{out}: {manifest['clips']} clips, {manifest['bytes']} bytes, sha256 {manifest['sha256'][:12]}")
+    if not quiet:
+        typer.echo(
+            f"test clips: {ids['path']}, read as {ids['form']}" if ids["checked"] else f"test clips: {ids['note']}"
+        )
+        typer.echo(f"all that went in: {out.with_name('manifest.json')}")
+
+
+def _judge(
+    path: Path,
+    challenge: str,
+    ids: Path | None,
+    answers: Path | None,
+    categories: Path | None,
+    num_classes: int | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from tinkit.submission import judge_submission
+
+    report, rehearsal = judge_submission(
+        path, challenge, ids=ids, answers=answers, categories=categories, num_classes=num_classes
+    )
+    if as_json:
+        _print_json(_as_dict(report, rehearsal))
+    else:
+        _print_report(report, quiet=quiet)
+        if rehearsal is not None:
+            rows = [{"metric": name, "percent": 100 * value} for name, value in rehearsal.metrics.items()]
+            print_table(f"Rehearsal on {rehearsal.clips} clips, {rehearsal.unlabelled} without a label", rows)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _print_report(report: CheckReport, *, quiet: bool) -> None:
+    for problem in report.problems:
+        where = f"{report.path}:{problem.line}" if problem.line else str(report.path)
+        typer.echo(f"{where}: {problem.severity}: {problem.kind}: {problem.message}")
+    for kind, count in report.counts.items():
+        shown = sum(problem.kind == kind for problem in report.problems)
+        if count > shown:
+            typer.echo(f"{report.path}: {kind}: {count - shown} more")
+    if not quiet:
+        for note in report.notes:
+            typer.echo(f"note: {note}")
+    verdict = "good" if report.ok else "not good"
+    typer.echo(f"{report.path}: {verdict}: {report.rows} rows, {report.errors} errors, {report.warnings} warnings")
+
+
+def _as_dict(report: CheckReport, rehearsal: Rehearsal | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(report) | {
+        "path": str(report.path),
+        "ok": report.ok,
+        "rehearsal": None if rehearsal is None else asdict(rehearsal),
+    }
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,1 @@
+"""Data: annotations, the manifest, frames, clips and batches; synthetic challenges. Knows nothing of models."""

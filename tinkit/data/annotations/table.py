@@ -1,0 +1,112 @@
+"""One's own data: csv or Parquet with the columns id, path, labels and, if wanted, source."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tinkit.data.annotations.rows import Rows, read_text, split_words
+from tinkit.errors import UserError, did_you_mean
+
+_COLUMNS = ("id", "path", "labels", "source")
+
+
+def read_table(file: Path, classes: tuple[str, ...], delimiter: str | None, *, labelled: bool) -> Rows:
+    """The rows of a table with a header. ``labels`` are class names or indices, between semicolons or, where the cell
+    as a whole is not a class, spaces; in Parquet the column may hold lists. Other columns are refused: a misspelt
+    ``labels`` would be lost without a word.
+    """
+    if file.suffix.lower() in (".parquet", ".pq"):
+        lines, named, unit = *_from_parquet(file), "row"
+    else:
+        lines, named, unit = *_from_csv(file, delimiter or ","), "line"
+    _check_columns(file, tuple(name for name, _ in named), labelled=labelled)
+    columns = dict(named)
+    labels = columns.get("labels")
+    if not len(lines):
+        raise UserError("the table has no rows", file=file, expected="one clip a row")
+    return Rows(
+        file=file,
+        lines=lines,
+        ids=columns["id"],
+        paths=columns["path"],
+        labels=None if labels is None else _label_words(labels, classes),
+        source=pc.coalesce(columns["source"], columns["id"]) if "source" in columns else None,
+        unit=unit,
+    )
+
+
+def _from_csv(file: Path, delimiter: str) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
+    """The lines on which the rows end, and the columns as text."""
+    reader = csv.reader(io.StringIO(read_text(file), newline=""), delimiter=delimiter, strict=True)
+    lines, rows = [], []
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise UserError(
+                    f"the row has {len(row)} fields",
+                    file=file,
+                    line=reader.line_num,
+                    expected=f"{len(header)}: {delimiter.join(header)}",
+                    fix="put several labels between semicolons, and quotation marks around a field that holds "
+                    f"{delimiter!r}",
+                )
+            lines.append(reader.line_num)
+            rows.append(row)
+    except csv.Error as problem:
+        raise UserError(f"not csv: {problem}", file=file, line=reader.line_num) from None
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    named = [
+        (name, pa.array((word.strip() for word in column), pa.string(), size=len(rows)))
+        for name, column in zip(header, columns, strict=True)
+    ]
+    return np.array(lines, np.int64), named
+
+
+def _from_parquet(file: Path) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
+    try:
+        table = pq.read_table(file)
+    except (pa.ArrowInvalid, OSError) as problem:
+        raise UserError(f"not a Parquet file: {problem}", file=file) from None
+    columns = []
+    for name, chunks in zip(table.column_names, table.columns, strict=True):
+        column = chunks.combine_chunks()
+        listed = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+        kind = pa.list_(pa.string()) if listed else pa.string()
+        try:
+            columns.append((name.strip().lower(), column.cast(kind)))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise UserError(f"the column {name!r} is {column.type}", file=file, expected="text or numbers") from None
+    return np.arange(1, table.num_rows + 1), columns
+
+
+def _check_columns(file: Path, names: tuple[str, ...], *, labelled: bool) -> None:
+    needed = ("id", "path", "labels") if labelled else ("id", "path")
+    expected = f"the columns {', '.join(needed)}, and source if you know it"
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two columns {name!r}", file=file, expected=expected)
+        if name not in _COLUMNS:
+            raise UserError(f"unknown column {name!r}{did_you_mean(name, _COLUMNS)}", file=file, expected=expected)
+    for name in needed:
+        if name not in names:
+            raise UserError(f"no column {name!r} among {', '.join(names) or 'none'}", file=file, expected=expected)
+
+
+def _label_words(labels: pa.Array, classes: tuple[str, ...]) -> pa.Array:
+    """list<string> of the words of each cell."""
+    if pa.types.is_list(labels.type):
+        return labels
+    cells = pc.utf8_trim_whitespace(pc.fill_null(labels, ""))
+    whole = pc.or_(pc.match_substring(cells, ";"), pc.is_in(cells, pa.array(classes, pa.string())))
+    marked = pc.if_else(whole, cells, pc.replace_substring_regex(cells, pattern=r"\s+", replacement=";"))
+    return split_words(marked, r"\s*;\s*")

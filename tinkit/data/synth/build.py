@@ -1,0 +1,153 @@
+"""Making a synthetic challenge on disk: resumable, and never over other data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tinkit.data.config import LAYOUTS, SPLITS, Split
+from tinkit.data.synth.clips import SynthClip, SynthSpec, draw_clip
+from tinkit.data.synth.media import write_jpg_folder, write_mp4, write_webm
+from tinkit.data.synth.official import answers_csv, official_files
+from tinkit.data.synth.render import digit_images, digit_targets, render
+from tinkit.data.synth.scenes import digit_pools
+from tinkit.errors import UserError
+from tinkit.files import write_atomic
+
+# Raised when the same numbers would give other clips.
+_VERSION = 1
+_STATE = ".tinkit-synth.json"
+_CLIPS_A_TASK = 20
+
+
+@dataclass(frozen=True)
+class SynthResult:
+    """What was made: the data set's folder, the file of hidden answers beside it, clips made now and found there."""
+
+    root: Path
+    answers: Path
+    made: int
+    found: int
+
+
+def answers_path(root: Path) -> Path:
+    """Where the answers of the test split lie: outside the data set, in ``<root>-answers/test.csv``."""
+    root = root.expanduser().resolve()
+    return root.with_name(f"{root.name}-answers") / "test.csv"
+
+
+def synthesise(
+    spec: SynthSpec, root: Path, *, workers: int = 2, on_clips: Callable[[int], None] | None = None
+) -> SynthResult:
+    """Make the challenge in ``root``, in ``workers`` processes (in this one if 0); ``on_clips(n)`` hears of n more.
+
+    A set that was begun with the same numbers is completed: what is there is left alone. The annotation files come
+    last, so a half-made set has none. Raises :class:`~tinkit.errors.UserError`, before anything is written, if
+    ``root`` holds anything else.
+    """
+    root = root.expanduser().resolve()
+    clips = {split: _draw_split(spec, split) for split in SPLITS}
+    answers, hidden = answers_path(root), answers_csv(spec.layout, clips["test"])
+    _claim(spec, root, answers, hidden)
+    made = 0
+    for count, made_now in _run(spec, root, workers):
+        made += made_now
+        if on_clips is not None:
+            on_clips(count)
+    for place, text in official_files(spec.layout, clips).items():
+        write_atomic(root / place, text)
+    write_atomic(answers, hidden)
+    return SynthResult(root, answers, made, sum(spec.count(split) for split in SPLITS) - made)
+
+
+def _draw_split(spec: SynthSpec, split: Split) -> list[SynthClip]:
+    return _draw(spec, split, 0, spec.count(split))
+
+
+def _draw(spec: SynthSpec, split: Split, start: int, stop: int) -> list[SynthClip]:
+    targets = digit_targets()
+    pool = digit_pools(spec.seed, len(targets))[split]
+    return [draw_clip(spec, split, number, pool, targets) for number in range(start, stop)]
+
+
+def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
+    """Make ``root`` this challenge's, or refuse; take away what a killed run left half-written."""
+    if answers.is_file() and answers.read_text() != hidden:
+        raise UserError(
+            "these are the answers of another challenge",
+            file=answers,
+            fix=f"choose another folder than {root}, or move the file away",
+        )
+    state = root / _STATE
+    wanted = {"version": _VERSION, **asdict(spec)}
+    if not state.exists():
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise UserError(
+                f"{root} is there already, and tinkit synth did not begin it",
+                fix="choose a folder that is new or empty",
+            )
+        write_atomic(state, json.dumps(wanted, indent=1) + "\n")
+        return
+    try:
+        found = json.loads(state.read_text())
+    except ValueError:
+        found = {}
+    if not isinstance(found, dict) or found != wanted:
+        found = found if isinstance(found, dict) else {}
+        unlike = [
+            f"{key} {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value
+        ]
+        raise UserError(
+            f"{root} holds another synthetic challenge: {'; '.join(unlike)}",
+            file=state,
+            fix="choose another folder, ask for the same numbers, or delete this one",
+        )
+    for leftover in root.rglob(".*.tmp*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def _run(spec: SynthSpec, root: Path, workers: int) -> Iterator[tuple[int, int]]:
+    """Make every clip that is not there; yields (clips, of them made now) as tasks end."""
+    tasks = [
+        (split, start, min(start + _CLIPS_A_TASK, spec.count(split)))
+        for split in SPLITS
+        for start in range(0, spec.count(split), _CLIPS_A_TASK)
+    ]
+    digit_images()  # before the pool, so that forked processes have them
+    if workers == 0:
+        for split, start, stop in tasks:
+            yield stop - start, _make(spec, root, split, start, stop)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        futures = {pool.submit(_make, spec, root, *task): task[2] - task[1] for task in tasks}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _make(spec: SynthSpec, root: Path, split: Split, start: int, stop: int) -> int:
+    """Render and write the clips ``start`` to ``stop`` of ``split`` that are not there; how many that were."""
+    digits = digit_images()
+    folder = root / LAYOUTS[spec.layout].media_folder
+    made = 0
+    for clip in _draw(spec, split, start, stop):
+        path = folder / (f"{clip.id}.webm" if spec.layout == "sthv2" else clip.id)
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames = render(clip.scene, digits)
+        match spec.layout:
+            case "mmit":
+                write_mp4(path, frames)
+            case "sthv1":
+                write_jpg_folder(path, frames)
+            case "sthv2":
+                write_webm(path, frames)
+        made += 1
+    return made

@@ -1,0 +1,182 @@
+"""What happens in a synthetic clip, as numbers for every frame; a scene played backwards is those numbers reversed.
+
+A scene is drawn for the forward motion of every action (right, down, approach, ...); an action that is another played
+backwards reverses the tracks of its digit. So the two draw from one distribution of frames, and nothing but their
+order tells which it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinkit.data.config import Split
+from tinkit.data.synth.actions import ACTIONS, PARTNER, Motion
+
+Box = tuple[float, float, float, float]  # left, top, width, height in pixels
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A moving digit. ``image`` is its place in scikit-learn's ``load_digits``; the tracks are (F,) float64.
+
+    ``x``, ``y``: centre in pixels; ``side``: of its square in pixels; ``angle``: radians, clockwise on the screen;
+    ``opacity``: 0 to 1. ``colour`` is RGB, 0 to 255.
+    """
+
+    action: int
+    image: int
+    colour: tuple[float, float, float]
+    x: np.ndarray
+    y: np.ndarray
+    side: np.ndarray
+    angle: np.ndarray
+    opacity: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A clip before it is drawn. ``pan`` (F, 2) int: where in its texture the background's corner is (x, y)."""
+
+    width: int
+    height: int
+    texture_seed: int
+    pan: np.ndarray
+    digits: tuple[Digit, ...]
+
+    @property
+    def frames(self) -> int:
+        """How many frames the scene has."""
+        return len(self.pan)
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The class indices, sorted."""
+        return tuple(sorted(digit.action for digit in self.digits))
+
+
+def reversed_scene(scene: Scene) -> Scene:
+    """The scene played backwards: every track reversed, every action its partner."""
+    return replace(
+        scene,
+        pan=scene.pan[::-1],
+        digits=tuple(replace(_reversed_tracks(digit), action=PARTNER[digit.action]) for digit in scene.digits),
+    )
+
+
+def clip_rng(*parts: int | str) -> np.random.Generator:
+    """A generator that depends on ``parts`` alone: never on the order or the process in which clips are made."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+
+
+def digit_pools(seed: int, count: int) -> dict[Split, np.ndarray]:
+    """Disjoint sets of the ``count`` digit images for the splits: 60% train, 20% val, 20% test."""
+    order = clip_rng(seed, "digits").permutation(count)
+    first, second = count * 6 // 10, count * 8 // 10
+    return {"train": order[:first], "val": order[first:second], "test": order[second:]}
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    actions: tuple[int, ...],
+    pool: np.ndarray,
+    *,
+    size: int,
+    frames: int,
+    texture_seed: int,
+) -> Scene:
+    """A scene of one digit for each of ``actions`` (1 to 3), each in a region of its own.
+
+    The frame is ``size`` pixels high and 5/4 as wide. What is drawn does not depend on whether an action or its partner
+    is asked for: with the same generator, the partner's scene has the same digit with reversed tracks.
+    """
+    width, height = size * 5 // 4 // 2 * 2, size
+    regions = _regions(rng, len(actions), width, height)
+    digits = tuple(
+        _draw_digit(rng, action, int(rng.choice(pool)), region, frames)
+        for action, region in zip(actions, regions, strict=True)
+    )
+    start, speed = rng.integers(0, 256, 2), rng.uniform(-0.6, 0.6, 2) * size / 64
+    middle = (frames - 1) / 2
+    pan = np.rint(start + speed * (np.arange(frames)[:, None] - middle)).astype(np.int64)
+    return Scene(width, height, texture_seed, pan, digits)
+
+
+def _regions(rng: np.random.Generator, count: int, width: int, height: int) -> list[Box]:
+    """``count`` boxes that share the frame, in random order; the sides, which crops cut off, stay free."""
+    margin = 0.4 * (width - height)
+    left, inner = margin, width - 2 * margin
+    halves = [(left, 0.0, inner / 2, float(height)), (left + inner / 2, 0.0, inner / 2, float(height))]
+    if count == 1:
+        return [(left, 0.0, inner, float(height))]
+    if count == 2:
+        if rng.random() < 0.5:
+            halves = [(left, 0.0, inner, height / 2), (left, height / 2, inner, height / 2)]
+        boxes = halves
+    else:
+        split = int(rng.integers(2))
+        x, y, w, h = halves[split]
+        boxes = [halves[1 - split], (x, y, w, h / 2), (x, y + h / 2, w, h / 2)]
+    return [boxes[index] for index in rng.permutation(count)]
+
+
+def _draw_digit(rng: np.random.Generator, action: int, image: int, region: Box, frames: int) -> Digit:
+    """One digit that does ``action`` within ``region``."""
+    left, top, width, height = region
+    short, long = sorted((width, height))
+    # In a narrow region the digit takes more of it, so that it stays large enough to be seen.
+    side = short * (rng.uniform(0.5, 0.62) if short > 0.8 * long else rng.uniform(0.66, 0.8))
+    hue = rng.dirichlet((1.0, 1.0, 1.0))
+    still = np.ones(frames)
+    digit = Digit(
+        action=action,
+        image=image,
+        colour=tuple(255 * (0.6 + 0.4 * hue / hue.max())),
+        x=still * (left + width * rng.uniform(0.42, 0.58)),
+        y=still * (top + height * rng.uniform(0.42, 0.58)),
+        side=still * side,
+        angle=still * rng.uniform(-0.3, 0.3),
+        opacity=still,
+    )
+    moved = _moved(rng, digit, ACTIONS[action].motion, region)
+    return _reversed_tracks(moved) if ACTIONS[action].backwards else moved
+
+
+def _moved(rng: np.random.Generator, digit: Digit, motion: Motion, region: Box) -> Digit:
+    """``digit`` with the tracks of ``motion``, forwards: right, down, approach, clockwise, appear."""
+    _, _, width, height = region
+    frames = len(digit.x)
+    path = np.linspace(-0.5, 0.5, frames)  # the whole clip, centred
+    wave = np.arange(frames) / frames * rng.uniform(2.6, 3.4) + rng.uniform()
+    reach = rng.uniform(0.62, 0.8)
+    match motion:
+        case "horizontal":
+            return replace(digit, x=digit.x + path * reach * width)
+        case "vertical":
+            return replace(digit, y=digit.y + path * reach * height)
+        case "scale":
+            largest = min(digit.side[0] * 1.25, width, height)
+            return replace(digit, side=largest * np.geomspace(rng.uniform(0.35, 0.45), 1.0, frames))
+        case "turn":
+            return replace(digit, angle=rng.uniform(0, 2 * np.pi) + path * rng.uniform(0.9, 1.3) * np.pi)
+        case "fade":
+            middle, length = rng.uniform(-0.12, 0.12), rng.uniform(0.55, 0.75)
+            return replace(digit, opacity=np.clip((path - middle) / length + 0.5, 0.0, 1.0))
+        case "shake":
+            return replace(digit, x=digit.x + 0.2 * digit.side * np.sin(2 * np.pi * wave))
+        case "blink":
+            return replace(digit, opacity=0.5 + 0.5 * np.clip(3 * np.sin(2 * np.pi * wave), -1, 1))
+
+
+def _reversed_tracks(digit: Digit) -> Digit:
+    return replace(
+        digit,
+        x=digit.x[::-1],
+        y=digit.y[::-1],
+        side=digit.side[::-1],
+        angle=digit.angle[::-1],
+        opacity=digit.opacity[::-1],
+    )

@@ -1,0 +1,104 @@
+"""The ``[clip]`` and ``[test]`` tables of a recipe: how clips are cut for training and for testing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tinkit.errors import UsageError
+
+Scale = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many temporal samples of a clip, and how many spatial crops of each, are tested."""
+
+    temporal: int
+    spatial: int
+
+    @property
+    def count(self) -> int:
+        """Views of a clip."""
+        return self.temporal * self.spatial
+
+    def __str__(self) -> str:
+        return f"{self.temporal}x{self.spatial}"
+
+
+def parse_views(text: str) -> Views:
+    """``"2x3"`` is two temporal samples by three crops. Raises :class:`~tinkit.errors.UsageError` for anything else."""
+    match = re.fullmatch(r"([1-9]\d{0,2})x([13])", text.strip().lower())
+    if match is None:
+        raise UsageError(
+            f"{text!r} does not name views",
+            expected="KxS: K temporal samples (1 to 999) by S crops (1 or 3), such as 1x1, 2x1 or 10x3",
+        )
+    return Views(int(match[1]), int(match[2]))
+
+
+class ClipConfig(BaseModel):
+    """The ``[clip]`` table: the frames, crop and flip of a training clip."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_segments: int = Field(8, ge=1, le=1024, description="Frames of a clip that the model sees (T).")
+    sampling: Literal["segments"] = Field("segments", description="Training: a random frame of each segment.")
+    short: Literal["spread", "first"] = Field("spread", description="Clips of fewer than T frames: spread, or frame 0.")
+    crop: Literal["multiscale", "centre"] = Field("multiscale", description="Training crop, at the frame's own size.")
+    scales: tuple[Scale, ...] = Field((1.0, 0.875, 0.75, 0.66), min_length=1, description="Sides of multiscale crops.")
+    size: int = Field(224, ge=1, le=4096, description="Width and height of the model's input, in pixels.")
+    flip: bool = Field(True, description="Mirror half of the training clips; off where left and right are labels.")
+
+
+class ViewConfig(BaseModel):
+    """The ``[test]`` table: the views of a clip at test time and how their scores are averaged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    views: str = Field("1x1", description="KxS: K temporal samples by S crops (1 or 3).")
+    sampling: Literal["even", "centre"] = Field("even", description="Temporal rule; centre is even with one sample.")
+    scale: int = Field(256, ge=1, le=4096, description="The short side of a frame is resized to this, in pixels.")
+    crop: int = Field(224, ge=1, le=4096, description="Width and height of a crop, in pixels.")
+    average: Literal["logits", "probabilities"] = Field("logits", description="What is averaged over views.")
+    batch: int = Field(8, ge=1, description="Clips a forward pass.")
+
+    @field_validator("views")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        try:
+            return str(parse_views(text))
+        except UsageError as error:
+            raise ValueError(f"{error.problem}; expected {error.expected}") from None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.crop > self.scale:
+            raise ValueError(f"test.crop ({self.crop}) is larger than test.scale ({self.scale})")
+        if self.sampling == "centre" and self.parsed.temporal > 1:
+            raise ValueError(f"sampling = 'centre' is one temporal sample, views = {self.views!r} asks for more")
+        return self
+
+    @property
+    def parsed(self) -> Views:
+        """``views`` as numbers."""
+        return parse_views(self.views)
+
+
+def override_views(config: ViewConfig, **changes: str | int | None) -> ViewConfig:
+    """``config`` with the given keys changed; None changes nothing.
+
+    Raises :class:`~tinkit.errors.UsageError` that names the option for a value that cannot be.
+    """
+    given = {key: value for key, value in changes.items() if value is not None}
+    try:
+        return ViewConfig.model_validate(config.model_dump() | given)
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors():
+            option = f"--{detail['loc'][0]} {detail['input']}: " if detail["loc"] else ""
+            problems.append(option + detail["msg"].removeprefix("Value error, "))
+        raise UsageError("\n".join(problems)) from error

@@ -1,0 +1,191 @@
+"""The list of test clips, from whatever the user has of it, and how its ids are matched with other ids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinkit.errors import UserError
+from tinkit.files import sha256_file
+from tinkit.submission.spec import FileName, apply_rule
+from tinkit.submission.text import is_text, open_bytes, read_lines, require_file, split_row
+
+_VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
+_IMAGES = frozenset({".jpg", ".jpeg", ".png"})
+_HEADERS = frozenset({"id", "filename", "file_name", "path", "video", "video_id"})
+_MAX_JSON = 512 << 20
+RULES: tuple[FileName, ...] = ("id", "basename", "stem")
+
+
+@dataclass(frozen=True)
+class IdList:
+    """The test clips: ``ids`` in order, ``lines`` (from 1) where each was read, and in words the ``form`` it was in.
+
+    ``folder``: the list is a listing, whose names are how somebody laid the files out. ``ordered``: its order is the
+    official one.
+    """
+
+    path: Path
+    form: str
+    ids: tuple[str, ...]
+    lines: tuple[int, ...]
+    folder: bool = False
+    ordered: bool = True
+
+    def sha256(self) -> str:
+        """The hash of the file, or of a folder's listing, one relative path a line."""
+        if self.folder:
+            return hashlib.sha256("".join(f"{name}\n" for name in self.ids).encode()).hexdigest()
+        return sha256_file(self.path)
+
+
+def read_ids(path: Path) -> IdList:
+    """The test clips that ``path`` lists.
+
+    An official csv (``path[,labels]``, or ``id[;label]``), an official json (a list of ``{"id": ...}`` or of texts), a
+    text file (an id a line), or a folder (its videos, else its folders of images). Raises
+    :class:`~tinkit.errors.UserError` for an empty or unreadable list and for an id that is there twice.
+    """
+    if path.is_dir():
+        return _from_folder(path)
+    require_file(path)
+    with path.open("rb") as handle:
+        start = handle.read(4096)
+    if start.startswith((b"ARROW1", b"PK\x03\x04")):
+        raise UserError("is no list of clips", file=path, expected="a csv, json or text file of ids, or a folder")
+    if path.suffix.lower() == ".json" or start.lstrip()[:1] in (b"[", b"{"):
+        form, ids, lines = _from_json(path)
+    elif path.suffix.lower() == ".csv":
+        form, ids, lines = _from_csv(path)
+    else:
+        form, (ids, lines) = "text: an id a line", _columns(path, None)
+    if not ids:
+        raise UserError("lists no clip", file=path, expected="an id a line, an official csv or json, or a folder")
+    if unsound := next((name for name in ids if not is_text(name)), None):
+        raise UserError(f"the id {unsound!r} is no text", file=path)
+    _refuse_doubled(path, ids, lines, "entry" if form.startswith("json") else "line")
+    return IdList(path, form, tuple(ids), tuple(lines))
+
+
+def choose_rule(listed: Sequence[str], others: Sequence[str]) -> FileName:
+    """The rule under which most of ``others`` are in ``listed``; verbatim unless a looser one finds more.
+
+    Base names and stems count only where they name one clip of ``listed``.
+    """
+    best, most = RULES[0], -1
+    for rule in RULES:
+        keys = {apply_rule(rule, name) for name in listed}
+        if len(keys) < len(listed):
+            continue
+        found = len(keys.intersection(apply_rule(rule, name) for name in others))
+        if found > most:
+            best, most = rule, found
+        if found == len(listed):
+            break
+    return best
+
+
+def _from_json(path: Path) -> tuple[str, list[str], list[int]]:
+    if path.stat().st_size > _MAX_JSON:
+        raise UserError(f"larger than {_MAX_JSON >> 20} MiB", file=path, expected="a list of test clips")
+    expected = 'a list of {"id": "78687"}, as the official test file, or of texts'
+    try:
+        content: Any = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not valid JSON: {error}", file=path, line=getattr(error, "lineno", None)) from error
+    if not isinstance(content, list):
+        raise UserError("holds no list of clips", file=path, expected=expected)
+    entries = [entry.get("id") if isinstance(entry, dict) else entry for entry in content]
+    for number, entry in enumerate(entries, 1):
+        if isinstance(entry, bool) or not isinstance(entry, str | int) or entry == "":
+            raise UserError(f"entry {number} has no id", file=path, expected=expected)
+    form = 'json: a list of {"id": ...}' if content and isinstance(content[0], dict) else "json: a list of ids"
+    return form, [str(entry) for entry in entries], list(range(1, len(entries) + 1))
+
+
+def _from_csv(path: Path) -> tuple[str, list[str], list[int]]:
+    with open_bytes(path) as handle:
+        first = next((line for _, line in read_lines(handle, path) if line), "")
+    delimiter = ";" if ";" in first else ","
+    ids, lines = _columns(path, delimiter)
+    form = f"csv: what stands before the first {delimiter!r} of a line" if delimiter in first else "csv: an id a line"
+    if ids and ids[0].lower() in _HEADERS:
+        return f"{form}, header skipped", ids[1:], lines[1:]
+    return form, ids, lines
+
+
+def _columns(path: Path, delimiter: str | None) -> tuple[list[str], list[int]]:
+    """The first field of each line that is not blank (the whole line without a delimiter), and the lines."""
+    ids: list[str] = []
+    lines: list[int] = []
+    with open_bytes(path) as handle:
+        for number, line in read_lines(handle, path):
+            if not line.strip():
+                continue
+            try:
+                name = line if delimiter is None else split_row(line, delimiter, "csv")[0]
+            except ValueError as error:
+                raise UserError(str(error), file=path, line=number, expected="a csv row") from error
+            if not name.strip():
+                raise UserError("a row without an id", file=path, line=number)
+            ids.append(name)
+            lines.append(number)
+    return ids, lines
+
+
+def _refuse_doubled(path: Path, ids: Sequence[str], places: Sequence[int], word: str) -> None:
+    seen: dict[str, int] = {}
+    for name, place in zip(ids, places, strict=True):
+        if name in seen:
+            raise UserError(
+                f"{name!r} is listed twice, in {word} {seen[name]} and in {word} {place}",
+                file=path,
+                line=place if word == "line" else None,
+                fix="take one of the two out",
+            )
+        seen[name] = place
+
+
+def _from_folder(path: Path) -> IdList:
+    """Videos below ``path`` as relative paths, or, where there are none, the folders that hold images."""
+    videos: list[str] = []
+    frames: list[str] = []
+    try:
+        for name, kind in _walk(path, ""):
+            (videos if kind == "video" else frames).append(name)
+    except OSError as error:
+        raise UserError(f"cannot be listed: {error.strerror}", file=error.filename or path) from error
+    ids = sorted(videos or frames)
+    if not ids:
+        raise UserError(
+            "holds neither videos nor folders of images",
+            file=path,
+            expected=f"files ending in {', '.join(sorted(_VIDEOS))}",
+        )
+    form = f"folder: its {len(ids)} videos" if videos else f"folder: its {len(ids)} folders of images"
+    if unsound := next((name for name in ids if not is_text(name)), None):
+        raise UserError(f"holds the file {unsound!r}, whose name is no text", file=path, fix="rename it")
+    return IdList(path, form, tuple(ids), tuple(range(1, len(ids) + 1)), folder=True, ordered=False)
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+    """Each video and each folder of images below; hidden names and linked folders are passed over."""
+    has_images = False
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+                continue
+            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path for each of millions is slow
+            if suffix in _VIDEOS:
+                yield f"{prefix}{entry.name}", "video"
+            has_images |= suffix in _IMAGES
+    if has_images and prefix:
+        yield prefix[:-1], "frames"

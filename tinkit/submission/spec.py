@@ -1,0 +1,210 @@
+"""A challenge: what its leaderboard's file looks like, as one frozen type read from ``submissions/*.toml``."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import string
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tinkit.errors import UserError, did_you_mean
+from tinkit.files import find_toml
+
+Task = Literal["multi-label", "single-label"]
+FileName = Literal["id", "basename", "stem"]
+MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5", "mean_top1_top5_error"]
+
+METRICS: dict[Task, tuple[MetricName, ...]] = {
+    "multi-label": ("sample_map", "class_map", "micro_map"),
+    "single-label": ("top1", "top5", "mean_top1_top5_error"),
+}
+_NEEDS_RANKS: dict[str, int] = {"top1": 1, "top5": 5, "mean_top1_top5_error": 5}
+_ONLY_FOR = {
+    "scores": ("values", "precision"),
+    "ranked": ("top", "labels"),
+}
+_MAX_BYTES = 1 << 20
+
+
+class Challenge(BaseModel):
+    """The rules of one leaderboard's file. Every key whose official wording was not found is listed in ``assumed``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str = Field(min_length=1, description="The challenge's full name.")
+    source: str = Field(min_length=1, description="Where the format was read.")
+    assumed: tuple[str, ...] = Field((), description="Keys below whose official wording was not found.")
+    task: Task = Field(description="Whether a clip has several labels or one.")
+    num_classes: Annotated[int, Field(ge=1)] | None = Field(None, description="None: as many as the scores have.")
+    class_order: Literal["file", "alphabetical"] = Field(
+        "file", description="How a category file without indices numbers its names."
+    )
+    rows: Literal["scores", "ranked"] = Field(
+        description="What follows the file name: every class's score, or labels by falling score."
+    )
+    values: Literal["probabilities", "logits", "any"] = Field(
+        "probabilities", description="What the scores are; `any` writes them as they come, ranks too."
+    )
+    precision: int = Field(9, ge=1, le=17, description="Significant digits of a score; 9 give float32 back exactly.")
+    top: int = Field(5, ge=1, description="Labels a row.")
+    labels: Literal["index", "text"] = Field("index", description="A label as the class's index or as its name.")
+    first_index: Literal[0, 1] = Field(0, description="The first class's index in this file.")
+    filename: FileName = Field("id", description="The clip's id verbatim, its last part, or that without suffix.")
+    header: bool = Field(False, description="Whether the first line names the columns.")
+    id_column: str = Field("filename", min_length=1, description="The header's name of the first column.")
+    columns: str = Field(
+        "score_{index}",
+        description="The header's name of the others; {index} is the class's index, or the rank from 1.",
+    )
+    delimiter: str = Field(",", description="One character.")
+    quoting: Literal["csv", "none"] = Field(
+        "none", description="csv: a text holding the delimiter is quoted; none: it is refused."
+    )
+    order: Literal["error", "warning", "any"] = Field(
+        "warning", description="What `--check` makes of rows in another order than the list of test clips."
+    )
+    zip: bool = Field(False, description="Whether the file is handed in inside a zip archive.")
+    member: str = Field("submission.csv", min_length=1, description="The file's name inside the zip archive.")
+    metrics: tuple[MetricName, ...] = Field(
+        min_length=1, description="What a rehearsal prints, the challenge's own first."
+    )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        if len(value) != 1 or value in '\r\n"' or value.isalnum() or value in "._+-":
+            raise ValueError("a delimiter is one character that no number or name is made of, such as ',' ';' or ' '")
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _one_name_a_column(cls, value: str) -> str:
+        try:
+            fields = [name for _, name, _, _ in string.Formatter().parse(value) if name is not None]
+        except ValueError as error:
+            raise ValueError(f"not a template: {error}") from error
+        if fields != ["index"]:
+            raise ValueError("the template must hold {index} once and no other braces, as in 'score_{index}'")
+        return value
+
+    @field_validator("member")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if "/" in value or "\\" in value or value in (".", ".."):
+            raise ValueError("a plain file name, without folders")
+        return value
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> Self:
+        unused = _ONLY_FOR["ranked" if self.rows == "scores" else "scores"]
+        if meaningless := [key for key in unused if key in self.model_fields_set]:
+            raise ValueError(f"{', '.join(meaningless)}: means nothing with rows = {self.rows!r}; take it out")
+        if "member" in self.model_fields_set and not self.zip:
+            raise ValueError("member: means nothing without zip = true; take it out")
+        for key in self.assumed:
+            if key not in type(self).model_fields:
+                raise ValueError(f"assumed: there is no key {key!r}{did_you_mean(key, type(self).model_fields)}")
+        for metric in self.metrics:
+            if metric not in METRICS[self.task]:
+                raise ValueError(f"metrics: {metric} is not one of a {self.task} challenge: {METRICS[self.task]}")
+            if self.rows == "ranked" and _NEEDS_RANKS.get(metric, 1) > self.top:
+                raise ValueError(
+                    f"metrics: {metric} needs {_NEEDS_RANKS[metric]} labels a row, the file has {self.top}"
+                )
+        return self
+
+    def file_name(self, clip_id: str) -> str:
+        """What the leaderboard calls the clip ``clip_id``."""
+        return apply_rule(self.filename, clip_id)
+
+    def header_row(self, num_values: int) -> list[str]:
+        """The names of all columns; ``num_values`` follow the file name's."""
+        first = self.first_index if self.rows == "scores" else 1
+        return [self.id_column, *(self.columns.format(index=first + i) for i in range(num_values))]
+
+
+def apply_rule(rule: FileName, clip_id: str) -> str:
+    """``clip_id`` verbatim, its last part (``basename``), or its last part without the suffix (``stem``)."""
+    if rule == "id":
+        return clip_id
+    name = posixpath.basename(clip_id)
+    return posixpath.splitext(name)[0] if rule == "stem" else name
+
+
+def load_challenge(name: str) -> tuple[Challenge, Path]:
+    """The challenge that ``name`` (a built-in name or a .toml file) means, and its file.
+
+    Raises :class:`~tinkit.errors.UserError` naming the file, the line, the key and the nearest known key.
+    """
+    path = find_toml("submissions", name)
+    text = _read_text(path)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        line = int(found.group(1)) if found else None
+        raise UserError(
+            f"not valid TOML: {error}", file=path, line=line, expected="lines like `header = false`"
+        ) from error
+    try:
+        return Challenge.model_validate(values), path
+    except ValidationError as error:
+        raise _first_mistake(error, path, text) from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as handle:
+            data = handle.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise UserError("larger than 1 MiB", file=path, expected="a challenge's TOML file")
+        return data.decode()
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", file=path) from error
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError("is not UTF-8 text", file=path, line=line, expected="a challenge's TOML file") from error
+
+
+def _first_mistake(error: ValidationError, path: Path, text: str) -> UserError:
+    """The first of pydantic's findings as one message with the key's line."""
+    found = error.errors(include_url=False)[0]
+    key = str(found["loc"][0]) if found["loc"] else _key_in(found["msg"])
+    known = Challenge.model_fields
+    expected: str | None
+    match found["type"]:
+        case "extra_forbidden":
+            problem, expected = f"unknown key {key!r}{did_you_mean(key, known)}", f"one of: {', '.join(known)}"
+        case "missing":
+            problem, expected = f"the key {key!r} is missing", known[key].description
+        case _:
+            message = found["msg"].removeprefix("Value error, ")
+            problem = f"{key}: {message}" if found["loc"] else message
+            expected = known[key].description if key in known else None
+            if "input" in found and found["loc"]:
+                problem += f" (found {_short(found['input'])}{_nearest(found)})"
+    return UserError(problem, file=path, line=_line_of(key, text), expected=expected)
+
+
+def _nearest(found: Any) -> str:
+    choices = re.findall(r"'([^']+)'", str(found.get("ctx", {}).get("expected", "")))
+    return did_you_mean(found["input"], choices) if isinstance(found["input"], str) else ""
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _key_in(message: str) -> str:
+    found = re.match(r"Value error, ([a-z_]+)", message)
+    return found.group(1) if found else ""
+
+
+def _line_of(key: str, text: str) -> int | None:
+    pattern = re.compile(rf"""^\s*(?:\[+\s*)?["']?{re.escape(key)}["']?\s*[=.\]]""")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if key and pattern.match(line)), None)

@@ -1,0 +1,130 @@
+"""Rows of text, streamed: bounded lines in (plain or from a zip archive), quoted or refused fields out.
+
+Nothing here holds more than one line of a file, so that a file of any size, or a zip bomb, costs time but not memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from tinkit.errors import UserError
+
+MAX_LINE = 1 << 20  # bytes; 1,000 classes of 20 characters take a fiftieth of it
+MAX_ROWS = 5_000_000
+MAX_BYTES = 16 << 30
+ZIP_MAGIC = b"PK\x03\x04"
+UNSAFE = "\r\n\x00"
+
+
+def is_zip(path: Path) -> bool:
+    """Whether ``path`` starts as a zip archive with a file in it does."""
+    with path.open("rb") as handle:
+        return handle.read(4) == ZIP_MAGIC
+
+
+def zip_members(path: Path) -> list[zipfile.ZipInfo]:
+    """The files in an archive, without folders and macOS's resource forks."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UserError(f"not a zip archive that can be read: {error}", file=path) from error
+    return [member for member in members if not member.is_dir() and not member.filename.startswith("__MACOSX/")]
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of ``path``, or of the one file in it when it is a zip archive."""
+    require_file(path)
+    if not is_zip(path):
+        with path.open("rb") as handle:
+            yield handle
+        return
+    members = zip_members(path)
+    if len(members) != 1:
+        raise UserError(f"the archive holds {len(members)} files", file=path, expected="exactly one")
+    if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UserError("the archive is packed by an unusual method", file=path, expected="deflate, as zip programs do")
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(members[0]) as member:
+            yield io.BufferedReader(member, 1 << 18)  # type: ignore[type-var]  # ZipExtFile is a BufferedIOBase
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+        raise UserError(f"{members[0].filename} cannot be unpacked: {error}", file=path) from error
+
+
+def require_file(path: Path) -> None:
+    """Raise :class:`~tinkit.errors.UserError` unless ``path`` is a file that can be read."""
+    if not path.is_file():
+        raise UserError("is a folder" if path.is_dir() else "no such file", file=path, expected="a file")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", file=path) from error
+
+
+def read_lines(handle: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
+    """Line number (from 1) and text of each line, without its ending.
+
+    Raises :class:`~tinkit.errors.UserError` for a line that is no UTF-8 or longer than :data:`MAX_LINE`, and for a file
+    beyond :data:`MAX_ROWS` or :data:`MAX_BYTES`.
+    """
+    total = number = 0
+    while raw := handle.readline(MAX_LINE + 1):
+        number += 1
+        total += len(raw)
+        if len(raw) > MAX_LINE:
+            raise UserError(f"a line longer than {MAX_LINE} bytes", file=path, line=number, expected="a text file")
+        if number > MAX_ROWS or total > MAX_BYTES:
+            raise UserError(f"more than {MAX_ROWS} lines or {MAX_BYTES >> 30} GiB", file=path, line=number)
+        if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
+            raise UserError(
+                "starts with a byte order mark", file=path, line=1, fix="save it as UTF-8 without the mark (BOM)"
+            )
+        try:
+            yield number, raw.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UserError("not UTF-8 text", file=path, line=number) from error
+
+
+def is_text(value: str) -> bool:
+    """Whether ``value`` can be written: a file's name or JSON may hold halves of characters, which cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def split_row(line: str, delimiter: str, quoting: str) -> list[str]:
+    """The fields of one line. Raises :class:`ValueError` where quotes do not match."""
+    if quoting == "none" or '"' not in line:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def field_text(value: str, delimiter: str, quoting: str) -> str:
+    """``value`` as it stands in a row: quoted where ``quoting`` is ``csv`` and it must be.
+
+    Raises :class:`ValueError` for a text that cannot stand there.
+    """
+    if not value:
+        raise ValueError("an empty text")
+    if any(character in value for character in UNSAFE):
+        raise ValueError(f"{value!r} holds a line break")
+    if not is_text(value):
+        raise ValueError(f"{value!r} is no text")
+    if quoting == "csv":
+        return '"' + value.replace('"', '""') + '"' if delimiter in value or '"' in value else value
+    if delimiter in value:
+        raise ValueError(f"{value!r} holds the delimiter {delimiter!r}, which this format cannot quote")
+    return value
