@@ -140,7 +140,7 @@ def test_the_road_from_a_recipe_to_a_submission(
     assert tinkit(monkeypatch, "compare", "demo_tin", "--json") == 0
     compared = json.loads(capsys.readouterr().out)
     assert {row["metric"] for row in compared} >= {"sample_map", "class_map"}
-    assert tinkit(monkeypatch, "ensemble", "demo_tsn", "demo_tin", "--method", "search", "--name", "both") == 0
+    assert tinkit(monkeypatch, "ensemble", "demo_tsn", "demo_tin", "--parts", "2", "--name", "both") == 0
     ids = challenge / "annotations" / "testSet.csv"
     submit = ["submit", "both", "--challenge", "mmit", "--ids", ids, "--out", "out.csv"]
     assert tinkit(monkeypatch, *submit) == 0

@@ -9,7 +9,7 @@ import pytest
 from tinkit.errors import UsageError, UserError
 from tinkit.files import shipped_names
 from tinkit.recipe import load_recipe, save_recipe
-from tinkit.recipe.toml import flatten, read_toml
+from tinkit.toml import flatten, read_toml
 
 MINIMAL = """\
 [data]

@@ -36,7 +36,7 @@ def _listed() -> list[dict[str, Any]]:
 
 def _resolved(name: str, overrides: list[str]) -> list[dict[str, Any]]:
     from tinkit.recipe import load_recipe
-    from tinkit.recipe.toml import flatten
+    from tinkit.toml import flatten
 
     resolved = load_recipe(name, overrides)
     values = flatten(resolved.recipe.model_dump(mode="json", exclude={"sources"}))

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from tinkit.errors import UsageError, UserError, did_you_mean
+from tinkit.errors import UsageError, UserError
 from tinkit.files import find_toml, write_atomic
 from tinkit.recipe.schema import Recipe
-from tinkit.recipe.toml import TomlFile, flatten, read_toml
+from tinkit.toml import Place, TomlFile, explain, flatten, read_toml
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def load_recipe(name: str, overrides: Sequence[str] = (), data_root: Path | None
     try:
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
-        raise _explain(error, layers, path) from error
+        raise explain(error, Recipe, lambda location: _place(location, layers, path)) from error
     return ResolvedRecipe(recipe, _origins(recipe, layers))
 
 
@@ -145,36 +144,15 @@ def _mark(key: str, place: str, sources: dict[str, str]) -> str:
     return "assumed: the default" if place == "default" else ""
 
 
-def _explain(error: ValidationError, layers: list[_Layer], path: Path) -> UserError:
-    """All that pydantic found wrong, each with its file and line."""
-    problems = [_problem(detail, layers, path) for detail in error.errors()]
-    if len(problems) == 1:
-        return problems[0]
-    return type(problems[0])("\n".join(str(problem) for problem in problems))
-
-
-def _problem(detail: Any, layers: list[_Layer], path: Path) -> UserError:
-    location = [str(part) for part in detail["loc"]]
-    key = ".".join(location)
+def _place(location: Sequence[str], layers: list[_Layer], path: Path) -> Place:
+    """Where the key at ``location`` was given: the last layer that has it, else the recipe's own file."""
     owner = next((layer for layer in reversed(layers) if _has(layer.values, location)), None)
-    file = owner.file.path if owner and owner.file else path if owner is None else None
-    line = owner.file.line(key) if owner and owner.file else None
-    kind = UserError if file else UsageError
-    said = "" if file else "--set "
-    match detail["type"]:
-        case "extra_forbidden":
-            known = _fields_at(location[:-1])
-            hint = did_you_mean(location[-1], known)
-            return kind(f"{said}unknown key {key!r}{hint}", file=file, line=line, expected=f"one of: {', '.join(known)}")
-        case "missing":
-            return kind(f"{said}{key!r} is missing", file=file, fix=f"add `{location[-1]} = ...` under [{location[0]}]")
-        case _:
-            message = detail["msg"].removeprefix("Value error, ")
-            shown = "" if isinstance(detail["input"], dict | BaseModel) else f" = {detail['input']!r}"
-            return kind(f"{said}{key}{shown}: {message}" if key else message, file=file, line=line)
+    if owner is None:
+        return path, None
+    return owner.file.place(location) if owner.file else (None, None)
 
 
-def _has(values: Any, location: list[str]) -> bool:
+def _has(values: Any, location: Sequence[str]) -> bool:
     for part in location:
         if isinstance(values, list) and part.isdigit() and int(part) < len(values):
             values = values[int(part)]
@@ -184,23 +162,6 @@ def _has(values: Any, location: list[str]) -> bool:
             # pydantic adds the tag of a union's branch to the location: what lies above it is the key
             return not isinstance(values, dict)
     return True
-
-
-def _fields_at(location: list[str]) -> list[str]:
-    """The keys that are known in the table at ``location``."""
-    model: type[BaseModel] = Recipe
-    for part in location:
-        if part.isdigit():
-            continue
-        annotation = model.model_fields[part].annotation
-        model = next(kind for kind in _types_in(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return sorted(model.model_fields)
-
-
-def _types_in(annotation: Any) -> list[Any]:
-    if get_origin(annotation) in (tuple, list, Union, UnionType):
-        return [kind for inner in get_args(annotation) for kind in _types_in(inner)]
-    return [annotation]
 
 
 def _without_none(value: Any) -> Any:

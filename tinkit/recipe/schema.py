@@ -62,7 +62,7 @@ class Recipe(BaseModel):
     def _warm_up_ends(self) -> Recipe:
         if self.schedule.warmup_epochs >= self.optim.epochs:
             raise ValueError(
-                f"schedule.warmup_epochs {self.schedule.warmup_epochs:g} must be less than optim.epochs "
-                f"{self.optim.epochs}"
+                f"optim.epochs {self.optim.epochs} must be more than schedule.warmup_epochs "
+                f"{self.schedule.warmup_epochs:g}"
             )
         return self

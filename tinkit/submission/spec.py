@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-import re
 import string
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from tinkit.errors import UserError, did_you_mean
+from tinkit.errors import did_you_mean
 from tinkit.files import find_toml
+from tinkit.toml import explain, read_toml
 
 Task = Literal["multi-label", "single-label"]
 FileName = Literal["id", "basename", "stem"]
@@ -27,7 +26,6 @@ _ONLY_FOR = {
     "scores": ("values", "precision"),
     "ranked": ("top", "labels"),
 }
-_MAX_BYTES = 1 << 20
 
 
 class Challenge(BaseModel):
@@ -141,70 +139,8 @@ def load_challenge(name: str) -> tuple[Challenge, Path]:
     Raises :class:`~tinkit.errors.UserError` naming the file, the line, the key and the nearest known key.
     """
     path = find_toml("submissions", name)
-    text = _read_text(path)
+    file = read_toml(path)
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        line = int(found.group(1)) if found else None
-        raise UserError(
-            f"not valid TOML: {error}", file=path, line=line, expected="lines like `header = false`"
-        ) from error
-    try:
-        return Challenge.model_validate(values), path
+        return Challenge.model_validate(file.values), path
     except ValidationError as error:
-        raise _first_mistake(error, path, text) from error
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            data = handle.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise UserError("larger than 1 MiB", file=path, expected="a challenge's TOML file")
-        return data.decode()
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", file=path) from error
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UserError("is not UTF-8 text", file=path, line=line, expected="a challenge's TOML file") from error
-
-
-def _first_mistake(error: ValidationError, path: Path, text: str) -> UserError:
-    """The first of pydantic's findings as one message with the key's line."""
-    found = error.errors(include_url=False)[0]
-    key = str(found["loc"][0]) if found["loc"] else _key_in(found["msg"])
-    known = Challenge.model_fields
-    expected: str | None
-    match found["type"]:
-        case "extra_forbidden":
-            problem, expected = f"unknown key {key!r}{did_you_mean(key, known)}", f"one of: {', '.join(known)}"
-        case "missing":
-            problem, expected = f"the key {key!r} is missing", known[key].description
-        case _:
-            message = found["msg"].removeprefix("Value error, ")
-            problem = f"{key}: {message}" if found["loc"] else message
-            expected = known[key].description if key in known else None
-            if "input" in found and found["loc"]:
-                problem += f" (found {_short(found['input'])}{_nearest(found)})"
-    return UserError(problem, file=path, line=_line_of(key, text), expected=expected)
-
-
-def _nearest(found: Any) -> str:
-    choices = re.findall(r"'([^']+)'", str(found.get("ctx", {}).get("expected", "")))
-    return did_you_mean(found["input"], choices) if isinstance(found["input"], str) else ""
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _key_in(message: str) -> str:
-    found = re.match(r"Value error, ([a-z_]+)", message)
-    return found.group(1) if found else ""
-
-
-def _line_of(key: str, text: str) -> int | None:
-    pattern = re.compile(rf"""^\s*(?:\[+\s*)?["']?{re.escape(key)}["']?\s*[=.\]]""")
-    return next((number for number, line in enumerate(text.splitlines(), 1) if key and pattern.match(line)), None)
+        raise explain(error, Challenge, file.place) from error

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tinkit.data.config import LAYOUTS, SPLITS, Split
 from tinkit.data.synth.actions import ACTIONS, SynthLayout, class_names, order_class_names
@@ -29,14 +30,13 @@ def official_files(layout: SynthLayout, clips: Clips) -> dict[str, str]:
         case "sthv2":
             categories = json.dumps({name: str(index) for index, name in enumerate(names)}, indent=0) + "\n"
     files[LAYOUTS[layout].categories[0]] = categories
-    files[order_classes_path(layout)] = "".join(f"{name}\n" for name in order_class_names(layout))
+    files[str(order_classes_path(Path(), layout))] = "".join(f"{name}\n" for name in order_class_names(layout))
     return files
 
 
-def order_classes_path(layout: SynthLayout) -> str:
-    """Where ``order_classes.txt`` lies, relative to the root: beside the category file."""
-    folder = LAYOUTS[layout].categories[0].rpartition("/")[0]
-    return f"{folder}/order_classes.txt" if folder else "order_classes.txt"
+def order_classes_path(root: Path, layout: SynthLayout) -> Path:
+    """Where ``order_classes.txt`` lies: beside the category file. It holds a class name a line."""
+    return (root / LAYOUTS[layout].categories[0]).with_name("order_classes.txt")
 
 
 def answers_csv(layout: SynthLayout, clips: Sequence[SynthClip]) -> str:

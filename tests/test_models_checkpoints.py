@@ -1,0 +1,116 @@
+"""Reading files of weights that anyone may have made."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tinkit.errors import UserError
+from tinkit.models import read_checkpoint
+
+WEIGHTS = {"layer.weight": torch.arange(6.0).view(2, 3), "layer.bias": torch.ones(2, dtype=torch.bfloat16)}
+
+
+def assert_weights(state: dict[str, torch.Tensor]) -> None:
+    assert list(state) == list(WEIGHTS)
+    assert all(torch.equal(state[name], value) for name, value in WEIGHTS.items())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WEIGHTS,
+        {
+            "state_dict": WEIGHTS,
+            "epoch": 3,
+            "best_prec1": np.float64(45.5),
+            "arch": "resnet50",
+            "optimizer": {"lr": 0.1},
+        },
+        {"state_dict": WEIGHTS, "best_prec1": torch.tensor(45.5)},
+        {"model": WEIGHTS, "iteration": np.int64(7)},
+        {"model": {"state_dict": WEIGHTS}},
+        {"meta": {"config": "text"}, "state_dict": WEIGHTS},
+        {**WEIGHTS, "version": 2},
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_unwraps_what_scripts_save(tmp_path: Path, content: Any, zipped: bool) -> None:
+    torch.save(content, tmp_path / "file.pth.tar", _use_new_zipfile_serialization=zipped)
+    assert_weights(read_checkpoint(tmp_path / "file.pth.tar"))
+
+
+@pytest.mark.parametrize("name", ["file.safetensors", "file.bin"])
+def test_safetensors_by_content(tmp_path: Path, name: str) -> None:
+    save_file(WEIGHTS, tmp_path / name)
+    state = read_checkpoint(str(tmp_path / name))
+    assert_weights({key: state[key] for key in WEIGHTS})
+
+
+class Malicious:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("form", ["zipped", "legacy", "bare pickle"])
+def test_malicious_pickle_is_refused_and_not_run(tmp_path: Path, form: str) -> None:
+    mark, file = tmp_path / "executed", tmp_path / "evil.pth"
+    content = {"state_dict": WEIGHTS, "extra": Malicious(mark)}
+    if form == "bare pickle":
+        file.write_bytes(pickle.dumps({"extra": Malicious(mark)}))
+    else:
+        torch.save(content, file, _use_new_zipfile_serialization=form == "zipped")
+    with pytest.raises(UserError) as caught:
+        read_checkpoint(file)
+    assert not mark.exists()
+    assert str(file) in str(caught.value)
+    pickle.loads(pickle.dumps(Malicious(mark)))  # it would have
+    assert mark.exists()
+
+
+def test_objects_beside_tensors_are_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": WEIGHTS, "args": argparse.Namespace(lr=0.1)}, tmp_path / "file.pth")
+    with pytest.raises(UserError, match=r"argparse\.Namespace") as caught:
+        read_checkpoint(tmp_path / "file.pth")
+    assert "save the weights alone" in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["zipped", "legacy", "safetensors"])
+def test_truncated_at_any_length(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "file"
+    if form == "safetensors":
+        save_file(WEIGHTS, file)
+    else:
+        torch.save({"state_dict": WEIGHTS}, file, _use_new_zipfile_serialization=form == "zipped")
+    whole = file.read_bytes()
+    assert_weights(dict(sorted(read_checkpoint(file).items(), reverse=True)))
+    for length in (*range(12), *range(12, len(whole), max(1, len(whole) // 40)), len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+            read_checkpoint(file)
+
+
+@pytest.mark.parametrize("content", [{}, {"epoch": 3}, [1, 2], torch.zeros(2), {"state_dict": {"a": 1}}])
+def test_files_without_weights(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "file.pth")
+    with pytest.raises(UserError, match="holds no weights"):
+        read_checkpoint(tmp_path / "file.pth")
+
+
+def test_what_is_not_a_file(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.pth", tmp_path):
+        with pytest.raises(UserError, match="no such file"):
+            read_checkpoint(path)
+    (tmp_path / "page.pth").write_text("<html>404: Not Found</html>")
+    with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+        read_checkpoint(tmp_path / "page.pth")

@@ -1,0 +1,190 @@
+"""``tinkit data``: the manifests of data sets, and what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from tinkit.data.config import DataConfig
+    from tinkit.data.manifest import Manifest
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Data sets: build their manifests, look into them.",
+    epilog=examples(
+        "tinkit data list",
+        "tinkit data prepare mmit --data data/mmit",
+        "tinkit data show mmit_r50 --split val --data data/mmit",
+        "tinkit data stats mmit --data data/mmit",
+    ),
+)
+
+WhatArgument = Annotated[
+    str, typer.Argument(metavar="DATASET|RECIPE", help="A layout (see `tinkit data list`), a recipe's name or file.")
+]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the data set; else $TINKIT_DATA/NAME.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's key, such as data.val=x.csv."),
+]
+SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
+
+
+@app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
+def list_layouts(as_json: JsonOption = False) -> None:
+    """List the layouts that tinkit reads, and where it looks for their files."""
+    from tinkit.data.config import LAYOUTS
+
+    rows: list[dict[str, Any]] = [
+        {
+            "dataset": name,
+            "train": layout.train[0],
+            "val": layout.val[0],
+            "test": layout.test[0],
+            "categories": layout.categories[0],
+            "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
+            "task": layout.task,
+            "class order": layout.class_order,
+        }
+        for name, layout in LAYOUTS.items()
+    ]
+    print_table("Layouts (files relative to the data set's folder)", rows, as_json=as_json)
+
+
+@app.command("prepare", epilog=examples("tinkit data prepare mmit --data data/mmit", "tinkit data prepare mine.toml"))
+def prepare(
+    what: WhatArgument,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    split: Annotated[list[str] | None, typer.Option(help="This split only; may be given again.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is up to date.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read and check the annotations, and build the manifests (train, val, and test where there is a list of it)."""
+    from tinkit.data.config import SPLITS, resolve_root
+    from tinkit.data.manifest import open_manifest
+
+    config = _config(what, data, overrides)
+    root = resolve_root(config)
+    wanted = split or [
+        name for name in SPLITS if name != "test" or any((root / place).is_file() for place in config.layout.test)
+    ]
+    manifests = [open_manifest(config, name, rebuild=rebuild) for name in wanted]
+    print_table(f"Manifests of {root}", [_summary(manifest) for manifest in manifests], as_json=as_json)
+    for manifest in manifests:
+        for line in manifest.skipped:
+            typer.echo(f"{manifest.split}: {line}", err=True)
+    for manifest in manifests:
+        manifest.require_media()
+
+
+@app.command("show", epilog=examples("tinkit data show mmit --split val -n 5", "tinkit data show mmit --id a/b_1.mp4"))
+def show(
+    what: WhatArgument,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    split: SplitOption = "train",
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many rows.")] = 10,
+    start: Annotated[int, typer.Option(min=0, help="The first row, from 0.")] = 0,
+    clip_id: Annotated[str | None, typer.Option("--id", help="Show the clip of this id.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show rows of a split: ids, paths, class names."""
+    from tinkit.data.manifest import open_manifest
+
+    manifest = open_manifest(_config(what, data, overrides), split)
+    if clip_id is None:
+        indices = range(start, min(start + count, len(manifest)))
+    else:
+        at = _index_of(manifest, clip_id)
+        indices = range(at, at + 1)
+    rows = [_row(manifest, index) for index in indices]
+    print_table(f"{split} of {manifest.root}, {len(manifest)} clips", rows, as_json=as_json)
+
+
+@app.command("stats", epilog=examples("tinkit data stats mmit --split val", "tinkit data stats mmit --json"))
+def stats(
+    what: WhatArgument,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    split: SplitOption = "train",
+    as_json: JsonOption = False,
+) -> None:
+    """Count labels: how many clips have each class, how many labels a clip has."""
+    import json
+
+    from tinkit.data.manifest import open_manifest
+
+    manifest = open_manifest(_config(what, data, overrides), split)
+    summary = _summary(manifest)
+    counts = manifest.label_counts()
+    classes = [
+        {"index": index, "class": name, "clips": int(clips), "percent": 100 * int(clips) / max(len(manifest), 1)}
+        for index, (name, clips) in enumerate(zip(manifest.classes, counts, strict=True))
+    ]
+    a_clip = [{"labels": n, "clips": int(clips)} for n, clips in enumerate(manifest.labels_a_clip()) if clips]
+    if as_json:
+        typer.echo(json.dumps({**summary, "labels_a_clip": a_clip, "per_class": classes}, indent=2))
+        return
+    print_table(f"{split} of {manifest.root}", [summary])
+    if not manifest.labelled:
+        typer.echo("the labels of this split are not known")
+        return
+    print_table("Labels a clip", a_clip)
+    print_table("Clips a class", sorted(classes, key=lambda row: -int(row["clips"])))
+
+
+def _config(what: str, data: Path | None, overrides: list[str] | None) -> DataConfig:
+    """The ``[data]`` table that a layout's name or a recipe means."""
+    from tinkit.data.config import LAYOUTS, DataConfig
+
+    for layout in LAYOUTS:
+        if what == layout:
+            if overrides:
+                raise UsageError("--set goes with a recipe", fix=f"name a recipe, or a file of your own, not {what!r}")
+            return DataConfig(dataset=layout, root=data)
+    from tinkit.recipe.load import load_recipe
+
+    try:
+        return load_recipe(what, overrides or (), data).recipe.data
+    except UsageError as problem:
+        if "/" in what or what.endswith(".toml") or overrides:
+            raise
+        raise UsageError(f"{problem.problem} (nor a layout: {', '.join(LAYOUTS)})", expected=problem.expected) from None
+
+
+def _summary(manifest: Manifest) -> dict[str, Any]:
+    import pyarrow.compute as pc
+
+    counts = manifest.label_counts()
+    return {
+        "split": manifest.split,
+        "clips": len(manifest),
+        "sources": pc.count_distinct(manifest.table.column("source")).as_py(),
+        "classes": len(manifest.classes),
+        "labels": int(counts.sum()) if manifest.labelled else None,
+        "classes without a clip": int((counts == 0).sum()) if manifest.labelled else None,
+        "manifest": str(manifest.file),
+    }
+
+
+def _index_of(manifest: Manifest, clip_id: str) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    index = pc.index(manifest.table.column("id"), pa.scalar(clip_id)).as_py()
+    if index < 0:
+        raise UserError(f"no clip of {manifest.split!r} has the id {clip_id!r}", fix="see `tinkit data show`")
+    return int(index)
+
+
+def _row(manifest: Manifest, index: int) -> dict[str, Any]:
+    row = manifest.row(index)
+    labels = None if row.labels is None else "; ".join(manifest.classes[label] for label in row.labels)
+    return {"row": index, "id": row.id, "path": row.path, "frames": row.frames, "labels": labels, "source": row.source}

@@ -1,0 +1,151 @@
+"""``tinkit ensemble``: fuse runs or score files, fitted on one split and applied to another."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from tinkit.fusion import EnsembleSpec, Fusion
+    from tinkit.metrics import Metrics
+
+EPILOG = examples(
+    "tinkit ensemble mmit",
+    "tinkit ensemble demo --runs demo/runs --fusions demo/fusions",
+    "tinkit ensemble mmit_r50 mmit_tsm_r50 --views 1x1 --weights best --name pair",
+    "tinkit ensemble runs/a/scores/test-1x1-best.arrow theirs-test.arrow --method mean-ranks --fit none",
+    "tinkit ensemble ./mine.toml --missing mean --force",
+)
+
+
+class MethodChoice(StrEnum):
+    """How members become one."""
+
+    mean_logits = "mean-logits"
+    mean_probabilities = "mean-probabilities"
+    mean_ranks = "mean-ranks"
+    search = "search"
+
+
+class SpaceChoice(StrEnum):
+    """What a search takes weighted means of."""
+
+    logits = "logits"
+    probabilities = "probabilities"
+
+
+class MissingChoice(StrEnum):
+    """What to do with a clip that some member has no scores for."""
+
+    error = "error"
+    mean = "mean"
+
+
+def ensemble(
+    words: Annotated[
+        list[str], typer.Argument(metavar="SPEC|RUN|SCORES...", help="An ensemble, or runs and score files (.arrow).")
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="The folder under --fusions.")] = None,
+    fit: Annotated[str | None, typer.Option("--fit", help="The labelled split to fit on (val), or none.")] = None,
+    apply: Annotated[
+        list[str] | None, typer.Option("--apply", help="A split to write besides (test), or none; may be repeated.")
+    ] = None,
+    method: Annotated[MethodChoice | None, typer.Option("--method", help="How members become one (search).")] = None,
+    space: Annotated[SpaceChoice | None, typer.Option("--space", help="What a search averages (logits).")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", help="What a search maximises: sample_map, class_map, micro_map, top1, top5."),
+    ] = None,
+    missing: Annotated[
+        MissingChoice | None, typer.Option("--missing", help="Clips that a member lacks: error, or mean of the others.")
+    ] = None,
+    parts: Annotated[int | None, typer.Option("--parts", help="Parts of the cross-validated estimate (5).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the search's random starts (0).")] = None,
+    views: Annotated[str | None, typer.Option("--views", help="Which score files of each RUN, like 2x3.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="Which score files of each RUN, like best.")] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
+    fusions: Annotated[Path, typer.Option("--fusions", help="Where the fusion's folder goes.")] = Path("fusions"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a fusion that is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fuse the scores of several models into one file a split.
+
+    Weights are fitted on a labelled split (--fit) for the challenge's metric and applied to the others (--apply). The
+    result, fusions/NAME, holds fusion.json and a score file a split.
+    """
+    from tinkit.fusion import fuse, resolve_members
+
+    changes = {
+        "name": name,
+        "fit": fit,
+        "apply": tuple(apply) if apply else None,
+        "method": method and method.value,
+        "space": space and space.value,
+        "metric": metric,
+        "missing": missing and missing.value,
+        "parts": parts,
+        "seed": seed,
+    }
+    spec = _spec(words, runs, views, weights, changes)
+    fusion = fuse(spec, resolve_members(spec.members, spec.splits, runs), fusions / spec.name, force=force)
+    if as_json:
+        sys.stdout.write(json.dumps(fusion.record, indent=2) + "\n")
+    else:
+        _show(spec, fusion)
+
+
+def _spec(
+    words: list[str], runs: Path, views: str | None, weights: str | None, changes: dict[str, Any]
+) -> EnsembleSpec:
+    from tinkit.files import find_toml, shipped_names
+    from tinkit.fusion import load_spec, make_spec, members_of
+
+    specs = [word for word in words if word.endswith(".toml") or word in shipped_names("ensembles")]
+    specs = [word for word in specs if not (runs / word).is_dir()]
+    if not specs:
+        return make_spec({"members": members_of(words, runs, views, weights)}, changes)
+    if len(words) > 1:
+        raise UsageError(f"{specs[0]} is an ensemble of its own: name it alone", fix="or name its runs instead")
+    if views or weights:
+        raise UsageError("--views and --weights are for runs; an ensemble's toml says them for each member")
+    return load_spec(find_toml("ensembles", specs[0]), changes)
+
+
+def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
+    record = fusion.record
+    measured = fusion.measured
+    rows = []
+    for number, member in enumerate(record["members"]):
+        row = {"member": member["name"], "views": member["views"], "checkpoint": member["checkpoint"]}
+        row["weight"] = f"{member['weight']:.3f}"
+        rows.append(row | _percent(measured.members[number] if measured else None))
+    blank = {"views": "", "checkpoint": "", "weight": ""}
+    if measured:
+        rows.append({"member": "equal mean", **blank, **_percent(measured.equal)})
+        if measured.cross_validated:
+            rows.append({"member": "fitted (optimistic)", **blank, **_percent(measured.fused)})
+            rows.append({"member": "fitted (cross-validated)", **blank, **_percent(measured.cross_validated)})
+    title = f"{spec.name}: {spec.method}"
+    print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
+    metric = record["metric"]
+    if measured and measured.cross_validated and measured.cross_validated[metric] <= measured.equal[metric]:
+        typer.echo(f"note: by {metric}, cross-validated, the fitted weights are no better than the equal mean")
+    if spec.fit and measured is None:
+        typer.echo(f"note: {spec.fit} has no labels, so nothing was measured")
+    for split, counts in record["missing_clips"].items():
+        if lacking := {name: count for name, count in counts.items() if count}:
+            typer.echo(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
+    for split in spec.splits:
+        typer.echo(fusion.folder / f"{split}.arrow")
+
+
+def _percent(metrics: Metrics | None) -> dict[str, float]:
+    return {name: 100 * value for name, value in metrics.values.items()} if metrics else {}

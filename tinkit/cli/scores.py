@@ -1,0 +1,225 @@
+"""``tinkit scores``: look into score files, compare them, join shards, and bring in the scores of others."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from tinkit.scores import ScoreInfo, ScoreTable
+
+app = typer.Typer(no_args_is_help=True, help="Show, compare, merge and import score files.")
+
+ScoreFile = Annotated[Path, typer.Argument(metavar="SCORES", help="A score file (.arrow).")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="The score file to write.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+
+
+class KindChoice(StrEnum):
+    """What foreign scores are."""
+
+    logits = "logits"
+    probabilities = "probabilities"
+    ranks = "ranks"
+
+
+class TaskChoice(StrEnum):
+    """What the labels of a clip are."""
+
+    multi = "multi-label"
+    single = "single-label"
+
+
+@app.command(
+    "show",
+    epilog=examples(
+        "tinkit scores show runs/mmit_r50/scores/val-1x1-best.arrow",
+        "tinkit scores show fusions/demo/test.arrow --answers data/demo-answers/test.csv",
+    ),
+)
+def show(
+    file: ScoreFile,
+    answers: Annotated[
+        Path | None, typer.Option("--answers", help="Labels to measure against (csv with the header id,labels).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where scores come from and, where labels are known, how good they are."""
+    from tinkit.scores import check_scores, read_scores
+    from tinkit.scores.tools import measure, with_labels
+
+    table = read_scores(file)
+    check_scores(table, file)
+    if answers is not None:
+        from tinkit.submission import read_answers
+
+        given = read_answers(answers)
+        table = with_labels(table, dict(zip(given.ids.ids, given.labels, strict=True)), answers)
+    metrics = measure(table)
+    rows: list[dict[str, Any]] = [{"what": name, "value": value} for name, value in _facts(table).items()]
+    if metrics:
+        rows += [{"what": f"clips {name}".replace("_", " "), "value": str(n)} for name, n in metrics.counts.items()]
+    if as_json:
+        values = {row["what"]: row["value"] for row in rows} | {"metrics": metrics.values if metrics else None}
+        print_table(str(file), [values], as_json=True)
+        return
+    print_table(str(file), rows)
+    if metrics:
+        print_table("metrics, in percent", [{name: 100 * value for name, value in metrics.values.items()}])
+
+
+@app.command(
+    "diff",
+    epilog=examples("tinkit scores diff runs/a/scores/val-1x1-best.arrow runs/b/scores/val-1x1-best.arrow"),
+)
+def diff(
+    first: ScoreFile,
+    second: Annotated[Path, typer.Argument(metavar="SCORES", help="Another.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two score files clip by clip. The exit code is 1 when clips, labels or scores differ."""
+    from tinkit.scores import read_scores
+    from tinkit.scores.tools import diff_tables, measure
+
+    a, b = read_scores(first), read_scores(second)
+    found = diff_tables(a, b)
+    rows: list[dict[str, Any]] = [{"what": name, "first": x, "second": y} for name, (x, y) in found.facts.items()]
+    rows.append({"what": "clips", "first": len(a), "second": len(b)})
+    rows.append({"what": "clips only here", "first": found.only_first, "second": found.only_second})
+    shared = {
+        "clips in both": found.shared,
+        "in another order": "yes" if found.reordered else "no",
+        "clips with other labels": found.labels,
+        "clips scored in one only": found.validity,
+        "largest difference": _number(found.largest),
+        "largest difference at": found.largest_id,
+        "mean difference": _number(found.mean),
+        "same first class (%)": None if found.same_top1 is None else 100 * found.same_top1,
+    }
+    rows += [{"what": name, "first": value, "second": None} for name, value in shared.items()]
+    one, other = measure(a), measure(b)
+    if one and other and one.task == other.task:
+        rows += [{"what": f"{k} (%)", "first": 100 * one[k], "second": 100 * other[k]} for k in one.values]
+    print_table(f"{first} and {second}", rows, as_json=as_json)
+    if not found.same_rows:
+        raise typer.Exit(1)
+
+
+@app.command("merge", epilog=examples("tinkit scores merge shard-0.arrow shard-1.arrow --out val-1x1-best.arrow"))
+def merge(
+    files: Annotated[list[Path], typer.Argument(metavar="SCORES...", help="Shards of one split.")],
+    out: OutOption,
+    force: ForceOption = False,
+) -> None:
+    """Join shards of one split, made by one model, into one score file."""
+    from tinkit.scores import read_scores, write_scores
+    from tinkit.scores.tools import merge_tables
+
+    _refuse_existing(out, force)
+    table = merge_tables([read_scores(file) for file in files], files)
+    write_scores(out, table)
+    sys.stdout.write(f"{out}: {len(table)} clips of {len(files)} files\n")
+
+
+@app.command(
+    "import",
+    epilog=examples(
+        "tinkit scores import theirs.csv --out theirs-val.arrow --like runs/mmit_r50/scores/val-1x1-best.arrow"
+        " --kind probabilities",
+        "tinkit scores import theirs.npz --out theirs-test.arrow --kind logits --task multi-label --dataset mmit"
+        " --split test --run theirs",
+    ),
+)
+def import_scores(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .csv (id, then a column a class) or .npz (ids, scores).")
+    ],
+    out: OutOption,
+    kind: Annotated[KindChoice, typer.Option("--kind", help="What the numbers are.")],
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            "--like", help="A score file of the same split: classes, data set, labels and sources come from it."
+        ),
+    ] = None,
+    task: Annotated[TaskChoice | None, typer.Option("--task", help="Without --like: the task.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Without --like: the data set's name.")] = None,
+    dataset_version: Annotated[str, typer.Option("--dataset-version", help="Without --like.")] = "1",
+    split: Annotated[str | None, typer.Option("--split", help="Without --like: the split.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="What the model is called; the file's name if not given.")
+    ] = None,
+    trained_on: Annotated[
+        list[str] | None, typer.Option("--trained-on", help="A split that the model has seen; may be repeated.")
+    ] = None,
+    force: ForceOption = False,
+) -> None:
+    """Turn a csv or npz of someone else's scores into a score file."""
+    from tinkit.files import sha256_file
+    from tinkit.scores import ScoreInfo, read_scores, write_scores
+    from tinkit.scores.foreign import foreign_table, is_numbered, read_foreign
+
+    _refuse_existing(out, force)
+    found = read_foreign(file)
+    model = read_scores(like) if like else None
+    if model is not None:
+        if task or dataset or split:
+            raise UsageError("--like says task, data set and split: leave --task, --dataset and --split out")
+        base = model.info
+        facts = (base.task, base.classes, base.dataset, base.dataset_version, base.split)
+    elif not (task and dataset and split):
+        raise UsageError("say what the scores are of", fix="--like SCORES, or all of --task, --dataset and --split")
+    elif found.columns is None or is_numbered(found.columns):
+        raise UserError("the columns are not named by class", file=file, fix="name them, or say --like SCORES")
+    else:
+        facts = (task.value, found.columns, dataset, dataset_version, split)
+    info = ScoreInfo(
+        kind.value,
+        *facts,
+        trained_on=tuple(trained_on or ()),
+        run=run or file.stem,
+        hashes={"imported": sha256_file(file)},
+    )
+    labels = dict(zip(model.ids, model.labels, strict=True)) if model else None
+    source = dict(zip(model.ids, model.source, strict=True)) if model else None
+    table = foreign_table(found, info, file, labels=labels, source=source)
+    write_scores(out, table)
+    known = "" if labels is None else f", {sum(name in labels for name in found.ids)} of them known to {like}"
+    sys.stdout.write(f"{out}: {len(table)} clips{known}, {int((~table.valid).sum())} without scores\n")
+
+
+def _facts(table: ScoreTable) -> dict[str, str]:
+    info: ScoreInfo = table.info
+    known = table.scores[table.valid]
+    facts = {
+        "run": info.run,
+        "data set": f"{info.dataset}, version {info.dataset_version}",
+        "split": info.split,
+        "task": info.task,
+        "kind": info.kind,
+        "views": f"{info.views}, mean of {info.average}" if info.views else "",
+        "weights": info.weights,
+        "trained on": ", ".join(info.trained_on),
+        "classes": str(len(info.classes)),
+        "clips": str(len(table)),
+        "clips without scores": str(int((~table.valid).sum())),
+        "lowest, mean, highest": f"{known.min():.4g}, {known.mean():.4g}, {known.max():.4g}" if known.size else "",
+    }
+    facts |= {f"hash of {name}": text for name, text in info.hashes.items()}
+    return {name: text or "-" for name, text in facts.items()}
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3g}"
+
+
+def _refuse_existing(out: Path, force: bool) -> None:
+    if out.exists() and not force:
+        raise UserError("exists already", file=out, fix="--out another, or --force to write over it")

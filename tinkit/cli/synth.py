@@ -1,0 +1,55 @@
+"""``tinkit synth``: a synthetic challenge in an official layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tinkit.cli.common import JsonOption, QuietOption, examples
+
+EPILOG = examples(
+    "tinkit synth mmit data/mmit",
+    "tinkit synth sthv2 data/sthv2 --clips 600 --val 100 --test 100 --seed 1",
+)
+
+
+def synth(
+    layout: Annotated[Literal["mmit", "sthv1", "sthv2"], typer.Argument(help="Whose files and folders to imitate.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder, or one to complete.")],
+    clips: Annotated[int, typer.Option(help="Clips to train on.")] = 1200,
+    val: Annotated[int, typer.Option(help="Clips to validate on.")] = 300,
+    test: Annotated[int, typer.Option(help="Clips whose labels are hidden.")] = 300,
+    seed: Annotated[int, typer.Option(help="Another seed is another challenge.")] = 0,
+    size: Annotated[int, typer.Option(help="Height of a frame in pixels; the width is 5/4 of it.")] = 64,
+    frames: Annotated[int, typer.Option(help="Frames of a clip, at 12 a second.")] = 24,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0 renders in this one.")] = 2,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a video challenge of moving handwritten digits, in an official layout and with real video files.
+
+    Training, validation and an unlabelled test split; the answers of the test split lie outside, in DIR-answers.
+    A set that was interrupted is completed by the same command.
+    """
+    import json
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tinkit.data.synth import SynthSpec, synthesise
+
+    spec = SynthSpec(layout, clips=clips, val=val, test=test, seed=seed, size=size, frames=frames)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet or as_json or not console.is_terminal) as progress:
+        task = progress.add_task(f"clips of {folder}", total=clips + val + test)
+        result = synthesise(spec, folder, workers=workers, on_clips=lambda count: progress.advance(task, count))
+    if as_json:
+        values = {"root": str(result.root), "answers": str(result.answers), "made": result.made, "found": result.found}
+        typer.echo(json.dumps(values, indent=2))
+    elif not quiet:
+        already = f" ({result.found} were there already)" if result.found else ""
+        typer.echo(f"{result.made} clips made in {result.root}{already}")
+        typer.echo(f"hidden answers of the test split: {result.answers}")

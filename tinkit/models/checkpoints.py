@@ -1,0 +1,97 @@
+"""Read weights from a file that anyone may have made: nothing in it is ever executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tinkit.errors import UserError
+
+# Where training scripts put the weights inside what they save.
+WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state", "weights")
+
+# Scripts also save their best score, more often than not a NumPy number; these rebuild one and do nothing else.
+_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
+_NUMPY_NUMBERS: list[Any] = [
+    (_NUMPY_SCALAR, "numpy.core.multiarray.scalar"),  # as NumPy 1 writes it
+    (_NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)),
+]
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a safetensors file or in one of ``torch.save``, on the CPU.
+
+    Looks inside ``{"state_dict": ...}``, ``{"model": ...}`` and the like. Entries that are not tensors are left out.
+    Raises :class:`~tinkit.errors.UserError` for a file that is missing, damaged, without weights, or that holds Python
+    objects beside tensors, which ``torch.load(weights_only=True)`` refuses to rebuild.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError("no such file", file=path, expected="a checkpoint: safetensors, or a file of torch.save")
+    with path.open("rb") as handle:
+        head = handle.read(9)
+    content = _read_safetensors(path) if head[8:] == b"{" else _read_pickle(path)
+    weights = _unwrap(content)
+    if not weights:
+        raise UserError("holds no weights", file=path, expected=f"a state dict, or one under {', '.join(WRAPPERS)}")
+    return weights
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except Exception as error:  # the format's own errors, and whatever a damaged header leads to
+        raise _damaged(path, error) from error
+
+
+def _read_pickle(path: Path) -> Any:
+    with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged pickle can raise nearly anything
+            objects = _refused_objects(path)
+            if not objects:
+                raise _damaged(path, error) from error
+            raise UserError(
+                f"holds Python objects beside tensors ({', '.join(objects[:5])}); they were not loaded, "
+                "since rebuilding them could run any code",
+                file=path,
+                fix="where you trust its origin, load it yourself and save the weights alone: "
+                "torch.save(model.state_dict(), 'weights.pth')",
+            ) from error
+
+
+def _refused_objects(path: Path) -> list[str]:
+    """The names of what ``weights_only`` refuses in the file; none if it cannot even be read."""
+    try:
+        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # damaged, or of the format before PyTorch 1.6
+        return []
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [""])[0][:200]
+    return UserError(
+        f"cannot be read as a checkpoint: {type(error).__name__}: {reason}",
+        file=path,
+        expected="a whole safetensors file or file of torch.save",
+        fix="download or copy it again, and compare its size",
+    )
+
+
+def _unwrap(content: Any) -> dict[str, Tensor]:
+    for _ in range(3):  # {"model": {"state_dict": ...}} is as deep as scripts go
+        if not isinstance(content, dict):
+            return {}
+        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = inner
+    return {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}

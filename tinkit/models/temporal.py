@@ -1,0 +1,223 @@
+"""The temporal modules of 2D networks, and the convolution that one of them precedes.
+
+A 2D backbone sees ``B`` clips of ``T`` frames as ``B*T`` images, clip-major: row ``b*T + t`` is frame ``t`` of clip
+``b``. A temporal module takes and gives (B*T, C, H, W) and moves features between the frames of a clip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from tinkit.errors import UserError
+from tinkit.ops import interlace
+
+GROUPS = 4
+MAX_OFFSET = 2.0  # frames; the offsets that a steering network can give lie strictly inside
+
+
+class TemporalInterlace(nn.Module):
+    """The interlace operator with the two small networks that steer it (TIN, arXiv 2001.06499, section 3).
+
+    ``channels // shift_div`` channels, rounded down to a multiple of four, move; both networks read their average over
+    height and width. ``offset_init`` is where the offsets start, in frames, between -2 and 2 (published: 0.5). The
+    number of frames is part of the weights.
+    Raises :class:`~tinkit.errors.UserError` for too few channels or an ``offset_init`` out of range.
+    """
+
+    def __init__(self, channels: int, num_segments: int, shift_div: int, offset_init: float = 0.5) -> None:
+        super().__init__()
+        self.num_segments = num_segments
+        self.fold = interlace_fold(channels, shift_div)
+        self.offset_net = OffsetNet(self.fold, num_segments, offset_init)
+        self.gain_net = GainNet(self.fold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B*T, C, H, W) -> (B*T, C, H, W), in the dtype and memory format of ``x``."""
+        offset, gain = self.steer(x)
+        return interlace(x, offset, gain, self.fold)
+
+    def steer(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets (B, 4) in frames and gains (B, T, 4) for features (B*T, C, H, W), in the dtype of the weights.
+
+        Runs outside autocast: offsets and gains keep the precision of the weights whatever that of the features.
+        """
+        with _without_autocast(x.device.type):
+            weights = self.gain_net.conv.weight.dtype
+            average = x[:, : self.fold].mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32)).to(weights)
+            clips = x.shape[0] // self.num_segments
+            pooled = average.view(clips, self.num_segments, self.fold).transpose(1, 2)
+            return self.offset_net(pooled), self.gain_net(pooled)
+
+
+class OffsetNet(nn.Module):
+    """The offsets of a clip's four groups from the fold's averages: (B, F, T) -> (B, 4), each in (-2, 2) frames.
+
+    Two are learned, the other two are their opposites: half of the fold looks back, half ahead.
+    """
+
+    def __init__(self, fold: int, num_segments: int, offset_init: float) -> None:
+        super().__init__()
+        if not -MAX_OFFSET < offset_init < MAX_OFFSET:
+            raise UserError(f"offset_init is {offset_init:g} frames", expected="a number between -2 and 2, exclusive")
+        self.conv = nn.Conv1d(fold, 1, kernel_size=3, padding=1)
+        self.fc1 = nn.Linear(num_segments, num_segments)
+        self.fc2 = nn.Linear(num_segments, GROUPS // 2)
+        # The inverse of the squashing in `forward`: at zero input the offset is `offset_init`.
+        nn.init.constant_(self.fc2.bias, math.log((MAX_OFFSET + offset_init) / (MAX_OFFSET - offset_init)))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, F, T) -> (B, 4)."""
+        z = self.fc2(torch.relu(self.fc1(self.conv(pooled).squeeze(1))))
+        learned = 2 * MAX_OFFSET * (torch.sigmoid(z) - 0.5)
+        return torch.cat([learned, -learned], dim=1)
+
+
+class GainNet(nn.Module):
+    """The gains of a clip's frames and four groups: (B, F, T) -> (B, T, 4), each in (0, 2).
+
+    Two are learned; groups whose offsets are opposites share one. The paper calls it WeightNet.
+    """
+
+    def __init__(self, fold: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(fold, GROUPS // 2, kernel_size=3, padding=1)
+        nn.init.constant_(cast(Tensor, self.conv.bias), 0.0)  # the gain is 1 at zero input
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, F, T) -> (B, T, 4)."""
+        learned = 2 * torch.sigmoid(self.conv(pooled)).transpose(1, 2)
+        return torch.cat([learned, learned], dim=2)
+
+
+class TemporalShift(nn.Module):
+    """The shift of TSM (arXiv 1811.08383), as its repository has it: no parameters, whole frames.
+
+    The first ``C // shift_div`` channels take the next frame, as many after them the previous one, zeros past the ends.
+    """
+
+    def __init__(self, num_segments: int, shift_div: int) -> None:
+        super().__init__()
+        if shift_div < 2:
+            raise UserError(f"shift_div is {shift_div}", expected="2 or more: two parts of the channels are shifted")
+        self.num_segments = num_segments
+        self.shift_div = shift_div
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B*T, C, H, W) -> (B*T, C, H, W), in the dtype and memory format of ``x``."""
+        return cast(Tensor, _Shift.apply(x, self.num_segments, x.shape[1] // self.shift_div, False))
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(model)``."""
+        return f"num_segments={self.num_segments}, shift_div={self.shift_div}"
+
+
+class _Shift(torch.autograd.Function):
+    """Two parts of the channels moved by a frame each; the gradient is the same with the directions exchanged.
+
+    Written as one step since autograd would copy the whole gradient once for each of the four parts that are written.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, num_segments: int, fold: int, exchanged: bool) -> Tensor:
+        ctx.num_segments, ctx.fold, ctx.exchanged = num_segments, fold, exchanged
+        shifted = x.clone()
+        out, clips = (y.unflatten(0, (y.shape[0] // num_segments, num_segments)) for y in (shifted, x))
+        first, second = slice(fold), slice(fold, 2 * fold)
+        ahead, back = (second, first) if exchanged else (first, second)
+        out[:, :-1, ahead] = clips[:, 1:, ahead]
+        out[:, -1, ahead] = 0
+        out[:, 1:, back] = clips[:, :-1, back]
+        out[:, 0, back] = 0
+        return shifted
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Shift.apply(grad, ctx.num_segments, ctx.fold, not ctx.exchanged), None, None, None
+
+
+class TemporalConv2d(nn.Conv2d):
+    """A convolution with a temporal module in front of it.
+
+    It takes over the parameters of ``convolution``, so the state dict keeps the plain convolution's names; those of
+    ``temporal`` come under ``temporal.``.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, temporal: nn.Module) -> None:
+        super().__init__(
+            convolution.in_channels,
+            convolution.out_channels,
+            convolution.kernel_size,  # type: ignore[arg-type]  # torch types its attributes wider than its arguments
+            convolution.stride,  # type: ignore[arg-type]
+            convolution.padding,  # type: ignore[arg-type]
+            convolution.dilation,  # type: ignore[arg-type]
+            convolution.groups,
+            convolution.bias is not None,
+            convolution.padding_mode,
+            device="meta",
+        )
+        self.weight, self.bias = convolution.weight, convolution.bias
+        self.temporal = temporal
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B*T, C, H, W) -> what the convolution makes of the moved features."""
+        return super().forward(self.temporal(x))
+
+
+def interlace_fold(channels: int, shift_div: int) -> int:
+    """How many channels move: ``channels // shift_div`` rounded down to a multiple of the four groups.
+
+    Raises :class:`~tinkit.errors.UserError` if that is none.
+    """
+    fold = channels // shift_div // GROUPS * GROUPS if shift_div >= 1 else 0
+    if fold == 0:
+        raise UserError(
+            f"shift_div {shift_div} of {channels} channels leaves none to move in {GROUPS} groups",
+            expected=f"shift_div from 1 to {channels // GROUPS}"
+            if channels >= GROUPS
+            else f"{GROUPS} channels or more",
+        )
+    return fold
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    """Autocast off; nothing to do on a device that has none, such as ``meta``."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+@contextmanager
+def record_steering(model: nn.Module) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+    """Collect what steers the interlacing of every forward pass of the block, without waiting for the device.
+
+    Yields ``{name of the TemporalInterlace: [(offset (B, 4), gain (B, T, 4)), ...]}``, one entry a forward pass; the
+    tensors are detached and stay where the model is. Uses forward hooks, which a model that is already compiled does
+    not call: pass the module that was given to ``torch.compile`` and run that.
+    """
+    record: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, TemporalInterlace):
+            record[name] = []
+            handles += _hooks(module, record[name])
+    try:
+        yield record
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hooks(module: TemporalInterlace, entries: list[tuple[Tensor, Tensor]]) -> list[Any]:
+    offsets: list[Tensor] = []
+
+    def keep_offset(_module: nn.Module, _inputs: Any, offset: Tensor) -> None:
+        offsets.append(offset.detach())
+
+    def keep_both(_module: nn.Module, _inputs: Any, gain: Tensor) -> None:
+        entries.append((offsets.pop(), gain.detach()))
+
+    return [module.offset_net.register_forward_hook(keep_offset), module.gain_net.register_forward_hook(keep_both)]

@@ -1,0 +1,135 @@
+"""The interlace operator, vectorised in plain PyTorch for any device: two rows are read for each row written.
+
+The features are seen as a table of rows, each the longest run of memory that moves as one: for a contiguous tensor the
+``fold / G`` channels of a group with all their pixels, for a channels_last one a group's channels at one pixel. Every
+output row is a weighted sum of two input rows, which is what ``embedding_bag`` does in one pass without temporaries.
+Only the fold is computed; the channels that do not move are copied once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class _Taps(NamedTuple):
+    """The two frames that each output frame reads, as rows of (B*T), and what they are multiplied by.
+
+    ``rows``, ``inside``, ``shares`` and ``weights`` are (2, B, T, G): ``inside`` tells whether the frame lies in the
+    clip (else ``rows`` names any row and ``weights`` is zero), ``shares`` are ``1 - r`` and ``r``.
+    """
+
+    rows: Tensor
+    inside: Tensor
+    shares: Tensor
+    weights: Tensor
+
+
+def gather_forward(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
+    """The operator's output: x (B*T, C, H, W), offset (B, G), gain (B, T, G) -> (B*T, C, H, W)."""
+    dtype = _accumulation_dtype(x)
+    taps = _taps(offset.to(dtype), gain.to(dtype), transposed=False)
+    return _weighted_rows(x, taps, fold, like=x)
+
+
+def gather_backward(grad: Tensor, x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of ``x``, ``offset`` and ``gain``, each in its own shape and dtype, given the output's."""
+    dtype = _accumulation_dtype(x)
+    transposed = _taps(offset.to(dtype), gain.to(dtype), transposed=True)
+    grad_x = _weighted_rows(grad, transposed, fold, like=x)
+    taps = _taps(offset.to(dtype), gain.to(dtype), transposed=False)
+    near, far = _row_products(grad, x, taps, fold)
+    grad_gain = taps.shares[0] * near + taps.shares[1] * far
+    grad_offset = (gain.to(dtype) * (far - near)).sum(1)
+    return grad_x, grad_offset.to(offset.dtype), grad_gain.to(gain.dtype)
+
+
+def _accumulation_dtype(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _taps(offset: Tensor, gain: Tensor, *, transposed: bool) -> _Taps:
+    """The taps of the operator, or of its transpose: what frame ``s`` gave to frames ``s + k`` and ``s + k + 1``."""
+    clips, frames, groups = gain.shape
+    # At -T the value is zero but the slope is not. NaN fails both comparisons: it lies beyond the clip, too.
+    offset = torch.where((offset >= -frames) & (offset < frames), offset, frames)
+    whole = offset.floor()
+    part = (offset - whole)[:, None]
+    time = torch.arange(frames, device=gain.device, dtype=gain.dtype)[:, None]
+    first = time + whole[:, None] if transposed else time - whole[:, None]
+    frame = torch.stack([first, first + 1 if transposed else first - 1])
+    inside = (frame >= 0) & (frame < frames)
+    frame = frame.clamp(0, frames - 1).long()
+    shares = torch.stack([1 - part, part]).expand(2, clips, frames, groups)
+    # The gain belongs to the output frame: in the transpose that is the frame read.
+    gains = gain.expand(2, clips, frames, groups).gather(2, frame) if transposed else gain
+    start = torch.arange(0, clips * frames, frames, device=gain.device)[:, None, None]
+    return _Taps(frame + start, inside, shares, torch.where(inside, gains * shares, 0))
+
+
+def _weighted_rows(x: Tensor, taps: _Taps, fold: int, *, like: Tensor) -> Tensor:
+    """A new tensor laid out as ``like``: the fold a weighted sum of two rows of ``x``, the other channels copied."""
+    out = torch.empty_like(like)
+    if out.numel() == 0:
+        return out
+    out[:, fold:] = x[:, fold:]
+    channels_last, groups = _is_channels_last(like), taps.rows.shape[-1]
+    width = fold // groups
+    table = _table(x, fold, width, taps.weights.dtype, channels_last)
+    pixels, columns = table.shape[1:3]
+    index = _table_index(taps.rows.permute(1, 2, 3, 0), pixels, columns)
+    weights = taps.weights.permute(1, 2, 3, 0).flatten(0, 1)[:, None].expand_as(index)
+    moved = F.embedding_bag(
+        index.reshape(-1, 2), table.flatten(0, 2), per_sample_weights=weights.reshape(-1, 2), mode="sum"
+    )
+    batch, _, height, breadth = like.shape
+    if channels_last:
+        out[:, :fold] = moved.view(batch, height, breadth, fold).permute(0, 3, 1, 2)
+    else:
+        out[:, :fold] = moved.view(batch, fold, height, breadth)
+    return out
+
+
+def _row_products(grad: Tensor, x: Tensor, taps: _Taps, fold: int) -> tuple[Tensor, Tensor]:
+    """For each tap the inner product of ``grad`` with what it read, over a group's channels and pixels (B, T, G)."""
+    clips, frames, groups = taps.rows.shape[1:]
+    if x.numel() == 0:
+        zero = torch.zeros_like(taps.weights[0])
+        return zero, zero.clone()
+    channels_last, width, dtype = _is_channels_last(x), fold // groups, taps.weights.dtype
+    given = _table(grad[:, :fold], fold, width, dtype, channels_last)
+    read = _table(x, fold, width, dtype, channels_last)
+    rows = read.flatten(0, 2)
+
+    def product(tap: int) -> Tensor:
+        index = _table_index(taps.rows[tap][..., None], read.shape[1], read.shape[2])
+        terms = rows.index_select(0, index.flatten()).view_as(given).mul_(given)
+        return torch.where(taps.inside[tap], terms.sum((1, 3)).view(clips, frames, groups), 0)
+
+    return product(0), product(1)
+
+
+def _table(x: Tensor, fold: int, width: int, dtype: torch.dtype, channels_last: bool) -> Tensor:
+    """``x`` as (B*T, pixels, columns, row): column ``g`` is group ``g`` of the fold; a view if it can be.
+
+    Columns past the fold are never read: they are there only where leaving them spares a copy.
+    """
+    source = x if x.dtype == dtype and x.shape[1] % width == 0 else x[:, :fold].to(dtype)
+    batch, channels, height, breadth = source.shape
+    if channels_last:
+        return source.permute(0, 2, 3, 1).reshape(batch, height * breadth, channels // width, width)
+    return source.reshape(batch, 1, channels // width, width * height * breadth)
+
+
+def _table_index(rows: Tensor, pixels: int, columns: int) -> Tensor:
+    """Rows of (B*T) as rows of the flattened table: (B, T, G, taps) -> (B*T, pixels, G, taps)."""
+    pixel = torch.arange(pixels, device=rows.device)[:, None, None]
+    group = torch.arange(rows.shape[2], device=rows.device)[:, None]
+    return (rows.flatten(0, 1)[:, None] * pixels + pixel) * columns + group
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()

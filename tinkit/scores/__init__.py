@@ -1,0 +1,23 @@
+"""Scores: what a model said of every clip of a split, as a file and in memory. numpy and pyarrow only."""
+
+from tinkit.scores.file import check_scores, read_info, read_scores, write_scores
+from tinkit.scores.kinds import to_kind, to_logits, to_probabilities, to_ranks
+from tinkit.scores.table import Kind, Labels, ScoreInfo, ScoreTable, label_matrix, mark_labels, take_rows
+
+__all__ = [
+    "Kind",
+    "Labels",
+    "ScoreInfo",
+    "ScoreTable",
+    "check_scores",
+    "label_matrix",
+    "mark_labels",
+    "read_info",
+    "read_scores",
+    "take_rows",
+    "to_kind",
+    "to_logits",
+    "to_probabilities",
+    "to_ranks",
+    "write_scores",
+]

@@ -1,0 +1,233 @@
+"""The score file: what a model said of every clip of a split.
+
+Arrow IPC, one row a clip: ``id: string``, ``scores: fixed_size_list<float32>[C]`` (null: the clip could not be
+decoded), ``labels: list<int32>`` (null: unknown), ``source: string`` (the video a clip was cut from). The schema's
+metadata key ``tinkit`` holds a :class:`~tinkit.scores.table.ScoreInfo` as JSON. A file of one record batch, which is
+what :func:`write_scores` writes, is read without a copy: the scores are a view into the memory-mapped file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tinkit.errors import UserError
+from tinkit.files import atomic_path
+from tinkit.metrics import Task
+from tinkit.scores.table import COLUMNS, VERSION, ArrowColumn, Kind, ScoreInfo, ScoreTable, as_arrow
+
+_FIELDS = {"ids": "id", "labels": "labels", "source": "source"}  # a table's columns, as the file names them
+_BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)  # what Arrow raises for bytes that are none of its own
+_BLOCK = 1 << 20  # score values checked at a time
+_REWRITE = "write it again with `tinkit test`, or bring foreign scores in with `tinkit scores import`"
+
+
+def write_scores(path: str | Path, table: ScoreTable) -> None:
+    """Write ``table`` to ``path`` atomically.
+
+    Raises :class:`~tinkit.errors.UserError`, naming the clip, for a doubled id, a label outside the classes, several
+    labels in a single-label task, and valid scores that are not finite or, as probabilities or ranks, not in 0..1.
+    """
+    info, width = table.info, len(table.info.classes)
+    _check_info(info, path)
+    columns = {name: as_arrow(getattr(table, name), kind) for name, kind in COLUMNS.items()}
+    _check_rows(columns, info, path)
+    check_scores(table, path)
+    valid = np.asarray(table.valid, bool)
+    scores = np.ascontiguousarray(table.scores, np.float32)
+    if not valid.all():
+        scores = np.where(valid[:, None], scores, np.float32("nan"))
+    lists = pa.FixedSizeListArray.from_arrays(
+        pa.array(scores.reshape(-1)), type=_scores_type(width), mask=None if valid.all() else pa.array(~valid)
+    )
+    schema = _schema(width).with_metadata({"tinkit": json.dumps(dataclasses.asdict(info), ensure_ascii=False)})
+    batch = pa.record_batch([columns["ids"], lists, columns["labels"], columns["source"]], schema=schema)
+    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+        writer.write_batch(batch)
+
+
+def read_info(path: str | Path) -> ScoreInfo:
+    """The metadata of a score file; only its schema is read. Raises as :func:`read_scores`."""
+    return _open(Path(path))[1]
+
+
+def read_scores(path: str | Path) -> ScoreTable:
+    """Read and validate a score file; the scores stay in the memory-mapped file (see the module's first lines).
+
+    Raises :class:`~tinkit.errors.UserError`, naming the file and the row, when it is no score file, truncated, of
+    another version or width, or holds doubled ids or labels outside the classes. That the scores are finite, which
+    would read all of them, is :func:`check_scores`.
+    """
+    path = Path(path)
+    reader, info = _open(path)
+    try:
+        table = reader.read_all()
+        table.validate()
+        table.select(["id", "labels", "source"]).validate(full=True)
+    except _BROKEN as error:
+        raise _unreadable(path, error) from error
+    width = len(info.classes)
+    columns = {name: _one_array(table.column(_FIELDS[name])) for name in COLUMNS}
+    lists = _one_array(table.column("scores"))
+    _check_rows(columns, info, path)
+    values = lists.values.slice(lists.offset * width, len(lists) * width)
+    if values.null_count:
+        row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0]) // width
+        raise UserError(
+            f"{_row(row, columns['ids'])} has a null among its scores",
+            file=path,
+            expected="a row that is null as a whole, or not at all",
+        )
+    scores = values.to_numpy(zero_copy_only=True).reshape(len(lists), width)
+    valid = ~lists.is_null().to_numpy(zero_copy_only=False) if lists.null_count else np.ones(len(lists), bool)
+    if not np.isnan(scores[~valid]).all():  # not our writer's: what lies under a null is anyone's
+        scores = np.where(valid[:, None], scores, np.float32("nan"))
+    return ScoreTable(
+        info=info,
+        ids=ArrowColumn(columns["ids"]),
+        scores=scores,
+        valid=valid,
+        labels=ArrowColumn(columns["labels"]),
+        source=ArrowColumn(columns["source"]),
+    )
+
+
+def check_scores(table: ScoreTable, path: str | Path | None = None) -> None:
+    """Raise a UserError naming the first valid row whose scores are not finite, or not in 0..1 where they must be."""
+    unit = table.info.kind != "logits"
+    step = max(1, _BLOCK // max(1, table.scores.shape[1]))
+    for start in range(0, len(table), step):
+        block = table.scores[start : start + step]
+        good = np.isfinite(block)
+        if unit:
+            good &= (block >= 0) & (block <= 1 + 1e-5)
+        bad = np.flatnonzero(table.valid[start : start + step] & ~good.all(axis=1))
+        if bad.size:
+            raise UserError(
+                f"{_row(start + int(bad[0]), table.ids)} has scores that cannot be {table.info.kind}",
+                file=path,
+                expected="finite numbers from 0 to 1" if unit else "finite numbers",
+                fix="null scores mark a clip that could not be scored; a model that gives NaN has diverged",
+            )
+
+
+def _scores_type(width: int) -> pa.DataType:
+    return pa.list_(pa.float32(), width)
+
+
+def _schema(width: int) -> pa.Schema:
+    fields = (("id", pa.string()), ("scores", _scores_type(width)), ("labels", pa.list_(pa.int32())))
+    return pa.schema([*fields, ("source", pa.string())])
+
+
+def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, ScoreInfo]:
+    if not path.is_file():
+        raise UserError("no such score file", file=path, fix="make it with `tinkit test RUN --split SPLIT`")
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    except _BROKEN as error:
+        raise _unreadable(path, error) from error
+    info = _parse_info((reader.schema.metadata or {}).get(b"tinkit"), path)
+    wanted = _schema(len(info.classes))
+    for have in wanted:
+        position = reader.schema.get_all_field_indices(have.name)
+        found = [reader.schema.field(i).type for i in position]
+        # The name of a list's inner field differs between writers, and means nothing.
+        if len(found) != 1 or not found[0].equals(have.type):
+            was = " and ".join(map(str, found)) or "missing"
+            raise UserError(f"column {have.name!r} is {was}", file=path, expected=str(have.type), fix=_REWRITE)
+    return reader, info
+
+
+def _parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
+    if raw is None:
+        raise UserError("an Arrow file, but no score file: its metadata has no key 'tinkit'", file=path, fix=_REWRITE)
+    try:
+        data = json.loads(raw)
+        version = data["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the metadata 'tinkit' is not what it should be ({error!r})", file=path) from error
+    if version != VERSION:
+        raise UserError(
+            f"score file of version {version!r}",
+            file=path,
+            expected=f"version {VERSION}",
+            fix="use the tinkit it is of",
+        )
+    fields = {item.name for item in dataclasses.fields(ScoreInfo)}
+    if unlike := set(data) ^ fields:
+        raise UserError(f"metadata with missing or unknown keys: {', '.join(sorted(unlike))}", file=path, fix=_REWRITE)
+    try:
+        data |= {"classes": tuple(data["classes"]), "trained_on": tuple(data["trained_on"])}
+    except TypeError as error:
+        raise UserError("metadata: classes and trained_on must be lists", file=path) from error
+    info = ScoreInfo(**data)
+    _check_info(info, path)
+    return info
+
+
+def _check_info(info: ScoreInfo, path: str | Path) -> None:
+    """Raise a UserError when a value of ``info`` is not of its kind (it may come from anyone's JSON)."""
+    for name, known in (("kind", get_args(Kind)), ("task", get_args(Task))):
+        if getattr(info, name) not in known:
+            raise UserError(f"{name} is {getattr(info, name)!r}", file=path, expected=f"one of {', '.join(known)}")
+    texts = [
+        getattr(info, name) for name in ("dataset", "dataset_version", "split", "views", "average", "weights", "run")
+    ]
+    hashes = [*info.hashes, *info.hashes.values()] if isinstance(info.hashes, dict) else [None]
+    if not all(isinstance(text, str) for text in [*texts, *info.classes, *info.trained_on, *hashes]):
+        raise UserError("metadata whose names are not all text", file=path)
+    if not info.classes:
+        raise UserError("no classes", file=path, expected="a name for every column of scores")
+    if len(set(info.classes)) < len(info.classes):
+        doubled = next(name for name in info.classes if info.classes.count(name) > 1)
+        raise UserError(f"class {doubled!r} is named twice", file=path)
+
+
+def _check_rows(columns: dict[str, pa.Array], info: ScoreInfo, path: str | Path) -> None:
+    """Raise a UserError for null or doubled ids, null sources, and labels that the classes do not have."""
+    ids, labels = columns["ids"], columns["labels"]
+    for name in ("ids", "source"):
+        if columns[name].null_count:
+            row = int(np.flatnonzero(columns[name].is_null().to_numpy(zero_copy_only=False))[0])
+            raise UserError(f"row {row + 1} has no {_FIELDS[name]}", file=path)
+    codes = ids.dictionary_encode()
+    if len(codes.dictionary) < len(ids):
+        _, first, count = np.unique(codes.indices.to_numpy(), return_index=True, return_counts=True)
+        row = int(first[count > 1].min())
+        again = np.flatnonzero(codes.indices.to_numpy() == codes.indices[row].as_py())[1]
+        raise UserError(f"id {ids[row].as_py()!r} occurs twice: rows {row + 1} and {again + 1}", file=path)
+    flat = labels.flatten()
+    lengths = pc.list_value_length(labels).fill_null(0).to_numpy(zero_copy_only=False)
+    values = flat.fill_null(-1).to_numpy()
+    wrong = (values < 0) | (values >= len(info.classes))
+    if wrong.any():
+        row = int(np.searchsorted(np.cumsum(lengths), int(np.flatnonzero(wrong)[0]), side="right"))
+        raise UserError(
+            f"{_row(row, ids)} has labels {labels[row].as_py()}", file=path, expected=f"0..{len(info.classes) - 1}"
+        )
+    if info.task == "single-label" and (lengths > 1).any():
+        row = int(np.flatnonzero(lengths > 1)[0])
+        raise UserError(f"{_row(row, ids)} has {lengths[row]} labels", file=path, expected="one: single-label")
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    """The column without a copy where it is of one piece, as our writer's are."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _row(row: int, ids: Any) -> str:
+    name = ids[row].as_py() if isinstance(ids, pa.Array) else ids[row]
+    return f"row {row + 1} ({name!r})"
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"not a score file, or cut short: {error}", file=path, fix=_REWRITE)

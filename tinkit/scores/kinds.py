@@ -1,0 +1,101 @@
+"""From one kind of scores to another. Each asks the table's kind first, so nothing is squashed twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinkit.errors import UserError
+from tinkit.metrics import Task
+from tinkit.scores.table import Kind, ScoreTable
+
+CLIP = 1e-6  # probabilities nearer to 0 or 1 than this have no trustworthy logit in float32
+_BLOCK = 1 << 20  # score values converted at a time
+
+Matrix = NDArray[np.float32]
+
+
+def to_kind(table: ScoreTable, kind: Kind) -> ScoreTable:
+    """``table`` as ``kind``: :func:`to_logits`, :func:`to_probabilities` or :func:`to_ranks`."""
+    match kind:
+        case "logits":
+            return to_logits(table)
+        case "probabilities":
+            return to_probabilities(table)
+        case "ranks":
+            return to_ranks(table)
+
+
+def to_probabilities(table: ScoreTable) -> ScoreTable:
+    """Sigmoid (multi-label) or softmax (single-label) of logits; probabilities as they are.
+
+    Raises :class:`~tinkit.errors.UserError` for ranks, which no longer say how sure the model was.
+    """
+    squash = _sigmoid if table.info.task == "multi-label" else _softmax
+    return _convert(table, "probabilities", squash)
+
+
+def to_logits(table: ScoreTable) -> ScoreTable:
+    """Logits as they are; of probabilities ``log(p / (1 - p))`` (multi-label) or ``log p`` (single-label).
+
+    Probabilities are first kept ``CLIP`` away from 0 and 1. Each is the inverse of :func:`to_probabilities`, for
+    single-label up to a constant a row, which no softmax and no ranking sees. Raises UserError for ranks.
+    """
+    return _convert(table, "logits", lambda block: _logit(block, table.info.task))
+
+
+def to_ranks(table: ScoreTable) -> ScoreTable:
+    """The place of each class in its row's ranking, from 0 (lowest) to 1 (highest), equal scores sharing the mean."""
+    return _convert(table, "ranks", _ranks)
+
+
+def _convert(table: ScoreTable, kind: Kind, change: Callable[[Matrix], Matrix]) -> ScoreTable:
+    have = table.info.kind
+    if have == kind:
+        return table
+    if have == "ranks":
+        raise UserError(
+            f"ranks cannot be turned into {kind}", fix="use the method mean-ranks, or the scores themselves"
+        )
+    scores = np.full(table.scores.shape, np.nan, np.float32)
+    step = max(1, _BLOCK // len(table.info.classes))
+    for start in range(0, len(scores), step):
+        part = slice(start, start + step)
+        scores[part] = change(table.scores[part])
+    scores[~table.valid] = np.nan
+    return dataclasses.replace(table, scores=scores, info=dataclasses.replace(table.info, kind=kind))
+
+
+def _sigmoid(block: Matrix) -> Matrix:
+    # exp of a negative number only, so that no logit overflows.
+    small = np.exp(-np.abs(block))
+    return np.where(block >= 0, 1, small) / (1 + small)
+
+
+def _softmax(block: Matrix) -> Matrix:
+    powers = np.exp(block - block.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _logit(block: Matrix, task: Task) -> Matrix:
+    kept = np.clip(block.astype(np.float64), CLIP, 1 - CLIP)
+    return (np.log(kept) - np.log1p(-kept) if task == "multi-label" else np.log(kept)).astype(np.float32)
+
+
+def _ranks(block: Matrix) -> Matrix:
+    width = block.shape[1]
+    order = np.argsort(block, axis=1, kind="stable")
+    ranked = np.take_along_axis(block, order, axis=1)
+    place = np.arange(width)
+    new = np.ones(
+        (len(block), width + 1), bool
+    )  # where a run of equal scores begins; the last column ends the last run
+    new[:, 1:-1] = ranked[:, 1:] != ranked[:, :-1]
+    first = np.maximum.accumulate(np.where(new[:, :-1], place, 0), axis=1)
+    last = np.minimum.accumulate(np.where(new[:, 1:], place, width)[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(block.shape, np.float32)
+    np.put_along_axis(ranks, order, ((first + last) / 2 / max(1, width - 1)).astype(np.float32), axis=1)
+    return ranks
