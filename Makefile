@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets test check format clean gpu bench-metrics help
+.PHONY: demo demo-seeds offsets test check format clean gpu bench-metrics proof-wheel help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -43,6 +43,9 @@ format: $(STAMP) ## apply the formatter and the linter's fixes
 
 bench-metrics: $(STAMP) ## metrics against scikit-learn's loop
 	$(BIN)/python benchmarks/metrics.py
+
+proof-wheel: $(STAMP) ## the wheel and all its dependencies in an empty environment: list, find, train a step
+	bash benchmarks/proof_wheel.sh $(BIN)/python
 
 gpu: $(STAMP) ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

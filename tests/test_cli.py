@@ -152,7 +152,7 @@ def test_the_road_from_a_recipe_to_a_submission(
     assert tinkit(monkeypatch, *submit) != 0
     assert Path("out.csv").read_bytes() == before
     manifest = json.loads(Path("manifest.json").read_text())
-    assert manifest["challenge"] == "mmit" or manifest["challenge"]["name"] == "mmit"
+    assert manifest["challenge"]["title"] == "Multi-Moments in Time"
     capsys.readouterr()
     videos = sorted(challenge.glob("videos/*/*.mp4"))[:2]
     broken = tmp_path / "broken.mp4"

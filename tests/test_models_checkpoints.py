@@ -67,7 +67,7 @@ def test_malicious_pickle_is_refused_and_not_run(tmp_path: Path, form: str) -> N
     mark, file = tmp_path / "executed", tmp_path / "evil.pth"
     content = {"state_dict": WEIGHTS, "extra": Malicious(mark)}
     if form == "bare pickle":
-        file.write_bytes(pickle.dumps({"extra": Malicious(mark)}))
+        file.write_bytes(pickle.dumps({"extra": Malicious(mark)}, protocol=2))
     else:
         torch.save(content, file, _use_new_zipfile_serialization=form == "zipped")
     with pytest.raises(UserError) as caught:

@@ -127,7 +127,7 @@ def test_against_loops(data: st.DataObject) -> None:
     elif layout == "expanded grad":
         given_grad = torch.ones(1, 1, 1, 1, dtype=features.dtype).expand_as(features)
     steering = [torch.from_numpy(array).requires_grad_() for array in (offset, gain)]
-    out = interlace(features.requires_grad_(), *steering, fold=fold)
+    out = interlace(features.requires_grad_(), steering[0], steering[1], fold)
     gradients = torch.autograd.grad(out, [features, *steering], given_grad)
     truth = loops(x, offset, gain, fold, given_grad.numpy())
     tolerance = 1e-12 if double else 1e-4
@@ -145,7 +145,7 @@ def test_gradcheck_and_opcheck(channels_last: bool) -> None:
     offset = torch.tensor([[0.3, -1.4, 2.6, -0.7], [1.2, 0.5, -3.5, 7.5]], dtype=torch.float64)
     gain = torch.rand(2, 4, 4, dtype=torch.float64) * 2
     inputs = tuple(tensor.requires_grad_() for tensor in (x, offset, gain))
-    assert torch.autograd.gradcheck(lambda *tensors: interlace(*tensors, fold=8), inputs)
+    assert torch.autograd.gradcheck(lambda x, offset, gain: interlace(x, offset, gain, 8), inputs)
     torch.library.opcheck(torch.ops.tinkit.interlace.default, (*inputs, 8))
     detached = tuple(tensor.detach() for tensor in inputs)
     torch.library.opcheck(torch.ops.tinkit.interlace_backward.default, (torch.randn_like(x), *detached, 8))

@@ -199,7 +199,7 @@ def test_without_order_partners_are_told_apart_by_chance_only(key: str, other: s
 def test_the_background_moves_both_ways_alike() -> None:
     speeds = np.array([(one.pan[-1] - one.pan[0]) for one in (scene("shake", number) for number in range(2000))])
     assert np.abs((speeds > 0).mean(0) - (speeds < 0).mean(0)).max() < 0.08
-    assert np.abs(speeds).max() > 8
+    assert (np.abs(speeds).max(1) > 2).mean() > 0.5  # and it does move
 
 
 class TestClips:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinkit import metrics
 from tinkit.engine.run import Run, find_run
 from tinkit.errors import UserError
 from tinkit.recipe import Published
-from tinkit.scores import label_matrix, read_scores
+from tinkit.scores import read_scores
+from tinkit.scores.tools import measure
 
 
 def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dict[str, Any]]:
@@ -43,9 +43,8 @@ def _measured(name: str, paths: Sequence[Path], published: Sequence[Published]) 
     for path in paths:
         table = read_scores(path)
         info = table.info
-        if any(labels is None for labels in table.labels) or not table.valid.any():
+        if (result := measure(table)) is None:
             continue
-        result = metrics.evaluate(table.scores[table.valid], label_matrix(table)[table.valid], info.task)
         for metric, value in result.values.items():
             same = [
                 entry

@@ -28,8 +28,9 @@ class RunLog:
         self._run = run
         self._writer = SummaryWriter(str(run.events), purge_step=first_step)
         self._rows = _rows_before(run.metrics_path, first_epoch)
-        # the epoch under way is trained in part: its broken clips met so far stay on record
-        self._broken = _rows_before(run.broken_path, first_epoch + 1)
+        if run.broken_path.is_file():
+            # the epoch under way is trained in part: its broken clips met so far stay on record
+            _write_csv(_rows_before(run.broken_path, first_epoch + 1), run.broken_path)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Add scalars to the events at ``step`` (counted over the whole run)."""
@@ -50,10 +51,10 @@ class RunLog:
         self._writer.flush()
 
     def broken(self, epoch: int, clips: list[tuple[str, str]]) -> None:
-        """Add (id, reason) of clips that could not be decoded to ``broken.csv``."""
+        """Add (id, reason) of clips that could not be decoded to ``broken.csv``, at once: a run may end any time."""
+        new = not self._run.broken_path.is_file()
         rows = pd.DataFrame([{"epoch": epoch, "id": clip, "reason": reason} for clip, reason in clips])
-        self._broken = pd.concat([self._broken, rows], ignore_index=True).drop_duplicates(ignore_index=True)
-        _write_csv(self._broken, self._run.broken_path)
+        rows.to_csv(self._run.broken_path, mode="a", header=new, index=False)
 
     def close(self) -> None:
         """Flush and close the events."""

@@ -24,7 +24,8 @@ from tinkit.errors import UserError
 from tinkit.files import sha256_file
 from tinkit.models import VideoClassifier
 from tinkit.recipe import Recipe
-from tinkit.scores import ScoreInfo, ScoreTable, label_matrix, read_info, read_scores, write_scores
+from tinkit.scores import ScoreInfo, ScoreTable, read_info, read_scores, write_scores
+from tinkit.scores.tools import measure
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,8 @@ def run_test(
 def _result(path: Path, reasons: dict[str, str]) -> TestResult:
     """What the score file says, read back from the disk."""
     table = read_scores(path)
-    labelled = all(labels is not None for labels in table.labels)
-    result = None
-    if labelled and table.valid.any():
-        result = metrics.evaluate(table.scores[table.valid], label_matrix(table)[table.valid], table.info.task)
     broken = int((~np.asarray(table.valid)).sum())
-    return TestResult(path, len(table.ids), broken, reasons, result)
+    return TestResult(path, len(table), broken, reasons, measure(table))
 
 
 def _score_info(

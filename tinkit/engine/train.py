@@ -13,7 +13,6 @@ from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.loading import train_loader, worker_failure
 from tinkit.data.manifest import Manifest
-from tinkit.data.views import parse_views
 from tinkit.engine.build import Pixels, build_model, choose_device, loader_workers
 from tinkit.engine.checkpoint import Progress, resume_checkpoint, save_checkpoint
 from tinkit.engine.evaluate import label_matrix, score_split
@@ -24,6 +23,8 @@ from tinkit.engine.run import Run
 from tinkit.errors import UserError
 from tinkit.models import VideoClassifier, freeze_partial_bn, record_steering
 from tinkit.recipe import Recipe
+
+_SHOWN_BROKEN = 5  # undecodable clips an epoch that are printed; the file has them all
 
 
 @dataclass
@@ -172,11 +173,14 @@ class Trainer:
         rows = [(int(row), reason) for row, reason in zip(batch["index"], batch["reason"], strict=True) if reason]
         if not rows:
             return
-        sums.broken += len(rows)
         clips = [(self.train_clips.manifest.row(row).id, reason) for row, reason in rows]
         log.broken(self.progress.epoch, clips)
-        for clip, reason in clips:
-            self.reporter.say(f"left out, cannot be decoded: {clip}: {reason}")
+        for number, (clip, reason) in enumerate(clips, sums.broken + 1):
+            if number <= _SHOWN_BROKEN:
+                self.reporter.say(f"left out, cannot be decoded: {clip}: {reason}")
+            elif number == _SHOWN_BROKEN + 1:
+                self.reporter.say(f"more clips cannot be decoded; all are listed in {self.run.broken_path}")
+        sums.broken += len(rows)
         limit = self.recipe.train.max_broken * self.steps_per_epoch * self.recipe.optim.batch
         if sums.broken > limit:
             raise UserError(
@@ -218,7 +222,7 @@ class Trainer:
                 batch=self.recipe.test.batch, average="logits", title="validation",
             )
         manifest = self.val_clips.manifest
-        result = metrics.evaluate(scored.scores[scored.valid], label_matrix(manifest)[scored.valid], manifest.task)
+        result = metrics.evaluate(scored.scores, label_matrix(manifest), manifest.task, valid=scored.valid)
         step = self._global_step()
         log.scalars(step, {f"val/{name}": value for name, value in result.values.items()})
         log.steering(step, recorded)

@@ -41,8 +41,8 @@ def gather_backward(grad: Tensor, x: Tensor, offset: Tensor, gain: Tensor, fold:
     transposed = _taps(offset.to(dtype), gain.to(dtype), transposed=True)
     grad_x = _weighted_rows(grad, transposed, fold, like=x)
     taps = _taps(offset.to(dtype), gain.to(dtype), transposed=False)
-    near, far = _row_products(grad, x, taps, fold)
-    grad_gain = taps.shares[0] * near + taps.shares[1] * far
+    near, far = products = _frame_products(grad, x, taps, fold)
+    grad_gain = (taps.shares * products).sum(0)
     grad_offset = (gain.to(dtype) * (far - near)).sum(1)
     return grad_x, grad_offset.to(offset.dtype), grad_gain.to(gain.dtype)
 
@@ -93,23 +93,29 @@ def _weighted_rows(x: Tensor, taps: _Taps, fold: int, *, like: Tensor) -> Tensor
     return out
 
 
-def _row_products(grad: Tensor, x: Tensor, taps: _Taps, fold: int) -> tuple[Tensor, Tensor]:
-    """For each tap the inner product of ``grad`` with what it read, over a group's channels and pixels (B, T, G)."""
-    clips, frames, groups = taps.rows.shape[1:]
-    if x.numel() == 0:
-        zero = torch.zeros_like(taps.weights[0])
-        return zero, zero.clone()
-    channels_last, width, dtype = _is_channels_last(x), fold // groups, taps.weights.dtype
-    given = _table(grad[:, :fold], fold, width, dtype, channels_last)
-    read = _table(x, fold, width, dtype, channels_last)
-    rows = read.flatten(0, 2)
+def _frame_products(grad: Tensor, x: Tensor, taps: _Taps, fold: int) -> Tensor:
+    """For each tap the inner product of ``grad`` with what it read, over a group's channels and pixels (2, B, T, G).
 
-    def product(tap: int) -> Tensor:
-        index = _table_index(taps.rows[tap][..., None], read.shape[1], read.shape[2])
-        terms = rows.index_select(0, index.flatten()).view_as(given).mul_(given)
-        return torch.where(taps.inside[tap], terms.sum((1, 3)).view(clips, frames, groups), 0)
+    All frames of a clip are multiplied with all others, and the products of the taps picked: more arithmetic than two
+    gathers need, but each row is read once. Like every matrix product of a backward pass it obeys PyTorch's setting of
+    float32 precision (TensorFloat-32) on a GPU.
+    """
+    _, clips, frames, groups = taps.rows.shape
+    channels_last, dtype = _is_channels_last(x), taps.weights.dtype
 
-    return product(0), product(1)
+    def by_group(features: Tensor) -> Tensor:
+        moving = features[:, :fold].to(dtype)
+        height, breadth = moving.shape[2:]
+        run = fold // groups * height * breadth
+        if channels_last:
+            pixels = moving.permute(0, 2, 3, 1).reshape(clips, frames, height * breadth, groups, fold // groups)
+            return pixels.permute(0, 3, 1, 2, 4).reshape(clips * groups, frames, run)
+        return moving.reshape(clips, frames, groups, run).transpose(1, 2).reshape(clips * groups, frames, run)
+
+    products = torch.bmm(by_group(grad), by_group(x).mT).view(clips, groups, frames, frames).permute(0, 2, 1, 3)
+    start = torch.arange(0, clips * frames, frames, device=x.device)[:, None, None]
+    picked = products.expand(2, clips, frames, groups, frames).gather(4, (taps.rows - start)[..., None])
+    return torch.where(taps.inside, picked.squeeze(4), 0)
 
 
 def _table(x: Tensor, fold: int, width: int, dtype: torch.dtype, channels_last: bool) -> Tensor:

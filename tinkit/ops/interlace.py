@@ -14,7 +14,7 @@ Interlacing Network (arXiv 2001.06499, section 3); its derivatives take ``k`` fo
     dL/dgain   sum over h, w and the group's channels of dL/dy * the interpolation without its gain
 
 ``tinkit::interlace`` and ``tinkit::interlace_backward`` are ordinary PyTorch operators: they work on any device,
-under ``torch.compile(fullgraph=True)`` and under autocast. Nothing here waits for a device.
+under ``torch.compile(fullgraph=True)``, ``torch.export`` and autocast. Nothing here waits for a device.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from tinkit.data.synth.actions import ACTIONS, SynthLayout
 from tinkit.data.synth.scenes import Scene, clip_rng, draw_scene
 from tinkit.errors import UsageError
 
-_NUMBER_OF_LABELS = (0.5, 0.33, 0.17)  # chances of one, two and three labels in a multi-label clip
+_NUMBER_OF_LABELS = (0.6, 0.3, 0.1)  # chances of one, two and three labels in a multi-label clip
 _DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _CLIPS_A_SOURCE = 2
 

@@ -50,14 +50,14 @@ def _background(scene: Scene) -> np.ndarray:
 
 
 def _texture(seed: int) -> np.ndarray:
-    """(128, 128, 3) float32, 10 to 120: smooth noise that repeats without a seam."""
+    """(128, 128, 3) float32, 10 to 100: smooth noise that repeats without a seam."""
     rng = clip_rng(seed, "texture")
     frequencies = np.fft.fftfreq(_TEXTURE)[:, None] ** 2 + np.fft.rfftfreq(_TEXTURE)[None, :] ** 2
     spectrum = np.fft.rfft2(rng.standard_normal((3, _TEXTURE, _TEXTURE)))
-    noise = np.fft.irfft2(spectrum * np.exp(-frequencies * 2 * (np.pi * rng.uniform(2.5, 5)) ** 2), s=(_TEXTURE,) * 2)
+    noise = np.fft.irfft2(spectrum * np.exp(-frequencies * 2 * (np.pi * rng.uniform(4, 7)) ** 2), s=(_TEXTURE,) * 2)
     noise /= noise.std(axis=(1, 2), keepdims=True)
     grey = noise.mean(axis=0, keepdims=True)
-    return np.clip(60 + 22 * (0.5 * noise + grey), 10, 120).astype(np.float32).transpose(1, 2, 0)
+    return np.clip(50 + 14 * (0.5 * noise + grey), 10, 100).astype(np.float32).transpose(1, 2, 0)
 
 
 def _draw(canvas: np.ndarray, digit: Digit, glyph: np.ndarray) -> None:

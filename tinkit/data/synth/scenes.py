@@ -99,7 +99,7 @@ def draw_scene(
         _draw_digit(rng, action, int(rng.choice(pool)), region, frames)
         for action, region in zip(actions, regions, strict=True)
     )
-    start, speed = rng.integers(0, 256, 2), rng.uniform(-0.6, 0.6, 2) * size / 64
+    start, speed = rng.integers(0, 256, 2), rng.uniform(-0.25, 0.25, 2) * size / 64
     middle = (frames - 1) / 2
     pan = np.rint(start + speed * (np.arange(frames)[:, None] - middle)).astype(np.int64)
     return Scene(width, height, texture_seed, pan, digits)
@@ -128,7 +128,7 @@ def _draw_digit(rng: np.random.Generator, action: int, image: int, region: Box, 
     left, top, width, height = region
     short, long = sorted((width, height))
     # In a narrow region the digit takes more of it, so that it stays large enough to be seen.
-    side = short * (rng.uniform(0.5, 0.62) if short > 0.8 * long else rng.uniform(0.66, 0.8))
+    side = short * (rng.uniform(0.62, 0.78) if short > 0.8 * long else rng.uniform(0.8, 0.95))
     hue = rng.dirichlet((1.0, 1.0, 1.0))
     still = np.ones(frames)
     digit = Digit(
