@@ -1,7 +1,7 @@
 """The whole road on a synthetic challenge, by the commands a competitor would type; then the organisers' score.
 
 Synthesise, train three models, test them, fuse, submit, check, and score against the answers that nothing before the
-last step reads. Every command is printed as it runs. `--folder` says where everything goes, `--fresh` starts anew.
+last step reads. Every command is printed as it runs.
 """
 
 from __future__ import annotations
@@ -65,15 +65,13 @@ def clips_per_second(run: Path) -> float:
 def main() -> None:
     """Run the demo and print its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("demo"))
-    parser.add_argument("--keep", action="store_true", help="go on with what an earlier demo left")
+    parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes")
     options = parser.parse_args()
     started = time.monotonic()
     folder: Path = options.folder
     data, runs, fusions = folder / "data", folder / "runs", folder / "fusions"
-    if not options.keep:
-        for old in (runs, fusions, folder / "submission"):
-            shutil.rmtree(old, ignore_errors=True)
+    for old in (runs, fusions, folder / "submission"):
+        shutil.rmtree(old, ignore_errors=True)
     tinkit("synth", "mmit", data)
     for member in MEMBERS:
         tinkit("train", member, "--data", data, "--runs", runs)

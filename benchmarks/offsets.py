@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo import tinkit
 from seeds import SEEDS, measure, write
+
+from demo import tinkit
 
 STARTS = (0.5, 1.0, 1.5)
 

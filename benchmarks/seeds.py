@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 import torch
-from demo import clips_per_second, test_metrics, tinkit
+
+from demo import test_metrics, tinkit
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)
@@ -27,7 +28,7 @@ def measure(folder: Path, recipe: str, seed: int, name: str, settings: Iterable[
             tinkit("train", "--resume", name, "--runs", runs)
         tinkit("test", name, "--split", "test", "--runs", runs)
     values = {key: round(value, 2) for key, value in test_metrics(scores, data).items()}
-    return {"recipe": recipe, "seed": seed} | values | {"training clips/s": round(clips_per_second(runs / name), 1)}
+    return {"recipe": recipe, "seed": seed} | values
 
 
 def machine() -> str:

@@ -164,9 +164,7 @@ def test_the_road_from_a_recipe_to_a_submission(
     assert predicted[-1]["error"]
 
 
-def test_killed_run_resumes_to_the_same_bits(
-    monkeypatch: pytest.MonkeyPatch, challenge: Path, tmp_path: Path
-) -> None:
+def test_killed_run_resumes_to_the_same_bits(monkeypatch: pytest.MonkeyPatch, challenge: Path, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["train", "demo_tin", "--data", str(challenge), *SETS, "--set", "save.every=1", "-q"]
     assert tinkit(monkeypatch, *words, "--name", "whole") == 0

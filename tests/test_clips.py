@@ -13,8 +13,9 @@ from PIL import Image
 from video_files import decode_all, write_images, write_manifest, write_video
 
 from tinkit.data import sampling
-from tinkit.data.clips import TestClips, TrainClips, clip_rng
+from tinkit.data.clips import TestClips, TrainClips, clip_rng, load_views
 from tinkit.data.config import DataConfig
+from tinkit.data.frames import BrokenClip
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UserError
@@ -256,3 +257,24 @@ def test_reading_clips_leaves_no_file_open(manifest: Manifest) -> None:
     for index in range(len(manifest)):
         train[0, index]
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_training_leaves_out_clips_that_are_too_short_and_testing_keeps_them(root: Path, manifest: Manifest) -> None:
+    strict = replace(manifest, min_frames=4)
+    item = TrainClips(strict, CLIP, seed=0)[0, 2]
+    assert not item["valid"]
+    assert "3 frames" in item["reason"]
+    assert not item["frames"].any()
+    assert TrainClips(strict, CLIP, seed=0)[0, 5]["valid"]
+    assert TestClips(strict, CLIP, ViewConfig(scale=40, crop=32))[2]["valid"]
+
+
+def test_views_of_a_loose_file_are_those_of_the_manifest(root: Path, manifest: Manifest) -> None:
+    config = ViewConfig(views="2x3", scale=40, crop=32)
+    for row, name in ((0, "wide.mp4"), (1, "tall.webm")):
+        loose = load_views(root / name, "video", CLIP, config, "{:05d}.jpg")
+        assert torch.equal(loose, TestClips(manifest, CLIP, config)[row]["frames"])
+    with pytest.raises(BrokenClip):
+        load_views(root / "broken.mp4", "video", CLIP, config, "{:05d}.jpg")
+    with pytest.raises(BrokenClip):
+        load_views(root, "frames", CLIP, config, "{:05d}.jpg")

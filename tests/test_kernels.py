@@ -81,7 +81,7 @@ def test_forward_is_golden(library: ctypes.CDLL, case: str) -> None:
     assert closeness(y, golden[f"{case}.out"]) < 1e-5
     # The golden gradients run through the steering networks too, so the operator's own are held against numpy here.
     wanted = slow_gradients(x, grad, golden[f"{case}.offset"], gain, fold)
-    for name, found, value in zip("x offset gain".split(), (grad_x, grad_offset, grad_gain), wanted, strict=True):
+    for name, found, value in zip(("x", "offset", "gain"), (grad_x, grad_offset, grad_gain), wanted, strict=True):
         assert closeness(found, value) < 1e-4, name
 
 

@@ -33,7 +33,9 @@ def test_shipped_recipe_resolves_and_marks_every_key_it_sets(name: str) -> None:
     resolved = load_recipe(name)
     for key, origin in resolved.origins.items():
         if key not in ("name", "description", "published"):
-            assert origin.mark.startswith(("published: ", "assumed: ")), f"{key} ({origin.place}) is marked neither published nor assumed"
+            assert origin.mark.startswith(("published: ", "assumed: ")), (
+                f"{key} ({origin.place}) is marked neither published nor assumed"
+            )
 
 
 def test_issue_names_are_shipped() -> None:
@@ -108,7 +110,11 @@ def test_override_values_are_toml_or_text() -> None:
         (MINIMAL.replace("= 0.1", "= = 0.1"), 5, ["TOML"]),
         (MINIMAL.replace("batch = 4", "batch = 0"), 6, ["optim.batch", "0"]),
         (MINIMAL.replace("mmit", "mmmit"), 2, ["data.dataset", "mmmit"]),
-        (MINIMAL + '[[published]]\nnumber = 1\nmetric = "top1"\nviews = "1x1"\nsource = "x"\nsauce = 1\n', 13, ["sauce"]),
+        (
+            MINIMAL + '[[published]]\nnumber = 1\nmetric = "top1"\nviews = "1x1"\nsource = "x"\nsauce = 1\n',
+            13,
+            ["sauce"],
+        ),
         (MINIMAL + "warmup = 1\n[schedule]\nkind = 'step'\n", 8, ["optim.warmup"]),
         (MINIMAL + '[sources]\n"optim.*" = "guessed"\n', 8, ["guessed", "assumed"]),
     ],

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from tinkit.data.views import ClipConfig, ViewConfig, Views, parse_views
+from tinkit.data.views import ClipConfig, ViewConfig, Views, override_views, parse_views
 from tinkit.errors import UsageError
 
 
@@ -51,3 +51,16 @@ def test_tables_are_frozen_and_views_are_normalised() -> None:
     assert config.views == "2x3"
     with pytest.raises(ValidationError):
         config.views = "1x1"  # type: ignore[misc]
+
+
+def test_changes_from_the_command_line_are_checked_by_their_option() -> None:
+    config = ViewConfig(scale=256, crop=224)
+    assert override_views(config) == config
+    changed = override_views(config, views="10x3", scale=None, crop=256)
+    assert (changed.views, changed.scale, changed.crop) == ("10x3", 256, 256)
+    with pytest.raises(UsageError, match="--views 2by3"):
+        override_views(config, views="2by3")
+    with pytest.raises(UsageError, match="larger than"):
+        override_views(config, crop=300)
+    with pytest.raises(UsageError, match="--average means"):
+        override_views(config, average="means")

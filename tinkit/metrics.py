@@ -11,12 +11,15 @@ Values lie between 0 and 1; a metric that has nothing to be measured on is NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinkit.errors import UsageError
+
 Task = Literal["multi-label", "single-label"]
+MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5"]
 Matrix = NDArray[Any]
 
 _BLOCK = 1 << 20  # elements sorted at a time by rows or columns: the temporaries stay within a core's cache
@@ -42,6 +45,15 @@ class Metrics:
 def challenge_metric(task: Task) -> str:
     """The metric by which the challenges of a task rank entries: ``sample_map`` or ``top1``."""
     return "sample_map" if task == "multi-label" else "top1"
+
+
+def check_metric(metric: str, task: Task) -> MetricName:
+    """``metric``, or a UsageError when it is none of ``task``."""
+    known = [name for name in get_args(MetricName) if name.startswith("top") == (task == "single-label")]
+    for name in known:
+        if name == metric:
+            return name
+    raise UsageError(f"{metric!r} is no metric of a {task} task", expected=f"one of: {', '.join(known)}")
 
 
 def sample_map(scores: ArrayLike, labels: ArrayLike) -> float:

@@ -32,7 +32,9 @@ def predict(
     rows: list[dict[str, Any]] = []
     for prediction in predictions:
         for label, probability in prediction.labels:
-            rows.append({"video": str(prediction.path), "class": label, "probability": 100 * probability, "error": None})
+            rows.append(
+                {"video": str(prediction.path), "class": label, "probability": 100 * probability, "error": None}
+            )
         if prediction.reason:
             rows.append({"video": str(prediction.path), "class": None, "probability": None, "error": prediction.reason})
     print_table("", rows, as_json=as_json)

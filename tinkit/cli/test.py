@@ -43,10 +43,10 @@ def test(
 
     The scores go to RUN/scores/SPLIT-VIEWS-WEIGHTS.arrow. An interrupted test goes on where it was.
     """
+    from tinkit.data.views import override_views
     from tinkit.engine.log import Reporter
     from tinkit.engine.run import find_run
     from tinkit.engine.test import run_test
-    from tinkit.data.views import override_views
 
     reporter = Reporter(quiet)
     found = find_run(run, runs)

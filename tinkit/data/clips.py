@@ -22,7 +22,7 @@ from tinkit.data import crops, sampling
 from tinkit.data.config import Media
 from tinkit.data.frames import BrokenClip, ClipReader, Frame, open_clip, template_pattern
 from tinkit.data.manifest import Manifest, ManifestRow
-from tinkit.data.views import ClipConfig, ViewConfig
+from tinkit.data.views import ClipConfig, ViewConfig, Views
 
 NO_LABEL = "no label"
 
@@ -78,6 +78,8 @@ class TrainClips(Dataset[ClipItem]):
 
     def _fill(self, frames: NDArray[np.uint8], reader: ClipReader, rng: np.random.Generator) -> None:
         """Draw, read and cut the frames. The order of the draws is part of what makes a run repeatable."""
+        if reader.num_frames < self.manifest.min_frames:
+            raise BrokenClip(f"{reader.num_frames} frames, fewer than data.min_frames = {self.manifest.min_frames}")
         indices = sampling.segments(reader.num_frames, self.clip.num_segments, rng, short=self.clip.short)
         flip = bool(rng.random() < 0.5) and self.clip.flip
         size, box, shape = self.clip.size, None, None

@@ -126,9 +126,9 @@ def test_loader(
     dataset: TestClips,
     *,
     batch: int,
-    workers: int = 0,  # noqa: PT028 - no test, it loads them
-    indices: Sequence[int] | NDArray[np.int64] | None = None,  # noqa: PT028
-    prefetch: int = 2,  # noqa: PT028
+    workers: int = 0,
+    indices: Sequence[int] | NDArray[np.int64] | None = None,
+    prefetch: int = 2,
 ) -> Batches:
     """The clips of ``indices`` (rows of the manifest; all of them unless given), in that order, ``batch`` at a time."""
     rows = range(len(dataset)) if indices is None else indices

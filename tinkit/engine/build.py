@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tinkit.engine.config import TrainConfig
-from tinkit.models import VideoClassifier, freeze_partial_bn, data_config
+from tinkit.models import VideoClassifier, data_config, freeze_partial_bn
 from tinkit.recipe import Recipe
 
 
@@ -24,7 +24,7 @@ def loader_workers(config: TrainConfig) -> int:
 
 
 def build_model(recipe: Recipe, num_classes: int, pretrained: bool | str | None = None) -> VideoClassifier:
-    """The recipe's classifier on the CPU; ``pretrained`` replaces the recipe's (False when weights are loaded after)."""
+    """The recipe's classifier on the CPU; ``pretrained`` replaces the recipe's (False if weights are loaded later)."""
     model = VideoClassifier(
         backbone=recipe.model.backbone,
         temporal=recipe.model.temporal,
@@ -33,6 +33,8 @@ def build_model(recipe: Recipe, num_classes: int, pretrained: bool | str | None 
         shift_div=recipe.model.shift_div,
         dropout=recipe.model.dropout,
         offset_init=recipe.model.offset_init,
+        zero_init_last=recipe.model.zero_init_last,
+        classifier_std=recipe.model.classifier_std,
         pretrained=recipe.model.pretrained if pretrained is None else pretrained,
     )
     if recipe.train.channels_last:

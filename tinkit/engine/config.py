@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tinkit.metrics import MetricName
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +26,10 @@ class ModelConfig(_Table):
     """The offset at zero input, in frames (TIN)."""
     pretrained: bool | str = True
     """True for timm's ImageNet weights, false for a random start, or the path of a file of weights."""
+    zero_init_last: bool = True
+    """Start the last BatchNorm weight of every residual branch at zero, as timm does; false: at one."""
+    classifier_std: float = Field(default=0.001, gt=0)
+    """Standard deviation of the classifier's weights at the start."""
     partial_bn: bool = True
     """Freeze every BatchNorm2d but the first, statistics and affine."""
 
@@ -93,7 +99,7 @@ class TrainConfig(_Table):
     """Loader processes; None: one a core, at most 8. The clips and crops do not depend on it."""
     val_every: int = Field(default=1, ge=1)
     """Validate after every so many epochs, and after the last."""
-    metric: str | None = None
+    metric: MetricName | None = None
     """What ``best`` means; None: ``sample_map`` for multi-label, ``top1`` for single-label."""
     max_broken: float = Field(default=0.01, ge=0, le=1)
     """The share of an epoch's clips that may be undecodable before the run stops with their list."""

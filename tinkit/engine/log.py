@@ -118,5 +118,3 @@ def _write_csv(rows: pd.DataFrame, path: Path) -> None:
     buffer = io.StringIO()
     rows.to_csv(buffer, index=False)
     write_atomic(path, buffer.getvalue())
-
-

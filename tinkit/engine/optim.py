@@ -57,7 +57,9 @@ def build_optimizer(model: VideoClassifier, config: OptimConfig) -> torch.optim.
     from timm.optim import create_optimizer_v2, list_optimizers
 
     if config.name not in list_optimizers():
-        raise UsageError(f"optim.name: timm has no optimiser {config.name!r}{did_you_mean(config.name, list_optimizers())}")
+        raise UsageError(
+            f"optim.name: timm has no optimiser {config.name!r}{did_you_mean(config.name, list_optimizers())}"
+        )
     # timm calls plain momentum "momentum" and Nesterov's "sgd"
     name = "momentum" if config.name == "sgd" and not config.nesterov else config.name
     optimizer: torch.optim.Optimizer = create_optimizer_v2(

@@ -32,6 +32,8 @@ def start_training(
         reporter.say(line)
     if limit is not None:
         train_set, val_set = train_set.head(limit), val_set.head(limit)
+    for manifest in (train_set, val_set):
+        manifest.require_media()
     _check_labelled(train_set)
     model = None
     if resume and run.checkpoint("last").is_file():
@@ -48,8 +50,10 @@ def start_training(
     )
     progress = trainer.fit(resume=resume, max_steps=max_steps)
     if progress.epoch < recipe.optim.epochs:
-        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: "
-                     f"tinkit train --resume {run.folder}")
+        reporter.say(
+            f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: "
+            f"tinkit train --resume {run.folder}"
+        )
     return progress
 
 
@@ -60,8 +64,10 @@ def load_weights_into(model: VideoClassifier, source: str, runs: Path, reporter:
         path = require_checkpoint(find_run(source, runs), "best")
     weights = load_weights(path) if is_checkpoint(path) else read_checkpoint(path)
     report = load_foreign(weights, model)
-    reporter.say(f"{path}: {report.layout} layout; {len(report.used)} entries used, {len(report.new)} new, "
-                 f"{len(report.dropped)} dropped")
+    reporter.say(
+        f"{path}: {report.layout} layout; {len(report.used)} entries used, {len(report.new)} new, "
+        f"{len(report.dropped)} dropped"
+    )
     for key in report.new:
         reporter.say(f"  new, keeps its start: {key}")
     for key, reason in report.dropped.items():

@@ -90,6 +90,7 @@ def run_test(
     if path.is_file() and not force and read_info(path).hashes == info.hashes:
         reporter.say(f"{path} is up to date; --force makes it again")
         return _result(path, {})
+    manifest.require_media()
     partial = path.with_name(f".{path.stem}.partial")
     scored = score_split(
         model,

@@ -67,7 +67,8 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, recipe.optim)
         self.learning_rate = LearningRate(self.optimizer, recipe.optim, recipe.schedule, self.steps_per_epoch)
         self.loss_name = loss_name(recipe.loss, train_set.task)
-        self.metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
+        metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
+        self.metric = metrics.check_metric(metric, train_set.task)
         self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed)
         views = recipe.test.model_copy(update={"views": "1x1"})
         self.val_clips = None if val_set is None else TestClips(val_set, recipe.clip, views)
@@ -218,8 +219,14 @@ class Trainer:
         assert self.val_clips is not None
         with record_steering(self.model) as recorded:
             scored = score_split(
-                self.model, self.pixels, self.val_clips, self.recipe.train, self.reporter,
-                batch=self.recipe.test.batch, average="logits", title="validation",
+                self.model,
+                self.pixels,
+                self.val_clips,
+                self.recipe.train,
+                self.reporter,
+                batch=self.recipe.test.batch,
+                average="logits",
+                title="validation",
             )
         manifest = self.val_clips.manifest
         result = metrics.evaluate(scored.scores, label_matrix(manifest), manifest.task, valid=scored.valid)
@@ -229,7 +236,8 @@ class Trainer:
         if scored.reasons:
             self.reporter.say(f"validation: {len(scored.reasons)} clips cannot be decoded and do not count")
         value = result.values[self.metric]
-        better = self.progress.best is None or value > self.progress.best
+        # a value that is no number (nothing could be measured) is never the best
+        better = value == value and (self.progress.best is None or value > self.progress.best)
         best = value if better else self.progress.best
         self.progress = replace(self.progress, metrics=dict(result.values), best=best)
         if better:

@@ -22,9 +22,9 @@ from tinkit.files import sha256_file, write_atomic
 from tinkit.fusion.mean import combine, equal_weights
 from tinkit.fusion.members import Aligned, Member, align
 from tinkit.fusion.resolve import MemberFiles
-from tinkit.fusion.search import Fitted, check_metric, fit, refuse_trained_on
+from tinkit.fusion.search import Fitted, fit, refuse_trained_on
 from tinkit.fusion.spec import EnsembleSpec
-from tinkit.metrics import Metrics, challenge_metric, evaluate
+from tinkit.metrics import Metrics, challenge_metric, check_metric, evaluate
 from tinkit.scores import ScoreTable, mark_labels, read_scores, write_scores
 
 

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.errors import UsageError, UserError
+from tinkit.errors import UserError
 from tinkit.fusion.mean import equal_weights
 from tinkit.fusion.members import Aligned
-from tinkit.metrics import Metrics, Task, class_map, evaluate, micro_map, sample_map, top_k_accuracy
+from tinkit.metrics import MetricName, Metrics, check_metric, class_map, evaluate, micro_map, sample_map, top_k_accuracy
 from tinkit.scores import mark_labels
 
-MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5"]
 Matrix = NDArray[np.float32]
 Measure = Callable[[Matrix], float]
 
@@ -48,15 +47,6 @@ class Fitted:
     rows: int
     cross_validated: Metrics
     part_weights: NDArray[np.float64]
-
-
-def check_metric(metric: str, task: Task) -> MetricName:
-    """``metric``, or a UsageError when it is none of ``task``."""
-    known = [name for name in get_args(MetricName) if name.startswith("top") == (task == "single-label")]
-    for name in known:
-        if name == metric:
-            return name
-    raise UsageError(f"{metric!r} is no metric of a {task} task", expected=f"one of: {', '.join(known)}")
 
 
 def fit(aligned: Aligned, metric: MetricName, *, parts: int = 5, seed: int = 0) -> Fitted:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tinkit.fusion.members import Missing
-from tinkit.fusion.search import MetricName
+from tinkit.metrics import MetricName
 from tinkit.scores import Kind
 from tinkit.toml import explain, read_toml
 

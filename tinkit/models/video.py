@@ -31,6 +31,11 @@ class VideoClassifier(nn.Module):
     ``pretrained`` is False, True (timm's ImageNet weights, from the network or its cache), or a file: a checkpoint that
     :func:`~tinkit.models.load_foreign` knows. What was taken from a file is told by ``pretrained_report``.
 
+    ``zero_init_last`` is timm's start of a ResNet: the last BatchNorm weight of every residual branch is zero, and a
+    fresh model's logits do not depend on its temporal modules at all; False starts them at one. ``classifier_std`` is
+    the start of the classifier's weights (published: 0.001, from ImageNet weights). In a short training from scratch
+    both published starts cost most of what could be learnt.
+
     The state dict is the backbone's under ``backbone.``, with ``temporal.`` under the convolutions that a TIN precedes,
     and ``classifier.``. Raises :class:`~tinkit.errors.UserError` for settings that cannot be, naming the layer.
     """
@@ -46,6 +51,8 @@ class VideoClassifier(nn.Module):
         pretrained: bool | str | Path = False,
         offset_init: float = 0.5,
         place: str = "conv1",
+        zero_init_last: bool = True,
+        classifier_std: float = 0.001,
     ) -> None:
         super().__init__()
         _check_settings(temporal, num_classes, num_segments, dropout)
@@ -53,14 +60,14 @@ class VideoClassifier(nn.Module):
         self.temporal = temporal
         self.num_segments = num_segments
         self.shift_div = SHIFT_DIV[temporal] if shift_div is None else shift_div
-        self.backbone = _make_backbone(backbone, imagenet=pretrained is True)
+        self.backbone = _make_backbone(backbone, imagenet=pretrained is True, zero_init_last=zero_init_last)
         if temporal != "tsn":
             for spot in places_in(self.backbone, family, place, alternate=temporal == "tsm"):
                 module = _make_temporal(temporal, spot, num_segments, self.shift_div, offset_init)
                 setattr(spot.block, spot.attribute, TemporalConv2d(spot.convolution, module))
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(cast(int, self.backbone.num_features), num_classes)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        nn.init.normal_(self.classifier.weight, std=classifier_std)
         nn.init.zeros_(self.classifier.bias)
         self.pretrained_report: ForeignReport | None = None
         if not isinstance(pretrained, bool):
@@ -107,10 +114,12 @@ def _check_settings(temporal: str, num_classes: int, num_segments: int, dropout:
         raise UserError(f"dropout is {dropout:g}", expected="a probability, 0 to 1")
 
 
-def _make_backbone(name: str, *, imagenet: bool) -> nn.Module:
+def _make_backbone(name: str, *, imagenet: bool, zero_init_last: bool) -> nn.Module:
     timm = import_timm()
     try:
-        return cast(nn.Module, timm.create_model(name, pretrained=imagenet, num_classes=0))
+        return cast(
+            nn.Module, timm.create_model(name, pretrained=imagenet, num_classes=0, zero_init_last=zero_init_last)
+        )
     except Exception as error:  # the hub, the network, the disk and timm all fail in their own ways
         if not imagenet:
             raise
