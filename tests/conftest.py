@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tinkit.data.synth import SynthSpec, synthesise
 
@@ -15,3 +16,9 @@ def challenge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("challenge") / "data"
     synthesise(SynthSpec("mmit", clips=24, val=8, test=8, seed=3, size=48, frames=12), root, workers=0)
     return root
+
+
+@pytest.fixture(autouse=True)
+def _same_draws_every_time() -> None:
+    """A test draws the same numbers alone, in any order and on any worker."""
+    torch.manual_seed(0)

@@ -135,10 +135,14 @@ def test_recording_collects_and_lets_go() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_whole_module_in_another_dtype(dtype: torch.dtype) -> None:
-    module = TemporalInterlace(16, 4, 2)
+    module = TemporalInterlace(16, 4, 2).double()
     give_named_weights(module)
-    x = torch.randn(8, 16, 3, 3)
-    plain = module(x)
-    out = module.to(dtype)(x.to(dtype))
+    x = torch.randn(8, 16, 3, 3, dtype=torch.float64)
+    low = copy.deepcopy(module).to(dtype)
+    out = low(x.to(dtype))
     assert out.dtype == dtype
-    torch.testing.assert_close(out.float(), plain, rtol=3e-2 if dtype == torch.bfloat16 else 1e-5, atol=3e-2)
+    # What the operator itself may lose: the same rounded weights and features, steered and moved in float64, against
+    # one rounding of the largest value for the interpolation and one for each of the steering networks' layers.
+    exact = copy.deepcopy(low).double()(x.to(dtype).double())
+    error = (out.double() - exact).abs().max()
+    assert error <= 8 * torch.finfo(dtype).eps * exact.abs().max()

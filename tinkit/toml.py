@@ -109,7 +109,7 @@ def _problem(detail: Any, model: type[BaseModel], place: Callable[[Sequence[str]
             shown = "" if isinstance(detail["input"], dict | BaseModel) else f" = {_short(detail['input'])}"
             problem = (f"{key}{shown}: {message}" if key else message) + _nearest_choice(detail)
             # a check of the whole table names the key that it is about first
-            location += re.match(r"[a-z_.]*", message)[0].split(".") if message[:1].islower() else []
+            location += re.findall(r"[a-z_]+", message.split(maxsplit=1)[0]) if message[:1].islower() else []
     file, line = place(location)
     return (UserError if file else UsageError)(problem, file=file, line=line, expected=expected)
 

@@ -38,7 +38,7 @@ def build_model(recipe: Recipe, num_classes: int, pretrained: bool | str | None 
         pretrained=recipe.model.pretrained if pretrained is None else pretrained,
     )
     if recipe.train.channels_last:
-        model = model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's own overloads
     if recipe.model.partial_bn:
         freeze_partial_bn(model)
     return model

@@ -51,9 +51,8 @@ def _measured(name: str, paths: Sequence[Path], published: Sequence[Published]) 
                 for entry in published
                 if (entry.split, entry.views, entry.metric) == (info.split, info.views, metric)
             ]
-            rows += [
-                _row(name, info.split, info.views, info.weights, metric, 100 * value, entry) for entry in same or [None]
-            ]
+            for entry in same or (None,):
+                rows.append(_row(name, info.split, info.views, info.weights, metric, 100 * value, entry))
     return rows
 
 

@@ -56,10 +56,9 @@ def build_optimizer(model: VideoClassifier, config: OptimConfig) -> torch.optim.
     import_timm()
     from timm.optim import create_optimizer_v2, list_optimizers
 
-    if config.name not in list_optimizers():
-        raise UsageError(
-            f"optim.name: timm has no optimiser {config.name!r}{did_you_mean(config.name, list_optimizers())}"
-        )
+    known = [str(name) for name in list_optimizers()]
+    if config.name not in known:
+        raise UsageError(f"optim.name: timm has no optimiser {config.name!r}{did_you_mean(config.name, known)}")
     # timm calls plain momentum "momentum" and Nesterov's "sgd"
     name = "momentum" if config.name == "sgd" and not config.nesterov else config.name
     optimizer: torch.optim.Optimizer = create_optimizer_v2(
@@ -85,17 +84,30 @@ class LearningRate:
     ) -> None:
         import_timm()
         from timm.scheduler import CosineLRScheduler, MultiStepLRScheduler
+        from timm.scheduler.scheduler import Scheduler
 
         warm = round(schedule.warmup_epochs * steps_per_epoch)
-        shared = {"warmup_t": warm, "warmup_lr_init": optim.lr * schedule.warmup_start, "t_in_epochs": False}
+        start = optim.lr * schedule.warmup_start
+        self._scheduler: Scheduler
         if schedule.kind == "cosine":
-            steps = optim.epochs * steps_per_epoch - warm
-            self._scheduler = CosineLRScheduler(optimizer, t_initial=steps, warmup_prefix=True, **shared)
+            self._scheduler = CosineLRScheduler(
+                optimizer,
+                t_initial=optim.epochs * steps_per_epoch - warm,
+                warmup_t=warm,
+                warmup_lr_init=start,
+                warmup_prefix=True,
+                t_in_epochs=False,
+            )
         else:
-            # timm lets a milestone count one update early
-            steps_at = [round(epoch * steps_per_epoch) + 1 for epoch in schedule.milestones]
             self._scheduler = MultiStepLRScheduler(
-                optimizer, decay_t=steps_at, decay_rate=schedule.factor, warmup_prefix=False, **shared
+                optimizer,
+                # timm lets a milestone count one update early
+                decay_t=[round(epoch * steps_per_epoch) + 1 for epoch in schedule.milestones],
+                decay_rate=schedule.factor,
+                warmup_t=warm,
+                warmup_lr_init=start,
+                warmup_prefix=False,
+                t_in_epochs=False,
             )
 
     def set(self, step: int) -> None:

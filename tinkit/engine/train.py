@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
-from tinkit.data.loading import train_loader, worker_failure
+from tinkit.data.loading import Batch, train_loader, worker_failure
 from tinkit.data.manifest import Manifest
 from tinkit.engine.build import Pixels, build_model, choose_device, loader_workers
 from tinkit.engine.checkpoint import Progress, resume_checkpoint, save_checkpoint
@@ -114,7 +113,7 @@ class Trainer:
         self._end_epoch(sums, log)
         return last_step is None or self._global_step() < last_step
 
-    def _batches(self) -> Iterator[dict[str, Any]]:
+    def _batches(self) -> Iterator[Batch]:
         return iter(
             train_loader(
                 self.train_clips,
@@ -125,7 +124,7 @@ class Trainer:
             )
         )
 
-    def _step(self, batch: dict[str, Any], sums: EpochSums, log: RunLog, meter: Meter) -> None:
+    def _step(self, batch: Batch, sums: EpochSums, log: RunLog, meter: Meter) -> None:
         """One update from one global batch, micro-batch by micro-batch."""
         started = time.monotonic()
         step = self._global_step()
@@ -147,7 +146,7 @@ class Trainer:
         rate = (sums.valid + sums.broken) / (time.monotonic() - sums.started)
         meter.advance(1, f"loss {sums.mean_loss():.4f}  {rate:.1f} clips/s")
 
-    def _backward(self, batch: dict[str, Any], valid: int) -> float:
+    def _backward(self, batch: Batch, valid: int) -> float:
         """Gradients of the mean loss over the batch's valid clips; returns that loss."""
         size = self.recipe.optim.micro_batch or len(batch["index"])
         self.optimizer.zero_grad(set_to_none=True)
@@ -169,7 +168,7 @@ class Trainer:
             )
         return total
 
-    def _count_broken(self, batch: dict[str, Any], sums: EpochSums, log: RunLog) -> None:
+    def _count_broken(self, batch: Batch, sums: EpochSums, log: RunLog) -> None:
         """Record the step's broken clips, and stop when they are too many."""
         rows = [(int(row), reason) for row, reason in zip(batch["index"], batch["reason"], strict=True) if reason]
         if not rows:
