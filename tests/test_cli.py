@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,3 +180,21 @@ def test_killed_run_resumes_to_the_same_bits(monkeypatch: pytest.MonkeyPatch, ch
     from test_train import same_weights
 
     same_weights(Path("runs/whole/checkpoints/last.safetensors"), checkpoint)
+
+
+def test_nothing_is_written_for_data_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], challenge: Path, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    shutil.copytree(challenge, data)
+    annotation = data / "annotations" / "trainingSet.csv"
+    lines = annotation.read_text().splitlines()
+    annotation.write_text("\n".join([*lines[:4], "number+one/yt-x_1.mp4,3,77", *lines[5:]]) + "\n")
+    assert tinkit(monkeypatch, "train", "demo_tin", "--data", data, *SETS) == 1
+    assert f"{annotation}:5: the label 77 is out of range" in capsys.readouterr().err
+    annotation.write_text("\n".join(lines) + "\n")
+    (data / "videos").rename(data / "moved")
+    assert tinkit(monkeypatch, "train", "demo_tin", "--data", data, *SETS) == 1
+    assert "data.media_folder" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

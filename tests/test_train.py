@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -163,6 +164,10 @@ def test_tune_from_another_run_takes_its_weights(challenge: Path, tmp_path: Path
     recipe = tiny(challenge, "optim.lr=1e-12")
     second = create_run("second", recipe, tmp_path)
     start_training(second, recipe, Reporter(quiet=True), tune_from="first", max_steps=1, runs=tmp_path)
+    account = json.loads((second.folder / "weights.json").read_text())
+    assert account["layout"] == "tinkit"
+    assert all(".temporal." in key for key in account["new"])
+    assert set(account["used"]) | set(account["dropped"]) == set(load_weights(first.checkpoint("best")))
     before, after = load_weights(first.checkpoint("best")), load_weights(second.checkpoint("last"))
     assert any("temporal.offset_net" in name for name in after)
     for name, tensor in before.items():

@@ -45,7 +45,7 @@ def train(
     if resume and (overrides or tune_from or name):
         raise UsageError("--resume goes on with the run's own recipe", fix="leave out --set, --tune-from and --name")
     from tinkit.engine.log import Reporter
-    from tinkit.engine.run import create_run, find_run
+    from tinkit.engine.run import Run, find_run
     from tinkit.engine.start import start_training
     from tinkit.recipe import load_recipe
 
@@ -55,7 +55,7 @@ def train(
     else:
         assert recipe is not None
         resolved = load_recipe(recipe, overrides or [], data).recipe
-        run = create_run(name or resolved.name, resolved, runs)
+        run = Run(runs / (name or resolved.name))
     reporter = Reporter(quiet)
     start_training(
         run, resolved, reporter, resume=resume is not None, tune_from=tune_from, limit=limit, max_steps=steps, runs=runs

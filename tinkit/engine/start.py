@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.engine.build import build_model, choose_device
 from tinkit.engine.checkpoint import Progress, is_checkpoint, load_weights
 from tinkit.engine.log import Reporter
-from tinkit.engine.run import Run, find_run, require_checkpoint
+from tinkit.engine.run import Run, create_run, find_run, require_checkpoint
 from tinkit.engine.train import Trainer
 from tinkit.errors import UserError
-from tinkit.models import VideoClassifier, load_foreign, read_checkpoint
+from tinkit.files import write_atomic
+from tinkit.models import ForeignReport, VideoClassifier, load_foreign, read_checkpoint
 from tinkit.recipe import Recipe
 
 
@@ -26,7 +28,11 @@ def start_training(
     max_steps: int | None = None,
     runs: Path = Path("runs"),
 ) -> Progress:
-    """Open the data, build or load the model, and train to the end (or for ``max_steps``)."""
+    """Open the data, make the run's folder unless it is resumed, build or load the model, and train.
+
+    ``limit`` clips of each split are used; ``max_steps`` more steps are done. What is wrong with the data is found
+    before anything is written.
+    """
     train_set, val_set = open_manifest(recipe.data, "train"), open_manifest(recipe.data, "val")
     for line in (*train_set.skipped, *val_set.skipped):
         reporter.say(line)
@@ -35,13 +41,19 @@ def start_training(
     for manifest in (train_set, val_set):
         manifest.require_media()
     _check_labelled(train_set)
+    if not resume:
+        create_run(run.name, recipe, run.folder.parent)
     model = None
     if resume and run.checkpoint("last").is_file():
         model = build_model(recipe, len(train_set.classes), pretrained=False)
     elif tune_from is not None:
         model = build_model(recipe, len(train_set.classes), pretrained=False)
-        load_weights_into(model, tune_from, runs, reporter)
+        _say_origin(run, *load_weights_into(model, tune_from, runs), reporter)
+    elif recipe.model.pretrained is True:
+        reporter.say(f"{recipe.model.backbone}: ImageNet weights from timm's hub, or its cache")
     trainer = Trainer(run, recipe, train_set, val_set if val_set.labelled else None, reporter, model)
+    if trainer.model.pretrained_report is not None:
+        _say_origin(run, str(recipe.model.pretrained), trainer.model.pretrained_report, reporter)
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     reporter.say(
         f"{run.folder}: {recipe.model.backbone} {recipe.model.temporal}, {parameters / 1e6:.2f} M parameters, "
@@ -57,21 +69,20 @@ def start_training(
     return progress
 
 
-def load_weights_into(model: VideoClassifier, source: str, runs: Path, reporter: Reporter) -> None:
-    """Load a run's best weights, or any checkpoint file, and say what became of every key."""
+def load_weights_into(model: VideoClassifier, source: str, runs: Path) -> tuple[Path, ForeignReport]:
+    """Load a run's best weights, or any checkpoint file; returns the file and what became of every key."""
     path = Path(source)
     if not path.is_file():
         path = require_checkpoint(find_run(source, runs), "best")
     weights = load_weights(path) if is_checkpoint(path) else read_checkpoint(path)
-    report = load_foreign(weights, model)
-    reporter.say(
-        f"{path}: {report.layout} layout; {len(report.used)} entries used, {len(report.new)} new, "
-        f"{len(report.dropped)} dropped"
-    )
-    for key in report.new:
-        reporter.say(f"  new, keeps its start: {key}")
-    for key, reason in report.dropped.items():
-        reporter.say(f"  dropped: {key}: {reason}")
+    return path, load_foreign(weights, model)
+
+
+def _say_origin(run: Run, path: Path | str, report: ForeignReport, reporter: Reporter) -> None:
+    """A few lines for people, and what became of every key in the run's folder."""
+    reporter.say(f"{path}: {report.summary()}")
+    account = {"file": str(path), "layout": report.layout, "used": report.used, "new": report.new}
+    write_atomic(run.folder / "weights.json", json.dumps(account | {"dropped": report.dropped}, indent=2) + "\n")
 
 
 def _check_labelled(train_set: Manifest) -> None:
