@@ -21,6 +21,7 @@ from tinkit import metrics
 from tinkit.cli.app import app
 from tinkit.cli.common import print_table
 from tinkit.data.synth import answers_path, order_classes_path
+from tinkit.errors import UserError
 from tinkit.scores import read_scores, to_probabilities
 
 MEMBERS = ("demo_tsn", "demo_tsm", "demo_tin")
@@ -105,4 +106,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -142,6 +142,12 @@ def test_the_road_from_a_recipe_to_a_submission(
     compared = json.loads(capsys.readouterr().out)
     assert {row["metric"] for row in compared} >= {"sample_map", "class_map"}
     assert tinkit(monkeypatch, "ensemble", "demo_tsn", "demo_tin", "--parts", "2", "--name", "both") == 0
+    capsys.readouterr()
+    assert tinkit(monkeypatch, "compare", "both", "--json") == 0
+    fused = {row["metric"]: row for row in json.loads(capsys.readouterr().out)}["sample_map"]
+    record = json.loads(Path("fusions/both/fusion.json").read_text())["metrics"]
+    assert fused["weights"] == "cross-validated"
+    assert fused["measured"] == pytest.approx(100 * record["cross_validated"]["sample_map"])
     ids = challenge / "annotations" / "testSet.csv"
     submit = ["submit", "both", "--challenge", "mmit", "--ids", ids, "--out", "out.csv"]
     assert tinkit(monkeypatch, *submit) == 0

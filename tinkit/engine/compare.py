@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,23 @@ def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dic
     for name in names:
         fusion = next((path for path in (fusions / name, Path(name)) if (path / "fusion.json").is_file()), None)
         if fusion is not None:
-            rows += _measured(fusion.name, sorted(fusion.glob("*.arrow")), ())
+            rows += _fusion_rows(fusion)
             continue
         run = find_run(name, runs)
         rows += _run_rows(run)
     if not rows:
         raise UserError(f"{', '.join(names)}: nothing was tested yet and nothing published", fix="tinkit test RUN")
+    return rows
+
+
+def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
+    """A fusion's splits; where its weights were fitted, the cross-validated estimate stands for the optimistic one."""
+    record = json.loads((folder / "fusion.json").read_text())
+    estimate = record["metrics"].get("cross_validated")
+    rows = _measured(folder.name, sorted(folder.glob("*.arrow")), ())
+    for row in rows:
+        if estimate is not None and row["split"] == record["fit"]:
+            row |= {"measured": 100 * estimate[row["metric"]], "weights": "cross-validated"}
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -33,7 +33,9 @@ class EpochSums:
     loss: float = 0.0
     valid: int = 0
     broken: int = 0
-    started: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+    stepped: float = field(default_factory=time.monotonic)
+    """When the last step ended: what passes until the next one ends counts, waiting for data included."""
 
     def mean_loss(self) -> float:
         """The mean loss of the valid clips."""
@@ -94,7 +96,7 @@ class Trainer:
     def _epoch(self, log: RunLog, last_step: int | None) -> bool:
         """The rest of the epoch under way; False when ``last_step`` ended it early."""
         epoch = self.progress.epoch
-        sums = EpochSums(started=time.monotonic())
+        sums = EpochSums()
         self.model.train()
         if self.recipe.model.partial_bn:
             freeze_partial_bn(self.model)
@@ -126,7 +128,6 @@ class Trainer:
 
     def _step(self, batch: Batch, sums: EpochSums, log: RunLog, meter: Meter) -> None:
         """One update from one global batch, micro-batch by micro-batch."""
-        started = time.monotonic()
         step = self._global_step()
         self.learning_rate.set(step)
         valid = int(batch["valid"].sum())
@@ -140,10 +141,11 @@ class Trainer:
         sums.loss += loss * valid
         sums.valid += valid
         self.progress = replace(self.progress, step=self.progress.step + 1)
-        seconds = time.monotonic() - started
+        now = time.monotonic()
         values = {"train/loss": loss, "train/grad_norm": norm, "train/lr": self._base_rate()}
-        log.scalars(step, values | {"train/clips_per_s": len(batch["index"]) / seconds})
-        rate = (sums.valid + sums.broken) / (time.monotonic() - sums.started)
+        log.scalars(step, values | {"train/clips_per_s": len(batch["index"]) / (now - sums.stepped)})
+        sums.stepped = now
+        rate = (sums.valid + sums.broken) / (now - sums.started)
         meter.advance(1, f"loss {sums.mean_loss():.4f}  {rate:.1f} clips/s")
 
     def _backward(self, batch: Batch, valid: int) -> float:
