@@ -16,6 +16,7 @@ import pytest
 from typer.main import get_command
 
 from tinkit.cli.app import app, main
+from tinkit.scores import read_scores
 
 SMALL = [
     "clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "optim.epochs=2",
@@ -204,3 +205,37 @@ def test_nothing_is_written_for_data_that_cannot_be_read(
     assert tinkit(monkeypatch, "train", "demo_tin", "--data", data, *SETS) == 1
     assert "data.media_folder" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("layout", "recipe"), [("sthv1", "sthv1_tin_r50"), ("sthv2", "sthv2_tsm_r50")])
+def test_the_road_of_something_something(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, layout: str, recipe: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes = ["--clips", "12", "--val", "4", "--test", "4", "--size", "40", "--frames", "9"]
+    assert tinkit(monkeypatch, "synth", layout, "data", *sizes, "--workers", "0", "-q") == 0
+    small = ["model.backbone=test_resnet", "model.pretrained=false", "clip.size=32", "test.scale=32", "test.crop=32"]
+    short = ["optim.batch=6", "train.workers=0"]
+    sets = [word for setting in (*small, *short) for word in ("--set", setting)]
+    assert tinkit(monkeypatch, "train", recipe, "--data", "data", *sets, "--steps", "2", "-q") == 0
+    capsys.readouterr()
+    test = ["test", recipe, "--weights", "last", "-q", "--json"]
+    assert tinkit(monkeypatch, *test, "--views", "2x3", "--average", "probabilities") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert 0 <= row["top1"] <= row["top5"] <= 100
+    assert tinkit(monkeypatch, *test, "--split", "test") == 0
+    scores = f"runs/{recipe}/scores/test-1x1-last.arrow"
+    (ids,) = (path for path in Path("data").rglob("*-test.*") if path.suffix in (".csv", ".json"))
+    words = ["submit", scores, "--challenge", layout, "--ids", ids, "--out", "out.csv"]
+    assert tinkit(monkeypatch, *words) == 0
+    answers = tmp_path / "data-answers" / "test.csv"
+    categories = ["--categories", scores]
+    check = ["submit", "--check", "out.csv", "--challenge", layout, "--ids", ids, *categories, "--answers", answers]
+    capsys.readouterr()
+    assert tinkit(monkeypatch, *check, "--json") == 0
+    table = read_scores(scores)
+    lines = [line.split(";") for line in Path("out.csv").read_text().splitlines()]
+    assert [line[0] for line in lines] == list(table.ids)
+    for (_, *labels), values in zip(lines, table.scores, strict=True):
+        best = [int(index) for index in (-values).argsort(kind="stable")[:5]]
+        assert labels == ([table.info.classes[best[0]]] if layout == "sthv1" else [str(index) for index in best])

@@ -26,7 +26,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     # Shorter than NAME_MAX even for a long name; the suffix stays, since some writers choose by it.
     temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}.tmp{target.suffix}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the user's umask says; some writers would keep the file to themselves
         yield temporary
+        temporary.chmod(mode)
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(target)
