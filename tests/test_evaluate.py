@@ -14,11 +14,12 @@ from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine import evaluate
+from tinkit.engine.checkpoint import Progress, load_weights, read_header, save_checkpoint
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run
 from tinkit.engine.start import start_training
 from tinkit.engine.test import load_model, run_test
-from tinkit.errors import UserError
+from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe
 from tinkit.scores import label_matrix, read_scores
 
@@ -78,8 +79,27 @@ def test_result_is_kept_until_something_changes(run: Run, capsys: pytest.Capture
     before = path.stat().st_mtime_ns
     run_test(run, "val", views(run), "best", QUIET)
     assert path.stat().st_mtime_ns == before
-    run_test(run, "val", views(run, scale=48), "best", QUIET)
+    for changed in ({"scale": 48}, {"average": "probabilities"}):
+        with pytest.raises(UsageError, match="--force"):
+            run_test(run, "val", views(run, **changed), "best", QUIET)
+    with pytest.raises(UsageError, match="other clips"):
+        run_test(run, "val", views(run), "best", QUIET, limit=2)
+    assert path.stat().st_mtime_ns == before
+    run_test(run, "val", views(run, scale=48), "best", QUIET, force=True)
     assert path.stat().st_mtime_ns != before
+
+
+def test_scores_of_an_older_checkpoint_are_replaced(run: Run) -> None:
+    path = run_test(run, "val", views(run, views="3x1"), "last", QUIET).path
+    before = read_scores(path)
+    weights = load_weights(run.checkpoint("last"))
+    model, _, checkpoint = load_model(run, "last")
+    model.load_state_dict(weights | {name: 2 * t for name, t in weights.items() if name.startswith("classifier")})
+    whole = checkpoint.read_bytes()
+    save_checkpoint(checkpoint, model, Progress(), read_header(checkpoint)["info"])
+    after = read_scores(run_test(run, "val", views(run, views="3x1"), "last", QUIET).path)
+    checkpoint.write_bytes(whole)
+    np.testing.assert_allclose(after.scores, 2 * np.asarray(before.scores), rtol=1e-4, atol=1e-6)
 
 
 def test_interrupted_test_goes_on_and_gives_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

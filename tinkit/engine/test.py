@@ -20,7 +20,7 @@ from tinkit.engine.checkpoint import load_weights, read_header
 from tinkit.engine.evaluate import score_split
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, require_checkpoint
-from tinkit.errors import UserError
+from tinkit.errors import UsageError, UserError
 from tinkit.files import sha256_file
 from tinkit.models import VideoClassifier
 from tinkit.recipe import Recipe
@@ -70,8 +70,9 @@ def run_test(
 ) -> TestResult:
     """Score a split and write ``scores/SPLIT-VIEWS-WEIGHTS.arrow``; an interrupted test goes on where it was.
 
-    ``data`` replaces the recipe's (another root). A score file that was made with the same checkpoint, views and
-    split is kept unless ``force``.
+    ``data`` replaces the recipe's (another root). A score file that is there is kept if it would come out the same,
+    replaced if the checkpoint is newer, and refused to be replaced if it was made of other clips or with another scale,
+    crop or average; ``force`` replaces it in any case.
     """
     model, recipe, checkpoint = load_model(run, weights)
     header = read_header(checkpoint)["info"]
@@ -87,8 +88,7 @@ def run_test(
         manifest = manifest.head(limit)
     path = run.scores_path(split, views.views, weights)
     info = _score_info(run, recipe, manifest, views, weights, checkpoint)
-    if path.is_file() and not force and read_info(path).hashes == info.hashes:
-        reporter.say(f"{path} is up to date; --force makes it again")
+    if path.is_file() and not force and _is_current(path, info, reporter):
         return _result(path, {})
     manifest.require_media()
     partial = path.with_name(f".{path.stem}.partial")
@@ -118,6 +118,22 @@ def run_test(
     )
     shutil.rmtree(partial, ignore_errors=True)
     return _result(path, {ids[row]: reason for row, reason in scored.reasons.items()})
+
+
+def _is_current(path: Path, info: ScoreInfo, reporter: Reporter) -> bool:
+    """Whether the score file at ``path`` is what a test would write; raises where replacing it could lose something."""
+    there = read_info(path).hashes
+    if there == info.hashes:
+        reporter.say(f"{path} is up to date; --force makes it again")
+        return True
+    if there.get("test") != info.hashes["test"]:
+        raise UsageError(
+            "is there, made of other clips or with another scale, crop or average",
+            file=path,
+            fix="move it away to keep it, or say --force to replace it",
+        )
+    reporter.say(f"{path} was made with an older checkpoint and is replaced")
+    return False
 
 
 def _result(path: Path, reasons: dict[str, str]) -> TestResult:
