@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from seeds import SEEDS, measure, write
 
 from demo import MEMBERS, tinkit
+from seeds import SEEDS, measure, write
 
 
 def main() -> None:
