@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets test check format clean gpu bench-metrics proof-wheel help
+.PHONY: demo demo-seeds offsets starts test check format clean gpu bench-metrics proof-wheel help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,6 +28,9 @@ demo-seeds: $(STAMP) ## the demo's training on three seeds, into benchmarks/resu
 
 offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmarks/results/offsets.csv
 	$(BIN)/python benchmarks/offsets.py
+
+starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
+	$(BIN)/python benchmarks/starts.py
 
 test: $(STAMP) ## all tests that run here
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
