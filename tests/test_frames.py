@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from video_files import decode_all, moving_pixels, write_images, write_video
 
-from tinkit.data import frames
-from tinkit.data.frames import BrokenClip, open_clip
+from tinkit.data import reader
+from tinkit.data.frames import open_clip
+from tinkit.data.reader import BrokenClip
 from tinkit.data.video import VideoReader
 from tinkit.errors import UserError
 
@@ -292,13 +293,13 @@ def test_damaged_bytes_raise_nothing_but_broken_clip(
 def test_absurd_sizes_are_refused_before_they_are_decoded(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "MAX_PIXELS", 96 * 64 - 1)
+    monkeypatch.setattr(reader, "MAX_PIXELS", 96 * 64 - 1)
     with pytest.raises(BrokenClip, match="96x64 pixels"):
         open_clip(videos / "groups.mp4", "video")
     folder = write_images(tmp_path / "images", 2, 96, 64)
     with pytest.raises(BrokenClip, match=r"00001\.jpg: frames of 96x64 pixels"):
         open_clip(folder, "frames").read([0])
-    monkeypatch.setattr(frames, "MAX_PIXELS", 96 * 64)
+    monkeypatch.setattr(reader, "MAX_PIXELS", 96 * 64)
     assert len(open_clip(folder, "frames").read([0, 1])) == 2
 
 

@@ -20,8 +20,9 @@ from torch.utils.data import Dataset
 
 from tinkit.data import crops, sampling
 from tinkit.data.config import Media
-from tinkit.data.frames import BrokenClip, ClipReader, Frame, open_clip, template_pattern
+from tinkit.data.frames import open_clip, template_pattern
 from tinkit.data.manifest import Manifest, ManifestRow
+from tinkit.data.reader import BrokenClip, ClipReader, Frame
 from tinkit.data.views import ClipConfig, ViewConfig, Views
 
 NO_LABEL = "no label"
@@ -136,7 +137,7 @@ class TestClips(Dataset[ClipItem]):
 def load_views(path: Path, media: Media, clip: ClipConfig, config: ViewConfig, frame_template: str) -> Tensor:
     """The views (V, T, 3, crop, crop) uint8 of a clip that is in no manifest, as :class:`TestClips` gives them.
 
-    Raises :class:`~tinkit.data.frames.BrokenClip`.
+    Raises :class:`~tinkit.data.reader.BrokenClip`.
     """
     frames = _empty_views(clip.num_segments, config, config.parsed)
     with open_clip(path, media, frame_template) as reader:

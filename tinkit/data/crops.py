@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from tinkit.data.frames import Frame, check_size
+from tinkit.data.reader import Frame, check_size
 
 SNAP = 3
 """Crops whose side differs from the input's by less than this many pixels take the input's."""
@@ -100,7 +100,7 @@ def resize(frame: Frame, width: int, height: int) -> Frame:
 def scale_short_side(frame: Frame, scale: int) -> Frame:
     """``frame`` with its short side resized to ``scale``, the other to ``int(scale * long / short)``.
 
-    Raises :class:`~tinkit.data.frames.BrokenClip` for a ribbon that would grow beyond all bounds.
+    Raises :class:`~tinkit.data.reader.BrokenClip` for a ribbon that would grow beyond all bounds.
     """
     height, width = frame.shape[:2]
     other = int(scale * max(width, height) / min(width, height))

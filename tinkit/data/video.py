@@ -1,4 +1,4 @@
-"""Video files: libav (PyAV) behind :class:`tinkit.data.frames.ClipReader`.
+"""Video files: libav (PyAV) behind :class:`tinkit.data.reader.ClipReader`.
 
 A clip's packets are read first, without decoding: they give the number of frames, the order in which they are shown
 (by presentation time, so that B-frames and open groups of pictures count right) and the keyframes. Reading then
@@ -20,7 +20,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from tinkit.data.frames import MAX_PIXELS, BrokenClip, ClipReader, Frame, check_size, window
+from tinkit.data.reader import MAX_PIXELS, BrokenClip, ClipReader, Frame, check_size, window
 
 MAX_PACKETS = 1_000_000
 """More packets than this (11 hours at 25 frames a second) are refused: a tiny file can announce billions."""
@@ -39,7 +39,7 @@ _BOXES = frozenset(b"ftyp styp pdin moov mdat moof mfra free skip wide sidx ssix
 class VideoReader(ClipReader):
     """The first video stream of a file. Rotation and pixel aspect noted in the file are not applied.
 
-    Raises :class:`~tinkit.data.frames.BrokenClip` for a missing, empty or truncated file, one without a video stream,
+    Raises :class:`~tinkit.data.reader.BrokenClip` for a missing, empty or truncated file, one without a video stream,
     and frames of absurd size. ``kept_bytes`` is :data:`KEPT_BYTES` but in tests.
     """
 
@@ -207,7 +207,7 @@ def _find(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFram
 
 
 def check_complete(path: Path) -> None:
-    """Raise :class:`~tinkit.data.frames.BrokenClip` if the container announces more bytes than the file has.
+    """Raise :class:`~tinkit.data.reader.BrokenClip` if the container announces more bytes than the file has.
 
     Knows the outermost sizes of mp4 / mov boxes, RIFF (avi) and EBML (webm, mkv); any other file passes.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinkit.data.clips import load_views
 from tinkit.data.config import Media
-from tinkit.data.frames import BrokenClip
+from tinkit.data.reader import BrokenClip
 from tinkit.data.views import ViewConfig
 from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
