@@ -189,9 +189,9 @@ def set_column(name: str, array: pa.Array) -> Any:
         (keep, lambda meta: None, "no key 'tinkit'"),
         (keep, lambda meta: [1], "not what it should be"),
         (keep, lambda meta: meta | {"version": 2}, "version 2"),
-        (keep, lambda meta: meta | {"extra": 1}, "extra"),
+        (keep, lambda meta: {key: value for key, value in meta.items() if key != "task"}, "without the keys task"),
         (keep, lambda meta: {k: v for k, v in meta.items() if k != "split"}, "split"),
-        (keep, lambda meta: meta | {"classes": 3}, "must be lists"),
+        (keep, lambda meta: meta | {"classes": 3}, "must be a list"),
         (keep, lambda meta: meta | {"classes": ["a", "b"]}, "column 'scores' is fixed_size_list"),
         (keep, lambda meta: meta | {"classes": ["a", "b", 4]}, "not all text"),
         (lambda data: data.drop_columns(["labels"]), None, "column 'labels' is missing"),
@@ -284,3 +284,37 @@ def test_logits_of_certain_probabilities_are_finite() -> None:
     assert np.isfinite(to_logits(sure).scores[sure.valid]).all()
     huge = dataclasses.replace(random_table("logits", "multi-label"), scores=np.full((40, 7), -2e38, np.float32))
     np.testing.assert_array_equal(to_probabilities(huge).scores[huge.valid], 0)
+
+
+def by_hand(path: Path, metadata: dict[str, Any], text: pa.DataType, inner: pa.DataType, labels: pa.DataType) -> Path:
+    """A file as anyone with pyarrow would write it from the description of the format, with a null row."""
+    columns = {
+        "id": pa.array(["a", "b", "c"], text),
+        "scores": pa.array([[0.5, 0.25, 1], None, [0, 0.75, 0.5]], pa.list_(inner, 3)),
+        "labels": pa.array([[0], None, [1, 2]], labels),
+        "source": pa.array(["x", "x", "y"], text),
+    }
+    data = pa.table(columns).replace_schema_metadata({"tinkit": json.dumps(metadata)})
+    with pa.ipc.new_file(path, data.schema) as writer:
+        writer.write_table(data)
+    return path
+
+
+@pytest.mark.parametrize("text", [pa.string(), pa.large_string()])
+@pytest.mark.parametrize("inner", [pa.float32(), pa.float64()])
+@pytest.mark.parametrize("labels", [pa.list_(pa.int32()), pa.large_list(pa.int64())])
+def test_files_of_other_writers_are_read(
+    tmp_path: Path, text: pa.DataType, inner: pa.DataType, labels: pa.DataType
+) -> None:
+    metadata = {
+        "version": 1, "kind": "probabilities", "task": "multi-label", "classes": ["p", "q", "r"], "dataset": "d",
+        "dataset_version": "2", "split": "val", "views": None, "average": "logits", "hashes": {}, "comment": [1],
+    }  # fmt: skip
+    read = read_scores(by_hand(tmp_path / "s.arrow", metadata, text, inner, labels))
+    assert read.valid.tolist() == [True, False, True]
+    assert read.scores[[0, 2]].tolist() == [[0.5, 0.25, 1], [0, 0.75, 0.5]]
+    assert np.isnan(read.scores[1]).all()
+    assert list(read.labels) == [(0,), None, (1, 2)]
+    assert (read.info.views, read.info.run, read.info.trained_on) == ("", "", ())
+    write_scores(tmp_path / "again.arrow", read)
+    assert read_scores(tmp_path / "again.arrow").ids == ["a", "b", "c"]

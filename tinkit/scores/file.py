@@ -73,19 +73,24 @@ def read_scores(path: str | Path) -> ScoreTable:
     except _BROKEN as error:
         raise _unreadable(path, error) from error
     width = len(info.classes)
-    columns = {name: _one_array(table.column(_FIELDS[name])) for name in COLUMNS}
-    lists = _one_array(table.column("scores"))
+    wanted = _schema(width)
+    columns = {name: _one_array(_as(table, wanted.field(_FIELDS[name]), path)) for name in COLUMNS}
+    lists = _one_array(_as(table, wanted.field("scores"), path))
     _check_rows(columns, info, path)
+    valid = ~lists.is_null().to_numpy(zero_copy_only=False) if lists.null_count else np.ones(len(lists), bool)
     values = lists.values.slice(lists.offset * width, len(lists) * width)
     if values.null_count:
-        row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0]) // width
-        raise UserError(
-            f"{_row(row, columns['ids'])} has a null among its scores",
-            file=path,
-            expected="a row that is null as a whole, or not at all",
-        )
+        # Arrow's own builders put nulls under a null row; in any other row a null stands for nothing.
+        stray = values.is_null().to_numpy(zero_copy_only=False).reshape(-1, width)[valid].any(axis=1)
+        if stray.any():
+            row = int(np.flatnonzero(valid)[np.flatnonzero(stray)[0]])
+            raise UserError(
+                f"{_row(row, columns['ids'])} has a null among its scores",
+                file=path,
+                expected="a row that is null as a whole, or not at all",
+            )
+        values = values.fill_null(float("nan"))
     scores = values.to_numpy(zero_copy_only=True).reshape(len(lists), width)
-    valid = ~lists.is_null().to_numpy(zero_copy_only=False) if lists.null_count else np.ones(len(lists), bool)
     if not np.isnan(scores[~valid]).all():  # not our writer's: what lies under a null is anyone's
         scores = np.where(valid[:, None], scores, np.float32("nan"))
     return ScoreTable(
@@ -138,11 +143,32 @@ def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, ScoreInfo]:
     for have in wanted:
         position = reader.schema.get_all_field_indices(have.name)
         found = [reader.schema.field(i).type for i in position]
-        # The name of a list's inner field differs between writers, and means nothing.
-        if len(found) != 1 or not found[0].equals(have.type):
+        if len(found) != 1 or not _holds(found[0], have.type):
             was = " and ".join(map(str, found)) or "missing"
             raise UserError(f"column {have.name!r} is {was}", file=path, expected=str(have.type), fix=_REWRITE)
     return reader, info
+
+
+def _holds(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column of type ``found`` can hold what one of ``wanted`` does; writers differ in widths and names."""
+    if pa.types.is_fixed_size_list(wanted):
+        same_width = pa.types.is_fixed_size_list(found) and found.list_size == wanted.list_size
+        return same_width and pa.types.is_floating(found.value_type)
+    if pa.types.is_list(wanted):
+        return (pa.types.is_list(found) or pa.types.is_large_list(found)) and pa.types.is_integer(found.value_type)
+    return pa.types.is_string(found) or pa.types.is_large_string(found)
+
+
+def _as(table: pa.Table, wanted: pa.Field, path: Path) -> pa.ChunkedArray:
+    """A column in the type that is ours, without a copy where it is so already."""
+    column = table.column(wanted.name)
+    # The name of a list's inner field differs between writers, and means nothing.
+    if column.type.equals(wanted.type):
+        return column
+    try:
+        return column.cast(wanted.type)
+    except pa.ArrowException as error:
+        raise UserError(f"column {wanted.name!r}: {error}", file=path, expected=str(wanted.type)) from error
 
 
 def _parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
@@ -160,13 +186,18 @@ def _parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
             expected=f"version {VERSION}",
             fix="use the tinkit it is of",
         )
+    # Other tools may write more than we know, and leave out what has a default; none may leave out what the numbers are.
     fields = {item.name for item in dataclasses.fields(ScoreInfo)}
-    if unlike := set(data) ^ fields:
-        raise UserError(f"metadata with missing or unknown keys: {', '.join(sorted(unlike))}", file=path, fix=_REWRITE)
-    try:
-        data |= {"classes": tuple(data["classes"]), "trained_on": tuple(data["trained_on"])}
-    except TypeError as error:
-        raise UserError("metadata: classes and trained_on must be lists", file=path) from error
+    data = {"dataset": "", "dataset_version": ""} | {
+        name: value for name, value in data.items() if name in fields and value is not None
+    }
+    if missing := [name for name in ("kind", "task", "classes", "split") if name not in data]:
+        raise UserError(f"metadata without the keys {', '.join(missing)}", file=path, fix=_REWRITE)
+    for name in ("classes", "trained_on"):
+        if not isinstance(data.get(name, []), list):
+            raise UserError(f"metadata: {name} must be a list", file=path)
+        if name in data:
+            data[name] = tuple(data[name])
     info = ScoreInfo(**data)
     _check_info(info, path)
     return info
@@ -230,4 +261,9 @@ def _row(row: int, ids: Any) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"not a score file, or cut short: {error}", file=path, fix=_REWRITE)
+    return UserError(
+        f"not a score file, or cut short: {error}",
+        file=path,
+        expected="an Arrow IPC file (the file format, not the stream format)",
+        fix=_REWRITE,
+    )
