@@ -162,6 +162,9 @@ def test_the_road_from_a_recipe_to_a_submission(
     manifest = json.loads(Path("manifest.json").read_text())
     assert manifest["challenge"]["title"] == "Multi-Moments in Time"
     capsys.readouterr()
+    best = "runs/demo_tin/checkpoints/best.safetensors"
+    assert tinkit(monkeypatch, "test", best, "--views", "1x3", "-q", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["scores"] == "runs/demo_tin/scores/val-1x3-best.arrow"
     videos = sorted(challenge.glob("videos/*/*.mp4"))[:2]
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(videos[0].read_bytes()[:500])

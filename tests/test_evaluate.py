@@ -82,11 +82,29 @@ def test_result_is_kept_until_something_changes(run: Run, capsys: pytest.Capture
     for changed in ({"scale": 48}, {"average": "probabilities"}):
         with pytest.raises(UsageError, match="--force"):
             run_test(run, "val", views(run, **changed), "best", QUIET)
-    with pytest.raises(UsageError, match="other clips"):
-        run_test(run, "val", views(run), "best", QUIET, limit=2)
+    trial = run_test(run, "val", views(run), "best", QUIET, limit=2)
+    assert (trial.clips, trial.path.parent.name) == (2, "trials")
     assert path.stat().st_mtime_ns == before
     run_test(run, "val", views(run, scale=48), "best", QUIET, force=True)
     assert path.stat().st_mtime_ns != before
+
+
+def test_changed_annotations_renew_the_labels_of_a_score_file(run: Run, challenge: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(challenge, root)
+    data = run.load_recipe().data.model_copy(update={"root": root})
+    config = views(run, views="4x1")
+    before = read_scores(run_test(run, "val", config, "best", QUIET, data=data).path)
+    scores = np.array(before.scores)
+    annotation = root / "annotations" / "validationSet.csv"
+    names = [line.split(",")[0] for line in annotation.read_text().splitlines()]
+    annotation.write_text("".join(f"{name},{row}\n" for row, name in enumerate(names)))
+    result = run_test(run, "val", config, "best", QUIET, data=data)
+    after = read_scores(result.path)
+    np.testing.assert_array_equal(after.scores, scores)
+    assert list(after.labels) == [(row,) for row in range(8)]
+    assert result.metrics is not None
+    assert result.metrics["sample_map"] == metrics.sample_map(scores, np.eye(12)[:8])
 
 
 def test_scores_of_an_older_checkpoint_are_replaced(run: Run) -> None:

@@ -171,6 +171,21 @@ def test_another_depth_uses_what_fits() -> None:
     assert report.dropped["backbone.layer3.5.conv2.weight"] == "the model has no backbone.layer3.5.conv2"
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("resnet50", "resnet18"), ("resnet18", "resnet50")])
+def test_another_backbone_is_refused_and_leaves_the_model_alone(theirs: str, ours: str) -> None:
+    model = make("tin", backbone=ours)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UserError, match="another backbone"):
+        load_foreign(make("tin", backbone=theirs).state_dict(), model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_summary_of_another_number_of_segments_is_short() -> None:
+    report = load_foreign(make("tin", num_segments=4).state_dict(), make("tin", num_segments=6))
+    assert len(report.dropped) > 8
+    assert len(report.summary().splitlines()) <= 4
+
+
 def test_doubled_and_unknown_entries() -> None:
     state = to_repository(donor("tsn"), "tsn", "module.")
     state["base_model.bn1.bias"] = state["module.base_model.bn1.bias"]
@@ -193,7 +208,7 @@ def test_nothing_that_fits_is_an_error_and_leaves_the_model_alone() -> None:
     model = make("tsn")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     wide = {f"layer1.0.conv{i}.weight": torch.zeros(5, 5, 3, 3) for i in (1, 2)} | {"fc.bias": torch.ones(7)}
-    with pytest.raises(UserError, match=r"nothing of the checkpoint's backbone fits.*\(5, 5, 3, 3\)"):
+    with pytest.raises(UserError, match=r"another backbone: 0 of the model's.*\(5, 5, 3, 3\)"):
         load_foreign(wide, model)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 

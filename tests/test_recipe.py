@@ -150,6 +150,13 @@ def test_unknown_recipe_and_bad_override() -> None:
         load_recipe("mmit_r50", ["optim.lrr=1"])
     with pytest.raises(UsageError, match="KEY=VALUE"):
         load_recipe("mmit_r50", ["optim.lr"])
+    for override, words in (
+        ("extends=sthv1_tin_r50", "named in its file"),
+        ("name=../elsewhere", "one folder"),
+        ("optim.lr=inf", "finite"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            load_recipe("mmit_r50", [override])
     with pytest.raises(UsageError, match="warmup_epochs"):
         load_recipe("mmit_r50", ["optim.epochs=1"])
 

@@ -79,7 +79,7 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(challenge: Path
     start_training(broken, broken.load_recipe(), Reporter(quiet=True), resume=True)
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     same_weights(whole.checkpoint("best"), broken.checkpoint("best"))
-    columns = ["epoch", "step", "lr", "val_sample_map", "val_class_map"]
+    columns = ["epoch", "step", "lr", "train_loss", "broken", "val_sample_map", "val_class_map"]
     pd.testing.assert_frame_equal(pd.read_csv(whole.metrics_path)[columns], pd.read_csv(broken.metrics_path)[columns])
 
 
@@ -121,13 +121,14 @@ def test_broken_clips_are_left_out_recorded_and_limited(challenge: Path, tmp_pat
     whole = (root / victims[0].path).read_bytes()
     (root / victims[0].path).write_bytes(whole[: len(whole) // 3])
     (root / victims[1].path).unlink()
-    run = train(root, tmp_path, "tolerant", "train.max_broken=0.2")
-    broken = pd.read_csv(run.broken_path)
-    assert set(broken["id"]) == {victim.id for victim in victims}
+    run = train(root, tmp_path, "tolerant")
+    left_out = pd.read_csv(run.left_out_path)
+    assert sorted(left_out["id"]) == sorted(2 * [victim.id for victim in victims])
+    assert left_out["epoch"].tolist() == [0, 0, 1, 1]
     assert pd.read_csv(run.metrics_path)["broken"].tolist() == [2, 2]
     with pytest.raises(UserError, match="max_broken"):
         train(root, tmp_path, "strict", "train.max_broken=0")
-    assert (tmp_path / "strict" / "broken.csv").is_file()
+    assert (tmp_path / "strict" / "left_out.csv").is_file()
 
 
 def test_masked_loss_is_the_mean_over_valid_clips() -> None:
@@ -181,3 +182,41 @@ def test_bfloat16_and_channels_last_stay_near_float32(challenge: Path, tmp_path:
         run = train(challenge, tmp_path, name, "model.dropout=0", "optim.lr=0.01", *changes)
         losses.append(pd.read_csv(run.metrics_path)["train_loss"])
     assert losses[0].tolist() == pytest.approx(losses[1].tolist(), rel=0.02)
+
+
+def test_clips_too_short_to_train_on_are_left_out_and_not_counted_as_broken(challenge: Path, tmp_path: Path) -> None:
+    run = train(challenge, tmp_path, "short", "data.min_frames=13", "train.max_broken=0", max_steps=2)
+    left_out = pd.read_csv(run.left_out_path)
+    assert len(left_out) == 16
+    assert left_out["reason"].str.contains("12 frames, fewer than data.min_frames = 13").all()
+
+
+def test_a_run_goes_on_with_the_clips_that_it_began_with_or_not_at_all(challenge: Path, tmp_path: Path) -> None:
+    run = train(challenge, tmp_path, "part", limit=16, max_steps=1)
+    with pytest.raises(UserError, match="--limit 16"):
+        start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True)
+    progress = start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True, limit=16)
+    assert progress.epoch == 2
+
+
+def test_left_out_clips_are_listed_once_when_steps_are_repeated(challenge: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(challenge, root)
+    victim = open_manifest(tiny(root).data, "train").row(7)
+    (root / victim.path).unlink()
+    run = train(root, tmp_path, "a", max_steps=1)
+    before = run.checkpoint("last").read_bytes()
+    start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True, max_steps=2)
+    run.checkpoint("last").write_bytes(before)  # as if the process had been killed before it saved again
+    start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True)
+    left_out = pd.read_csv(run.left_out_path)
+    assert left_out[["epoch", "id"]].values.tolist() == [[0, victim.id], [1, victim.id]]
+    assert pd.read_csv(run.metrics_path)["broken"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("how", [{"tune_from": "nowhere"}, {"limit": 3}])
+def test_a_start_that_fails_leaves_no_run(challenge: Path, tmp_path: Path, how: dict[str, object]) -> None:
+    recipe = tiny(challenge)
+    with pytest.raises(UserError):
+        start_training(Run(tmp_path / "x"), recipe, Reporter(quiet=True), runs=tmp_path, **how)  # type: ignore[arg-type]
+    assert not (tmp_path / "x").exists()

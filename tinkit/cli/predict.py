@@ -13,7 +13,12 @@ EPILOG = examples("tinkit predict mmit_r50 holiday.mp4", "tinkit predict demo_ti
 
 
 def predict(
-    run: Annotated[str, typer.Argument(help="A run's name or folder.", autocompletion=complete_runs)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|CHECKPOINT", help="A run, or a file in its checkpoints.", autocompletion=complete_runs
+        ),
+    ],
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files or folders of frames.")],
     top: Annotated[int, typer.Option(min=1, help="Classes a video.")] = 5,
     views: Annotated[str | None, typer.Option(metavar="KxS", help="K temporal by S (1 or 3) spatial views.")] = None,
@@ -24,9 +29,9 @@ def predict(
     """Print the likeliest classes of video files, with their probabilities in percent."""
     from tinkit.data.views import override_views
     from tinkit.engine.predict import predict as predict_files
-    from tinkit.engine.run import find_run
+    from tinkit.engine.run import find_checkpoint
 
-    found = find_run(run, runs)
+    found, weights = find_checkpoint(run, weights, runs)
     config = override_views(found.load_recipe().test, views=views)
     predictions = predict_files(found, weights, videos, config, top)
     rows: list[dict[str, Any]] = []

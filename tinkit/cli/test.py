@@ -25,7 +25,12 @@ EPILOG = examples(
 
 
 def test(
-    run: Annotated[str, typer.Argument(help="A run's name or folder.", autocompletion=complete_runs)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|CHECKPOINT", help="A run, or a file in its checkpoints.", autocompletion=complete_runs
+        ),
+    ],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     views: Annotated[str | None, typer.Option(metavar="KxS", help="K temporal by S (1 or 3) spatial views.")] = None,
     scale: Annotated[int | None, typer.Option(min=1, help="The short side, in pixels, before the crop.")] = None,
@@ -45,11 +50,11 @@ def test(
     """
     from tinkit.data.views import override_views
     from tinkit.engine.log import Reporter
-    from tinkit.engine.run import find_run
+    from tinkit.engine.run import find_checkpoint
     from tinkit.engine.test import run_test
 
     reporter = Reporter(quiet)
-    found = find_run(run, runs)
+    found, weights = find_checkpoint(run, weights, runs)
     recipe = found.load_recipe()
     config = override_views(recipe.test, views=views, scale=scale, crop=crop, average=average)
     source = recipe.data if data is None else recipe.data.model_copy(update={"root": data})

@@ -47,7 +47,7 @@ def train(
     from tinkit.engine.log import Reporter
     from tinkit.engine.run import Run, find_run
     from tinkit.engine.start import start_training
-    from tinkit.recipe import load_recipe
+    from tinkit.recipe import load_recipe, rename
 
     if resume:
         run = find_run(resume, runs)
@@ -55,7 +55,8 @@ def train(
     else:
         assert recipe is not None
         resolved = load_recipe(recipe, overrides or [], data).recipe
-        run = Run(runs / (name or resolved.name))
+        resolved = resolved if name is None else rename(resolved, name)
+        run = Run(runs / resolved.name)
     reporter = Reporter(quiet)
     start_training(
         run, resolved, reporter, resume=resume is not None, tune_from=tune_from, limit=limit, max_steps=steps, runs=runs

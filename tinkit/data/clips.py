@@ -28,6 +28,10 @@ from tinkit.data.views import ClipConfig, ViewConfig, Views
 NO_LABEL = "no label"
 
 
+class ShortClip(BrokenClip):
+    """A clip that can be decoded, of fewer frames than training takes."""
+
+
 class ClipItem(TypedDict):
     """One clip. ``frames`` uint8, (T, 3, size, size) in training, (V, T, 3, crop, crop) in testing."""
 
@@ -38,6 +42,8 @@ class ClipItem(TypedDict):
     index: int
     """The clip's row in the manifest."""
     valid: bool
+    broken: bool
+    """It could not be decoded. A clip without a label, or too short to train on, is not valid but not broken either."""
     reason: str
     """Why the clip is not valid; empty if it is."""
 
@@ -68,19 +74,20 @@ class TrainClips(Dataset[ClipItem]):
         row = self.manifest.row(index)
         size = self.clip.size
         frames = np.zeros((self.clip.num_segments, size, size, 3), dtype=np.uint8)
-        reason = "" if row.labels is not None else NO_LABEL
-        if not reason:
-            try:
-                with _open(self.manifest, row) as reader:
-                    self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
-            except BrokenClip as error:
-                frames, reason = np.zeros_like(frames), error.reason
-        return _item(self.manifest, index, row, frames, reason)
+        if row.labels is None:
+            return _item(self.manifest, index, row, frames, NO_LABEL, broken=False)
+        reason, broken = "", False
+        try:
+            with _open(self.manifest, row) as reader:
+                self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
+        except BrokenClip as error:
+            frames, reason, broken = np.zeros_like(frames), error.reason, not isinstance(error, ShortClip)
+        return _item(self.manifest, index, row, frames, reason, broken=broken)
 
     def _fill(self, frames: NDArray[np.uint8], reader: ClipReader, rng: np.random.Generator) -> None:
         """Draw, read and cut the frames. The order of the draws is part of what makes a run repeatable."""
         if reader.num_frames < self.manifest.min_frames:
-            raise BrokenClip(f"{reader.num_frames} frames, fewer than data.min_frames = {self.manifest.min_frames}")
+            raise ShortClip(f"{reader.num_frames} frames, fewer than data.min_frames = {self.manifest.min_frames}")
         indices = sampling.segments(reader.num_frames, self.clip.num_segments, rng, short=self.clip.short)
         flip = bool(rng.random() < 0.5) and self.clip.flip
         size, box, shape = self.clip.size, None, None
@@ -131,7 +138,7 @@ class TestClips(Dataset[ClipItem]):
                 _fill_views(frames, reader, self.config, self.views)
         except BrokenClip as error:
             frames, reason = np.zeros_like(frames), error.reason
-        return _item(self.manifest, index, row, frames, reason)
+        return _item(self.manifest, index, row, frames, reason, broken=bool(reason))
 
 
 def load_views(path: Path, media: Media, clip: ClipConfig, config: ViewConfig, frame_template: str) -> Tensor:
@@ -181,13 +188,16 @@ def _open(manifest: Manifest, row: ManifestRow) -> ClipReader:
     return reader
 
 
-def _item(manifest: Manifest, index: int, row: ManifestRow, frames: NDArray[np.uint8], reason: str) -> ClipItem:
+def _item(
+    manifest: Manifest, index: int, row: ManifestRow, frames: NDArray[np.uint8], reason: str, *, broken: bool
+) -> ClipItem:
     return {
         "frames": torch.from_numpy(frames).movedim(-1, -3),
         "labels": _labels(manifest, row),
         "labelled": row.labels is not None,
         "index": index,
         "valid": not reason,
+        "broken": broken,
         "reason": reason,
     }
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypedDict
 
 import numpy as np
@@ -40,6 +42,8 @@ class Batch(TypedDict):
     """int64 (B,): rows of the manifest."""
     valid: Tensor
     """bool (B,)"""
+    broken: Tensor
+    """bool (B,): not valid because they could not be decoded."""
     reason: list[str]
 
 
@@ -65,6 +69,7 @@ class Batches:
             prefetch_factor=prefetch if workers else None,
             # PyTorch draws the workers' seed, which nothing here uses; not from the generator that dropout draws from
             generator=torch.Generator(),
+            worker_init_fn=_start_worker,
         )
 
     def __len__(self) -> int:
@@ -146,6 +151,7 @@ def collate(items: Sequence[ClipItem]) -> Batch:
         "labelled": torch.tensor([item["labelled"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
         "valid": torch.tensor([item["valid"] for item in items]),
+        "broken": torch.tensor([item["broken"] for item in items]),
         "reason": [item["reason"] for item in items],
     }
 
@@ -216,3 +222,14 @@ def _check_shared_memory(batch_bytes: int, workers: int, prefetch: int) -> None:
             "%s has %d MiB free; %d data workers may need %d MiB: give it more (docker: --shm-size) or use fewer",
             *(_SHARED_MEMORY, free >> 20, workers, needed >> 20),
         )
+
+
+def _start_worker(_: int) -> None:
+    """Say nothing of a connection that breaks because the main process leaves while it fetches a batch."""
+    print_traceback = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, EOFError | ConnectionError):
+            print_traceback(kind, error, trace)
+
+    sys.excepthook = hook

@@ -31,10 +31,21 @@ class Progress:
     """Whole epochs done."""
     step: int = 0
     """Steps done in the epoch under way."""
+    loss: float = 0.0
+    """The losses of the epoch's valid clips so far, added up."""
+    valid: int = 0
+    """How many these are."""
+    broken: int = 0
+    """The epoch's clips so far that could not be decoded."""
     best: float | None = None
     """The best value so far of the metric that ``best`` goes by."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The newest validation."""
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean loss of the epoch's valid clips so far."""
+        return self.loss / max(1, self.valid)
 
 
 def save_checkpoint(

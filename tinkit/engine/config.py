@@ -39,7 +39,7 @@ class OptimConfig(_Table):
 
     name: str = "sgd"
     """A timm optimiser name; ``sgd`` is with or without Nesterov as ``nesterov`` says."""
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=5e-4, ge=0)
@@ -102,7 +102,8 @@ class TrainConfig(_Table):
     metric: MetricName | None = None
     """What ``best`` means; None: ``sample_map`` for multi-label, ``top1`` for single-label."""
     max_broken: float = Field(default=0.01, ge=0, le=1)
-    """The share of an epoch's clips that may be undecodable before the run stops with their list."""
+    """The share of an epoch's clips that may be undecodable before the run stops with their list. Five clips are
+    borne in any case, unless it is 0, which bears none."""
 
 
 class SaveConfig(_Table):

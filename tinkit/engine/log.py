@@ -1,4 +1,4 @@
-"""What a training tells: TensorBoard events, ``metrics.csv``, the list of broken clips, and lines for people."""
+"""What a training tells: TensorBoard events, ``metrics.csv``, the list of clips left out, and lines for people."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ class RunLog:
         self._run = run
         self._writer = SummaryWriter(str(run.events), purge_step=first_step)
         self._rows = _rows_before(run.metrics_path, first_epoch)
-        if run.broken_path.is_file():
-            # the epoch under way is trained in part: its broken clips met so far stay on record
-            _write_csv(_rows_before(run.broken_path, first_epoch + 1), run.broken_path)
+        self._epoch, self._listed = first_epoch, set[str]()
+        if run.left_out_path.is_file():
+            # the epoch under way is trained in part: what it has left out so far stays on record
+            rows = _rows_before(run.left_out_path, first_epoch + 1)
+            _write_csv(rows, run.left_out_path)
+            self._listed = set(rows.loc[rows["epoch"] == first_epoch, "id"].astype(str))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Add scalars to the events at ``step`` (counted over the whole run)."""
@@ -50,11 +53,21 @@ class RunLog:
         _write_csv(self._rows, self._run.metrics_path)
         self._writer.flush()
 
-    def broken(self, epoch: int, clips: list[tuple[str, str]]) -> None:
-        """Add (id, reason) of clips that could not be decoded to ``broken.csv``, at once: a run may end any time."""
-        new = not self._run.broken_path.is_file()
-        rows = pd.DataFrame([{"epoch": epoch, "id": clip, "reason": reason} for clip, reason in clips])
-        rows.to_csv(self._run.broken_path, mode="a", header=new, index=False)
+    def left_out(self, epoch: int, clips: list[tuple[str, str]]) -> list[tuple[int, tuple[str, str]]]:
+        """Add (id, reason) of clips that are not trained on to ``left_out.csv``, at once: a run may end any time.
+
+        Returns those that were not there yet for this epoch, numbered from 1 in the epoch.
+        """
+        if epoch != self._epoch:
+            self._epoch, self._listed = epoch, set()
+        new = [clip for clip in clips if clip[0] not in self._listed]
+        if new:
+            header = not self._run.left_out_path.is_file()
+            rows = pd.DataFrame([{"epoch": epoch, "id": clip, "reason": reason} for clip, reason in new])
+            rows.to_csv(self._run.left_out_path, mode="a", header=header, index=False)
+        first = len(self._listed) + 1
+        self._listed |= {clip for clip, _ in new}
+        return list(enumerate(new, first))
 
     def close(self) -> None:
         """Flush and close the events."""

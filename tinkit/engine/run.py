@@ -39,9 +39,9 @@ class Run:
         return self.folder / "metrics.csv"
 
     @property
-    def broken_path(self) -> Path:
-        """The clips that could not be decoded in training: epoch, id, reason."""
-        return self.folder / "broken.csv"
+    def left_out_path(self) -> Path:
+        """The clips that were left out in training, undecodable ones above all: epoch, id, reason."""
+        return self.folder / "left_out.csv"
 
     def checkpoint(self, which: str) -> Path:
         """The file of checkpoint ``last`` or ``best``; it may not exist yet."""
@@ -52,6 +52,10 @@ class Run:
     def scores_path(self, split: str, views: str, weights: str) -> Path:
         """Where the scores of a split go: ``scores/SPLIT-VIEWS-WEIGHTS.arrow``."""
         return self.folder / "scores" / f"{split}-{views}-{weights}.arrow"
+
+    def trial_path(self, split: str, views: str, weights: str) -> Path:
+        """Where the scores of a part of a split go, apart from those that are compared and fused."""
+        return self.folder / "scores" / "trials" / f"{split}-{views}-{weights}.arrow"
 
     def load_recipe(self) -> Recipe:
         """The recipe that this run was made with."""
@@ -72,7 +76,7 @@ def create_run(name: str, recipe: Recipe, base: Path) -> Run:
         )
     save_recipe(recipe, run.recipe_path)
     run.metrics_path.unlink(missing_ok=True)  # of a run that ended before its first checkpoint
-    run.broken_path.unlink(missing_ok=True)
+    run.left_out_path.unlink(missing_ok=True)
     return run
 
 
@@ -87,6 +91,14 @@ def find_run(name: str, base: Path) -> Run:
         expected=f"a folder with a recipe.toml, or a run in {base}: {', '.join(known) or 'there are none yet'}",
         fix="make one: tinkit train RECIPE",
     )
+
+
+def find_checkpoint(name: str, weights: str, base: Path) -> tuple[Run, str]:
+    """A run and which of its checkpoints: ``name`` is a run, or a file in one's ``checkpoints``, which names both."""
+    path = Path(name)
+    if path.is_file() and path.parent.name == "checkpoints" and (path.parent.parent / "recipe.toml").is_file():
+        return Run(path.parent.parent), path.stem
+    return find_run(name, base), weights
 
 
 def run_names(base: Path) -> list[str]:

@@ -30,8 +30,8 @@ def start_training(
 ) -> Progress:
     """Open the data, make the run's folder unless it is resumed, build or load the model, and train.
 
-    ``limit`` clips of each split are used; ``max_steps`` more steps are done. What is wrong with the data is found
-    before anything is written.
+    ``limit`` clips of each split are used; ``max_steps`` more steps are done. What is wrong with the data, the weights
+    or the recipe is found before anything is written.
     """
     train_set, val_set = open_manifest(recipe.data, "train"), open_manifest(recipe.data, "val")
     for line in (*train_set.skipped, *val_set.skipped):
@@ -41,19 +41,22 @@ def start_training(
     for manifest in (train_set, val_set):
         manifest.require_media()
     _check_labelled(train_set)
-    if not resume:
-        create_run(run.name, recipe, run.folder.parent)
     model = None
+    origin: tuple[Path | str, ForeignReport] | None = None
     if resume and run.checkpoint("last").is_file():
         model = build_model(recipe, len(train_set.classes), pretrained=False)
     elif tune_from is not None:
         model = build_model(recipe, len(train_set.classes), pretrained=False)
-        _say_origin(run, *load_weights_into(model, tune_from, runs), reporter)
+        origin = load_weights_into(model, tune_from, runs)
     elif recipe.model.pretrained is True:
         reporter.say(f"{recipe.model.backbone}: ImageNet weights from timm's hub, or its cache")
     trainer = Trainer(run, recipe, train_set, val_set if val_set.labelled else None, reporter, model)
     if trainer.model.pretrained_report is not None:
-        _say_origin(run, str(recipe.model.pretrained), trainer.model.pretrained_report, reporter)
+        origin = str(recipe.model.pretrained), trainer.model.pretrained_report
+    if not resume:
+        create_run(run.name, recipe, run.folder.parent)
+    if origin is not None:
+        _say_origin(run, *origin, reporter)
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     reporter.say(
         f"{run.folder}: {recipe.model.backbone} {recipe.model.temporal}, {parameters / 1e6:.2f} M parameters, "
@@ -64,7 +67,7 @@ def start_training(
     if progress.epoch < recipe.optim.epochs:
         reporter.say(
             f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: "
-            f"tinkit train --resume {run.folder}"
+            f"tinkit train --resume {run.folder}" + (f" --limit {limit}" if limit is not None else "")
         )
     return progress
 

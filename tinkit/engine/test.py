@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,9 @@ def run_test(
     """Score a split and write ``scores/SPLIT-VIEWS-WEIGHTS.arrow``; an interrupted test goes on where it was.
 
     ``data`` replaces the recipe's (another root). A score file that is there is kept if it would come out the same,
-    replaced if the checkpoint is newer, and refused to be replaced if it was made of other clips or with another scale,
-    crop or average; ``force`` replaces it in any case.
+    given new labels if only the annotations changed, replaced if the checkpoint is newer, and refused to be replaced if
+    it was made of other clips or with another scale, crop or average; ``force`` replaces it in any case. With ``limit``
+    only the first clips are scored, into ``scores/trials``.
     """
     model, recipe, checkpoint = load_model(run, weights)
     header = read_header(checkpoint)["info"]
@@ -84,11 +85,11 @@ def run_test(
             file=manifest.root,
             fix="test on the data set, and the version of it, that the run was trained on",
         )
-    if limit is not None:
-        manifest = manifest.head(limit)
     path = run.scores_path(split, views.views, weights)
+    if limit is not None:
+        manifest, path = manifest.head(limit), run.trial_path(split, views.views, weights)
     info = _score_info(run, recipe, manifest, views, weights, checkpoint)
-    if path.is_file() and not force and _is_current(path, info, reporter):
+    if path.is_file() and limit is None and not force and _is_current(path, info, manifest, reporter):
         return _result(path, {})
     manifest.require_media()
     partial = path.with_name(f".{path.stem}.partial")
@@ -104,36 +105,38 @@ def run_test(
         partial=partial,
         key=json.dumps(info.hashes),
     )
-    ids = manifest.ids
-    write_scores(
-        path,
-        ScoreTable(
-            info=info,
-            ids=ids,
-            scores=scored.scores,
-            valid=scored.valid,
-            labels=[None if labels is None else tuple(labels) for labels in manifest.table["labels"].to_pylist()],
-            source=manifest.table["source"].to_pylist(),
-        ),
-    )
+    ids, labels, source = manifest.ids, _labels(manifest), manifest.table["source"].to_pylist()
+    write_scores(path, ScoreTable(info, ids, scored.scores, scored.valid, labels, source))
     shutil.rmtree(partial, ignore_errors=True)
     return _result(path, {ids[row]: reason for row, reason in scored.reasons.items()})
 
 
-def _is_current(path: Path, info: ScoreInfo, reporter: Reporter) -> bool:
-    """Whether the score file at ``path`` is what a test would write; raises where replacing it could lose something."""
+def _is_current(path: Path, info: ScoreInfo, manifest: Manifest, reporter: Reporter) -> bool:
+    """Whether the score file is what a test would write, but for labels, which are renewed. UsageError for another."""
     there = read_info(path).hashes
-    if there == info.hashes:
-        reporter.say(f"{path} is up to date; --force makes it again")
-        return True
     if there.get("test") != info.hashes["test"]:
         raise UsageError(
             "is there, made of other clips or with another scale, crop or average",
             file=path,
             fix="move it away to keep it, or say --force to replace it",
         )
-    reporter.say(f"{path} was made with an older checkpoint and is replaced")
-    return False
+    if any(there.get(name) != info.hashes[name] for name in ("recipe", "checkpoint")):
+        reporter.say(f"{path} was made with an older checkpoint and is replaced")
+        return False
+    table = read_scores(path)
+    if there.get("annotation") != info.hashes["annotation"]:
+        source = manifest.table["source"].to_pylist()
+        write_scores(path, replace(table, info=info, labels=_labels(manifest), source=source))
+        reporter.say(f"{path}: the annotations have changed; its labels are renewed, its scores are as they were")
+    else:
+        reporter.say(f"{path} is up to date; --force makes it again")
+    if broken := int((~np.asarray(table.valid)).sum()):
+        reporter.say(f"{broken} of its clips could not be decoded; --force tries them again")
+    return True
+
+
+def _labels(manifest: Manifest) -> list[tuple[int, ...] | None]:
+    return [None if labels is None else tuple(labels) for labels in manifest.table["labels"].to_pylist()]
 
 
 def _result(path: Path, reasons: dict[str, str]) -> TestResult:
@@ -147,6 +150,7 @@ def _score_info(
     run: Run, recipe: Recipe, manifest: Manifest, views: ViewConfig, weights: str, checkpoint: Path
 ) -> ScoreInfo:
     how = views.model_dump_json(exclude={"batch"}) + "\n" + "\n".join(manifest.ids)
+    annotation = json.dumps([manifest.table[name].to_pylist() for name in ("labels", "source")])
     return ScoreInfo(
         kind="logits" if views.average == "logits" else "probabilities",
         task=manifest.task,
@@ -162,6 +166,11 @@ def _score_info(
         hashes={
             "recipe": run.recipe_hash(),
             "checkpoint": sha256_file(checkpoint),
-            "test": hashlib.sha256(how.encode()).hexdigest(),
+            "test": _digest(how),
+            "annotation": _digest(annotation),
         },
     )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

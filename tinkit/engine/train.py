@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
@@ -13,7 +15,7 @@ from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.loading import Batch, train_loader, worker_failure
 from tinkit.data.manifest import Manifest
 from tinkit.engine.build import Pixels, build_model, choose_device, loader_workers
-from tinkit.engine.checkpoint import Progress, resume_checkpoint, save_checkpoint
+from tinkit.engine.checkpoint import Progress, read_header, resume_checkpoint, save_checkpoint
 from tinkit.engine.evaluate import label_matrix, score_split
 from tinkit.engine.log import Meter, Reporter, RunLog
 from tinkit.engine.loss import loss_name, loss_sum
@@ -23,23 +25,35 @@ from tinkit.errors import UserError
 from tinkit.models import VideoClassifier, freeze_partial_bn, record_steering
 from tinkit.recipe import Recipe
 
-_SHOWN_BROKEN = 5  # undecodable clips an epoch that are printed; the file has them all
+_SHOWN = 5  # clips left out in an epoch that are printed; the file has them all
+_BORNE = 5  # undecodable clips that no run stops for, so that small sets are not at the mercy of a share
 
 
 @dataclass
-class EpochSums:
-    """What an epoch adds up to."""
+class Clock:
+    """The pace of an epoch, as far as this process has trained it."""
 
-    loss: float = 0.0
-    valid: int = 0
-    broken: int = 0
     started: float = field(default_factory=time.monotonic)
     stepped: float = field(default_factory=time.monotonic)
     """When the last step ended: what passes until the next one ends counts, waiting for data included."""
+    clips: int = 0
 
-    def mean_loss(self) -> float:
-        """The mean loss of the valid clips."""
-        return self.loss / max(1, self.valid)
+    def step(self, clips: int) -> float:
+        """A step of so many clips has ended; returns its clips a second."""
+        before, self.stepped = self.stepped, time.monotonic()
+        self.clips += clips
+        return clips / (self.stepped - before)
+
+    @property
+    def clips_per_s(self) -> float:
+        """The mean since the start."""
+        return self.clips / max(time.monotonic() - self.started, 1e-9)
+
+
+def clips_of(manifest: Manifest) -> dict[str, int | str]:
+    """How many clips a split has and a hash of their ids: a resumed run must go on with the same ones."""
+    digest = hashlib.sha256("\n".join(manifest.ids).encode(errors="surrogateescape")).hexdigest()
+    return {"count": len(manifest), "ids": digest}
 
 
 class Trainer:
@@ -77,8 +91,10 @@ class Trainer:
 
     def fit(self, *, resume: bool = False, max_steps: int | None = None) -> Progress:
         """Train to the end of the recipe, or until ``max_steps`` more steps are done."""
-        if resume and self.run.checkpoint("last").is_file():
-            self.progress = resume_checkpoint(self.run.checkpoint("last"), self.model, self.optimizer)
+        last = self.run.checkpoint("last")
+        if resume and last.is_file():
+            self._check_same_clips(last)
+            self.progress = resume_checkpoint(last, self.model, self.optimizer)
         log = RunLog(self.run, self.progress.epoch, self._global_step())
         last_step = None if max_steps is None else self._global_step() + max_steps
         try:
@@ -93,10 +109,24 @@ class Trainer:
             log.close()
         return self.progress
 
+    def _check_same_clips(self, checkpoint: Path) -> None:
+        """A run that went on with other clips would be another run: other batches, another schedule."""
+        before, now = read_header(checkpoint)["info"]["clips"], clips_of(self.train_clips.manifest)
+        if before == now:
+            return
+        fewer = before["count"] < now["count"]
+        raise UserError(
+            f"the run was trained on {before['count']} clips, and the training split now has "
+            f"{'as many others' if before['count'] == now['count'] else now['count']}",
+            file=checkpoint,
+            fix=(f"if it was begun with --limit, resume it with --limit {before['count']}; else " if fewer else "")
+            + "give the data set as it was, or begin a new run with --tune-from",
+        )
+
     def _epoch(self, log: RunLog, last_step: int | None) -> bool:
         """The rest of the epoch under way; False when ``last_step`` ended it early."""
         epoch = self.progress.epoch
-        sums = EpochSums()
+        clock = Clock()
         self.model.train()
         if self.recipe.model.partial_bn:
             freeze_partial_bn(self.model)
@@ -104,7 +134,7 @@ class Trainer:
         first_step = self.progress.step
         with self.reporter.progress(title, self.steps_per_epoch, first_step) as meter:
             for batch in self._batches():
-                self._step(batch, sums, log, meter)
+                self._step(batch, clock, log, meter)
                 if last_step is not None and self._global_step() >= last_step:
                     if self.progress.step < self.steps_per_epoch:
                         return False
@@ -112,7 +142,7 @@ class Trainer:
                 every = self.recipe.save.every
                 if every and self._global_step() % every == 0 and self.progress.step < self.steps_per_epoch:
                     self._save("last")
-        self._end_epoch(sums, log)
+        self._end_epoch(clock, log)
         return last_step is None or self._global_step() < last_step
 
     def _batches(self) -> Iterator[Batch]:
@@ -126,7 +156,7 @@ class Trainer:
             )
         )
 
-    def _step(self, batch: Batch, sums: EpochSums, log: RunLog, meter: Meter) -> None:
+    def _step(self, batch: Batch, clock: Clock, log: RunLog, meter: Meter) -> None:
         """One update from one global batch, micro-batch by micro-batch."""
         step = self._global_step()
         self.learning_rate.set(step)
@@ -137,16 +167,18 @@ class Trainer:
             bound = self.recipe.optim.clip_grad or float("inf")
             norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), bound))
             self.optimizer.step()
-        self._count_broken(batch, sums, log)
-        sums.loss += loss * valid
-        sums.valid += valid
-        self.progress = replace(self.progress, step=self.progress.step + 1)
-        now = time.monotonic()
+        done = self.progress
+        self.progress = replace(
+            done,
+            step=done.step + 1,
+            loss=done.loss + loss * valid,
+            valid=done.valid + valid,
+            broken=done.broken + int(batch["broken"].sum()),
+        )
+        self._record_left_out(batch, log)
         values = {"train/loss": loss, "train/grad_norm": norm, "train/lr": self._base_rate()}
-        log.scalars(step, values | {"train/clips_per_s": len(batch["index"]) / (now - sums.stepped)})
-        sums.stepped = now
-        rate = (sums.valid + sums.broken) / (now - sums.started)
-        meter.advance(1, f"loss {sums.mean_loss():.4f}  {rate:.1f} clips/s")
+        log.scalars(step, values | {"train/clips_per_s": clock.step(len(batch["index"]))})
+        meter.advance(1, f"loss {self.progress.mean_loss:.4f}  {clock.clips_per_s:.1f} clips/s")
 
     def _backward(self, batch: Batch, valid: int) -> float:
         """Gradients of the mean loss over the batch's valid clips; returns that loss."""
@@ -170,48 +202,46 @@ class Trainer:
             )
         return total
 
-    def _count_broken(self, batch: Batch, sums: EpochSums, log: RunLog) -> None:
-        """Record the step's broken clips, and stop when they are too many."""
+    def _record_left_out(self, batch: Batch, log: RunLog) -> None:
+        """Record the step's clips that are not valid, and stop when too many could not be decoded."""
         rows = [(int(row), reason) for row, reason in zip(batch["index"], batch["reason"], strict=True) if reason]
         if not rows:
             return
         clips = [(self.train_clips.manifest.row(row).id, reason) for row, reason in rows]
-        log.broken(self.progress.epoch, clips)
-        for number, (clip, reason) in enumerate(clips, sums.broken + 1):
-            if number <= _SHOWN_BROKEN:
-                self.reporter.say(f"left out, cannot be decoded: {clip}: {reason}")
-            elif number == _SHOWN_BROKEN + 1:
-                self.reporter.say(f"more clips cannot be decoded; all are listed in {self.run.broken_path}")
-        sums.broken += len(rows)
-        limit = self.recipe.train.max_broken * self.steps_per_epoch * self.recipe.optim.batch
-        if sums.broken > limit:
+        for number, (clip, reason) in log.left_out(self.progress.epoch, clips):
+            if number <= _SHOWN:
+                self.reporter.say(f"left out: {clip}: {reason}")
+            elif number == _SHOWN + 1:
+                self.reporter.say(f"more clips are left out; all are listed in {self.run.left_out_path}")
+        share, broken = self.recipe.train.max_broken, self.progress.broken
+        clips_an_epoch = self.steps_per_epoch * self.recipe.optim.batch
+        if broken > (max(_BORNE, share * clips_an_epoch) if share else 0):
             raise UserError(
-                f"{sums.broken} clips of this epoch cannot be decoded, more than train.max_broken = "
-                f"{self.recipe.train.max_broken:g} of an epoch's {self.steps_per_epoch * self.recipe.optim.batch}",
-                file=self.run.broken_path,
+                f"{broken} clips of this epoch cannot be decoded, more than train.max_broken = {share:g} of an "
+                f"epoch's {clips_an_epoch} allows",
+                file=self.run.left_out_path,
                 fix="mend or remove the clips listed there, or raise the limit: --set train.max_broken=0.1",
             )
 
-    def _end_epoch(self, sums: EpochSums, log: RunLog) -> None:
+    def _end_epoch(self, clock: Clock, log: RunLog) -> None:
         """Validate, write the epoch's row, and save ``last`` and, when it is, ``best``."""
-        seconds = time.monotonic() - sums.started
-        epoch = self.progress.epoch + 1
-        self.progress = replace(self.progress, epoch=epoch, step=0)
+        clips_per_s, done = clock.clips_per_s, self.progress
+        epoch = done.epoch + 1
+        self.progress = replace(done, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
         row: dict[str, float | int | str] = {
             "epoch": self.progress.epoch - 1,
             "step": self._global_step(),
             "lr": self._base_rate(),
-            "train_loss": sums.mean_loss(),
-            "broken": sums.broken,
-            "clips_per_s": (sums.valid + sums.broken) / max(seconds, 1e-9),
+            "train_loss": done.mean_loss,
+            "broken": done.broken,
+            "clips_per_s": clips_per_s,
         }
         if self.val_clips and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
             row |= self._validate(log)
         log.epoch(row)
         shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.reporter.say(
-            f"epoch {epoch}/{self.recipe.optim.epochs}: loss {sums.mean_loss():.4f}  "
-            f"{row['clips_per_s']:.1f} clips/s  {shown}"
+            f"epoch {epoch}/{self.recipe.optim.epochs}: loss {done.mean_loss:.4f}  {clips_per_s:.1f} clips/s  {shown}"
         )
         self._save("last")
 
@@ -254,6 +284,7 @@ class Trainer:
             "dataset_version": manifest.version,
             "trained_on": [manifest.split],
             "recipe": self.recipe.model_dump(mode="json"),
+            "clips": clips_of(manifest),
         }
         optimizer = self.optimizer if which == "last" else None
         save_checkpoint(self.run.checkpoint(which), self.model, self.progress, info, optimizer)

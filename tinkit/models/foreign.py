@@ -65,7 +65,7 @@ class ForeignReport:
         lines = [f"layout {self.layout}: {len(self.used)} entries used, {len(fresh)} new, {len(self.dropped)} dropped"]
         if fresh:
             lines.append(f"  new: {', '.join(fresh[:4])}{', ...' if len(fresh) > 4 else ''}")
-        for reason, count in Counter(self.dropped.values()).most_common():
+        for reason, count in Counter(map(_without_names, self.dropped.values())).most_common():
             lines.append(f"  dropped {count}: {reason}")
         return "\n".join(lines)
 
@@ -74,8 +74,9 @@ def load_foreign(state_dict: Mapping[str, Any], model: VideoClassifier) -> Forei
     """Copy what fits of ``state_dict`` into ``model``, across code bases and kinds of temporal module.
 
     A TSM checkpoint gives a TIN everything but its steering networks; a TIN checkpoint leaves them behind in a TSM or
-    TSN. A classifier of another size is dropped. Batch counters may be missing. Nothing is copied unless something of
-    the backbone fits. Raises :class:`~tinkit.errors.UserError` for a layout that is not known, or if nothing fits.
+    TSN. A classifier of another size is dropped. Batch counters may be missing. Raises
+    :class:`~tinkit.errors.UserError`, and copies nothing, for a layout that is not known and for another backbone: a
+    file that holds less than half of the model's convolutions.
     """
     stripped = {key: _strip(key) for key in state_dict}
     layout = _recognise(stripped.values())
@@ -90,16 +91,31 @@ def load_foreign(state_dict: Mapping[str, Any], model: VideoClassifier) -> Forei
             dropped[key] = reason
         else:
             used[key] = target
-    if not any(target.startswith("backbone.") for target in used.values()):
-        raise UserError(
-            "nothing of the checkpoint's backbone fits the model: " + "; ".join(list(dropped.values())[:3]),
-            fix="name the backbone that the checkpoint was made with",
-        )
+    _check_backbone(own, used, dropped)
     with torch.no_grad():
         for key, target in used.items():
             own[target].copy_(state_dict[key])
     filled = set(used.values())
     return ForeignReport(used, tuple(name for name in own if name not in filled), dropped, layout)
+
+
+def _check_backbone(own: Mapping[str, Tensor], used: Mapping[str, str], dropped: Mapping[str, str]) -> None:
+    """Raise if most of the model's convolutions would keep their random start: the file is of another backbone."""
+    filled = set(used.values())
+    convolutions = [name for name, value in own.items() if value.ndim == 4]
+    fitting = sum(name in filled for name in convolutions)
+    if 2 * fitting < len(convolutions):
+        reasons = "; ".join(reason for reason in dropped.values() if "backbone." in reason and ".conv" in reason)
+        raise UserError(
+            f"the checkpoint is of another backbone: {fitting} of the model's {len(convolutions)} convolutions are in "
+            f"it: {reasons[:300] or 'none is named like them'}",
+            fix="name the backbone that the checkpoint was made with",
+        )
+
+
+def _without_names(reason: str) -> str:
+    """A reason without the layer's name and the shapes, so that reasons of one kind are counted together."""
+    return re.sub(r"\(\d[\d, ]*\)", "(...)", re.sub(r"\bbackbone\.\S+", "a layer", reason))
 
 
 def _strip(key: str) -> str:

@@ -71,6 +71,14 @@ def load_recipe(name: str, overrides: Sequence[str] = (), data_root: Path | None
     return ResolvedRecipe(recipe, _origins(recipe, layers))
 
 
+def rename(recipe: Recipe, name: str) -> Recipe:
+    """``recipe`` as the run called ``name``. Raises :class:`~tinkit.errors.UsageError` for what is no folder's name."""
+    try:
+        return Recipe.model_validate(recipe.model_dump() | {"name": name})
+    except ValidationError as error:
+        raise explain(error, Recipe, lambda location: (None, None)) from error
+
+
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write a resolved recipe that :func:`load_recipe` reads back to the same values."""
     write_atomic(path, tomli_w.dumps(_without_none(recipe.model_dump(mode="json"))))
@@ -99,6 +107,8 @@ def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"--set {text}: no value", expected="KEY=VALUE, as in --set optim.lr=0.01")
+    if key.strip() == "extends":
+        raise UsageError("--set extends: a recipe's parent is named in its file", expected='extends = "NAME" there')
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -50,6 +50,13 @@ class Recipe(BaseModel):
     sources: dict[str, str] = Field(default_factory=dict)
     """Key patterns (``optim.*``) to ``published: WHERE`` or ``assumed: WHY``; the longest pattern that fits counts."""
 
+    @field_validator("name")
+    @classmethod
+    def _one_folder(cls, name: str) -> str:
+        if "/" in name or "\0" in name or name in ("", ".", ".."):
+            raise ValueError("a run's name is one folder, without a slash")
+        return name
+
     @field_validator("sources")
     @classmethod
     def _published_or_assumed(cls, sources: dict[str, str]) -> dict[str, str]:
