@@ -68,6 +68,14 @@ class TestMmit:
             ("b/3.mp4", "b/3.mp4", [0]),
         ]
 
+    @pytest.mark.parametrize("row", ['"unclosed.mp4,1', '"a"b.mp4,1'])
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_quotes_that_do_not_pair_are_the_fault_that_is_named(self, tmp_path: Path, row: str, split: str) -> None:
+        config = mmit(tmp_path, f"a/1.mp4,1\n{row}\n")
+        (tmp_path / "annotations" / "testSet.csv").write_text(f"a/1.mp4\n{row}\n")
+        message = refused(config, split)
+        assert ".csv:2: a quote" in message
+
     def test_a_test_list_of_paths_and_one_with_made_up_labels(self, tmp_path: Path) -> None:
         config = mmit(tmp_path, "a/1.mp4,1\n")
         test = tmp_path / "annotations/testSet.csv"
@@ -324,6 +332,11 @@ class TestTable:
     )
     def test_what_is_wrong_is_named(self, tmp_path: Path, text: str, problem: str) -> None:
         assert problem in refused(self.config(tmp_path, text))
+
+    def test_parquet_with_lists_of_a_fixed_size(self, tmp_path: Path) -> None:
+        labels = pa.array([[0, 1], [2, 0]], pa.list_(pa.int64(), 2))
+        table = pa.table({"id": ["a", "b"], "path": ["a.mp4", "b.mp4"], "labels": labels})
+        assert [row[2] for row in read(self.config(tmp_path, table))] == [[0, 1], [2, 0]]
 
     def test_a_parquet_row_is_named_by_its_number(self, tmp_path: Path) -> None:
         table = pa.table({"id": ["1", "2"], "path": ["a", "b"], "labels": [["running"], [None]]})

@@ -283,6 +283,144 @@ def test_no_better_than_the_equal_mean_is_said(tmp_path: Path, monkeypatch: pyte
     assert "no better than the equal mean" in ensemble("a", "b", "c", "--name", "g")
 
 
+def write_anonymous(stem: str, run: str, **info: Any) -> list[str]:
+    """Score files of val and test that name no run, beside each other; their names."""
+    names = []
+    for split in ("val", "test"):
+        table = scores_of(run, split, labelled=split == "val", **({"hashes": {}} | info))
+        path = Path(stem.replace("SPLIT", split))
+        write_scores(path, dataclasses.replace(table, info=dataclasses.replace(table.info, run="")))
+        names.append(str(path))
+    return names
+
+
+@pytest.mark.parametrize(
+    ("stems", "names"),
+    [
+        (("xa-SPLIT.arrow", "xb-SPLIT.arrow"), ["xa", "xb"]),
+        (("a/SPLIT.arrow", "b/SPLIT.arrow"), ["a", "b"]),
+        (("SPLIT_2x1_a.arrow", "SPLIT_2x1_b.arrow"), ["2x1_a", "2x1_b"]),
+        (("one/m.SPLIT.1.arrow", "two/m.SPLIT.1.arrow"), ["one/m.val.1", "two/m.val.1"]),
+    ],
+)
+def test_files_without_a_run_belong_together_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stems: tuple[str, str], names: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = [name for stem, run in zip(stems, ("xa", "xb"), strict=True) for name in write_anonymous(stem, run)]
+    record = json.loads(ensemble(*files, "--method", "mean-logits", "--json"))
+    assert [member["name"] for member in record["members"]] == names
+    wanted = np.mean([read_scores(name).scores for name in (files[1], files[3])], axis=0)
+    np.testing.assert_allclose(read_scores("fusions/fusion/test.arrow").scores, wanted, atol=1e-6)
+    by_hand = [{split: member["scores"][split]["path"] for split in ("val", "test")} for member in record["members"]]
+    assert by_hand == [{"val": files[0], "test": files[1]}, {"val": files[2], "test": files[3]}]
+
+
+def test_files_without_a_run_belong_together_by_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine, theirs = ({"hashes": {"checkpoint": word}} for word in ("c1", "c2"))
+    first, second = write_anonymous("p-SPLIT.arrow", "xa", **mine), write_anonymous("q-SPLIT.arrow", "xb", **theirs)
+    for old, new in ((first[1], "other.arrow"), (second[1], "p-test.arrow")):
+        Path(old).rename(new)  # the names now say what is not so
+    files = [first[0], "other.arrow", second[0], "p-test.arrow"]
+    record = json.loads(ensemble(*files, "--method", "mean-logits", "--json"))
+    assert [member["scores"]["test"]["path"] for member in record["members"]] == ["other.arrow", "p-test.arrow"]
+    wider = write_anonymous("w-SPLIT.arrow", "xa", views="2x3", **mine)
+    record = json.loads(ensemble(*files[:2], *wider, "--method", "mean-logits", "--json", "--name", "w"))
+    assert [member["views"] for member in record["members"]] == ["1x1", "2x3"]
+
+
+def test_files_that_nothing_joins_are_joined_in_a_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = write_anonymous("valid-SPLIT.arrow", "xa")
+    Path(files[1]).rename("else.arrow")
+    message = refused(files[0], "else.arrow", "--method", "mean-logits")
+    assert "no score file of split 'test' beside valid-val.arrow" in message
+    assert '[[members]] with scores = {val = "valid-val.arrow", test = "..."}' in message
+    Path("mine.toml").write_text('[[members]]\nscores = {val = "valid-val.arrow", test = "else.arrow"}\n')
+    ensemble("mine.toml", "--method", "mean-logits")
+    write_anonymous("sub/valid-SPLIT.arrow", "xa")
+    assert "no score file of split" in refused(files[0], "sub/valid-test.arrow", "--name", "g")
+
+
+@pytest.fixture
+def lopsided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`a` is right on the first 30 clips of val, which all have; on the others, where `c` is missing, `b` is.
+
+    Weights fitted on the first 30 ones are for `a`, and over all clips worse than equal ones.
+    """
+    monkeypatch.chdir(tmp_path)
+    for number, run in enumerate("abc"):
+        write_run(tmp_path / "runs", run, strength=0.0)
+        path = tmp_path / "runs" / run / "scores" / "val-1x1-best.arrow"
+        table = read_scores(path)
+        marks = label_matrix(table).astype(np.float32)
+        common = np.arange(60)[:, None] < 30
+        noise = np.array(table.scores)
+        own = [
+            np.where(common, 2 * marks + noise, -3 * marks + noise),
+            np.where(common, -marks + noise, 6 * marks + noise),
+            noise,
+        ][number]
+        scores = np.where((number == 2) & ~common, np.float32("nan"), own).astype(np.float32)
+        valid = np.ones(60, bool) if number < 2 else common[:, 0]
+        write_scores(path, dataclasses.replace(table, scores=scores, valid=valid))
+    return tmp_path / "runs"
+
+
+def test_weights_worse_than_equal_ones_over_the_whole_split_are_not_used(lopsided: Path) -> None:
+    shown = ensemble("a", "b", "c", "--missing", "mean", "--name", "f")
+    assert "over all clips, the fitted weights are worse than equal ones: the weights are equal" in shown
+    assert "not used" in shown
+    record = json.loads(Path("fusions/f/fusion.json").read_text())
+    assert [member["weight"] for member in record["members"]] == [1 / 3] * 3
+    assert record["fitted_on_clips"] == 30
+    assert record["metrics"]["fused"] == record["metrics"]["equal_mean"]
+    assert record["metrics"]["cross_validated"] is None
+    assert record["rejected"]["fused"]["sample_map"] < record["metrics"]["equal_mean"]["sample_map"]
+    assert record["rejected"]["weights"][0] > 0.5
+    val = read_scores("fusions/f/val.arrow")
+    members = np.stack([read_scores(f"runs/{run}/scores/val-1x1-best.arrow").scores for run in "abc"])
+    np.testing.assert_allclose(val.scores, np.nanmean(members, axis=0), atol=1e-5)
+    assert (
+        record["metrics"]["fused"]["sample_map"] == evaluate(val.scores, label_matrix(val), "multi-label")["sample_map"]
+    )
+
+
+def test_the_estimate_is_compared_with_the_equal_mean_of_its_own_clips(runs: Path) -> None:
+    path = runs / "noise" / "scores" / "val-1x1-best.arrow"
+    table = read_scores(path)
+    write_scores(path, dataclasses.replace(table, scores=np.array(table.scores), valid=np.arange(60) < 42))
+    shown = ensemble("good", "noise", "--missing", "mean", "--name", "f", "--parts", "3")
+    metrics = json.loads(Path("fusions/f/fusion.json").read_text())["metrics"]
+    good, noise = (read_scores(runs / run / "scores" / "val-1x1-best.arrow") for run in ("good", "noise"))
+    alike = (good.scores[:42] + noise.scores[:42]) / 2
+    wanted = evaluate(alike, label_matrix(good)[:42], "multi-label")
+    own = metrics["cross_validated_equal_mean"]
+    assert own["sample_map"] == pytest.approx(wanted["sample_map"], abs=1e-6)
+    assert own["counts"]["measured"] == metrics["cross_validated"]["counts"]["measured"] == 42
+    assert metrics["equal_mean"]["counts"]["measured"] == 60
+    # Not better than the equal mean of all clips, of which 18 have no noise in them; better than that of its own.
+    assert own["sample_map"] < metrics["cross_validated"]["sample_map"]
+    assert "no better than the equal mean" not in shown
+    for row in ("equal mean, 42 clips", "fitted (cross-validated), 42 clips"):
+        assert row in shown
+
+
+def test_a_fusion_does_not_replace_its_own_members(runs: Path) -> None:
+    ensemble("good", "fair", "--name", "sf", "--fusions", "fus", "--method", "mean-logits")
+    files = [f"fus/sf/{split}.arrow" for split in ("val", "test")]
+    Path("link").symlink_to("fus/sf")
+    before = {path.name: path.read_bytes() for path in Path("fus/sf").iterdir()}
+    options = ("noise", "--fusions", "fus", "--name", "sf", "--method", "mean-logits", "--force")
+    for own in (files, [f"link/{split}.arrow" for split in ("val", "test")]):
+        message = refused(*own, *options)
+        assert "member 'sf' lies in fus/sf, where the fusion is to be written" in message
+        assert "another --name" in message
+    assert {path.name: path.read_bytes() for path in Path("fus/sf").iterdir()} == before
+    ensemble(*files, "noise", "--fusions", "fus", "--name", "sf2", "--method", "mean-logits", "--force")
+
+
 @pytest.mark.parametrize("name", sorted(shipped_names("ensembles")))
 def test_shipped_ensembles_name_shipped_recipes(name: str) -> None:
     spec = load_spec(shipped("ensembles") / f"{name}.toml")

@@ -123,6 +123,11 @@ def test_null_rows_need_fill_and_max(here: Path) -> None:
     assert "1 clips have no scores" in output
 
 
+def test_lost_order_is_printed(here: Path) -> None:
+    write_scores(here / "s.arrow", make_table([[40, 50, 0], [20, 21, 0]], kind="logits"))
+    assert "warning: in 1 of 2 rows, scores that differ became equal" in good("s.arrow", "-c", "mmit", "-o", "s/a.csv")
+
+
 def test_overwriting_needs_force(here: Path) -> None:
     good("mine", "-c", "mmit", "-o", "s/a.csv")
     assert "--force" in bad("mine", "-c", "mmit", "-o", "s/a.csv")

@@ -114,7 +114,12 @@ def test_clips_without_labels_or_scores_take_no_part() -> None:
         scores = np.where(gone[:, None], np.float32("nan"), base.table.scores)
         table = dataclasses.replace(base.table, valid=~gone, labels=labels, scores=scores)
         members.append(Member(run, table))
-    assert fit(align(members, missing="mean"), "sample_map").rows == 45
+    found = fit(align(members, missing="mean"), "sample_map")
+    assert found.rows == 45
+    alike = (members[0].table.scores[5:50] + members[1].table.scores[5:50]) / 2
+    wanted = sample_map(alike, label_matrix(members[0].table)[5:50])
+    assert found.equal["sample_map"] == pytest.approx(wanted, abs=1e-6)
+    assert found.equal.counts == found.cross_validated.counts
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

@@ -51,7 +51,27 @@ def test_a_good_file(tmp_path: Path) -> None:
 
 
 def test_windows_line_ends_and_no_last_line_end(tmp_path: Path) -> None:
-    assert judge(tmp_path, "a;1;0\r\nb;0;1", V2, listing("a", "b"), num_classes=2).ok
+    report = judge(tmp_path, "a;1;0\r\nb;0;1", V2, listing("a", "b"), num_classes=2)
+    assert report.ok
+    assert found(report) == [(2, "line end")]
+    assert judge(tmp_path, "a;1;0\r\nb;0;1\r\n", V2, listing("a", "b"), num_classes=2).problems == ()
+
+
+def test_a_file_cut_in_its_last_number_is_warned_about(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    table = make_table([[0.5, 0.123456], [0.25, 0.654321]], ids=["a", "b"])
+    write_submission(plan_submission(table, MMIT, listing("a", "b")), out, inputs={}, ids=None)
+    assert check_submission(out, MMIT, ids=listing("a", "b")).problems == ()
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-4])
+    report = check_submission(out, MMIT, ids=listing("a", "b"))
+    assert found(report) == [(3, "line end"), (None, "manifest")]
+    assert report.warnings == 2
+    out.write_bytes(whole.replace(b"0.25", b"0.75"))
+    assert found(check_submission(out, MMIT)) == [(None, "manifest")]
+    for foreign in ("[]", "{", '{"file": "other.csv", "sha256": "0"}'):
+        (tmp_path / "manifest.json").write_text(foreign)
+        assert check_submission(out, MMIT).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -90,6 +110,8 @@ def test_each_fault_of_a_file_of_scores_on_its_line(tmp_path: Path, row: str, li
         ("b,1,0", "columns"),
         ("b;1;1", "doubled label"),
         ("b;1;3", "unknown label"),
+        ("b;01;1", "unknown label"),
+        ("b;00;1", "unknown label"),
         ("b;1;-1", "unknown label"),
         ("b;1;+2", "unknown label"),
         ("b;1; 2", "unknown label"),
@@ -239,6 +261,7 @@ def test_zip_archives(tmp_path: Path) -> None:
     ]
     assert found(check_submission(zipped(path, good), V2)) == [(None, "container")]
     assert found(check_submission(zipped(path, {"sub.csv": b"a;1;1\n"}), rules)) == [(1, "doubled label")]
+    assert found(check_submission(zipped(path, {"sub.csv": b"a;1;0\nb;1;0"}), rules)) == [(2, "line end")]
     assert found(judge(tmp_path, "a;1;0\n", rules)) == [(None, "container")]
 
 

@@ -31,6 +31,18 @@ def put(path: Path, content: str) -> Path:
         ("something-something-v1-validation.csv", "100;Moving, slowly\n7;b\n", ("100", "7")),
         ("quoted.csv", '"a,b.mp4",1\nc.mp4,2\n', ("a,b.mp4", "c.mp4")),
         ("ids.txt", "one clip.mp4\n\ntwo;three,four.mp4\n", ("one clip.mp4", "two;three,four.mp4")),
+        ("ids.txt", "a+b/x.mp4 \r\nc/y.mp4\t\n", ("a+b/x.mp4", "c/y.mp4")),
+        ("ids.csv", "100 \n7 \n", ("100", "7")),
+        ("ids.txt", "id\n100\n7\n", ("100", "7")),
+        ("ids.txt", "Filename \nb.mp4\na.mp4\n", ("b.mp4", "a.mp4")),
+        ("ids.txt", "b.mp4\nvideo\n", ("b.mp4", "video")),
+        ("test.txt", "a+b/x.mp4 35 3,5\nc/y.mp4 7 0\n", ("a+b/x.mp4", "c/y.mp4")),
+        ("test.txt", "my clip.mp4 35 3\n78687 40 -1\n", ("my clip.mp4", "78687")),
+        ("test.txt", "x.mp4 35\ny.mp4 7\n", ("x.mp4", "y.mp4")),
+        ("test.txt", "x.mp4 35 1 2\ny.mp4 7 0\n", ("x.mp4", "y.mp4")),
+        ("test.txt", "path frames label\nx.mp4 35 1\ny.mp4 7 0\n", ("x.mp4", "y.mp4")),
+        ("test.txt", "take 1\ntake 2\nlast take\n", ("take 1", "take 2", "last take")),
+        ("test.txt", "path of x.mp4\ntake 2\nlast take\n", ("path of x.mp4", "take 2", "last take")),
         ("v2-test.json", '[{"id": "78687"}, {"id": "2"}]', ("78687", "2")),
         ("v2-test.json", '[{"id": 78687}]', ("78687",)),
         ("ids.list", '["b", "a"]', ("b", "a")),
@@ -45,6 +57,13 @@ def test_official_files_and_id_files(tmp_path: Path, name: str, content: str, id
 
 def test_lines_of_a_list_with_a_header_and_blanks(tmp_path: Path) -> None:
     assert read_ids(put(tmp_path / "a.csv", "id\n5\n\n6\n")).lines == (2, 4)
+
+
+def test_the_form_says_how_a_text_was_read(tmp_path: Path) -> None:
+    listed = read_ids(put(tmp_path / "a.txt", "x 35 2\n\ny 7 0\n"))
+    assert (listed.form, listed.lines) == ("list: path frames labels", (1, 3))
+    listed = read_ids(put(tmp_path / "a.txt", "video\nx\n\ny\n"))
+    assert (listed.form, listed.lines) == ("text: an id a line, header skipped", (2, 4))
 
 
 def test_doubled_id_names_both_lines(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tinkit.submission import (
     rehearse,
     write_submission,
 )
+from tinkit.submission.values import rows_made_equal
 
 from submission_tables import MULTI, SINGLE, challenge, make_table  # isort: skip
 
@@ -106,6 +107,52 @@ def test_logits_are_squashed_once_and_probabilities_pass(tmp_path: Path) -> None
     assert write(tmp_path, make_table([[0.5, 0.75]]), rules) == "c0,0.5,0.75\n"
     single = challenge("mmit", header=False, precision=6, task=SINGLE, metrics=("top1",))
     assert write(tmp_path, make_table([[0, math.log(3)]], kind="logits", task=SINGLE), single) == "c0,0.25,0.75\n"
+
+
+def written_numbers(text: str) -> np.ndarray:
+    return np.array([[float(x) for x in line.split(",")[1:]] for line in text.splitlines()])
+
+
+def test_the_order_of_overconfident_logits_is_kept(tmp_path: Path) -> None:
+    logits = np.random.default_rng(3).permuted(np.tile(np.arange(-34, 34, 0.125, np.float32), (3, 1)), axis=1)
+    for task in (MULTI, SINGLE):
+        rules = challenge("mmit", header=False, task=task, metrics=("sample_map",) if task == MULTI else ("top1",))
+        got = written_numbers(write(tmp_path, make_table(logits, kind="logits", task=task), rules))
+        assert (np.argsort(got, axis=1) == np.argsort(logits, axis=1)).all()
+        assert all(len(set(row)) == logits.shape[1] for row in got.tolist())
+        assert json.loads((tmp_path / "manifest.json").read_text())["notes"] == [
+            "the ids were not checked against an official list of test clips (no --ids)"
+        ]
+
+
+def test_neighbouring_float32_logits_stay_apart_up_to_22(tmp_path: Path) -> None:
+    starts = np.array([-80, -17, -1, 1, 15, 17, 20, 21.9], np.float32)[:, None]
+    logits = starts + np.arange(50, dtype=np.float32) * np.spacing(np.abs(starts))
+    assert (np.diff(logits) > 0).all()
+    for name in ("mmit", "demo"):
+        got = written_numbers(write(tmp_path, make_table(logits, kind="logits"), challenge(name, header=False)))
+        assert (np.diff(got) > 0).all()
+
+
+def test_rows_whose_scores_become_equal_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinkit.submission.plan.CHUNK", 2)
+    logits = [[50, 60, 0], [0, 0, 1], [1, 2, 3], [99, 98, 97], [0, 0, 0]]
+    write(tmp_path, make_table(logits, kind="logits", invalid=[4]), challenge("mmit"), fill="uniform", max_fill=1)
+    assert any("in 2 of 5 rows" in note for note in json.loads((tmp_path / "manifest.json").read_text())["notes"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    scores=hnp.arrays(np.float32, (3, 5), elements=st.floats(-60, 60, width=32) | st.sampled_from([0.5, 0.501, 0.502])),
+    precision=st.sampled_from([1, 2, 3, 9, 17]),
+)
+def test_the_count_of_rows_made_equal_is_that_of_the_texts(scores: np.ndarray, precision: int) -> None:
+    written = 1 / (1 + np.exp(-scores.astype(np.float64)))
+    slow = 0
+    for row, numbers in zip(scores.tolist(), written.tolist(), strict=True):
+        texts = [f"{number:.{precision}g}" for number in numbers]
+        slow += any(row[i] != row[j] and texts[i] == texts[j] for i in range(5) for j in range(i))
+    assert rows_made_equal(scores, written, precision) == slow
 
 
 def test_rounding_above_one_is_cut_off(tmp_path: Path) -> None:
@@ -215,6 +262,12 @@ def test_label_texts_that_cannot_stand_in_a_row() -> None:
 
 
 # -- ids --
+
+
+def test_where_no_id_matches_both_sides_are_shown() -> None:
+    message = refusal(TWO, challenge("mmit"), listing("x y", "z"))
+    assert "none of the 2 test clips" in message
+    assert "the list has 'x y', the scores have 'a'" in message
 
 
 def test_without_a_list_a_note_says_so() -> None:
@@ -428,5 +481,5 @@ def test_what_is_written_is_good_and_scores_as_the_arrays_do(
     answers = Answers(listing(*ids), tuple(tuple(np.flatnonzero(row).tolist()) for row in labels))
     got = rehearse(out, rules, answers).metrics
     for metric in (sample_map, class_map, micro_map):
-        # Nine digits give every float32 back: not near, but the same ranking. Order may change the last bits of a sum.
+        # All digits are written: not near, but the same ranking. Order may change the last bits of a sum.
         assert got[metric.__name__] == pytest.approx(metric(probabilities, labels), abs=1e-12)

@@ -14,7 +14,7 @@ from tinkit.cli.common import JsonOption, examples, print_table
 from tinkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from tinkit.fusion import EnsembleSpec, Fusion
+    from tinkit.fusion import EnsembleSpec, Fusion, Measured
     from tinkit.metrics import Metrics
 
 EPILOG = examples(
@@ -129,15 +129,11 @@ def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
         rows.append(row | _percent(measured.members[number] if measured else None))
     blank = {"views": "", "checkpoint": "", "weight": ""}
     if measured:
-        rows.append({"member": "equal mean", **blank, **_percent(measured.equal)})
-        if measured.cross_validated:
-            rows.append({"member": "fitted (optimistic)", **blank, **_percent(measured.fused)})
-            rows.append({"member": "fitted (cross-validated)", **blank, **_percent(measured.cross_validated)})
+        rows += [{"member": name, **blank, **_percent(metrics)} for name, metrics in _joint(measured).items()]
     title = f"{spec.name}: {spec.method}"
     print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
-    metric = record["metric"]
-    if measured and measured.cross_validated and measured.cross_validated[metric] <= measured.equal[metric]:
-        typer.echo(f"note: by {metric}, cross-validated, the fitted weights are no better than the equal mean")
+    if measured and (note := _note(measured, record["metric"])):
+        typer.echo(f"note: {note}")
     if spec.fit and measured is None:
         typer.echo(f"note: {spec.fit} has no labels, so nothing was measured")
     for split, counts in record["missing_clips"].items():
@@ -145,6 +141,32 @@ def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
             typer.echo(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
     for split in spec.splits:
         typer.echo(fusion.folder / f"{split}.arrow")
+
+
+def _joint(measured: Measured) -> dict[str, Metrics]:
+    """What the members together measured, by the name of the row; where the estimate has fewer clips, it says so."""
+    rows = {"equal mean": measured.equal}
+    estimate, alike = measured.cross_validated, measured.cross_validated_equal
+    if not estimate or not alike:
+        return rows
+    unused = ", not used" if measured.rejected else ""
+    rows[f"fitted (optimistic){unused}"] = measured.rejected or measured.fused
+    clips = estimate.counts["measured"]
+    few = f", {clips} clips" if clips < measured.equal.counts["measured"] else ""
+    if few:
+        rows[f"equal mean{few}"] = alike
+    rows[f"fitted (cross-validated){few}{unused}"] = estimate
+    return rows
+
+
+def _note(measured: Measured, metric: str) -> str | None:
+    """What is to be said of the fitted weights, if they are worth nothing."""
+    if measured.rejected:
+        return f"by {metric}, over all clips, the fitted weights are worse than equal ones: the weights are equal"
+    estimate, alike = measured.cross_validated, measured.cross_validated_equal
+    if estimate and alike and estimate[metric] <= alike[metric]:
+        return f"by {metric}, cross-validated, the fitted weights are no better than the equal mean"
+    return None
 
 
 def _percent(metrics: Metrics | None) -> dict[str, float]:

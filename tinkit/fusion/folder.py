@@ -30,12 +30,19 @@ from tinkit.scores import ScoreTable, mark_labels, read_scores, write_scores
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on the fitting split: each member alone, their equal mean, the fusion, and its estimate."""
+    """What was measured on the fitting split: each member alone, their equal mean, the fusion, and its estimate.
+
+    ``cross_validated`` is measured on the clips that all members have scores for, and is to be compared with
+    ``cross_validated_equal``, the equal mean on just those. ``rejected`` is what the fitted weights measured where they
+    were worse than equal ones over the whole split, so that equal ones were kept (None: they were not).
+    """
 
     members: tuple[Metrics, ...]
     equal: Metrics
     fused: Metrics
-    cross_validated: Metrics | None
+    cross_validated: Metrics | None = None
+    cross_validated_equal: Metrics | None = None
+    rejected: Metrics | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +58,14 @@ class Fusion:
 def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force: bool = False) -> Fusion:
     """Fuse ``members`` as ``spec`` says and write ``folder``: ``fusion.json`` and a score file a split.
 
+    Fitted weights that are worse than equal ones by the metric over the whole fitting split are not used.
     Nothing is written unless everything succeeds. Raises :class:`~tinkit.errors.UserError` when ``folder`` holds a
-    fusion already (unless ``force``), when members cannot be aligned, and as :func:`tinkit.fusion.search.fit`.
+    fusion already (unless ``force``) or a member's score file, when members cannot be aligned, and as
+    :func:`tinkit.fusion.search.fit`.
     """
     if folder.exists() and not force:
         raise UserError("exists already", file=folder, fix="--name another, or --force to write over it")
+    _refuse_own_inputs(members, folder)
     first = next(iter(members[0].infos.values()))
     metric = check_metric(spec.metric or challenge_metric(first.task), first.task)
     weights, fitted, measured = equal_weights(len(members)), None, None
@@ -68,13 +78,25 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
             refuse_trained_on(aligned)
             if spec.method == "search":
                 fitted = fit(aligned, metric, parts=spec.parts, seed=spec.seed)
+            measured = _measure(aligned, fitted, metric)
+            if fitted and measured and not measured.rejected:
                 weights = fitted.weights
         outputs[split] = _described(combine(aligned, weights, name=spec.name), spec, members, weights, fitted)
-        if split == spec.fit:
-            measured = _measure(aligned, outputs[split], fitted)
     record = _record(spec, members, metric, weights, fitted, measured) | {"missing_clips": missing}
     _write(folder, record, outputs)
     return Fusion(folder, record, weights, measured)
+
+
+def _refuse_own_inputs(members: list[MemberFiles], folder: Path) -> None:
+    """What is written replaces what is in ``folder``: a member there would be lost, and with it what was recorded."""
+    for member in members:
+        for path in member.files.values():
+            if path.resolve().is_relative_to(folder.resolve()):
+                raise UserError(
+                    f"member {member.name!r} lies in {folder}, where the fusion is to be written",
+                    file=path,
+                    fix="give the fusion another --name, or another folder with --fusions",
+                )
 
 
 def _aligned(spec: EnsembleSpec, members: list[MemberFiles], split: str) -> Aligned:
@@ -108,20 +130,28 @@ def _model(member: MemberFiles) -> tuple[str, ...]:
     return (info.run, info.views, info.average, info.weights, info.kind, info.hashes.get("checkpoint", ""))
 
 
-def _measure(aligned: Aligned, fused: ScoreTable, fitted: Fitted | None) -> Measured | None:
-    task = fused.info.task
-    labels = mark_labels(aligned.labels, len(fused.info.classes))
+def _measure(aligned: Aligned, fitted: Fitted | None, metric: str) -> Measured | None:
+    task = aligned.infos[0].task
+    labels = mark_labels(aligned.labels, len(aligned.infos[0].classes))
     if not labels.any():
         return None
     alone = tuple(
         evaluate(scores, labels, task, valid=valid) for scores, valid in zip(aligned.scores, aligned.valid, strict=True)
     )
-    equal = combine(aligned) if fitted else fused
+    present = aligned.valid.any(axis=0)
+    equal = evaluate(combine(aligned).scores, labels, task, valid=present)
+    if fitted is None:
+        return Measured(alone, equal, equal)
+    searched = evaluate(combine(aligned, fitted.weights).scores, labels, task, valid=present)
+    # Weights are searched on clips that all members have, and of many clips on some: over all, they may be worse.
+    worse = searched[metric] < equal[metric]
     return Measured(
         members=alone,
-        equal=evaluate(equal.scores, labels, task, valid=equal.valid),
-        fused=evaluate(fused.scores, labels, task, valid=fused.valid),
-        cross_validated=fitted.cross_validated if fitted else None,
+        equal=equal,
+        fused=equal if worse else searched,
+        cross_validated=fitted.cross_validated,
+        cross_validated_equal=fitted.equal,
+        rejected=searched if worse else None,
     )
 
 
@@ -168,15 +198,29 @@ def _record(
         "fitted_on_clips": fitted.rows if fitted else None,
         "part_weights": fitted.part_weights.tolist() if fitted else None,
         "members": rows,
-        "metrics": {
-            "equal_mean": _plain(measured.equal) if measured else None,
-            "fused": _plain(measured.fused) if measured else None,
-            "cross_validated": _plain(measured.cross_validated) if measured and measured.cross_validated else None,
-        },
+        **_judged(fitted, measured),
     }
 
 
-def _plain(metrics: Metrics) -> dict[str, Any]:
+def _judged(fitted: Fitted | None, measured: Measured | None) -> dict[str, Any]:
+    """The ``metrics`` of what is written, and apart from them those of fitted weights that were ``rejected`` for it."""
+    estimate = {
+        "cross_validated": _plain(measured.cross_validated) if measured else None,
+        "cross_validated_equal_mean": _plain(measured.cross_validated_equal) if measured else None,
+    }
+    metrics = {
+        "equal_mean": _plain(measured.equal) if measured else None,
+        "fused": _plain(measured.fused) if measured else None,
+    }
+    if fitted and measured and measured.rejected:
+        rejected = {"weights": fitted.weights.tolist(), "fused": _plain(measured.rejected), **estimate}
+        return {"metrics": metrics | dict.fromkeys(estimate), "rejected": rejected}
+    return {"metrics": metrics | estimate, "rejected": None}
+
+
+def _plain(metrics: Metrics | None) -> dict[str, Any] | None:
+    if metrics is None:
+        return None
     values = {name: None if math.isnan(value) else value for name, value in metrics.values.items()}
     return {**values, "counts": metrics.counts}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,11 @@ def resolve_members(specs: Sequence[MemberSpec], splits: Sequence[str], runs: Pa
 
 
 def members_of(words: Sequence[str], runs: Path, views: str | None, weights: str | None) -> list[MemberSpec]:
-    """Members from the command line: runs (names or folders) and ``.arrow`` files, which are grouped by their model."""
+    """Members from the command line: runs (names or folders) and ``.arrow`` files, which are grouped by their model.
+
+    A file's model is its run or, where it names none, its checkpoint (each with views, weights and average); where that
+    is not known either, files of one folder belong together when their names differ in the split's name only.
+    """
     members: list[MemberSpec] = []
     groups: dict[tuple[str, ...], dict[str, Path]] = {}
     for word in words:
@@ -48,16 +53,29 @@ def members_of(words: Sequence[str], runs: Path, views: str | None, weights: str
             members.append(MemberSpec(run=str(find_run(word, runs)), views=views, weights=weights))
             continue
         info = read_info(path)
-        # Files that do not name a run belong together when they are named alike: a/val.arrow stands alone.
-        model = (info.run, info.views, info.weights, info.average) if info.run else (str(path),)
+        model = _model_of(path, info)
         files = groups.setdefault(model, {})
         if info.split in files:
             raise UsageError(
-                f"{path} and {files[info.split]} are both of split {info.split!r} and of {' '.join(model).strip()}",
+                f"{path} and {files[info.split]} are both of split {info.split!r} and of {' '.join(model[1:]).strip()}",
                 fix="leave one out, or name them in a toml of [[members]] with a `name` each",
             )
         files[info.split] = path
     return [*members, *(MemberSpec(scores=files) for files in groups.values())]
+
+
+def _model_of(path: Path, info: ScoreInfo) -> tuple[str, ...]:
+    """What the files of one model have in common, whatever their split; the first word says by what it is known."""
+    if info.run:
+        return ("run", info.run, info.views, info.weights, info.average)
+    if checkpoint := info.hashes.get("checkpoint"):
+        return ("checkpoint", checkpoint, info.views, info.weights, info.average)
+    return ("name", str(path.parent.resolve() / _starred(path, info.split)))
+
+
+def _starred(path: Path, split: str) -> str:
+    """The file's name without its ending and with a star for the (last) word that is the split's name."""
+    return re.sub(rf"^(.*)(?<![^\W_]){re.escape(split)}(?![^\W_])", r"\1*", path.stem)
 
 
 def find_run(word: str, runs: Path) -> Path:
@@ -120,10 +138,14 @@ def _from_files(spec: MemberSpec, splits: Sequence[str]) -> dict[str, tuple[Path
             given = next(iter(files.values()))
             info = read_info(given)
             again = f"{info.run or 'RUN'} --split {split} --views {info.views} --weights {info.weights}"
+            fix = f"name the file that `tinkit test {again}` makes"
+            if not info.run:
+                both = ", ".join(f'{name} = "{files.get(name, "...")}"' for name in splits)
+                fix += f", or say in a toml which files are one model's ([[members]] with scores = {{{both}}})"
             raise UserError(
                 f"no score file of split {split!r} beside {given}",
                 expected=f"a file for each of: {', '.join(splits)}",
-                fix=f"name the file that `tinkit test {again}` makes, or leave the split out: --fit none, --apply none",
+                fix=f"{fix}, or leave the split out: --fit none, --apply none",
             )
         info = read_info(files[split])
         if info.split != split:
@@ -133,17 +155,23 @@ def _from_files(spec: MemberSpec, splits: Sequence[str]) -> dict[str, tuple[Path
 
 
 def _names(specs: Sequence[MemberSpec], chosen: Sequence[dict[str, tuple[Path, ScoreInfo]]]) -> list[str]:
-    """The given name, else the run's; where two would be called alike, with views and weights."""
+    """The given name, else the run's or the file's; where two would be called alike, with views and weights or path."""
     short, long = [], []
     for spec, own in zip(specs, chosen, strict=True):
         path, info = next(iter(own.values()))
-        name = info.run or (Path(spec.run).name if spec.run else path.stem)
-        short.append(name)
-        long.append(f"{name} {info.views} {info.weights}".strip())
+        run = info.run or (Path(spec.run).name if spec.run else "")
+        short.append(run or _file_name(path, info.split))
+        long.append(f"{run} {info.views} {info.weights}".strip() if run else str(path.with_suffix("")))
     return [
         spec.name or (brief if short.count(brief) == 1 else full)
         for spec, brief, full in zip(specs, short, long, strict=True)
     ]
+
+
+def _file_name(path: Path, split: str) -> str:
+    """What a file that names no run is called, whatever its split: its name without the split's, or its folder's."""
+    words = [word.strip("-_. ") for word in _starred(path, split).split("*")]
+    return "-".join(word for word in words if word) or path.resolve().parent.name or path.stem
 
 
 def _check_one_model(member: MemberFiles) -> None:

@@ -3,7 +3,7 @@
 The metric is piecewise constant in the weights, so there is no gradient to follow: weights are changed one member at
 a time, in steps that shrink, and a change is kept when the metric rises (coordinate ascent). It starts from equal
 weights, and once more from the best of the single members and some random weights. Only weights that measure better
-than the equal ones are ever returned in their place.
+than the equal ones, on the clips searched, are ever returned in their place (a fusion asks that of the whole split).
 
 What is measured on the clips that the weights were fitted on is optimistic. Beside it stands a cross-validated
 estimate: the split is cut in parts that share no source video, and each part is scored with weights fitted on the
@@ -39,13 +39,14 @@ class Fitted:
     """Weights (M,) that sum to 1, fitted on ``rows`` clips for ``metric``.
 
     ``cross_validated`` are the metrics of all clips scored with the weights of the parts they were not in
-    (``part_weights`` (parts, M)).
+    (``part_weights`` (parts, M)); ``equal`` those of equal weights on the same clips, to compare them with.
     """
 
     metric: MetricName
     weights: NDArray[np.float64]
     rows: int
     cross_validated: Metrics
+    equal: Metrics
     part_weights: NDArray[np.float64]
 
 
@@ -63,16 +64,20 @@ def fit(aligned: Aligned, metric: MetricName, *, parts: int = 5, seed: int = 0) 
     if not rows.size:
         raise UserError(f"no clip of {split!r} has both labels and scores of all members: nothing to fit on")
     held_out = np.empty((rows.size, labels.shape[1]), np.float32)
+    alike = np.empty_like(held_out)
     part_weights = []
     for train, test in _parts([aligned.source[int(row)] for row in rows], parts, split):
         weights = _fit_rows(aligned, labels, rows[train], metric, seed)
-        held_out[test] = _mean([scores[rows[test]] for scores in aligned.scores], weights)
+        own = [scores[rows[test]] for scores in aligned.scores]
+        held_out[test] = _mean(own, weights)
+        alike[test] = _mean(own, equal_weights(len(own)))
         part_weights.append(weights)
     return Fitted(
         metric=metric,
         weights=_fit_rows(aligned, labels, rows, metric, seed),
         rows=min(rows.size, SEARCH_ROWS),
         cross_validated=evaluate(held_out, labels[rows], aligned.infos[0].task),
+        equal=evaluate(alike, labels[rows], aligned.infos[0].task),
         part_weights=np.stack(part_weights),
     )
 

@@ -186,7 +186,7 @@ def _parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
             expected=f"version {VERSION}",
             fix="use the tinkit it is of",
         )
-    # Other tools may write more than we know, and leave out what has a default; none may leave out what the numbers are.
+    # Other tools may write more than we know and leave out what has a default, but not what the numbers are.
     fields = {item.name for item in dataclasses.fields(ScoreInfo)}
     data = {"dataset": "", "dataset_version": ""} | {
         name: value for name, value in data.items() if name in fields and value is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ CLIP = 1e-6  # probabilities nearer to 0 or 1 than this have no trustworthy logi
 _BLOCK = 1 << 20  # score values converted at a time
 
 Matrix = NDArray[np.float32]
+Precision = TypeVar("Precision", np.float32, np.float64)
 
 
 def to_kind(table: ScoreTable, kind: Kind) -> ScoreTable:
@@ -34,8 +36,15 @@ def to_probabilities(table: ScoreTable) -> ScoreTable:
 
     Raises :class:`~tinkit.errors.UserError` for ranks, which no longer say how sure the model was.
     """
-    squash = _sigmoid if table.info.task == "multi-label" else _softmax
-    return _convert(table, "probabilities", squash)
+    return _convert(table, "probabilities", lambda block: squash(block, table.info.task))
+
+
+def squash(logits: NDArray[Precision], task: Task) -> NDArray[Precision]:
+    """Probabilities of ``logits`` (n, C), finite, in the precision they come in: sigmoid or softmax, as ``task`` says.
+
+    Float32 makes every sigmoid above 17 a 1, float64 above 37.
+    """
+    return _sigmoid(logits) if task == "multi-label" else _softmax(logits)
 
 
 def to_logits(table: ScoreTable) -> ScoreTable:
@@ -69,13 +78,14 @@ def _convert(table: ScoreTable, kind: Kind, change: Callable[[Matrix], Matrix]) 
     return dataclasses.replace(table, scores=scores, info=dataclasses.replace(table.info, kind=kind))
 
 
-def _sigmoid(block: Matrix) -> Matrix:
+def _sigmoid(block: NDArray[Precision]) -> NDArray[Precision]:
     # exp of a negative number only, so that no logit overflows.
     small = np.exp(-np.abs(block))
-    return np.where(block >= 0, 1, small) / (1 + small)
+    top = np.where(block >= 0, block.dtype.type(1), small)
+    return top / (1 + small)
 
 
-def _softmax(block: Matrix) -> Matrix:
+def _softmax(block: NDArray[Precision]) -> NDArray[Precision]:
     powers = np.exp(block - block.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 

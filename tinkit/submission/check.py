@@ -15,7 +15,8 @@ from tinkit.errors import UserError
 from tinkit.submission.ids import IdList, choose_rule
 from tinkit.submission.rows import is_header, is_number, parse_index, parse_scores, split_rows
 from tinkit.submission.spec import Challenge, FileName, apply_rule
-from tinkit.submission.text import is_zip, require_file, zip_members
+from tinkit.submission.text import ends_in_newline, is_zip, require_file, zip_members
+from tinkit.submission.write import MANIFEST, differs_from_manifest
 
 _GIVE_UP = 100_000  # errors; a file with more is another kind of file
 _SAMPLE = 1000  # rows looked at to see how a folder's names compare with the file's
@@ -105,6 +106,8 @@ def check_submission(
     rows = 0
     try:
         _check_container(path, challenge, findings)
+        if differs_from_manifest(path):
+            findings.add(None, "manifest", f"differs from what {MANIFEST} beside it describes", "warning")
         values = _RowCheck(challenge, classes, count, findings)
         for number, fields in _rows(path, challenge, values, findings):
             rows += 1
@@ -163,8 +166,8 @@ def _rule_for(path: Path, challenge: Challenge, ids: IdList | None) -> FileName:
 
 
 def _rows(path: Path, challenge: Challenge, values: _RowCheck, findings: _Findings) -> Iterator[tuple[int, list[str]]]:
-    """The rows after the header, which is judged here, as blank lines and wrong quotes are."""
-    first = True
+    """The rows after the header, which is judged here, as blank lines, wrong quotes and a last line cut short are."""
+    first, number = True, 0
     for number, fields in split_rows(path, challenge):
         if isinstance(fields, str):
             findings.add(number, "quotes", f"the quotes do not match: {fields}")
@@ -180,6 +183,8 @@ def _rows(path: Path, challenge: Challenge, values: _RowCheck, findings: _Findin
             if challenge.header:
                 findings.add(number, "header", f"the header is missing: {challenge.id_column!r} and so on")
         yield number, fields
+    if number and not ends_in_newline(path):
+        findings.add(number, "line end", "the last line has no end: was the file cut short?", "warning")
 
 
 class _NameCheck:
@@ -307,5 +312,8 @@ class _RowCheck:
             index = parse_index(text, self.challenge.first_index)
             if index is None or (self.count is not None and index >= self.count):
                 first = self.challenge.first_index
+                zero = ", without leading zeros" if text[:1] == "0" and text.isdigit() and len(text) > 1 else ""
                 wanted = f"{first} or more" if self.count is None else f"{first} to {first + self.count - 1}"
-                self.findings.add(line, "unknown label", f"{text[:40]!r} is no index of a class, expected {wanted}")
+                self.findings.add(
+                    line, "unknown label", f"{text[:40]!r} is no index of a class, expected {wanted}{zero}"
+                )

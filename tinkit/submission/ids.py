@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from tinkit.submission.text import is_text, open_bytes, read_lines, require_file
 
 _VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
 _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
-_HEADERS = frozenset({"id", "filename", "file_name", "path", "video", "video_id"})
+_HEADERS = frozenset({"id", "clip", "clip_id", "file", "filename", "file_name", "name", "path", "video", "video_id"})
+_NUMBERS = re.compile(r"-?\d+(,-?\d+)*")  # a count of frames, a label (-1: unknown) or several labels
 _MAX_JSON = 512 << 20
 RULES: tuple[FileName, ...] = ("id", "basename", "stem")
 
@@ -48,8 +50,9 @@ def read_ids(path: Path) -> IdList:
     """The test clips that ``path`` lists.
 
     An official csv (``path[,labels]``, or ``id[;label]``), an official json (a list of ``{"id": ...}`` or of texts), a
-    text file (an id a line), or a folder (its videos, else its folders of images). Raises
-    :class:`~tinkit.errors.UserError` for an empty or unreadable list and for an id that is there twice.
+    text file (an id a line, or ``path frames labels`` in every line), or a folder (its videos, else its folders of
+    images). A header and the spaces around an id are passed over. Raises :class:`~tinkit.errors.UserError` for an empty
+    or unreadable list and for an id that is there twice.
     """
     if path.is_dir():
         return _from_folder(path)
@@ -63,7 +66,7 @@ def read_ids(path: Path) -> IdList:
     elif path.suffix.lower() == ".csv":
         form, ids, lines = _from_csv(path)
     else:
-        form, (ids, lines) = "text: an id a line", _columns(path, None)
+        form, ids, lines = _from_text(path)
     if not ids:
         raise UserError("lists no clip", file=path, expected="an id a line, an official csv or json, or a folder")
     if unsound := next((name for name in ids if not is_text(name)), None):
@@ -119,6 +122,26 @@ def _from_csv(path: Path) -> tuple[str, list[str], list[int]]:
     return form, ids, lines
 
 
+def _from_text(path: Path) -> tuple[str, list[str], list[int]]:
+    """An id a line, spaces in it too; unless numbers end every line, as in the lists of TSN and its descendants."""
+    ids, lines = _columns(path, None)
+    skip = bool(ids) and ids[0].split()[0].lower() in _HEADERS
+    paths = [_before_numbers(line) for line in (ids[1:] if skip else ids)]
+    if paths and None not in paths:
+        form, listed = "list: path frames labels", [name for name in paths if name is not None]
+    else:
+        skip = bool(ids) and ids[0].lower() in _HEADERS
+        form, listed = "text: an id a line", ids[1:] if skip else ids
+    return (f"{form}, header skipped", listed, lines[1:]) if skip else (form, listed, lines)
+
+
+def _before_numbers(line: str) -> str | None:
+    """What stands before the numbers that end ``line``; None where none do."""
+    words = line.split()
+    count = next((i for i, word in enumerate(reversed(words[1:])) if not _NUMBERS.fullmatch(word)), len(words) - 1)
+    return line.rsplit(maxsplit=count)[0] if count else None
+
+
 def _columns(path: Path, delimiter: str | None) -> tuple[list[str], list[int]]:
     """The first field of each line that is not blank (the whole line without a delimiter), and the lines."""
     ids: list[str] = []
@@ -133,7 +156,7 @@ def _columns(path: Path, delimiter: str | None) -> tuple[list[str], list[int]]:
                 raise UserError(str(error), file=path, line=number, expected="a csv row") from error
             if not name.strip():
                 raise UserError("a row without an id", file=path, line=number)
-            ids.append(name)
+            ids.append(name.strip())
             lines.append(number)
     return ids, lines
 

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.errors import UsageError, UserError
-from tinkit.scores import Kind, ScoreTable, to_kind
+from tinkit.scores import Kind, ScoreTable
 from tinkit.submission.ids import IdList, choose_rule
 from tinkit.submission.spec import Challenge, FileName, apply_rule
 from tinkit.submission.text import field_text
+from tinkit.submission.values import Values, scores_as
 
 Fill = Literal["prior", "uniform"]
 CHUNK = 2048  # rows at a time: a few megabytes at several hundred classes
@@ -84,19 +85,19 @@ def plan_submission(
     return Plan(challenge, table, rows, names, kind, values, filled, tuple(notes))
 
 
-def written_values(plan: Plan) -> Iterator[NDArray[np.float64] | NDArray[np.float32]]:
+def written_values(plan: Plan) -> Iterator[Values]:
     """The values of all rows as they will be written or ranked, (at most CHUNK, C) at a time."""
     valid = np.asarray(plan.table.valid)
     for start in range(0, len(plan.rows), CHUNK):
         rows = plan.rows[start : start + CHUNK]
         has_scores = valid[rows]
         if has_scores.all():
-            yield _values(plan.table, rows, plan.kind)
+            yield scores_as(plan.table, rows, plan.kind)
             continue
         if plan.fill is None:
             raise ValueError("rows without scores and nothing to fill them with")
         block = np.tile(plan.fill, (len(rows), 1))
-        block[has_scores] = _values(plan.table, rows[has_scores], plan.kind)
+        block[has_scores] = scores_as(plan.table, rows[has_scores], plan.kind)
         yield block
 
 
@@ -179,9 +180,14 @@ def _match(ids: IdList, scored: Sequence[str], path: Path | None) -> tuple[FileN
         else:
             missing.append(name)
     problems = []
-    if missing:
+    if len(missing) == len(ids.ids) and scored:
+        problems.append(
+            f"none of the {len(missing)} test clips has a row of scores: the list has {missing[0]!r}, "
+            f"the scores have {scored[0]!r}"
+        )
+    elif missing:
         problems.append(f"{len(missing)} of {len(ids.ids)} test clips have no row of scores: {_some(missing)}")
-    if row_of:
+    if row_of and len(missing) < len(ids.ids):
         invented = [scored[row] for row in row_of.values()]
         problems.append(f"{len(invented)} clips are not in the list of test clips: {_some(invented)}")
     if problems:
@@ -261,26 +267,12 @@ def _fill_row(table: ScoreTable, rows: NDArray[np.int64], kind: Kind, fill: Fill
         valid = rows[np.asarray(table.valid)[rows]]
         total = np.zeros(count)
         for start in range(0, len(valid), CHUNK):
-            total += _values(table, valid[start : start + CHUNK], meant).sum(axis=0, dtype=np.float64)
+            total += scores_as(table, valid[start : start + CHUNK], meant).sum(axis=0, dtype=np.float64)
         mean = total / len(valid)
     if kind != "logits":
         return mean
     mean = np.clip(mean, 1e-12, 1 - 1e-12)
     return np.log(mean / (1 - mean)) if multi_label else np.log(mean)
-
-
-def _values(table: ScoreTable, rows: NDArray[np.int64], kind: Kind) -> NDArray[np.float32]:
-    """The scores of ``rows`` as ``kind``, (n, C) float32; what rounding put above 1 is cut off."""
-    part = replace(
-        table,
-        ids=[""] * len(rows),
-        scores=table.scores[rows],
-        valid=np.ones(len(rows), bool),
-        labels=[None] * len(rows),
-        source=[""] * len(rows),
-    )
-    scores = to_kind(part, kind).scores
-    return scores if kind == "logits" else np.minimum(scores, np.float32(1))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -39,8 +39,11 @@ def parse_scores(fields: Sequence[str]) -> list[float]:
 
 
 def parse_index(text: str, first: int) -> int | None:
-    """The class index from 0 that ``text`` stands for in a file that counts from ``first``; None where it is none."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+    """The class index from 0 that ``text`` stands for in a file that counts from ``first``; None where it is none.
+
+    One spelling an index, without sign and leading zeros, so that equal labels are equal texts.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 9) or (text[0] == "0" and text != "0"):
         return None
     index = int(text) - first
     return index if index >= 0 else None

@@ -47,7 +47,9 @@ class Challenge(BaseModel):
     values: Literal["probabilities", "logits", "any"] = Field(
         "probabilities", description="What the scores are; `any` writes them as they come, ranks too."
     )
-    precision: int = Field(9, ge=1, le=17, description="Significant digits of a score; 9 give float32 back exactly.")
+    precision: int = Field(
+        17, ge=1, le=17, description="Significant digits; 17 give float64 back exactly, 9 only float32."
+    )
     top: int = Field(5, ge=1, description="Labels a row.")
     labels: Literal["index", "text"] = Field("index", description="A label as the class's index or as its name.")
     first_index: Literal[0, 1] = Field(0, description="The first class's index in this file.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -91,6 +92,13 @@ def read_lines(handle: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
             yield number, raw.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise UserError("not UTF-8 text", file=path, line=number) from error
+
+
+def ends_in_newline(path: Path) -> bool:
+    """Whether the last byte of ``path``, which is not empty, or of the one file in it, ends a line."""
+    with open_bytes(path) as handle:
+        handle.seek(-1, os.SEEK_END)
+        return handle.read(1) == b"\n"
 
 
 def is_text(value: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinkit import __version__
 from tinkit.errors import UserError
@@ -20,6 +21,7 @@ from tinkit.files import atomic_path, sha256_file
 from tinkit.submission.ids import IdList
 from tinkit.submission.plan import Plan, written_values
 from tinkit.submission.text import field_text
+from tinkit.submission.values import rows_made_equal
 
 MANIFEST = "manifest.json"
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same scores give the same bytes
@@ -40,9 +42,9 @@ def write_submission(
     other = refuse_overwriting(out, others, force=force)
     try:
         with atomic_path(out) as temporary:
-            _write_file(plan, temporary)
+            equal = _write_file(plan, temporary)
             _flush(temporary)  # here, so that a full disk is met before the manifest is renamed
-            manifest = _manifest(plan, out, temporary, inputs, ids)
+            manifest = _manifest(plan, out, temporary, inputs, ids, equal)
             with atomic_path(manifest_path) as beside:
                 text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
                 # A half character, from the name of a folder, becomes the escape that JSON has for it.
@@ -70,7 +72,7 @@ def refuse_overwriting(out: Path, inputs: list[Path], *, force: bool) -> Path | 
         raise UserError("is there already", file=out, fix="name another --out, or say --force to replace it")
     if not manifest_path.exists():
         return None
-    described = _described_by(manifest_path)
+    described, _ = _described_by(manifest_path)
     if described == out.name:
         if not force:
             raise UserError("is there already", file=manifest_path, fix="name another folder, or say --force")
@@ -84,15 +86,24 @@ def refuse_overwriting(out: Path, inputs: list[Path], *, force: bool) -> Path | 
     return _free_name(out.with_name(f"{described or 'other'}.{MANIFEST}"))
 
 
-def _described_by(manifest_path: Path) -> str | None:
-    """The file that a manifest describes, or None where it is no manifest of ours."""
+def differs_from_manifest(path: Path) -> bool:
+    """Whether the manifest beside ``path`` describes a file of this name with other content."""
+    name, sha256 = _described_by(path.with_name(MANIFEST))
+    return name == path.name and sha256 != sha256_file(path)
+
+
+def _described_by(manifest_path: Path) -> tuple[str | None, str | None]:
+    """The file that a manifest describes and its hash; None where it is no manifest of ours."""
     try:
         if manifest_path.stat().st_size > 1 << 26:
-            return None
-        name = json.loads(manifest_path.read_bytes())["file"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return name if isinstance(name, str) and name == Path(name).name and name else None
+            return None, None
+        content = json.loads(manifest_path.read_bytes())
+        name, sha256 = content["file"], content.get("sha256")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None, None
+    if not (isinstance(name, str) and name == Path(name).name and name):
+        return None, None
+    return name, sha256 if isinstance(sha256, str) else None
 
 
 def _free_name(path: Path) -> Path:
@@ -117,31 +128,47 @@ def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, handle)
 
 
-def _write_file(plan: Plan, path: Path) -> None:
+def _write_file(plan: Plan, path: Path) -> int:
+    """Write all rows; returns in how many of them scores that differ became equal numbers."""
     challenge = plan.challenge
     width = len(plan.table.info.classes) if challenge.rows == "scores" else challenge.top
     rows = _score_lines(plan, width) if challenge.rows == "scores" else _ranked_lines(plan)
+    equal = 0
     with _opened(path, challenge.member if challenge.zip else None) as handle:
         if challenge.header:
             names = (field_text(name, challenge.delimiter, challenge.quoting) for name in challenge.header_row(width))
             handle.write((challenge.delimiter.join(names) + "\n").encode())
-        for block in rows:
-            handle.write(block.encode())
+        for text, count in rows:
+            handle.write(text.encode())
+            equal += count
+    return equal
 
 
-def _score_lines(plan: Plan, width: int) -> Iterator[str]:
-    """The lines of a file of scores, a chunk at a time. One format for a whole row is the fastest there is here."""
+def _score_lines(plan: Plan, width: int) -> Iterator[tuple[str, int]]:
+    """The lines of a file of scores, a chunk at a time, with the number of those in which scores became equal.
+
+    One format for a whole row is the fastest there is here.
+    """
     delimiter = plan.challenge.delimiter
-    template = delimiter + delimiter.join([f"%.{plan.challenge.precision}g"] * width) + "\n"
+    precision = plan.challenge.precision
+    template = delimiter + delimiter.join([f"%.{precision}g"] * width) + "\n"
+    valid = np.asarray(plan.table.valid)
     start = 0
     for block in written_values(plan):
-        names = plan.names[start : start + len(block)]
+        part = slice(start, start + len(block))
         start += len(block)
-        yield "".join([name + template % tuple(row) for name, row in zip(names, block.tolist(), strict=True)])
+        rows: NDArray[np.int64] = plan.rows[part]
+        scored = valid[rows]
+        equal = rows_made_equal(plan.table.scores[rows[scored]], block[scored], precision)
+        lines = [name + template % tuple(row) for name, row in zip(plan.names[part], block.tolist(), strict=True)]
+        yield "".join(lines), equal
 
 
-def _ranked_lines(plan: Plan) -> Iterator[str]:
-    """The lines of a file of labels by falling score; equal scores rank by class index, the lower first."""
+def _ranked_lines(plan: Plan) -> Iterator[tuple[str, int]]:
+    """The lines of a file of labels by falling score, none of which makes scores equal.
+
+    Equal scores rank by class index, the lower first.
+    """
     challenge = plan.challenge
     if challenge.labels == "text":
         texts = [field_text(name, challenge.delimiter, challenge.quoting) for name in plan.table.info.classes]
@@ -152,17 +179,27 @@ def _ranked_lines(plan: Plan) -> Iterator[str]:
         names = plan.names[start : start + len(block)]
         start += len(block)
         best = np.argsort(-block, axis=1, kind="stable")[:, : challenge.top].tolist()
-        yield "".join(
-            [
-                challenge.delimiter.join((name, *(texts[index] for index in row))) + "\n"
-                for name, row in zip(names, best, strict=True)
-            ]
-        )
+        lines = [
+            challenge.delimiter.join((name, *(texts[index] for index in row))) + "\n"
+            for name, row in zip(names, best, strict=True)
+        ]
+        yield "".join(lines), 0
 
 
-def _manifest(plan: Plan, out: Path, written: Path, inputs: dict[str, Path], ids: IdList | None) -> dict[str, Any]:
-    """All that went in and came out, with hashes; ``written`` is ``out`` under its temporary name."""
+def _manifest(
+    plan: Plan, out: Path, written: Path, inputs: dict[str, Path], ids: IdList | None, equal: int
+) -> dict[str, Any]:
+    """All that went in and came out, with hashes; ``written`` is ``out`` under its temporary name.
+
+    ``equal`` rows have scores that differ and are equal in the file.
+    """
     info = plan.table.info
+    notes = list(plan.notes)
+    if equal:
+        notes.append(
+            f"in {equal} of {len(plan.names)} rows, scores that differ became equal in the written {plan.kind} "
+            f"(precision = {plan.challenge.precision}): the order of those classes is lost"
+        )
     hashed = {part: {"path": str(path), "sha256": sha256_file(path)} for part, path in inputs.items()}
     checked: dict[str, Any] = {"checked": False, "note": "the ids are the score file's own"}
     if ids is not None:
@@ -189,7 +226,7 @@ def _manifest(plan: Plan, out: Path, written: Path, inputs: dict[str, Path], ids
             "hashes": dict(info.hashes),
         },
         "written_kind": plan.kind,
-        "notes": list(plan.notes),
+        "notes": notes,
         "tinkit": __version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.rows import Rows, last_part_without_number, split_words, text_lines
 from tinkit.data.config import Media
+from tinkit.errors import UserError
 
 
 def read_mmit(file: Path, media: Media) -> Rows:
@@ -19,7 +21,7 @@ def read_mmit(file: Path, media: Media) -> Rows:
     ids, labels = (pc.struct_field(row, name) for name in ("id", "labels"))
     quoted = pc.is_null(row).to_numpy(zero_copy_only=False)
     if quoted.any():
-        ids, labels = _with_quoted(lines, ids, labels, quoted.nonzero()[0].tolist())
+        ids, labels = _with_quoted(file, numbers, lines, ids, labels, quoted.nonzero()[0].tolist())
     ids = ids.cast(pa.string())
     paths = pc.replace_substring_regex(ids, pattern=r"\.\w+$", replacement="") if media == "frames" else ids
     return Rows(
@@ -32,10 +34,20 @@ def read_mmit(file: Path, media: Media) -> Rows:
     )
 
 
-def _with_quoted(lines: pa.Array, ids: pa.Array, labels: pa.Array, quoted: list[int]) -> tuple[pa.Array, pa.Array]:
+def _with_quoted(
+    file: Path, numbers: np.ndarray, lines: pa.Array, ids: pa.Array, labels: pa.Array, quoted: list[int]
+) -> tuple[pa.Array, pa.Array]:
     """The two columns with the rows put in that a csv writer has quoted (a path that holds a comma)."""
     id_words, label_words = ids.to_pylist(), labels.to_pylist()
     for index in quoted:
-        id_words[index], *words = next(csv.reader([lines[index].as_py()]))
+        try:
+            id_words[index], *words = next(csv.reader([lines[index].as_py()], strict=True))
+        except csv.Error as problem:
+            raise UserError(
+                f"a quote that is not closed, or with text behind it ({problem})",
+                file=file,
+                line=int(numbers[index]),
+                expected='a path with a comma in double quotes: "a,b.mp4",3',
+            ) from None
         label_words[index] = ",".join(words)
     return pa.array(id_words, pa.string()), pa.array(label_words, pa.string())

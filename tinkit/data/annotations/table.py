@@ -80,7 +80,8 @@ def _from_parquet(file: Path) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
     columns = []
     for name, chunks in zip(table.column_names, table.columns, strict=True):
         column = chunks.combine_chunks()
-        listed = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+        lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+        listed = any(is_list(column.type) for is_list in lists)
         kind = pa.list_(pa.string()) if listed else pa.string()
         try:
             columns.append((name.strip().lower(), column.cast(kind)))
