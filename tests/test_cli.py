@@ -192,6 +192,24 @@ def test_killed_run_resumes_to_the_same_bits(monkeypatch: pytest.MonkeyPatch, ch
     same_weights(Path("runs/whole/checkpoints/last.safetensors"), checkpoint)
 
 
+def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch, challenge: Path, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "demo_tin", "--data", str(challenge), *SETS, "--set", "save.every=1", "--set", "optim.epochs=200"]
+    command = [sys.executable, "-c", "from tinkit.cli.app import main; main()", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    checkpoint = Path("runs/demo_tin/checkpoints/last.safetensors")
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "go on: tinkit train --resume runs/demo_tin" in errors
+    assert "Traceback" not in errors
+    assert tinkit(monkeypatch, "train", "--resume", "runs/demo_tin", "--steps", "1", "-q") == 0
+
+
 def test_nothing_is_written_for_data_that_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], challenge: Path, tmp_path: Path
 ) -> None:

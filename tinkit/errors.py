@@ -48,6 +48,12 @@ class UsageError(UserError):
     exit_code = 2
 
 
+class Interrupted(UserError):  # noqa: N818 - it is nobody's error
+    """Ctrl-C: what was saved is kept, and ``fix`` says how to go on. Exit code 130, as shells have it."""
+
+    exit_code = 130
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of ``known``, or an empty string when nothing is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

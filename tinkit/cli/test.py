@@ -16,6 +16,9 @@ from tinkit.cli.common import (
     examples,
     print_table,
 )
+from tinkit.errors import Interrupted
+
+_SHOWN = 10  # undecodable clips that are printed
 
 EPILOG = examples(
     "tinkit test mmit_r50",
@@ -58,9 +61,14 @@ def test(
     recipe = found.load_recipe()
     config = override_views(recipe.test, views=views, scale=scale, crop=crop, average=average)
     source = recipe.data if data is None else recipe.data.model_copy(update={"root": data})
-    result = run_test(found, split, config, weights, reporter, data=source, limit=limit, force=force)
-    for clip, reason in result.reasons.items():
+    try:
+        result = run_test(found, split, config, weights, reporter, data=source, limit=limit, force=force)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was scored is kept", fix="the same command goes on") from None
+    for clip, reason in list(result.reasons.items())[:_SHOWN]:
         reporter.say(f"null scores, cannot be decoded: {clip}: {reason}")
+    if len(result.reasons) > _SHOWN:
+        reporter.say(f"{len(result.reasons) - _SHOWN} more clips have null scores in {result.path}")
     row: dict[str, Any] = {"run": found.name, "split": split, "views": config.views, "weights": weights}
     row |= {"clips": result.clips, "broken": result.broken}
     if result.metrics is not None:

@@ -11,7 +11,7 @@ from tinkit.engine.checkpoint import Progress, is_checkpoint, load_weights
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_run, require_checkpoint
 from tinkit.engine.train import Trainer
-from tinkit.errors import UserError
+from tinkit.errors import Interrupted, UserError
 from tinkit.files import write_atomic
 from tinkit.models import ForeignReport, VideoClassifier, load_foreign, read_checkpoint
 from tinkit.recipe import Recipe
@@ -63,12 +63,13 @@ def start_training(
         f"{len(train_set)} training and {len(val_set)} validation clips of {len(train_set.classes)} classes, "
         f"{trainer.steps_per_epoch} steps an epoch, on {choose_device().type}"
     )
-    progress = trainer.fit(resume=resume, max_steps=max_steps)
+    go_on = f"tinkit train --resume {run.folder}" + (f" --limit {limit}" if limit is not None else "")
+    try:
+        progress = trainer.fit(resume=resume, max_steps=max_steps)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the last checkpoint is kept", file=run.folder, fix=f"go on: {go_on}") from None
     if progress.epoch < recipe.optim.epochs:
-        reporter.say(
-            f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: "
-            f"tinkit train --resume {run.folder}" + (f" --limit {limit}" if limit is not None else "")
-        )
+        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: {go_on}")
     return progress
 
 
