@@ -165,6 +165,10 @@ def test_the_road_from_a_recipe_to_a_submission(
     best = "runs/demo_tin/checkpoints/best.safetensors"
     assert tinkit(monkeypatch, "test", best, "--views", "1x3", "-q", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["scores"] == "runs/demo_tin/scores/val-1x3-best.arrow"
+    assert tinkit(monkeypatch, "test", best, "--weights", "last", "-q") == 2
+    assert "two checkpoints" in capsys.readouterr().err
+    assert tinkit(monkeypatch, "train", "demo_tin", "--name", "x", "--tune-from", "none.pth", *SETS) == 2
+    assert "no such file" in capsys.readouterr().err
     videos = sorted(challenge.glob("videos/*/*.mp4"))[:2]
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(videos[0].read_bytes()[:500])

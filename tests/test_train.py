@@ -13,12 +13,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.checkpoint import load_weights, read_header
-from tinkit.engine.log import Reporter
+from tinkit.engine.log import Reporter, RunLog
 from tinkit.engine.loss import loss_name, loss_sum
 from tinkit.engine.run import Run, create_run, find_run
 from tinkit.engine.start import start_training
 from tinkit.engine.train import Trainer
-from tinkit.errors import UsageError, UserError
+from tinkit.errors import Interrupted, UsageError, UserError
 from tinkit.recipe import Recipe, load_recipe
 
 TINY = [
@@ -197,6 +197,37 @@ def test_a_run_goes_on_with_the_clips_that_it_began_with_or_not_at_all(challenge
         start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True)
     progress = start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True, limit=16)
     assert progress.epoch == 2
+
+
+def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_was_given(
+    challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(challenge, tmp_path, "donor", max_steps=2)
+    recipe = tiny(challenge)
+    how = {"tune_from": str(tmp_path / "donor" / "checkpoints" / "last.safetensors"), "max_steps": 1}
+    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
+    start_training(whole, recipe, Reporter(quiet=True), **how)  # type: ignore[arg-type]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(Interrupted, match="--resume"):
+            start_training(broken, recipe, Reporter(quiet=True), **how)  # type: ignore[arg-type]
+    start_training(broken, recipe, Reporter(quiet=True), resume=True, max_steps=1)
+    same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
+    broken.checkpoint("last").unlink()
+    with pytest.raises(UserError, match="begin again"):
+        start_training(broken, recipe, Reporter(quiet=True), resume=True)
+
+
+def test_ids_that_look_like_numbers_stay_as_they_are_in_what_is_left_out(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    log = RunLog(run, 0, 0)
+    log.left_out(0, [("0005", "truncated"), ("NA", "1"), ("1e5", "no such file")])
+    log.close()
+    again = RunLog(run, 0, 3)
+    assert again.left_out(0, [("0005", "truncated"), ("nan", "new")]) == [(4, ("nan", "new"))]
+    again.close()
+    lines = run.left_out_path.read_text().splitlines()
+    assert lines == ["epoch,id,reason", "0,0005,truncated", "0,NA,1", "0,1e5,no such file", "0,nan,new"]
 
 
 def test_left_out_clips_are_listed_once_when_steps_are_repeated(challenge: Path, tmp_path: Path) -> None:

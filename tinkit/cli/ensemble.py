@@ -65,7 +65,8 @@ def ensemble(
         typer.Option("--metric", help="What a search maximises: sample_map, class_map, micro_map, top1, top5."),
     ] = None,
     missing: Annotated[
-        MissingChoice | None, typer.Option("--missing", help="Clips that a member lacks: error, or mean of the others.")
+        MissingChoice | None,
+        typer.Option("--missing", help="Clips that a member could not decode: error, or mean of the others."),
     ] = None,
     parts: Annotated[int | None, typer.Option("--parts", help="Parts of the cross-validated estimate (5).")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of the search's random starts (0).")] = None,

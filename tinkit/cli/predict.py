@@ -22,7 +22,7 @@ def predict(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files or folders of frames.")],
     top: Annotated[int, typer.Option(min=1, help="Classes a video.")] = 5,
     views: Annotated[str | None, typer.Option(metavar="KxS", help="K temporal by S (1 or 3) spatial views.")] = None,
-    weights: Annotated[str, typer.Option(help="The checkpoint: best or last.")] = "best",
+    weights: Annotated[str | None, typer.Option(help="The checkpoint: best (unless said) or last.")] = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
@@ -31,9 +31,9 @@ def predict(
     from tinkit.engine.predict import predict as predict_files
     from tinkit.engine.run import find_checkpoint
 
-    found, weights = find_checkpoint(run, weights, runs)
+    found, checkpoint = find_checkpoint(run, weights, runs)
     config = override_views(found.load_recipe().test, views=views)
-    predictions = predict_files(found, weights, videos, config, top)
+    predictions = predict_files(found, checkpoint, videos, config, top)
     rows: list[dict[str, Any]] = []
     for prediction in predictions:
         for label, probability in prediction.labels:

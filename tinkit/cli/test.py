@@ -39,7 +39,7 @@ def test(
     scale: Annotated[int | None, typer.Option(min=1, help="The short side, in pixels, before the crop.")] = None,
     crop: Annotated[int | None, typer.Option(min=1, help="The crop's side in pixels.")] = None,
     average: Annotated[str | None, typer.Option(help="What is averaged over views: logits or probabilities.")] = None,
-    weights: Annotated[str, typer.Option(help="The checkpoint: best or last.")] = "best",
+    weights: Annotated[str | None, typer.Option(help="The checkpoint: best (unless said) or last.")] = None,
     data: DataOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="A trial: the first N clips only.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make the score file again.")] = False,
@@ -57,19 +57,19 @@ def test(
     from tinkit.engine.test import run_test
 
     reporter = Reporter(quiet)
-    found, weights = find_checkpoint(run, weights, runs)
+    found, checkpoint = find_checkpoint(run, weights, runs)
     recipe = found.load_recipe()
     config = override_views(recipe.test, views=views, scale=scale, crop=crop, average=average)
     source = recipe.data if data is None else recipe.data.model_copy(update={"root": data})
     try:
-        result = run_test(found, split, config, weights, reporter, data=source, limit=limit, force=force)
+        result = run_test(found, split, config, checkpoint, reporter, data=source, limit=limit, force=force)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what was scored is kept", fix="the same command goes on") from None
     for clip, reason in list(result.reasons.items())[:_SHOWN]:
         reporter.say(f"null scores, cannot be decoded: {clip}: {reason}")
     if len(result.reasons) > _SHOWN:
         reporter.say(f"{len(result.reasons) - _SHOWN} more clips have null scores in {result.path}")
-    row: dict[str, Any] = {"run": found.name, "split": split, "views": config.views, "weights": weights}
+    row: dict[str, Any] = {"run": found.name, "split": split, "views": config.views, "weights": checkpoint}
     row |= {"clips": result.clips, "broken": result.broken}
     if result.metrics is not None:
         row |= {name: 100 * value for name, value in result.metrics.values.items()}

@@ -123,7 +123,10 @@ def _rows_before(path: Path, epoch: int) -> pd.DataFrame:
     """The rows of ``path`` for epochs before ``epoch`` (all columns), or an empty table."""
     if not path.is_file():
         return pd.DataFrame()
-    rows = pd.read_csv(path)
+    # Ids are text, whatever they look like: 0001, 1e5 and NA stay as they are. A number that is empty is none.
+    numbers = [name for name in pd.read_csv(path, nrows=0).columns if name not in ("id", "reason")]
+    empty = {name: [""] for name in numbers}
+    rows = pd.read_csv(path, dtype={"id": str, "reason": str}, keep_default_na=False, na_values=empty)
     return rows[rows["epoch"] < epoch]
 
 

@@ -21,7 +21,7 @@ class Run:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.folder.name
+        return self.folder.resolve().name
 
     @property
     def recipe_path(self) -> Path:
@@ -42,6 +42,11 @@ class Run:
     def left_out_path(self) -> Path:
         """The clips that were left out in training, undecodable ones above all: epoch, id, reason."""
         return self.folder / "left_out.csv"
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the weights came from that training started from, and what became of every key; absent for none."""
+        return self.folder / "weights.json"
 
     def checkpoint(self, which: str) -> Path:
         """The file of checkpoint ``last`` or ``best``; it may not exist yet."""
@@ -77,6 +82,7 @@ def create_run(name: str, recipe: Recipe, base: Path) -> Run:
     save_recipe(recipe, run.recipe_path)
     run.metrics_path.unlink(missing_ok=True)  # of a run that ended before its first checkpoint
     run.left_out_path.unlink(missing_ok=True)
+    run.weights_path.unlink(missing_ok=True)
     return run
 
 
@@ -93,12 +99,22 @@ def find_run(name: str, base: Path) -> Run:
     )
 
 
-def find_checkpoint(name: str, weights: str, base: Path) -> tuple[Run, str]:
-    """A run and which of its checkpoints: ``name`` is a run, or a file in one's ``checkpoints``, which names both."""
+def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, str]:
+    """A run and which of its checkpoints, ``best`` unless ``weights`` says so.
+
+    ``name`` is a run, or a file in one's ``checkpoints``, which names both.
+    """
     path = Path(name)
-    if path.is_file() and path.parent.name == "checkpoints" and (path.parent.parent / "recipe.toml").is_file():
-        return Run(path.parent.parent), path.stem
-    return find_run(name, base), weights
+    if path.suffix != ".safetensors":
+        return find_run(name, base), weights or "best"
+    run = Run(path.parent.parent)
+    if path.parent.name != "checkpoints" and path.resolve().parent.name == "checkpoints":
+        run = Run(path.resolve().parent.parent)
+    if not run.recipe_path.is_file():
+        raise UsageError(f"{name}: not a checkpoint of a run", expected="RUN/checkpoints/best.safetensors, or a run")
+    if weights not in (None, path.stem):
+        raise UsageError(f"{name} and --weights {weights} name two checkpoints", fix="leave one of them out")
+    return run, path.stem
 
 
 def run_names(base: Path) -> list[str]:

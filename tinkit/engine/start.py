@@ -11,7 +11,7 @@ from tinkit.engine.checkpoint import Progress, is_checkpoint, load_weights
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_run, require_checkpoint
 from tinkit.engine.train import Trainer
-from tinkit.errors import Interrupted, UserError
+from tinkit.errors import Interrupted, UsageError, UserError
 from tinkit.files import write_atomic
 from tinkit.models import ForeignReport, VideoClassifier, load_foreign, read_checkpoint
 from tinkit.recipe import Recipe
@@ -45,6 +45,12 @@ def start_training(
     origin: tuple[Path | str, ForeignReport] | None = None
     if resume and run.checkpoint("last").is_file():
         model = build_model(recipe, len(train_set.classes), pretrained=False)
+    elif resume and run.weights_path.is_file():
+        raise UserError(
+            "the run ended before it saved the weights that it starts from",
+            file=run.weights_path,
+            fix="begin again: tinkit train RECIPE --tune-from FILE",
+        )
     elif tune_from is not None:
         model = build_model(recipe, len(train_set.classes), pretrained=False)
         origin = load_weights_into(model, tune_from, runs)
@@ -55,8 +61,8 @@ def start_training(
         origin = str(recipe.model.pretrained), trainer.model.pretrained_report
     if not resume:
         create_run(run.name, recipe, run.folder.parent)
-    if origin is not None:
-        _say_origin(run, *origin, reporter)
+        if origin is not None:
+            _say_origin(run, *origin, reporter)
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     reporter.say(
         f"{run.folder}: {recipe.model.backbone} {recipe.model.temporal}, {parameters / 1e6:.2f} M parameters, "
@@ -65,9 +71,11 @@ def start_training(
     )
     go_on = f"tinkit train --resume {run.folder}" + (f" --limit {limit}" if limit is not None else "")
     try:
+        if not resume:
+            trainer.save_start()  # from here on there is something to go on from, with these weights and these clips
         progress = trainer.fit(resume=resume, max_steps=max_steps)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; the last checkpoint is kept", file=run.folder, fix=f"go on: {go_on}") from None
+        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=f"go on: {go_on}") from None
     if progress.epoch < recipe.optim.epochs:
         reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: {go_on}")
     return progress
@@ -77,6 +85,8 @@ def load_weights_into(model: VideoClassifier, source: str, runs: Path) -> tuple[
     """Load a run's best weights, or any checkpoint file; returns the file and what became of every key."""
     path = Path(source)
     if not path.is_file():
+        if path.suffix or (len(path.parts) > 1 and not path.is_dir()):
+            raise UsageError(f"--tune-from {source}: no such file", expected="a checkpoint's file, or a run")
         path = require_checkpoint(find_run(source, runs), "best")
     weights = load_weights(path) if is_checkpoint(path) else read_checkpoint(path)
     return path, load_foreign(weights, model)
@@ -86,7 +96,7 @@ def _say_origin(run: Run, path: Path | str, report: ForeignReport, reporter: Rep
     """A few lines for people, and what became of every key in the run's folder."""
     reporter.say(f"{path}: {report.summary()}")
     account = {"file": str(path), "layout": report.layout, "used": report.used, "new": report.new}
-    write_atomic(run.folder / "weights.json", json.dumps(account | {"dropped": report.dropped}, indent=2) + "\n")
+    write_atomic(run.weights_path, json.dumps(account | {"dropped": report.dropped}, indent=2) + "\n")
 
 
 def _check_labelled(train_set: Manifest) -> None:

@@ -89,6 +89,10 @@ class Trainer:
         self.val_clips = None if val_set is None else TestClips(val_set, recipe.clip, views)
         self.progress = Progress()
 
+    def save_start(self) -> None:
+        """Save ``last`` before the first step."""
+        self._save("last")
+
     def fit(self, *, resume: bool = False, max_steps: int | None = None) -> Progress:
         """Train to the end of the recipe, or until ``max_steps`` more steps are done."""
         last = self.run.checkpoint("last")
