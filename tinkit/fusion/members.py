@@ -128,7 +128,8 @@ def _order(first: Member, member: Member, ids: pa.Array) -> pa.Array | None:
         return None
     order = pc.index_in(ids, value_set=own)
     if order.null_count:
-        raise _about_ids(member, f"lacks clips that {first.name!r} has", ids.filter(order.is_null()))
+        fix = "test all members on the same clips (a clip that one could not decode has a row without scores)"
+        raise _about_ids(member, f"lacks clips that {first.name!r} has", ids.filter(order.is_null()), fix)
     if len(own) > len(ids):
         known = pc.is_in(own, value_set=ids)
         raise _about_ids(member, f"has clips that {first.name!r} lacks", own.filter(pc.invert(known)))
