@@ -51,6 +51,11 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def sha256_text(text: str) -> str:
+    """The SHA-256 of a text's UTF-8 bytes, as hexadecimal digits; file names that are no text are allowed in it."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
 def shipped(kind: ShippedKind) -> Path:
     """The folder of built-in ``kind``: inside the wheel, or at the top of a source checkout."""
     package = Path(__file__).parent

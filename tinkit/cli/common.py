@@ -27,11 +27,6 @@ def complete_recipes(incomplete: str) -> list[str]:
     return _shipped_beginning("recipes", incomplete)
 
 
-def complete_ensembles(incomplete: str) -> list[str]:
-    """The built-in ensembles that begin with what was typed."""
-    return _shipped_beginning("ensembles", incomplete)
-
-
 def complete_challenges(incomplete: str) -> list[str]:
     """The built-in challenges that begin with what was typed."""
     return _shipped_beginning("submissions", incomplete)
@@ -40,6 +35,11 @@ def complete_challenges(incomplete: str) -> list[str]:
 def complete_runs(incomplete: str) -> list[str]:
     """The runs in ./runs that begin with what was typed."""
     return sorted(path.parent.name for path in Path("runs").glob(f"{incomplete}*/recipe.toml"))
+
+
+def complete_members(incomplete: str) -> list[str]:
+    """What an ensemble is made of: built-in ensembles and runs in ./runs."""
+    return [*_shipped_beginning("ensembles", incomplete), *complete_runs(incomplete)]
 
 
 def _shipped_beginning(kind: ShippedKind, incomplete: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.cli.common import JsonOption, complete_members, examples, print_table
 from tinkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,12 @@ class MissingChoice(StrEnum):
 
 def ensemble(
     words: Annotated[
-        list[str], typer.Argument(metavar="SPEC|RUN|SCORES...", help="An ensemble, or runs and score files (.arrow).")
+        list[str],
+        typer.Argument(
+            metavar="SPEC|RUN|SCORES...",
+            help="An ensemble, or runs and score files (.arrow).",
+            autocompletion=complete_members,
+        ),
     ],
     name: Annotated[str | None, typer.Option("--name", help="The folder under --fusions.")] = None,
     fit: Annotated[str | None, typer.Option("--fit", help="The labelled split to fit on (val), or none.")] = None,

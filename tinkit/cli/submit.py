@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
+from tinkit.cli.common import JsonOption, QuietOption, complete_challenges, examples, print_table
 from tinkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ def submit(
         str | None,
         typer.Argument(metavar="[FUSION|SCORES]", help="A fusion (folder or name) or a score file (.arrow)."),
     ] = None,
-    challenge: Annotated[str, typer.Option("--challenge", "-c", help="A built-in leaderboard or a .toml file.")] = "",
+    challenge: Annotated[
+        str,
+        typer.Option(
+            "--challenge", "-c", help="A built-in leaderboard or a .toml file.", autocompletion=complete_challenges
+        ),
+    ] = "",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file to write; manifest.json goes beside it.")
     ] = None,

@@ -12,11 +12,11 @@ from typing import Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tinkit.errors import UserError
+from tinkit.metrics import Task
 
 LayoutName = Literal["mmit", "sthv1", "sthv2", "jester", "list", "table"]
 Split = Literal["train", "val", "test"]
 Media = Literal["video", "frames"]
-Task = Literal["multi-label", "single-label"]
 ClassOrder = Literal["file", "alphabetical"]
 ListColumns = Literal["path frames labels", "path labels", "path start frames labels"]
 

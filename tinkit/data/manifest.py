@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations import annotation_files, read_annotation
-from tinkit.data.config import SPLITS, DataConfig, Media, Split, Task, resolve_root
+from tinkit.data.config import SPLITS, DataConfig, Media, Split, resolve_root
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import atomic_path
+from tinkit.metrics import Task
 
 # Raised when what the file holds changes, so that files of an earlier release are built again.
 _VERSION = 1

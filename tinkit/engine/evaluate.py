@@ -14,7 +14,6 @@ from torch import Tensor
 
 from tinkit.data.clips import TestClips
 from tinkit.data.loading import test_loader
-from tinkit.data.manifest import Manifest
 from tinkit.engine.build import Pixels, loader_workers
 from tinkit.engine.config import TrainConfig
 from tinkit.engine.log import Reporter
@@ -98,14 +97,6 @@ def score_split(
     valid_rows = np.ones(total, bool)
     valid_rows[list(reasons)] = False
     return Scored(scores, valid_rows, reasons)
-
-
-def label_matrix(manifest: Manifest) -> np.ndarray:
-    """(N, C) uint8: 1 where the row has the class; rows without labels are zero."""
-    matrix = np.zeros((len(manifest), len(manifest.classes)), np.uint8)
-    for row, labels in enumerate(manifest.table["labels"].to_pylist()):
-        matrix[row, labels or []] = 1
-    return matrix
 
 
 def _save(partial: Path, start: int, stop: int, scores: np.ndarray, reasons: dict[int, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from tinkit.engine.evaluate import score_split
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, require_checkpoint
 from tinkit.errors import UsageError, UserError
-from tinkit.files import sha256_file
+from tinkit.files import sha256_file, sha256_text
 from tinkit.models import VideoClassifier
 from tinkit.recipe import Recipe
 from tinkit.scores import ScoreInfo, ScoreTable, read_info, read_scores, write_scores
@@ -75,7 +74,7 @@ def run_test(
     it was made of other clips or with another scale, crop or average; ``force`` replaces it in any case. With ``limit``
     only the first clips are scored, into ``scores/trials``.
     """
-    model, recipe, checkpoint = load_model(run, weights)
+    recipe, checkpoint = run.load_recipe(), require_checkpoint(run, weights)
     header = read_header(checkpoint)["info"]
     manifest = open_manifest(data or recipe.data, split)
     if list(manifest.classes) != header["classes"]:
@@ -88,10 +87,11 @@ def run_test(
     path = run.scores_path(split, views.views, weights)
     if limit is not None:
         manifest, path = manifest.head(limit), run.trial_path(split, views.views, weights)
-    info = _score_info(run, recipe, manifest, views, weights, checkpoint)
+    info = _score_info(run, manifest, views, weights, checkpoint, tuple(header["trained_on"]))
     if path.is_file() and limit is None and not force and _is_current(path, info, manifest, reporter):
         return _result(path, {})
     manifest.require_media()
+    model, *_ = load_model(run, weights)
     partial = path.with_name(f".{path.stem}.partial")
     scored = score_split(
         model,
@@ -147,7 +147,7 @@ def _result(path: Path, reasons: dict[str, str]) -> TestResult:
 
 
 def _score_info(
-    run: Run, recipe: Recipe, manifest: Manifest, views: ViewConfig, weights: str, checkpoint: Path
+    run: Run, manifest: Manifest, views: ViewConfig, weights: str, checkpoint: Path, trained_on: tuple[str, ...]
 ) -> ScoreInfo:
     how = views.model_dump_json(exclude={"batch"}) + "\n" + "\n".join(manifest.ids)
     annotation = json.dumps([manifest.table[name].to_pylist() for name in ("labels", "source")])
@@ -161,16 +161,12 @@ def _score_info(
         views=views.views,
         average=views.average,
         weights=weights,
-        trained_on=tuple(read_header(checkpoint)["info"]["trained_on"]),
+        trained_on=trained_on,
         run=run.name,
         hashes={
             "recipe": run.recipe_hash(),
             "checkpoint": sha256_file(checkpoint),
-            "test": _digest(how),
-            "annotation": _digest(annotation),
+            "test": sha256_text(how),
+            "annotation": sha256_text(annotation),
         },
     )
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

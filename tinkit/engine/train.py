@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,14 +15,16 @@ from tinkit.data.loading import Batch, train_loader, worker_failure
 from tinkit.data.manifest import Manifest
 from tinkit.engine.build import Pixels, build_model, choose_device, loader_workers
 from tinkit.engine.checkpoint import Progress, read_header, resume_checkpoint, save_checkpoint
-from tinkit.engine.evaluate import label_matrix, score_split
+from tinkit.engine.evaluate import score_split
 from tinkit.engine.log import Meter, Reporter, RunLog
 from tinkit.engine.loss import loss_name, loss_sum
 from tinkit.engine.optim import LearningRate, build_optimizer
 from tinkit.engine.run import Run
 from tinkit.errors import UserError
+from tinkit.files import sha256_text
 from tinkit.models import VideoClassifier, freeze_partial_bn, record_steering
 from tinkit.recipe import Recipe
+from tinkit.scores import mark_labels
 
 _SHOWN = 5  # clips left out in an epoch that are printed; the file has them all
 _BORNE = 5  # undecodable clips that no run stops for, so that small sets are not at the mercy of a share
@@ -52,8 +53,7 @@ class Clock:
 
 def clips_of(manifest: Manifest) -> dict[str, int | str]:
     """How many clips a split has and a hash of their ids: a resumed run must go on with the same ones."""
-    digest = hashlib.sha256("\n".join(manifest.ids).encode(errors="surrogateescape")).hexdigest()
-    return {"count": len(manifest), "ids": digest}
+    return {"count": len(manifest), "ids": sha256_text("\n".join(manifest.ids))}
 
 
 class Trainer:
@@ -264,7 +264,8 @@ class Trainer:
                 title="validation",
             )
         manifest = self.val_clips.manifest
-        result = metrics.evaluate(scored.scores, label_matrix(manifest), manifest.task, valid=scored.valid)
+        labels = mark_labels(manifest.table["labels"].to_pylist(), len(manifest.classes))
+        result = metrics.evaluate(scored.scores, labels, manifest.task, valid=scored.valid)
         step = self._global_step()
         log.scalars(step, {f"val/{name}": value for name, value in result.values.items()})
         log.steering(step, recorded)

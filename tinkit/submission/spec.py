@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tinkit.errors import did_you_mean
 from tinkit.files import find_toml
+from tinkit.metrics import Task
 from tinkit.toml import explain, read_toml
 
-Task = Literal["multi-label", "single-label"]
 FileName = Literal["id", "basename", "stem"]
 MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5", "mean_top1_top5_error"]
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.rows import Rows, regroup
-from tinkit.data.config import Task
 from tinkit.errors import did_you_mean
+from tinkit.metrics import Task
 
 _INTEGER = r"^[+-]?\d{1,9}$"
 # A component that is `..`, an absolute path, a drive letter, or a control character (NUL above all).
