@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,9 +50,17 @@ class UsageError(UserError):
 
 
 class Interrupted(UserError):  # noqa: N818 - it is nobody's error
-    """Ctrl-C: what was saved is kept, and ``fix`` says how to go on. Exit code 130, as shells have it."""
+    """A signal ended the work: what was saved is kept, and ``fix`` says how to go on.
+
+    Exit code 130 for Ctrl-C, as shells have it; 143 for SIGTERM; 75 ("try again", sysexits.h) for SIGUSR1, by which
+    batch systems announce the end of a job's time.
+    """
 
     exit_code = 130
+
+    def __init__(self, problem: str, *, number: int = signal.SIGINT, file: str | Path | None = None, fix: str) -> None:
+        super().__init__(problem, file=file, fix=fix)
+        self.exit_code = 75 if number == getattr(signal, "SIGUSR1", None) else 128 + number
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tinkit.errors import UsageError
 
+TestRule = Literal["even", "centre", "random", "twice", "dense"]
 Scale = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -31,11 +32,11 @@ class Views:
 
 def parse_views(text: str) -> Views:
     """``"2x3"`` is two temporal samples by three crops. Raises :class:`~tinkit.errors.UsageError` for anything else."""
-    match = re.fullmatch(r"([1-9]\d{0,2})x([13])", text.strip().lower())
+    match = re.fullmatch(r"([1-9]\d{0,2})x(1|3|5|10)", text.strip().lower())
     if match is None:
         raise UsageError(
             f"{text!r} does not name views",
-            expected="KxS: K temporal samples (1 to 999) by S crops (1 or 3), such as 1x1, 2x1 or 10x3",
+            expected="KxS: K temporal samples (1 to 999) by S crops (1, 3, 5 or 10), such as 1x1, 2x1 or 10x3",
         )
     return Views(int(match[1]), int(match[2]))
 
@@ -46,12 +47,19 @@ class ClipConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_segments: int = Field(8, ge=1, le=1024, description="Frames of a clip that the model sees (T).")
-    sampling: Literal["segments"] = Field("segments", description="Training: a random frame of each segment.")
+    sampling: Literal["segments", "dense"] = Field(
+        "segments", description="Training: a random frame of each segment, or T frames a stride apart."
+    )
+    stride: int = Field(2, ge=1, le=256, description="Frames from one to the next in dense sampling.")
     short: Literal["spread", "first"] = Field("spread", description="Clips of fewer than T frames: spread, or frame 0.")
     crop: Literal["multiscale", "centre"] = Field("multiscale", description="Training crop, at the frame's own size.")
     scales: tuple[Scale, ...] = Field((1.0, 0.875, 0.75, 0.66), min_length=1, description="Sides of multiscale crops.")
     size: int = Field(224, ge=1, le=4096, description="Width and height of the model's input, in pixels.")
     flip: bool = Field(True, description="Mirror half of the training clips; off where left and right are labels.")
+    flip_labels: Literal["left_right"] | tuple[tuple[int, int], ...] = Field(
+        (),
+        description="Pairs of classes that a flip exchanges: indices, or left_right for those whose names differ by these.",
+    )
 
 
 class ViewConfig(BaseModel):
@@ -59,8 +67,11 @@ class ViewConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    views: str = Field("1x1", description="KxS: K temporal samples by S crops (1 or 3).")
-    sampling: Literal["even", "centre"] = Field("even", description="Temporal rule; centre is even with one sample.")
+    views: str = Field("1x1", description="KxS: K temporal samples by S crops (1, 3, 5 or 10).")
+    sampling: TestRule = Field("even", description="Temporal rule; centre is even with one sample.")
+    stride: int = Field(2, ge=1, le=256, description="Frames from one to the next in dense sampling.")
+    flip: bool = Field(False, description="Test the mirror image of every view too.")
+    num_segments: int | None = Field(None, ge=1, le=1024, description="Frames of a view; not given: the clip's.")
     scale: int = Field(256, ge=1, le=4096, description="The short side of a frame is resized to this, in pixels.")
     crop: int = Field(224, ge=1, le=4096, description="Width and height of a crop, in pixels.")
     average: Literal["logits", "probabilities"] = Field("logits", description="What is averaged over views.")
@@ -80,6 +91,12 @@ class ViewConfig(BaseModel):
             raise ValueError(f"test.crop ({self.crop}) is larger than test.scale ({self.scale})")
         if self.sampling == "centre" and self.parsed.temporal > 1:
             raise ValueError(f"sampling = 'centre' is one temporal sample, views = {self.views!r} asks for more")
+        if self.sampling == "twice" and self.parsed.temporal > 2:
+            raise ValueError(
+                f"sampling = 'twice' is two temporal samples at most, views = {self.views!r} asks for more"
+            )
+        if self.flip and self.parsed.spatial == 10:
+            raise ValueError("ten crops hold the mirror images already; leave test.flip out")
         return self
 
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tinkit.metrics import MetricName
 
@@ -32,6 +33,8 @@ class ModelConfig(_Table):
     """Standard deviation of the classifier's weights at the start."""
     partial_bn: bool = True
     """Freeze every BatchNorm2d but the first, statistics and affine."""
+    sync_bn: bool = False
+    """Batch statistics over all processes, not each one's own (CUDA only; nothing changes on one process)."""
 
 
 class OptimConfig(_Table):
@@ -65,49 +68,148 @@ class OptimConfig(_Table):
 class ScheduleConfig(_Table):
     """``[schedule]``: the learning rate by iteration."""
 
-    kind: Literal["cosine", "step"] = "cosine"
+    kind: Literal["cosine", "step", "plateau"] = "cosine"
     warmup_epochs: float = Field(default=1.0, ge=0)
+    warmup: Literal["linear", "exponential"] = "linear"
+    """How the rate rises: by equal steps, or by equal factors."""
     warmup_start: float = Field(default=0.1, gt=0, le=1)
-    """The learning rate at step 0, as a multiple of ``optim.lr``; it rises linearly."""
+    """The learning rate at step 0, as a multiple of ``optim.lr``."""
+    t_max: float | None = Field(default=None, gt=0)
+    """Epochs from the end of the warm-up to the cosine's lowest point, after which the rate rises again. None: the last
+    epoch."""
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Epochs at which ``step`` multiplies the rate by ``factor``."""
     factor: float = Field(default=0.1, gt=0, lt=1)
+    """What ``step`` and ``plateau`` multiply the rate by."""
+    patience: int = Field(default=5, ge=0)
+    """``plateau`` bears so many validations in a row without a better metric and lowers the rate at the next."""
 
     @model_validator(mode="after")
-    def _milestones_belong_to_steps(self) -> ScheduleConfig:
+    def _keys_belong_to_kinds(self) -> ScheduleConfig:
         if (self.kind == "step") != bool(self.milestones):
             raise ValueError('milestones are given exactly when kind = "step"')
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must rise, not {list(self.milestones)}")
+        if self.t_max is not None and self.kind != "cosine":
+            raise ValueError('t_max is for kind = "cosine"')
         return self
 
 
 class LossConfig(_Table):
     """``[loss]``: what is minimised."""
 
-    name: Literal["bce", "cross_entropy"] | None = None
-    """None: ``bce`` (mean over clips and classes) for multi-label, ``cross_entropy`` for single-label."""
+    name: Literal["bce", "asymmetric", "focal", "cross_entropy"] | None = None
+    """None: ``bce`` for multi-label, ``cross_entropy`` for single-label."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Over classes, in the multi-label losses. timm's asymmetric loss sums, which wants another learning rate."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """The share of a clip's target that is spread evenly over the classes, or, multi-label, that moves to 1/2."""
+    gamma: float = Field(default=2.0, ge=0)
+    """The exponent of ``focal``."""
+    alpha: float | None = Field(default=None, gt=0, lt=1)
+    """The weight of positives in ``focal``; negatives have ``1 - alpha``. None: no weights."""
+    gamma_neg: float = Field(default=4.0, ge=0)
+    gamma_pos: float = Field(default=1.0, ge=0)
+    """The exponents of ``asymmetric``, for negatives and positives."""
+    margin: float = Field(default=0.05, ge=0, lt=1)
+    """``asymmetric`` takes this off the probability of negatives."""
+    class_balance: float | None = Field(default=None, gt=0, lt=1)
+    """Weigh classes by their effective number of clips, with this beta (0.999, say). None: all alike."""
+    soft_labels: str | None = None
+    """A score file of the training split whose probabilities are mixed into the targets."""
+    soft_weight: float = Field(default=0.5, gt=0, le=1)
+    """The share of the soft labels in a target."""
+
+
+class MixConfig(_Table):
+    """``[mix]``: mixup and cutmix of pairs of clips, all frames of a clip alike."""
+
+    mixup: float = Field(default=0.0, ge=0)
+    """The alpha of mixup's Beta distribution; 0: none."""
+    cutmix: float = Field(default=0.0, ge=0)
+    """The alpha of cutmix's; 0: none."""
+    prob: float = Field(default=1.0, ge=0, le=1)
+    """The share of steps that are mixed."""
+    switch_prob: float = Field(default=0.5, ge=0, le=1)
+    """Where both are on: the share of mixed steps that take cutmix."""
+
+
+class EmaConfig(_Table):
+    """``[ema]``: an exponential moving average of the weights, validated and kept beside the raw ones."""
+
+    decay: float | None = Field(default=None, gt=0, lt=1)
+    """What a step keeps of the average (0.9998, say); None: no average."""
+    warmup: bool = False
+    """Begin with a smaller decay, ``(1 + step) / (10 + step)`` in timm's way."""
 
 
 class TrainConfig(_Table):
-    """``[train]``: how the steps are computed; nothing here should change the science but ``seed`` and ``amp``."""
+    """``[train]``: how the steps are computed. Only ``seed``, ``amp``, ``splits`` and ``on_nan`` change the science."""
 
     seed: int = Field(default=0, ge=0)
-    amp: Literal["off", "bf16"] = "off"
+    splits: tuple[Literal["train", "val"], ...] = ("train",)
+    """The splits to train on. With ``val`` there is no validation, and no fusion is fitted on the run's val scores."""
+    amp: Literal["off", "bf16", "fp16"] = "off"
     channels_last: bool = True
+    checkpoint_activations: bool = False
+    """Keep only the blocks' inputs for the backward pass and compute the rest again: less memory, a third more time."""
+    compile: bool = False
+    """Run the model through ``torch.compile``."""
     workers: int | None = Field(default=None, ge=0)
-    """Loader processes; None: one a core, at most 8. The clips and crops do not depend on it."""
+    """Loader processes of each process; None: one a core, at most 8. The clips and crops do not depend on it."""
     val_every: int = Field(default=1, ge=1)
     """Validate after every so many epochs, and after the last."""
     metric: MetricName | None = None
     """What ``best`` means; None: ``sample_map`` for multi-label, ``top1`` for single-label."""
+    samples: int = Field(default=4, ge=0, le=64)
+    """Validation clips that TensorBoard shows with their likeliest classes."""
     max_broken: float = Field(default=0.01, ge=0, le=1)
     """The share of an epoch's clips that may be undecodable before the run stops with their list. Five clips are
     borne in any case, unless it is 0, which bears none."""
+    on_nan: str = "stop"
+    """What a loss or gradient that is no number does: stop the run, or ``skip:N`` leaves out up to N steps of the
+    run. The step's clips are listed in either case."""
+
+    @property
+    def nan_steps(self) -> int:
+        """How many steps without a finite loss or gradient are borne."""
+        return int(self.on_nan.removeprefix("skip:")) if self.on_nan != "stop" else 0
+
+    @field_validator("on_nan")
+    @classmethod
+    def _stop_or_skip(cls, text: str) -> str:
+        if not re.fullmatch(r"stop|skip:[1-9]\d{0,5}", text):
+            raise ValueError('write "stop", or "skip:N" to bear N such steps in a run')
+        return text
+
+    @model_validator(mode="after")
+    def _splits_make_sense(self) -> TrainConfig:
+        if self.splits not in (("train",), ("train", "val")):
+            raise ValueError('splits are ["train"] or ["train", "val"]')
+        return self
 
 
 class SaveConfig(_Table):
-    """``[save]``: checkpoints."""
+    """``[save]``: checkpoints. One is saved at the end of every epoch in any case."""
 
-    every: int | None = Field(default=None, ge=1)
-    """Save ``last`` after every so many steps too; it is saved after every epoch in any case."""
+    every: int | str | None = None
+    """Save after every so many steps (500), or when so much time has passed ("10min")."""
+    keep: int = Field(default=2, ge=1)
+    """The newest checkpoints to keep; with two or more there is one to fall back on when the last is damaged."""
+
+    @field_validator("every")
+    @classmethod
+    def _steps_or_minutes(cls, every: int | str | None) -> int | str | None:
+        if every is None or re.fullmatch(r"[1-9]\d{0,8}" if isinstance(every, int) else r"[1-9]\d{0,4}min", str(every)):
+            return every
+        raise ValueError('write a number of steps, as in 500, or minutes, as in "10min"')
+
+    @property
+    def minutes(self) -> int | None:
+        """``every``, where it is a time."""
+        return int(self.every.removesuffix("min")) if isinstance(self.every, str) else None
+
+    @property
+    def steps(self) -> int | None:
+        """``every``, where it is a number of steps."""
+        return self.every if isinstance(self.every, int) else None

@@ -7,8 +7,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tinkit.data.config import DataConfig
-from tinkit.data.views import ClipConfig, ViewConfig
-from tinkit.engine.config import LossConfig, ModelConfig, OptimConfig, SaveConfig, ScheduleConfig, TrainConfig
+from tinkit.data.views import ClipConfig, TestRule, ViewConfig
+from tinkit.engine.config import (
+    EmaConfig,
+    LossConfig,
+    MixConfig,
+    ModelConfig,
+    OptimConfig,
+    SaveConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
 
 
 class Published(BaseModel):
@@ -23,6 +32,13 @@ class Published(BaseModel):
     """Temporal x spatial views, as in ``2x3``."""
     average: Literal["logits", "probabilities"] | None = None
     """What was averaged over the views; None: not stated, or a single view."""
+    sampling: TestRule | None = None
+    """The temporal rule of the views; this and the next four are None where ``[test]`` says it all or nothing is
+    stated."""
+    stride: int | None = Field(default=None, ge=1)
+    scale: int | None = Field(default=None, ge=1)
+    crop: int | None = Field(default=None, ge=1)
+    num_segments: int | None = Field(default=None, ge=1)
     split: str = "val"
     source: str
     note: str = ""
@@ -43,6 +59,8 @@ class Recipe(BaseModel):
     optim: OptimConfig
     schedule: ScheduleConfig = ScheduleConfig()
     loss: LossConfig = LossConfig()
+    mix: MixConfig = MixConfig()
+    ema: EmaConfig = EmaConfig()
     train: TrainConfig = TrainConfig()
     save: SaveConfig = SaveConfig()
     test: ViewConfig = ViewConfig()

@@ -1,0 +1,41 @@
+"""Ctrl-C, SIGTERM and SIGUSR1 as a wish to stop that training asks about between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+# SIGUSR1 is how batch systems announce the end of a job's time; Windows has none
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")
+
+
+class StopSignal:
+    """While entered, the first such signal is kept in ``number`` (0: none came) instead of ending the process.
+
+    A second Ctrl-C ends it at once, unless ``patient``: torchrun passes each signal on, so they come twice there.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
+        self.number = 0
+        self._patient = patient
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow it
+            for name in _NAMES:
+                if (number := getattr(signal, name, None)) is not None:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.number and number == signal.SIGINT and not self._patient:
+            raise KeyboardInterrupt
+        self.number = self.number or number
