@@ -1,15 +1,13 @@
-"""Parameter groups by name, and the learning rate at every step against the published formulas."""
+"""Parameter groups by name, and what the optimiser makes of them."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 from torch import nn
 
-from tinkit.engine.config import OptimConfig, ScheduleConfig
-from tinkit.engine.optim import LearningRate, build_optimizer, parameter_groups
+from tinkit.engine.config import OptimConfig
+from tinkit.engine.optim import build_optimizer, parameter_groups
 from tinkit.errors import UsageError
 from tinkit.models import VideoClassifier, freeze_partial_bn
 
@@ -44,6 +42,48 @@ def test_groups_by_name_are_the_published_ones(backbone: str) -> None:
     assert sum(len(group["params"]) for group in groups.values()) == len(list(model.parameters()))
 
 
+@pytest.mark.parametrize(
+    ("backbone", "temporal", "weights", "biases", "norms"),
+    [
+        # 20, 53 and 104 convolutions; TIN adds two of one dimension and two Linear layers to each of 8, 16 and 33 blocks
+        ("resnet18", "tin", 19 + 4 * 8, 4 * 8, 2 * 20),
+        ("resnet50", "tin", 52 + 4 * 16, 4 * 16, 2 * 53),
+        ("resnet101", "tin", 103 + 4 * 33, 4 * 33, 2 * 104),
+        ("resnet50", "tsm", 52, 0, 2 * 53),
+        ("resnet50", "tsn", 52, 0, 2 * 53),
+    ],
+)
+def test_groups_hold_as_many_parameters_as_the_layers_have(
+    backbone: str, temporal: str, weights: int, biases: int, norms: int
+) -> None:
+    groups = parameter_groups(classifier(backbone, temporal), optim())
+    wanted = {"first_conv_weight": 1, "weight": weights, "bias": biases, "norm": norms}
+    wanted |= {"classifier_weight": 1, "classifier_bias": 1}
+    assert {group["group_name"]: len(group["params"]) for group in groups} == {k: n for k, n in wanted.items() if n}
+
+
+def test_a_first_convolution_with_a_bias_has_a_group_of_its_own() -> None:
+    model = classifier("test_resnet")
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    first.bias = nn.Parameter(torch.zeros(first.out_channels))
+    groups = {group["group_name"]: group for group in parameter_groups(model, optim())}
+    assert groups["first_conv_bias"]["params"] == [first.bias]
+    assert (groups["first_conv_bias"]["lr_scale"], groups["first_conv_bias"]["weight_decay"]) == (2, 0)
+
+
+def test_the_optimiser_keeps_the_groups_and_their_decay() -> None:
+    model = classifier("test_resnet")
+    for config in (optim(), optim(groups="single"), optim(name="adamw", weight_decay=0.05)):
+        wanted = parameter_groups(model, config)
+        found = build_optimizer(model, config).param_groups
+        assert len(found) == len(wanted)
+        for ours, theirs in zip(wanted, found, strict=True):
+            assert [id(parameter) for parameter in theirs["params"]] == [id(p) for p in ours["params"]]
+            for key in ("weight_decay", "lr_scale", "group_name"):
+                assert theirs[key] == ours[key], key
+    assert not [group for group in build_optimizer(model, optim(weight_decay=0)).param_groups if group["weight_decay"]]
+
+
 def test_fine_tuned_classifier_single_group_and_frozen_norms() -> None:
     model = classifier()
     tuned = {group["group_name"]: group for group in parameter_groups(model, optim(fc_lr5=False))}
@@ -65,43 +105,3 @@ def test_sgd_is_with_or_without_nesterov_and_unknown_names_are_refused() -> None
     assert isinstance(build_optimizer(model, optim(name="adamw")), torch.optim.AdamW)
     with pytest.raises(UsageError, match="sgd"):
         build_optimizer(model, optim(name="sgdd"))
-
-
-@pytest.mark.parametrize("steps", [7, 50])
-@pytest.mark.parametrize("warm", [0, 1, 2.5])
-def test_cosine_at_every_step(steps: int, warm: float) -> None:
-    config, schedule = optim(), ScheduleConfig(kind="cosine", warmup_epochs=warm, warmup_start=0.1)
-    check_every_step(config, schedule, steps)
-
-
-@pytest.mark.parametrize("warm", [0, 1])
-def test_steps_at_every_step(warm: float) -> None:
-    schedule = ScheduleConfig(kind="step", warmup_epochs=warm, milestones=(3, 6.5), factor=0.2)
-    check_every_step(optim(), schedule, 10)
-
-
-def check_every_step(config: OptimConfig, schedule: ScheduleConfig, steps: int) -> None:
-    optimizer = build_optimizer(classifier("test_resnet"), config)
-    rate = LearningRate(optimizer, config, schedule, steps)
-    warm = round(schedule.warmup_epochs * steps)
-    for step in range(config.epochs * steps):
-        if step < warm:
-            wanted = config.lr * (schedule.warmup_start + (1 - schedule.warmup_start) * step / warm)
-        elif schedule.kind == "cosine":
-            done = (step - warm) / (config.epochs * steps - warm)
-            wanted = 0.5 * config.lr * (1 + math.cos(math.pi * done))
-        else:
-            wanted = config.lr * schedule.factor ** sum(step >= round(m * steps) for m in schedule.milestones)
-        rate.set(step)
-        for group in optimizer.param_groups:
-            assert group["lr"] == pytest.approx(wanted * group["lr_scale"], abs=1e-12), step
-
-
-def test_rate_depends_on_the_step_alone() -> None:
-    config, schedule = optim(), ScheduleConfig(warmup_epochs=1)
-    first, second = (build_optimizer(classifier("test_resnet"), config) for _ in range(2))
-    walked, jumped = LearningRate(first, config, schedule, 5), LearningRate(second, config, schedule, 5)
-    for step in range(23):
-        walked.set(step)
-    jumped.set(22)
-    assert [group["lr"] for group in first.param_groups] == [group["lr"] for group in second.param_groups]

@@ -7,7 +7,10 @@ from tinkit.data.views import ClipConfig, ViewConfig, Views, override_views, par
 from tinkit.errors import UsageError
 
 
-@pytest.mark.parametrize(("text", "expected"), [("1x1", (1, 1)), ("2x3", (2, 3)), (" 10X3 ", (10, 3))])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1x1", (1, 1)), ("2x3", (2, 3)), (" 10X3 ", (10, 3)), ("1x5", (1, 5)), ("999x10", (999, 10))],
+)
 def test_views_are_temporal_by_spatial(text: str, expected: tuple[int, int]) -> None:
     views = parse_views(text)
     assert (views.temporal, views.spatial) == expected
@@ -15,7 +18,9 @@ def test_views_are_temporal_by_spatial(text: str, expected: tuple[int, int]) -> 
     assert parse_views(str(views)) == views
 
 
-@pytest.mark.parametrize("text", ["", "3", "0x1", "1x0", "1x2", "-1x1", "2x3x1", "axb", "1x", "1000x1", "²x3"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "0x1", "1x0", "1x2", "1x15", "1x100", "-1x1", "2x3x1", "axb", "1x", "1000x1", "²x3"]
+)
 def test_other_words_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="10x3"):
         parse_views(text)
@@ -35,7 +40,13 @@ def test_defaults_are_the_published_ones() -> None:
         (ClipConfig, {"scales": ()}, "scales"),
         (ClipConfig, {"scales": (1.5,)}, "scales"),
         (ClipConfig, {"crop": "five"}, "crop"),
-        (ViewConfig, {"views": "2x5"}, "KxS"),
+        (ViewConfig, {"views": "2x4"}, "KxS"),
+        (ViewConfig, {"sampling": "twice", "views": "3x1"}, "two temporal samples"),
+        (ViewConfig, {"flip": True, "views": "1x10"}, "mirror images already"),
+        (ViewConfig, {"num_segments": 0}, "num_segments"),
+        (ViewConfig, {"stride": 0}, "stride"),
+        (ClipConfig, {"flip_labels": "up_down"}, "left_right"),
+        (ClipConfig, {"flip_labels": ((1, 2, 3),)}, "flip_labels"),
         (ViewConfig, {"scale": 224, "crop": 256}, "larger than"),
         (ViewConfig, {"sampling": "centre", "views": "2x1"}, "one temporal sample"),
         (ViewConfig, {"average": "ranks"}, "average"),
@@ -44,6 +55,24 @@ def test_defaults_are_the_published_ones() -> None:
 def test_impossible_tables_are_refused(model: type[ClipConfig | ViewConfig], values: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         model(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, "."),
+        ({"views": "2x3"}, "......"),
+        ({"flip": True}, ".m"),
+        ({"views": "2x3", "flip": True}, "......mmmmmm"),
+        ({"views": "1x5", "flip": True}, ".....mmmmm"),
+        ({"views": "1x10"}, ".....mmmmm"),
+        ({"views": "2x10"}, ".....mmmmm.....mmmmm"),
+    ],
+)
+def test_which_views_are_mirror_images(values: dict, expected: str) -> None:
+    config = ViewConfig(**values)
+    assert config.mirrored == tuple(letter == "m" for letter in expected)
+    assert config.count == len(expected)
 
 
 def test_tables_are_frozen_and_views_are_normalised() -> None:
@@ -58,6 +87,11 @@ def test_changes_from_the_command_line_are_checked_by_their_option() -> None:
     assert override_views(config) == config
     changed = override_views(config, views="10x3", scale=None, crop=256)
     assert (changed.views, changed.scale, changed.crop) == ("10x3", 256, 256)
+    assert override_views(config, num_segments=16, sampling="dense", stride=4, flip=True).num_segments == 16
+    with pytest.raises(UsageError, match="--segments 0"):
+        override_views(config, num_segments=0)
+    with pytest.raises(UsageError, match="--sampling often"):
+        override_views(config, sampling="often")
     with pytest.raises(UsageError, match="--views 2by3"):
         override_views(config, views="2by3")
     with pytest.raises(UsageError, match="larger than"):

@@ -60,7 +60,16 @@ class Interrupted(UserError):  # noqa: N818 - it is nobody's error
 
     def __init__(self, problem: str, *, number: int = signal.SIGINT, file: str | Path | None = None, fix: str) -> None:
         super().__init__(problem, file=file, fix=fix)
+        self.number = number
         self.exit_code = 75 if number == getattr(signal, "SIGUSR1", None) else 128 + number
+
+    def again(self, problem: str, *, file: str | Path | None = None, fix: str) -> Interrupted:
+        """The same interruption, told by one who knows more."""
+        return Interrupted(problem, number=self.number, file=file, fix=fix)
+
+
+class SaidElsewhere(UserError):  # noqa: N818 - the error is another's
+    """The main process of several has failed and says why; this one has nothing to add."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

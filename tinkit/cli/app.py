@@ -12,7 +12,7 @@ import typer
 from tinkit import __version__
 from tinkit.cli import compare, data, doctor, ensemble, predict, recipes, scores, submit, synth, test, train
 from tinkit.cli.common import examples
-from tinkit.errors import UserError
+from tinkit.errors import SaidElsewhere, UserError
 
 app = typer.Typer(
     name="tinkit",
@@ -61,6 +61,8 @@ def main() -> None:
     """Run the command line; a user's mistake is one message, without a traceback."""
     try:
         app()
+    except SaidElsewhere as error:
+        sys.exit(error.exit_code)
     except UserError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -16,6 +16,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print more of what happens.")]
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of runs.")]
+GpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--gpus", min=1, metavar="N", help="Run N processes, one a GPU; on a machine without GPUs, on its CPU."
+    ),
+]
+RestartsOption = Annotated[
+    int, typer.Option("--max-restarts", min=0, metavar="N", help="With --gpus: begin again N times if a process fails.")
+]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="The data set's folder; else $TINKIT_DATA/NAME.", file_okay=False),

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinkit.cli.common import DataOption, QuietOption, RunsOption, complete_recipes, complete_runs, examples
+from tinkit.cli.common import (
+    DataOption,
+    GpusOption,
+    JsonOption,
+    QuietOption,
+    RestartsOption,
+    RunsOption,
+    complete_recipes,
+    complete_runs,
+    examples,
+    print_table,
+)
 from tinkit.errors import UsageError
 
+if TYPE_CHECKING:
+    from tinkit.engine.distributed import World
+    from tinkit.engine.log import Reporter
+    from tinkit.engine.run import Run
+    from tinkit.engine.start import Trial
+    from tinkit.recipe import Recipe
+
 EPILOG = examples(
-    "tinkit train mmit_r50 --data /data/mmit",
+    "tinkit train mmit_r50 --data /data/mmit --gpus 8",
+    "tinkit train mmit_r50 --dry-run",
     "tinkit train recipes/mmit_r50.toml --set optim.micro_batch=8 --name mmit_r50-a",
     "tinkit train sthv1_tin_r50_tune --tune-from tin_kinetics.pth.tar",
     "tinkit train mmit_r50 --set model.pretrained=false --set optim.batch=4 --steps 2",
+    "tinkit train demo_tin --data demo/data --seeds 3",
     "tinkit train --resume mmit_r50",
 )
 
@@ -34,19 +54,32 @@ def train(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run.", autocompletion=complete_runs)
     ] = None,
+    auto_resume: Annotated[
+        bool, typer.Option("--auto-resume", help="Go on with the run of that name if it is there, else begin it.")
+    ] = False,
+    gpus: GpusOption = None,
+    max_restarts: RestartsOption = 0,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Train on N seeds, one run each, and compare.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure a few steps: parameters, memory, time. Nothing is kept.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="A trial: the first N clips of each split only.")] = None,
+    overfit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="A trial: train and validate on the same N clips.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="A trial: stop after N steps; --resume goes on.")] = None,
     runs: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a recipe; validates after every epoch and keeps the last and the best checkpoint."""
-    if (recipe is None) == (resume is None):
-        raise UsageError("name a recipe to train, or a run to go on with", expected="RECIPE, or --resume RUN")
-    if resume and (overrides or tune_from or name):
-        raise UsageError("--resume goes on with the run's own recipe", fix="leave out --set, --tune-from and --name")
-    from tinkit.engine.log import Reporter
+    """Train a recipe; validates after every epoch and keeps the last and the best checkpoint.
+
+    Ctrl-C, SIGTERM and SIGUSR1 save and stop after the step under way (exit codes 130, 143 and 75).
+    """
+    _check_options(recipe, resume, overrides, tune_from, name, seeds, dry_run)
     from tinkit.engine.run import Run, find_run
-    from tinkit.engine.start import start_training
     from tinkit.recipe import load_recipe, rename
 
     if resume:
@@ -55,9 +88,83 @@ def train(
     else:
         assert recipe is not None
         resolved = load_recipe(recipe, overrides or [], data).recipe
+        resolved = _shrunk(resolved, overfit, renamed=name is not None)
         resolved = resolved if name is None else rename(resolved, name)
         run = Run(runs / resolved.name)
-    reporter = Reporter(quiet)
-    start_training(
-        run, resolved, reporter, resume=resume is not None, tune_from=tune_from, limit=limit, max_steps=steps, runs=runs
-    )
+    from tinkit.engine.distributed import join_world
+    from tinkit.engine.launch import launched
+    from tinkit.engine.log import Reporter
+    from tinkit.engine.start import Trial
+
+    if launched(gpus, max_restarts):
+        return
+    trial = Trial(limit, overfit, steps)
+    with join_world() as world:
+        reporter = Reporter(quiet or not world.main)
+        if dry_run:
+            from tinkit.engine.dry_run import dry_run as measure
+
+            row = measure(resolved, reporter, trial=trial, world=world)
+            if world.main:
+                print_table("", [{"of": key, "value": value} for key, value in row.items()], as_json=as_json)
+        elif seeds is not None:
+            from tinkit.engine.series import run_series, seeded
+
+            rows = run_series(
+                seeded(resolved, seeds),
+                lambda one: _train(Run(runs / one.name), one, reporter, world, trial, tune_from, again=True),
+            )
+            if world.main:
+                print_table("Newest validation, in percent", rows, as_json=as_json)
+        else:
+            _train(run, resolved, reporter, world, trial, tune_from, again=auto_resume, resume=resume is not None)
+
+
+def _check_options(
+    recipe: str | None,
+    resume: str | None,
+    overrides: list[str] | None,
+    tune_from: str | None,
+    name: str | None,
+    seeds: int | None,
+    dry_run: bool,
+) -> None:
+    if (recipe is None) == (resume is None):
+        raise UsageError("name a recipe to train, or a run to go on with", expected="RECIPE, or --resume RUN")
+    if resume and (overrides or tune_from or name):
+        raise UsageError("--resume goes on with the run's own recipe", fix="leave out --set, --tune-from and --name")
+    if (resume or dry_run) and seeds is not None:
+        raise UsageError("--seeds begins or goes on with its runs by itself", fix="leave out --resume and --dry-run")
+
+
+def _train(
+    run: Run,
+    recipe: Recipe,
+    reporter: Reporter,
+    world: World,
+    trial: Trial,
+    tune_from: str | None,
+    *,
+    again: bool,
+    resume: bool = False,
+) -> Run:
+    """Train into ``run``; with ``again``, or when torchrun has restarted us, go on with it where it is there."""
+    from tinkit.engine.again import goes_on, restarted
+    from tinkit.engine.start import start_training
+
+    if not resume and (again or restarted()):
+        resume = goes_on(run, recipe)
+        tune_from = None if resume else tune_from
+    runs = run.folder.parent
+    start_training(run, recipe, reporter, resume=resume, tune_from=tune_from, trial=trial, runs=runs, world=world)
+    return run
+
+
+def _shrunk(recipe: Recipe, overfit: int | None, *, renamed: bool) -> Recipe:
+    """``recipe`` with a batch that so few clips can fill, and a name that says what it is."""
+    if overfit is None:
+        return recipe
+    batch = min(recipe.optim.batch, overfit)
+    optim = recipe.optim.model_copy(update={"batch": batch, "micro_batch": None} if batch < recipe.optim.batch else {})
+    name = recipe.name if renamed else f"{recipe.name}-overfit"
+    return recipe.model_copy(update={"optim": optim, "name": name})

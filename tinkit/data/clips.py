@@ -20,10 +20,11 @@ from torch.utils.data import Dataset
 
 from tinkit.data import crops, sampling
 from tinkit.data.config import Media
+from tinkit.data.flips import flip_permutation
 from tinkit.data.frames import open_clip, template_pattern
 from tinkit.data.manifest import Manifest, ManifestRow
 from tinkit.data.reader import BrokenClip, ClipReader, Frame
-from tinkit.data.views import ClipConfig, ViewConfig, Views
+from tinkit.data.views import ClipConfig, ViewConfig
 
 NO_LABEL = "no label"
 
@@ -51,8 +52,10 @@ class ClipItem(TypedDict):
 class TrainClips(Dataset[ClipItem]):
     """Training clips: item ``(epoch, index)`` is row ``index`` of ``manifest`` as ``epoch`` sees it.
 
-    Frames, crop and flip are drawn from (``seed``, ``epoch``, the clip's id) alone. A clip without a label is
-    not valid.
+    Frames, crop and flip are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has the labels that
+    ``clip.flip_labels`` makes of its own. A clip without a label is not valid.
+
+    Raises :class:`~tinkit.errors.UserError` for ``flip_labels`` that do not go with the classes.
     """
 
     def __init__(self, manifest: Manifest, clip: ClipConfig, seed: int) -> None:
@@ -60,6 +63,7 @@ class TrainClips(Dataset[ClipItem]):
         self.manifest = manifest
         self.clip = clip
         self.seed = seed
+        self._flipped = torch.from_numpy(flip_permutation(manifest.classes, clip.flip_labels))
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -76,21 +80,31 @@ class TrainClips(Dataset[ClipItem]):
         frames = np.zeros((self.clip.num_segments, size, size, 3), dtype=np.uint8)
         if row.labels is None:
             return _item(self.manifest, index, row, frames, NO_LABEL, broken=False)
-        reason, broken = "", False
         try:
             with _open(self.manifest, row) as reader:
-                self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
+                flip = self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
         except BrokenClip as error:
-            frames, reason, broken = np.zeros_like(frames), error.reason, not isinstance(error, ShortClip)
-        return _item(self.manifest, index, row, frames, reason, broken=broken)
+            frames, broken = np.zeros_like(frames), not isinstance(error, ShortClip)
+            return _item(self.manifest, index, row, frames, error.reason, broken=broken)
+        item = _item(self.manifest, index, row, frames, "", broken=False)
+        if flip:
+            labels = item["labels"]
+            item["labels"] = labels[self._flipped] if labels.ndim else self._flipped[labels]
+        return item
 
-    def _fill(self, frames: NDArray[np.uint8], reader: ClipReader, rng: np.random.Generator) -> None:
-        """Draw, read and cut the frames. The order of the draws is part of what makes a run repeatable."""
+    def _fill(self, frames: NDArray[np.uint8], reader: ClipReader, rng: np.random.Generator) -> bool:
+        """Draw, read and cut the frames; returns whether they are mirrored.
+
+        The order of the draws is part of what makes a run repeatable.
+        """
         if reader.num_frames < self.manifest.min_frames:
             raise ShortClip(f"{reader.num_frames} frames, fewer than data.min_frames = {self.manifest.min_frames}")
-        indices = sampling.segments(reader.num_frames, self.clip.num_segments, rng, short=self.clip.short)
-        flip = bool(rng.random() < 0.5) and self.clip.flip
-        size, box, shape = self.clip.size, None, None
+        clip = self.clip
+        indices = sampling.train_frames(
+            clip.sampling, reader.num_frames, clip.num_segments, clip.stride, rng, short=clip.short
+        )
+        flip = bool(rng.random() < 0.5) and clip.flip
+        size, box, shape = clip.size, None, None
         for index, frame in reader.frames(indices.tolist()):
             if box is None:
                 box, shape = self._box(frame, rng), frame.shape
@@ -98,6 +112,7 @@ class TrainClips(Dataset[ClipItem]):
             pixels = crops.resize(crops.cut(frame, box), size, size)
             for t in np.flatnonzero(indices == index):
                 frames[t] = pixels[:, ::-1] if flip else pixels
+        return flip
 
     def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
         height, width = frame.shape[:2]
@@ -107,9 +122,11 @@ class TrainClips(Dataset[ClipItem]):
 
 
 class TestClips(Dataset[ClipItem]):
-    """Clips for testing: item ``index`` has V = temporal x spatial views, the spatial ones of a sample side by side.
+    """Clips for testing: item ``index`` has V = ``views.count`` views, the crops of a temporal sample side by side.
 
-    View ``k * spatial + s`` is temporal sample k, crop s. Labels may be absent.
+    View ``k * S + s`` is temporal sample k, crop s of S; with ``views.flip`` the mirror images of all follow in the
+    same order. ``views.mirrored`` tells which are mirror images; what ``clip.flip_labels`` says about them is for
+    those who average their scores. T is ``views.num_segments``, or the clip's. Labels may be absent.
     """
 
     __test__ = False  # pytest: not a test
@@ -117,9 +134,8 @@ class TestClips(Dataset[ClipItem]):
     def __init__(self, manifest: Manifest, clip: ClipConfig, views: ViewConfig) -> None:
         _check_manifest(manifest)
         self.manifest = manifest
-        self.num_segments = clip.num_segments
+        self.num_segments = views.num_segments or clip.num_segments
         self.config = views
-        self.views = views.parsed
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -127,15 +143,15 @@ class TestClips(Dataset[ClipItem]):
     @property
     def item_bytes(self) -> int:
         """Bytes of one clip's frames."""
-        return self.views.count * self.num_segments * self.config.crop**2 * 3
+        return self.config.count * self.num_segments * self.config.crop**2 * 3
 
     def __getitem__(self, index: int) -> ClipItem:
         row = self.manifest.row(index)
         reason = ""
-        frames = _empty_views(self.num_segments, self.config, self.views)
+        frames = _empty_views(self.num_segments, self.config)
         try:
             with _open(self.manifest, row) as reader:
-                _fill_views(frames, reader, self.config, self.views)
+                _fill_views(frames, reader, self.config, view_rng(row.id))
         except BrokenClip as error:
             frames, reason = np.zeros_like(frames), error.reason
         return _item(self.manifest, index, row, frames, reason, broken=bool(reason))
@@ -144,29 +160,41 @@ class TestClips(Dataset[ClipItem]):
 def load_views(path: Path, media: Media, clip: ClipConfig, config: ViewConfig, frame_template: str) -> Tensor:
     """The views (V, T, 3, crop, crop) uint8 of a clip that is in no manifest, as :class:`TestClips` gives them.
 
-    Raises :class:`~tinkit.data.reader.BrokenClip`.
+    What is drawn is drawn from the file's name. Raises :class:`~tinkit.data.reader.BrokenClip`.
     """
-    frames = _empty_views(clip.num_segments, config, config.parsed)
+    frames = _empty_views(config.num_segments or clip.num_segments, config)
     with open_clip(path, media, frame_template) as reader:
         if reader.num_frames < 1:
             raise BrokenClip("no frame found")
-        _fill_views(frames, reader, config, config.parsed)
+        _fill_views(frames, reader, config, view_rng(path.name))
     return torch.from_numpy(frames).movedim(-1, -3)
 
 
 def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
     """The generator of one clip in one epoch: a function of nothing but (seed, epoch, id)."""
-    digest = blake2b(f"{seed}\0{epoch}\0{clip_id}".encode(errors="surrogateescape"), digest_size=16).digest()
+    return _generator(f"{seed}\0{epoch}\0{clip_id}")
+
+
+def view_rng(clip_id: str) -> np.random.Generator:
+    """The generator of one clip's test views: a function of its id, so that they are the same every time."""
+    return _generator(f"views\0{clip_id}")
+
+
+def _generator(key: str) -> np.random.Generator:
+    digest = blake2b(key.encode(errors="surrogateescape"), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
-def _empty_views(num_segments: int, config: ViewConfig, views: Views) -> NDArray[np.uint8]:
-    return np.zeros((views.count, num_segments, config.crop, config.crop, 3), dtype=np.uint8)
+def _empty_views(num_segments: int, config: ViewConfig) -> NDArray[np.uint8]:
+    return np.zeros((config.count, num_segments, config.crop, config.crop, 3), dtype=np.uint8)
 
 
-def _fill_views(frames: NDArray[np.uint8], reader: ClipReader, config: ViewConfig, views: Views) -> None:
+def _fill_views(frames: NDArray[np.uint8], reader: ClipReader, config: ViewConfig, rng: np.random.Generator) -> None:
     """Read, scale and cut the frames of every view into ``frames`` (V, T, crop, crop, 3)."""
-    samples = sampling.even(reader.num_frames, frames.shape[1], views.temporal)
+    views = config.parsed
+    samples = sampling.test_frames(
+        config.sampling, reader.num_frames, frames.shape[1], views.temporal, config.stride, rng
+    )
     boxes: Sequence[crops.Box] = ()
     shape = None
     for index, frame in reader.frames(samples.ravel().tolist()):
@@ -178,6 +206,8 @@ def _fill_views(frames: NDArray[np.uint8], reader: ClipReader, config: ViewConfi
         for k, t in np.argwhere(samples == index):
             for s, box in enumerate(boxes):
                 frames[k * views.spatial + s, t] = crops.cut(scaled, box)
+    if config.flip:
+        frames[views.count :] = frames[: views.count, :, :, ::-1]
 
 
 def _open(manifest: Manifest, row: ManifestRow) -> ClipReader:

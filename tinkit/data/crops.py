@@ -7,7 +7,7 @@ pixels beyond the box.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -27,12 +27,13 @@ _POSITIONS = (
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of a frame, in pixels."""
+    """A rectangle of a frame, in pixels; ``mirrored`` if what it shows is turned left to right after cutting."""
 
     left: int
     top: int
     width: int
     height: int
+    mirrored: bool = False
 
 
 def multiscale_sizes(width: int, height: int, size: int, scales: Sequence[float]) -> list[tuple[int, int]]:
@@ -79,14 +80,32 @@ def three(width: int, height: int, size: int) -> list[Box]:
     return [Box(2 * step_x, k * step_y, size, size) for k in (0, 4, 2)]
 
 
+def five(width: int, height: int, size: int) -> list[Box]:
+    """The corners (upper left, upper right, lower left, lower right) and the centre, in the reference's order.
+
+    At 0, 2 and 4 steps of ``(side - size) // 4``, as the first five places of training: so the right and the lower
+    crops may end up to 3 pixels before the frame does, and the centre may lie a pixel or two beside :func:`centre`.
+    """
+    return multiscale_boxes(width, height, (size, size))[:5]
+
+
+def ten(width: int, height: int, size: int) -> list[Box]:
+    """:func:`five`, then their mirror images in the same order. (The reference has each beside its mirror image.)"""
+    boxes = five(width, height, size)
+    return boxes + [replace(box, mirrored=True) for box in boxes]
+
+
 def views(width: int, height: int, size: int, spatial: int) -> list[Box]:
-    """The ``spatial`` (1 or 3) test crops of a frame."""
-    return [centre(width, height, size)] if spatial == 1 else three(width, height, size)
+    """The ``spatial`` (1, 3, 5 or 10) test crops of a frame. Raises KeyError for another number."""
+    if spatial == 1:
+        return [centre(width, height, size)]
+    return {3: three, 5: five, 10: ten}[spatial](width, height, size)
 
 
 def cut(frame: Frame, box: Box) -> Frame:
-    """The pixels of ``box``, a view of ``frame``."""
-    return frame[box.top : box.top + box.height, box.left : box.left + box.width]
+    """The pixels that ``box`` shows, a view of ``frame``."""
+    pixels = frame[box.top : box.top + box.height, box.left : box.left + box.width]
+    return pixels[:, ::-1] if box.mirrored else pixels
 
 
 def resize(frame: Frame, width: int, height: int) -> Frame:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations import annotation_files, read_annotation
+from tinkit.data.annotations import annotation_files
 from tinkit.data.config import SPLITS, DataConfig, Media, Split, resolve_root
+from tinkit.data.manifest_table import METADATA, SCHEMA, VERSION, build_table
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import atomic_path
 from tinkit.metrics import Task
-
-# Raised when what the file holds changes, so that files of an earlier release are built again.
-_VERSION = 1
-_METADATA = b"tinkit"
-
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("frames", pa.int32()),
-        pa.field("start", pa.int32(), nullable=False),
-        pa.field("labels", pa.list_(pa.int32())),
-        pa.field("source", pa.string(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -59,12 +46,13 @@ class Manifest:
     ``table`` has the columns ``id``, ``path`` (relative to ``root``), ``frames`` (int32, null: not counted yet),
     ``start`` (int32, the first frame, from 0), ``labels`` (list<int32>, null: unknown) and ``source``, in one chunk.
     ``skipped`` reports, a line each, what was left out and why. Clips with fewer than ``min_frames`` frames are
-    left out of training.
+    left out of training. Where several are joined (see :func:`join`), ``split`` is such as ``"train+val"``, the table
+    has a chunk for each and ``file`` is the first's.
     """
 
     dataset: str
     version: str
-    split: Split
+    split: str
     task: Task
     root: Path
     media: Media
@@ -82,6 +70,21 @@ class Manifest:
     def ids(self) -> list[str]:
         """The ids of the clips, in the order of the annotation."""
         return self.table.column("id").to_pylist()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids and their order, as hexadecimal digits; a million take a tenth of a second.
+
+        Of the ids' lengths in bytes (int64, little-endian), followed by the SHA-256 of all their UTF-8 bytes: equal for
+        equal sequences of ids, however either is cut into chunks or out of a longer one, and for no others.
+        """
+        lengths, text = hashlib.sha256(), hashlib.sha256()
+        for chunk in self.table.column("id").chunks:
+            offsets, data = _strings(chunk)
+            lengths.update(np.diff(offsets).astype("<i8").data)
+            text.update(data[offsets[0] : offsets[-1]].data)
+        lengths.update(text.digest())
+        return lengths.hexdigest()
 
     @property
     def labelled(self) -> bool:
@@ -126,6 +129,32 @@ class Manifest:
             )
 
 
+def join(manifests: Sequence[Manifest]) -> Manifest:
+    """The clips of several splits of one data set, one after the other, to train on: ``train+val``. Copies nothing.
+
+    Raises :class:`~tinkit.errors.UserError` for manifests of different data sets, for an id that occurs in two splits,
+    and if there is none.
+    """
+    if not manifests:
+        raise UserError("no split to read clips from", fix="name one, such as train")
+    first = manifests[0]
+    for number, other in enumerate(manifests[1:], 1):
+        for name in ("dataset", "version", "root", "task", "media", "frame_template", "min_frames", "classes"):
+            if getattr(first, name) != getattr(other, name):
+                raise UserError(
+                    f"{first.split!r} and {other.split!r} cannot be joined: they differ in {name}",
+                    expected="splits of one data set and version, with the same classes and files of one kind",
+                )
+        for before in manifests[:number]:
+            _check_apart(before, other)
+    return replace(
+        first,
+        split="+".join(manifest.split for manifest in manifests),
+        skipped=tuple(line for manifest in manifests for line in manifest.skipped),
+        table=pa.concat_tables([manifest.table for manifest in manifests]),
+    )
+
+
 def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> Manifest:
     """The manifest of ``split`` (train, val or test), built first if it is missing, stale or ``rebuild`` is True.
 
@@ -142,8 +171,27 @@ def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> M
             manifest = _open_if_fresh(place, root, key)
             if manifest is not None:
                 return manifest
-    table = _build(config, root, name, key)
+    table = build_table(config, root, name, key)
     return _open(_write(table, places), root)
+
+
+def _check_apart(one: Manifest, other: Manifest) -> None:
+    ids = one.table.column("id")
+    doubled = pc.index(pc.is_in(ids, other.table.column("id")), True).as_py()
+    if doubled >= 0:
+        raise UserError(
+            f"the clip {ids[doubled].as_py()!r} is in {one.split!r} and in {other.split!r}",
+            file=one.root,
+            fix="take it out of the annotation of one of them",
+        )
+
+
+def _strings(array: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
+    """The buffers behind an array of strings: int32 (N+1,), where each begins and the last ends; uint8, the text."""
+    _, offsets, data = array.buffers()
+    if len(array) == 0:  # which may have no buffers
+        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
+    return np.frombuffer(offsets, np.int32, len(array) + 1, 4 * array.offset), np.frombuffer(data or b"", np.uint8)
 
 
 def _known_split(split: str) -> Split:
@@ -160,7 +208,7 @@ def _config_hash(config: DataConfig) -> str:
 
 def _key(config: DataConfig, root: Path, split: Split) -> str:
     """Changes when the configuration, the annotation files or the format of manifests do."""
-    parts: list[Any] = [_VERSION, _config_hash(config), split]
+    parts: list[Any] = [VERSION, _config_hash(config), split]
     for file in annotation_files(config, root, split):
         status = file.stat()
         parts.append([str(file), status.st_size, status.st_mtime_ns])
@@ -171,51 +219,6 @@ def _folders(root: Path) -> tuple[Path, Path]:
     """Where a manifest may be kept: beside the data, or in the user's cache under a name made from the root."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinkit" / "manifests"
     return root / ".tinkit", cache / hashlib.sha256(str(root).encode()).hexdigest()[:16]
-
-
-def _build(config: DataConfig, root: Path, split: Split, key: str) -> pa.Table:
-    layout = config.layout
-    annotation = read_annotation(config, root, split)
-    rows = annotation.rows
-    folder = layout.media_folder.strip("/")
-    count = len(rows.ids)
-    table = pa.table(
-        {
-            "id": rows.ids,
-            "path": pc.binary_join_element_wise(folder, rows.paths, "/") if folder else rows.paths,
-            "frames": pa.nulls(count, pa.int32()) if rows.start is None else rows.stated,
-            "start": pa.array(np.zeros(count, np.int32)) if rows.start is None else pc.fill_null(rows.start, 0),
-            "labels": annotation.labels,
-            "source": rows.ids if rows.source is None else rows.source,
-        },
-        schema=SCHEMA,
-    )
-    skipped: list[str] = []
-    if split == "train" and rows.stated is not None:
-        table, skipped = _without_short(table, rows.stated, layout.min_frames, rows.file)
-    about = {
-        "version": _VERSION,
-        "key": key,
-        "dataset": config.name or config.dataset,
-        "dataset_version": config.version,
-        "split": split,
-        "task": layout.task,
-        "media": layout.media,
-        "frame_template": layout.frame_template,
-        "min_frames": layout.min_frames,
-        "classes": annotation.classes,
-        "skipped": skipped,
-    }
-    return table.replace_schema_metadata({_METADATA: json.dumps(about)})
-
-
-def _without_short(table: pa.Table, stated: pa.Array, least: int, file: Path) -> tuple[pa.Table, list[str]]:
-    """Training leaves out the clips that a list states to be too short, as the published ones did."""
-    kept = pc.fill_null(pc.greater_equal(stated, least), True)
-    short = len(table) - (pc.sum(kept).as_py() or 0)
-    if not short:
-        return table, []
-    return table.filter(kept), [f"{short} clips of {file.name} have fewer than {least} frames, as the list states"]
 
 
 def _write(table: pa.Table, places: list[Path]) -> Path:
@@ -245,7 +248,7 @@ def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
     """The manifest in ``file`` if it is there, whole and was built under ``key``."""
     try:
         table = _map(file)
-        about = json.loads((table.schema.metadata or {}).get(_METADATA, b"{}"))
+        about = json.loads((table.schema.metadata or {}).get(METADATA, b"{}"))
     except (OSError, pa.ArrowInvalid, ValueError):
         return None
     return _open(file, root) if about.get("key") == key else None
@@ -253,7 +256,7 @@ def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
 
 def _open(file: Path, root: Path) -> Manifest:
     table = _map(file)
-    about = json.loads(table.schema.metadata[_METADATA])
+    about = json.loads(table.schema.metadata[METADATA])
     return Manifest(
         dataset=about["dataset"],
         version=about["dataset_version"],

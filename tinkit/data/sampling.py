@@ -7,8 +7,49 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tinkit.data.views import TestRule
+
 Indices = NDArray[np.int64]
 Short = Literal["spread", "first"]
+TrainRule = Literal["segments", "dense"]
+
+
+def train_frames(
+    rule: TrainRule,
+    num_frames: int,
+    num_segments: int,
+    stride: int,
+    rng: np.random.Generator,
+    *,
+    short: Short = "spread",
+) -> Indices:
+    """The frames of a training clip, drawn by ``rule``; (T,) int64. ``stride`` belongs to dense, ``short`` to segments.
+
+    Raises ValueError for a clip without frames, as every function here does.
+    """
+    if rule == "dense":
+        return dense(num_frames, num_segments, stride, rng)
+    return segments(num_frames, num_segments, rng, short=short)
+
+
+def test_frames(
+    rule: TestRule, num_frames: int, num_segments: int, views: int, stride: int, rng: np.random.Generator
+) -> Indices:
+    """The frames of the K = ``views`` temporal samples of a test clip, by ``rule``; (K, T) int64.
+
+    ``stride`` belongs to the rule dense, ``rng`` to random. Raises ValueError for more samples than a rule has (centre
+    has one, twice has two) and for a clip without frames.
+    """
+    if rule == "dense":
+        return dense_views(num_frames, num_segments, views, stride)
+    if rule == "random":
+        return random(num_frames, num_segments, views, rng)
+    if rule == "even":
+        return even(num_frames, num_segments, views)
+    most = 1 if rule == "centre" else 2
+    if views > most:
+        raise ValueError(f"{views} temporal samples by the rule {rule!r}, which has {most}")
+    return twice(num_frames, num_segments)[:views]
 
 
 def segments(num_frames: int, num_segments: int, rng: np.random.Generator, *, short: Short = "spread") -> Indices:
@@ -23,6 +64,17 @@ def segments(num_frames: int, num_segments: int, rng: np.random.Generator, *, sh
     if d > 0:
         return i * d + rng.integers(d, size=num_segments)
     return i * num_frames // num_segments if short == "spread" else np.zeros_like(i)
+
+
+def dense(num_frames: int, num_segments: int, stride: int, rng: np.random.Generator) -> Indices:
+    """Training: T frames ``stride`` apart, ``(start + i*stride) mod N``; (T,) int64.
+
+    ``start`` is uniform in ``0..max(0, N - T*stride)``, both ends included. (The TIN, TSM and X-Temporal code never
+    draws the last of them.) A clip that is too short begins at 0 and is gone through again from its first frame.
+    """
+    _check(num_frames)
+    start = rng.integers(_latest_start(num_frames, num_segments, stride) + 1)
+    return _strided(np.array([start]), num_frames, num_segments, stride)[0]
 
 
 def centre(num_frames: int, num_segments: int) -> Indices:
@@ -44,6 +96,45 @@ def even(num_frames: int, num_segments: int, views: int) -> Indices:
     tick = num_frames / num_segments
     rows = [[int(tick * (i + (j + 0.5) / views)) for i in range(num_segments)] for j in range(views)]
     return np.array(rows, dtype=np.int64)
+
+
+def twice(num_frames: int, num_segments: int) -> Indices:
+    """Testing with two views: :func:`centre`, then segment starts, ``int(tick*i)`` (mit-han-lab's); (2, T) int64."""
+    first = centre(num_frames, num_segments)
+    tick = num_frames / num_segments
+    return np.stack([first, np.array([int(tick * i) for i in range(num_segments)], dtype=np.int64)])
+
+
+def random(num_frames: int, num_segments: int, views: int, rng: np.random.Generator) -> Indices:
+    """Testing with K views: :func:`centre`, then K - 1 draws of :func:`segments` (TIN, X-Temporal); (K, T) int64.
+
+    A view's frames do not depend on how many views follow it. A clip of fewer than T frames, on which those fail, is
+    spread.
+    """
+    first = centre(num_frames, num_segments)
+    return np.stack([first, *(segments(num_frames, num_segments, rng) for _ in range(views - 1))])
+
+
+def dense_views(num_frames: int, num_segments: int, views: int, stride: int) -> Indices:
+    """Testing: K runs of T frames ``stride`` apart, ``(start + i*stride) mod N`` (X-Temporal's); (K, T) int64.
+
+    The starts are the integers of a linspace from 0 to ``max(0, N - T*stride)``. A single view starts in the middle,
+    ``(N - T*stride + 1) // 2``, as X-Temporal validates. TIN's and mit-han-lab's ten dense clips are
+    ``stride = 64 // T`` and K = 10, the same frames where T divides 64.
+    """
+    _check(num_frames)
+    last = _latest_start(num_frames, num_segments, stride)
+    starts = np.array([(last + 1) // 2]) if views == 1 else np.linspace(0, last, num=views, dtype=np.int64)
+    return _strided(starts, num_frames, num_segments, stride)
+
+
+def _latest_start(num_frames: int, num_segments: int, stride: int) -> int:
+    return max(0, num_frames - num_segments * stride)
+
+
+def _strided(starts: NDArray[np.int64], num_frames: int, num_segments: int, stride: int) -> Indices:
+    """(K,) starts -> (K, T) frames."""
+    return (starts[:, None] + stride * np.arange(num_segments, dtype=np.int64)) % num_frames
 
 
 def _check(num_frames: int) -> None:

@@ -58,7 +58,7 @@ class ClipConfig(BaseModel):
     flip: bool = Field(True, description="Mirror half of the training clips; off where left and right are labels.")
     flip_labels: Literal["left_right"] | tuple[tuple[int, int], ...] = Field(
         (),
-        description="Pairs of classes that a flip exchanges: indices, or left_right for those whose names differ by these.",
+        description="Classes that a flip exchanges: pairs of indices, or left_right: names that differ by those words.",
     )
 
 
@@ -104,11 +104,25 @@ class ViewConfig(BaseModel):
         """``views`` as numbers."""
         return parse_views(self.views)
 
+    @property
+    def count(self) -> int:
+        """V, the views of a clip, mirror images counted: K x S, or twice that with ``flip``."""
+        return len(self.mirrored)
+
+    @property
+    def mirrored(self) -> tuple[bool, ...]:
+        """(V,): which views are mirror images. Of ten crops the last five are; ``flip`` repeats all views mirrored."""
+        views = self.parsed
+        sample = (False,) * 5 + (True,) * 5 if views.spatial == 10 else (False,) * views.spatial
+        plain = sample * views.temporal
+        return plain + (True,) * len(plain) if self.flip else plain
+
 
 def override_views(config: ViewConfig, **changes: str | int | None) -> ViewConfig:
     """``config`` with the given keys changed; None changes nothing.
 
-    Raises :class:`~tinkit.errors.UsageError` that names the option for a value that cannot be.
+    Raises :class:`~tinkit.errors.UsageError` for a value that cannot be. It names the command line's option, which is
+    called as the key is, but for ``--segments``.
     """
     given = {key: value for key, value in changes.items() if value is not None}
     try:
@@ -116,6 +130,6 @@ def override_views(config: ViewConfig, **changes: str | int | None) -> ViewConfi
     except ValidationError as error:
         problems = []
         for detail in error.errors():
-            option = f"--{detail['loc'][0]} {detail['input']}: " if detail["loc"] else ""
+            option = f"--{str(detail['loc'][0]).removeprefix('num_')} {detail['input']}: " if detail["loc"] else ""
             problems.append(option + detail["msg"].removeprefix("Value error, "))
         raise UsageError("\n".join(problems)) from error

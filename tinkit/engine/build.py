@@ -1,20 +1,28 @@
-"""From a recipe's tables to the model, ready on its device, and the pixels it wants."""
+"""From a recipe's tables to the model, ready on its device, as it is run, and the pixels it wants."""
 
 from __future__ import annotations
 
 import os
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from tinkit.engine.config import TrainConfig
+from tinkit.engine.distributed import World
+from tinkit.errors import UsageError
 from tinkit.models import VideoClassifier, data_config, freeze_partial_bn
+from tinkit.models.memory import checkpoint_blocks
 from tinkit.recipe import Recipe
+from tinkit.timm_import import import_timm
 
 
-def choose_device() -> torch.device:
-    """The CUDA device where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def choose_device(world: World | None = None) -> torch.device:
+    """The process' CUDA device where there is one, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", world.local_rank) if world else torch.device("cuda")
 
 
 def loader_workers(config: TrainConfig) -> int:
@@ -23,13 +31,18 @@ def loader_workers(config: TrainConfig) -> int:
     return min(8, cores) if config.workers is None else config.workers
 
 
-def build_model(recipe: Recipe, num_classes: int, pretrained: bool | str | None = None) -> VideoClassifier:
-    """The recipe's classifier on the CPU; ``pretrained`` replaces the recipe's (False if weights are loaded later)."""
+def build_model(
+    recipe: Recipe, num_classes: int, pretrained: bool | str | None = None, num_segments: int | None = None
+) -> VideoClassifier:
+    """The recipe's classifier on the CPU.
+
+    ``pretrained`` replaces the recipe's (False if weights are loaded later), ``num_segments`` the clip's.
+    """
     model = VideoClassifier(
         backbone=recipe.model.backbone,
         temporal=recipe.model.temporal,
         num_classes=num_classes,
-        num_segments=recipe.clip.num_segments,
+        num_segments=num_segments or recipe.clip.num_segments,
         shift_div=recipe.model.shift_div,
         dropout=recipe.model.dropout,
         offset_init=recipe.model.offset_init,
@@ -42,6 +55,40 @@ def build_model(recipe: Recipe, num_classes: int, pretrained: bool | str | None 
     if recipe.model.partial_bn:
         freeze_partial_bn(model)
     return model
+
+
+def share_statistics(model: VideoClassifier, recipe: Recipe, world: World) -> VideoClassifier:
+    """With ``model.sync_bn`` and several processes: ``model`` with batch statistics over all of them."""
+    if not recipe.model.sync_bn or world.size == 1:
+        return model
+    if not torch.cuda.is_available():
+        raise UsageError("model.sync_bn needs CUDA devices", fix="--set model.sync_bn=false")
+    import_timm()
+    from timm.layers import convert_sync_batchnorm
+
+    synchronised: VideoClassifier = convert_sync_batchnorm(model)
+    return synchronised
+
+
+def wrap_network(model: VideoClassifier, recipe: Recipe, world: World) -> nn.Module:
+    """``model`` as it is trained: with activation checkpointing, compiled, and joined with its copies elsewhere.
+
+    The parameters stay the model's own. Call it after everything that copies the model.
+    """
+    network: nn.Module = model
+    if recipe.train.checkpoint_activations and recipe.train.compile:
+        raise UsageError(
+            "train.compile chooses by itself what to compute again",
+            fix="leave out train.checkpoint_activations or train.compile",
+        )
+    if recipe.train.checkpoint_activations:
+        checkpoint_blocks(model, recipe.model.backbone)
+    if recipe.train.compile:
+        network = cast(nn.Module, torch.compile(model))
+    if world.size > 1:
+        devices = [world.local_rank] if torch.cuda.is_available() else None
+        network = DistributedDataParallel(network, device_ids=devices, gradient_as_bucket_view=True)
+    return network
 
 
 class Pixels:

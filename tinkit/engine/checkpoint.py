@@ -1,26 +1,29 @@
-"""One safetensors file a checkpoint: weights, optimiser state and generator state, and where training stood.
+"""What a checkpoint holds: weights, their average, optimiser and scaler, and where training stood.
 
-Everything is a tensor or JSON, so nothing is unpickled; the file is written aside, flushed and renamed.
+Everything is a tensor or JSON, so nothing is unpickled. No generator's state is kept: a run draws from (seed, step).
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tinkit.engine.tensor_file import (
+    check_tensor_file,
+    is_tensor_file,
+    read_tensor_file,
+    read_tensor_header,
+    write_tensor_file,
+)
 from tinkit.errors import UserError
-from tinkit.files import atomic_path
 
-_FORMAT = "tinkit-checkpoint-1"
+_FORMAT = "tinkit-checkpoint-2"
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,21 @@ class Progress:
     """The epoch's clips so far that could not be decoded."""
     best: float | None = None
     """The best value so far of the metric that ``best`` goes by."""
+    best_ema: float | None = None
+    """The same for the averaged weights and ``best-ema``."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The newest validation."""
+    plateau_best: float | None = None
+    """The best value that the ``plateau`` schedule has seen."""
+    plateau_bad: int = 0
+    """Validations since then."""
+    plateau_drops: int = 0
+    """How often the rate was lowered."""
+    nan_steps: int = 0
+    """Steps of the run that were left out for a loss or gradient that is no number."""
+
+    shown: dict[str, float] = field(default_factory=dict)
+    """What the events tell of the newest step, by name."""
 
     @property
     def mean_loss(self) -> float:
@@ -48,103 +64,195 @@ class Progress:
         return self.loss / max(1, self.valid)
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of everything that a checkpoint holds, so that training can go on while it is written."""
+
+    tensors: dict[str, Tensor]
+    """By name, on the CPU: ``model.*``, ``ema.*``, ``optimizer.*``."""
+    header: dict[str, Any]
+    """JSON: ``progress``, ``info``, whether there is an ``ema``; of optimiser and scaler what is no tensor."""
+
+
+def snapshot(
+    model: nn.Module,
+    progress: Progress,
+    info: Mapping[str, Any],
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    ema: nn.Module | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+) -> Snapshot:
+    """Copy a training's state to memory. ``info`` is JSON kept beside the progress (classes, recipe, clips, ...).
+
+    ``ema`` is the averaged model. With an ``optimizer`` training can go on from the checkpoint. Models wrapped for many
+    processes or compiled ones are given unwrapped: their names are saved as they are.
+    """
+    tensors = {f"model.{name}": _copy(tensor) for name, tensor in model.state_dict().items()}
+    if ema is not None:
+        tensors |= {f"ema.{name}": _copy(tensor) for name, tensor in ema.state_dict().items()}
+    header: dict[str, Any] = {"format": _FORMAT, "progress": asdict(progress), "info": dict(info)}
+    header["ema"] = ema is not None
+    if optimizer is not None:
+        header["optimizer"] = _pack(optimizer.state_dict(), "optimizer", tensors)
+    if scaler is not None:
+        header["scaler"] = scaler.state_dict()
+    # through text: a copy that later changes do not reach, and what is no JSON fails here and not while writing
+    return Snapshot(tensors, json.loads(json.dumps(header)))
+
+
+def write_snapshot(snapshot: Snapshot, path: Path) -> None:
+    """Write a checkpoint aside, flush it to the disk and rename it to ``path``; a failure leaves ``path`` as it was."""
+    write_tensor_file(path, snapshot.tensors, snapshot.header)
+
+
 def save_checkpoint(
     path: Path,
     model: nn.Module,
     progress: Progress,
-    info: dict[str, Any],
+    info: Mapping[str, Any],
     optimizer: torch.optim.Optimizer | None = None,
+    *,
+    ema: nn.Module | None = None,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> None:
-    """Write ``path`` atomically. ``info`` is JSON kept beside the progress (classes, recipe hash, ...).
-
-    With an ``optimizer`` the file also holds its state and the CPU generator's, and training can go on from it.
-    """
-    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
-    header: dict[str, Any] = {"format": _FORMAT, "progress": asdict(progress), "info": info}
-    if optimizer is not None:
-        state = optimizer.state_dict()
-        header["optimizer"] = {"param_groups": state["param_groups"], "state": {}}
-        for index, entries in state["state"].items():
-            for name, value in entries.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{index}.{name}"] = value.contiguous()
-                else:
-                    header["optimizer"]["state"][f"{index}.{name}"] = value
-        tensors["rng.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    try:
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={"tinkit": json.dumps(header)})
-    except SafetensorError as error:
-        # safetensors hides the operating system's error number in its text; a full disk must still be known as one
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+    """:func:`snapshot` and :func:`write_snapshot` in one."""
+    write_snapshot(snapshot(model, progress, info, optimizer=optimizer, ema=ema, scaler=scaler), path)
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """``progress`` and ``info`` of a checkpoint, without reading its tensors."""
-    return _open(path)[1]
+    """``progress`` and ``info`` of a checkpoint, without reading (or checking) its tensors."""
+    return _known(read_tensor_header(path), path)
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """The model's state dict in a checkpoint."""
-    tensors, _ = _read(path)
-    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+def check_checkpoint(path: Path) -> dict[str, Any]:
+    """Read the whole file against its checksum; returns the header. UserError says what is wrong with it."""
+    return _known(check_tensor_file(path), path)
 
 
-def resume_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put model, optimiser and generators back to where they stood; returns the progress.
+def is_checkpoint(path: Path) -> bool:
+    """Whether ``path`` is a file that :func:`write_snapshot` wrote, as far as its beginning tells."""
+    return is_tensor_file(path)
 
-    Raises :class:`~tinkit.errors.UserError` when the file is damaged, holds no optimiser, or is of another model.
+
+def load_weights(path: Path, ema: bool = False) -> dict[str, Tensor]:
+    """The model's state dict in a checkpoint, or with ``ema`` that of the averaged model."""
+    return read_weights(path, ema)[0]
+
+
+def read_weights(path: Path, ema: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """:func:`load_weights` and :func:`read_header` of the same file, though a training may replace it meanwhile."""
+    tensors, header = _read(path)
+    weights = _section(tensors, "ema" if ema else "model")
+    if not weights:
+        raise UserError(
+            "holds no averaged weights",
+            file=path,
+            expected="a checkpoint of a run with an [ema] table that has a decay",
+        )
+    return weights, header
+
+
+def resume_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: nn.Module | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+) -> Progress:
+    """Put model, average, optimiser and scaler back to where they stood; returns the progress.
+
+    A scaler takes what a checkpoint has for it, and starts afresh where there is nothing (``amp`` was changed). Raises
+    :class:`~tinkit.errors.UserError` when the file is damaged, holds no optimiser, is of another model or optimiser,
+    or has averaged weights exactly when there is no ``ema`` to take them.
     """
     tensors, header = _read(path)
     if "optimizer" not in header:
         raise UserError("holds weights only: training cannot go on from it", file=path, expected="checkpoints/last")
-    weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    averaged = _section(tensors, "ema")
+    if (ema is not None) != bool(averaged):
+        there, wanted = ("has", "none") if averaged else ("has no", "some")
+        raise UserError(
+            f"{there} averaged weights (EMA), and the run's recipe wants {wanted}",
+            file=path,
+            fix="leave the run's [ema] table as it was, or begin a new run with --tune-from",
+        )
+    _load(model, _section(tensors, "model"), path)
+    if ema is not None:
+        _load(ema, averaged, path)
+    _load_optimizer(optimizer, _unpack(header["optimizer"], tensors), path)
+    if scaler is not None and header.get("scaler"):
+        scaler.load_state_dict(header["scaler"])
+    return Progress(**header["progress"])
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    # strides stay as they are: rearranging channels_last weights is left to whoever writes the file
+    return tensor.detach().to("cpu", copy=True)
+
+
+def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """``value`` as JSON, its tensors copied into ``tensors`` under names that begin with ``name``."""
+    if isinstance(value, Tensor):
+        tensors[name] = _copy(value)
+        return {"$tensor": name}
+    if isinstance(value, torch.dtype):
+        return {"$dtype": str(value).removeprefix("torch.")}
+    if isinstance(value, Mapping):
+        return {str(key): _pack(entry, f"{name}.{key}", tensors) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pack(entry, f"{name}.{index}", tensors) for index, entry in enumerate(value)]
+    return value
+
+
+def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """What :func:`_pack` was given; tuples have become lists, and keys text."""
+    if isinstance(value, list):
+        return [_unpack(entry, tensors) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    if "$tensor" in value:
+        return tensors[value["$tensor"]]
+    if "$dtype" in value:
+        return getattr(torch, value["$dtype"])
+    return {key: _unpack(entry, tensors) for key, entry in value.items()}
+
+
+def _load(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"is not of this run's model: {error}", file=path) from error
-    state: dict[int, dict[str, Any]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, entry = name.split(".", 2)
-            state.setdefault(int(index), {})[entry] = tensor
-    for name, value in header["optimizer"]["state"].items():
-        index, entry = name.split(".", 1)
-        state.setdefault(int(index), {})[entry] = value
-    optimizer.load_state_dict({"param_groups": header["optimizer"]["param_groups"], "state": state})
-    torch.set_rng_state(tensors["rng.cpu"])
-    if "rng.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
-    return Progress(**header["progress"])
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether ``path`` is a file that :func:`save_checkpoint` wrote."""
+def _load_optimizer(optimizer: torch.optim.Optimizer, packed: dict[str, Any], path: Path) -> None:
+    saved = {int(index): entries for index, entries in packed["state"].items()}
     try:
-        _open(path)
-    except UserError:
-        return False
-    return True
+        optimizer.load_state_dict({"param_groups": packed["param_groups"], "state": saved})
+    except (ValueError, KeyError) as error:
+        raise UserError(f"is not of this run's optimiser: {error}", file=path) from error
+    # PyTorch has given the states the parameters' type, so that narrower ones would round differently from now on. And
+    # they lie in memory as in the file, not as channels_last parameters do, which takes optimisers' slow path.
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    indices = [index for group in packed["param_groups"] for index in group["params"]]
+    for index, parameter in zip(indices, parameters, strict=True):
+        for name, value in saved.get(index, {}).items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                held = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False)
+                optimizer.state[parameter][name] = held.copy_(value)
 
 
-def _open(path: Path) -> tuple[list[str], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("tinkit", "{}"))
-            names = list(file.keys())
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise UserError(f"is missing or damaged: {error}", file=path, expected="a tinkit checkpoint") from error
+def _section(tensors: Mapping[str, Tensor], section: str) -> dict[str, Tensor]:
+    prefix = f"{section}."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _known(header: dict[str, Any], path: Path) -> dict[str, Any]:
     if header.get("format") != _FORMAT:
-        raise UserError("is not a tinkit checkpoint", file=path, fix="load foreign weights with --tune-from")
-    return names, header
+        raise UserError("is a checkpoint of another version of tinkit", file=path, expected=f"the format {_FORMAT}")
+    return header
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    names, header = _open(path)
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in names}, header
+    tensors, header = read_tensor_file(path)
+    return tensors, _known(header, path)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinkit.engine.protocol import fits, protocol_words, stated
 from tinkit.engine.run import Run, find_run
 from tinkit.errors import UserError
+from tinkit.metrics import Metrics
 from tinkit.recipe import Published
-from tinkit.scores import read_scores
+from tinkit.scores import ScoreInfo, read_scores
 from tinkit.scores.tools import measure
 
 
@@ -29,58 +31,98 @@ def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dic
     return rows
 
 
+def measured_row(
+    name: str, info: ScoreInfo, metric: str, measured: Metrics | None, entry: Published | None
+) -> dict[str, Any]:
+    """What scores with ``info`` measured by ``metric``, beside the published number that ``entry`` is."""
+    value = None if measured is None else measured.values.get(metric)
+    row = _row(name, info.split, info.views, info.protocol, metric, entry)
+    row |= {"weights": info.weights, "note": _note(info, measured)}
+    return _with_measured(row, None if value is None else 100 * value, comparable=info.split not in info.trained_on)
+
+
 def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
     """A fusion's splits; where its weights were fitted, the cross-validated estimate stands for the optimistic one."""
     record = json.loads((folder / "fusion.json").read_text())
     estimate = record["metrics"].get("cross_validated")
-    rows = _measured(folder.name, sorted(folder.glob("*.arrow")), ())
-    for row in rows:
-        if estimate is not None and row["split"] == record["fit"]:
-            row |= {"measured": 100 * estimate[row["metric"]], "weights": "cross-validated"}
+    rows = []
+    for path in sorted(folder.glob("*.arrow")):
+        table = read_scores(path)
+        if (measured := measure(table)) is None:
+            continue
+        for metric in measured.values:
+            row = measured_row(folder.name, table.info, metric, measured, None)
+            if estimate is not None and table.info.split == record["fit"]:
+                row |= {"weights": "cross-validated", "measured": 100 * estimate[metric]}
+                row["note"] = _fewer(estimate["counts"]["measured"], measured)
+            rows.append(row)
     return rows
+
+
+def _fewer(clips: int, measured: Metrics) -> str | None:
+    """What to say of an estimate that clips lack which some members have no scores of."""
+    every = measured.counts["measured"]
+    return f"{clips} of {every} clips: those that all members have" if clips < every else None
 
 
 def _run_rows(run: Run) -> list[dict[str, Any]]:
     published = run.load_recipe().published
-    rows = _measured(run.name, sorted((run.folder / "scores").glob("*.arrow")), published)
-    shown = {(row["split"], row["views"], row["metric"]) for row in rows if row["published"] is not None}
-    for entry in published:
-        if (entry.split, entry.views, entry.metric) not in shown:
-            rows.append(_row(run.name, entry.split, entry.views, None, entry.metric, None, entry))
-    return rows
-
-
-def _measured(name: str, paths: Sequence[Path], published: Sequence[Published]) -> list[dict[str, Any]]:
-    rows = []
-    for path in paths:
+    scores = run.folder / "scores"
+    rows: list[dict[str, Any]] = []
+    shown: set[int] = set()
+    for path in [*sorted(scores.glob("*.arrow")), *sorted(scores.glob("published/*.arrow"))]:
         table = read_scores(path)
-        info = table.info
-        if (result := measure(table)) is None:
+        if (measured := measure(table)) is None:
             continue
-        for metric, value in result.values.items():
-            same = [
-                entry
-                for entry in published
-                if (entry.split, entry.views, entry.metric) == (info.split, info.views, metric)
-            ]
-            for entry in same or (None,):
-                rows.append(_row(name, info.split, info.views, info.weights, metric, 100 * value, entry))
+        for metric in measured.values:
+            same = [n for n, entry in enumerate(published) if entry.metric == metric and fits(entry, table.info)]
+            shown |= set(same)
+            for entry in [published[n] for n in same] or [None]:
+                rows.append(measured_row(run.name, table.info, metric, measured, entry))
+    for number, entry in enumerate(published):
+        if number not in shown:
+            rows.append(_row(run.name, entry.split, entry.views, stated(entry), entry.metric, entry))
     return rows
 
 
 def _row(
-    name: str, split: str, views: str, weights: str | None, metric: str, measured: float | None, entry: Published | None
+    name: str, split: str, views: str, protocol: Mapping[str, Any], metric: str, entry: Published | None
 ) -> dict[str, Any]:
-    difference = None if measured is None or entry is None else measured - entry.number
+    """A row with nothing measured yet."""
     return {
         "run": name,
         "split": split,
         "views": views,
-        "weights": weights,
+        "protocol": protocol_words(protocol) or None,
+        "weights": None,
         "metric": metric,
-        "measured": measured,
+        "measured": None,
         "published": None if entry is None else float(entry.number),
-        "difference": difference,
+        "difference": None,
         "spread": None if entry is None else entry.spread,
+        "within": None,
         "source": None if entry is None else entry.source,
+        "note": None,
     }
+
+
+def _with_measured(row: dict[str, Any], value: float | None, *, comparable: bool) -> dict[str, Any]:
+    """``row`` with what was measured, in percent, and how it stands to the published number if they are comparable."""
+    row |= {"measured": value}
+    if value is None or row["published"] is None or not comparable:
+        return row
+    row["difference"] = value - row["published"]
+    if row["spread"] is not None:
+        # numbers are printed with one or two decimals: what is 5.2 on paper is not refused for its last bit
+        row["within"] = "yes" if abs(row["difference"]) <= row["spread"] + 1e-9 else "no"
+    return row
+
+
+def _note(info: ScoreInfo, measured: Metrics | None) -> str | None:
+    """What a reader must know before comparing."""
+    notes = []
+    if info.split in info.trained_on:
+        notes.append("trained on this split")
+    if measured is not None and (broken := measured.counts.get("without_scores", 0)):
+        notes.append(f"{broken} clips without scores")
+    return "; ".join(notes) or None

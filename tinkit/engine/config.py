@@ -140,7 +140,7 @@ class EmaConfig(_Table):
     decay: float | None = Field(default=None, gt=0, lt=1)
     """What a step keeps of the average (0.9998, say); None: no average."""
     warmup: bool = False
-    """Begin with a smaller decay, ``(1 + step) / (10 + step)`` in timm's way."""
+    """Begin with a smaller decay: timm's ``1 - (1 + step)**(-2/3)``, while that is below ``decay``."""
 
 
 class TrainConfig(_Table):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from tinkit.errors import UserError
+from tinkit.errors import SaidElsewhere, UserError
+
+T = TypeVar("T")
 
 _PATIENCE = timedelta(minutes=30)  # for the slowest process; one that dies is noticed at once
 
@@ -47,6 +49,22 @@ class World:
         with _peers():
             dist.all_reduce(sums, group=self.group)
         return tuple(sums.tolist())
+
+    def first(self, action: Callable[[], T]) -> T:
+        """What ``action`` gives, after the main process has done it: what it builds or finds wrong is met once."""
+        if self.group is None:
+            return action()
+        if not self.main:
+            if not self.share(None):
+                raise SaidElsewhere("the main process has failed")
+            return action()
+        try:
+            result = action()
+        except BaseException:
+            self.share(False)
+            raise
+        self.share(True)
+        return result
 
     def gather(self, value: Any) -> list[Any] | None:
         """Every process' value in the order of ranks, on the main process; None on the others."""

@@ -1,26 +1,29 @@
-"""Scores of a split: every clip's views through the model, averaged, one row a clip."""
+"""Scores of a split: every clip's views through the model, averaged, one row a clip; shared among processes."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.clips import TestClips
-from tinkit.data.loading import test_loader
+from tinkit.data.loading import Batch, test_loader
+from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.build import Pixels, loader_workers
 from tinkit.engine.config import TrainConfig
+from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
-from tinkit.files import atomic_path, write_atomic
+from tinkit.engine.precision import Amp, autocast
+from tinkit.engine.signals import StopSignal
+from tinkit.errors import Interrupted
+from tinkit.metrics import Task
 from tinkit.models import VideoClassifier
 
-_BLOCK = 256  # clips scored between two saves of a resumable test
+_BLOCK = 256  # clips scored, by all processes together, before they are brought together and saved
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,32 @@ class Scored:
 
 
 @torch.inference_mode()
-def score_views(model: VideoClassifier, pixels: Pixels, frames: Tensor, average: str, task: str, amp: str) -> Tensor:
-    """Clip scores (B, C) float32 of ``frames`` (B, V, T, 3, H, W) uint8, averaged over the V views.
+def score_views(
+    model: VideoClassifier,
+    pixels: Pixels,
+    frames: Tensor,
+    average: str,
+    task: Task,
+    amp: Amp,
+    mirrored: Sequence[bool] = (),
+    swap: NDArray[np.int64] | None = None,
+) -> Tensor:
+    """Scores (B, V, C) float32 of each view of ``frames`` (B, V, T, 3, H, W) uint8; a clip's scores are their mean.
 
-    ``average`` is ``logits`` or ``probabilities`` (sigmoid or softmax by ``task``, then the mean).
+    ``average`` says what they are, ``logits`` or ``probabilities`` (sigmoid or softmax by ``task``). ``swap`` (C,) is
+    the class that each becomes in a mirror image: the views that ``mirrored`` (V) marks get their columns put back.
     """
     clips, views = frames.shape[:2]
     video = pixels(frames.flatten(0, 1))
-    with torch.autocast(video.device.type, torch.bfloat16, enabled=amp == "bf16"):
+    with autocast(video.device.type, amp):
         logits = model(video)
-    logits = logits.float().unflatten(0, (clips, views))
-    if average == "logits":
-        return logits.mean(1)
-    return (logits.sigmoid() if task == "multi-label" else logits.softmax(-1)).mean(1)
+    scores = logits.float().unflatten(0, (clips, views))
+    if average != "logits":
+        scores = scores.sigmoid() if task == "multi-label" else scores.softmax(-1)
+    if swap is not None and any(mirrored):
+        images, columns = (torch.as_tensor(part, device=scores.device) for part in (mirrored, swap))
+        scores[:, images] = scores[:, images][..., columns]
+    return scores
 
 
 def score_split(
@@ -61,68 +77,131 @@ def score_split(
     batch: int,
     average: str,
     title: str,
-    partial: Path | None = None,
-    key: str = "",
-) -> Scored:
-    """Score every row of the clips' manifest.
+    swap: NDArray[np.int64] | None = None,
+    world: World | None = None,
+    stop: StopSignal | None = None,
+    blocks: Blocks | None = None,
+) -> Scored | None:
+    """Score every row of the clips' manifest; None on all processes but the main one.
 
-    ``batch`` is clips a forward. With ``partial`` (a folder) the work is saved there block by block under ``key``, and
-    a later call with the same key goes on from it; the caller removes the folder when the result is safe.
+    ``batch`` is clips a forward. Batches are dealt out to the processes whole, in turn, so that the model sees the same
+    clips together whatever their number. ``swap`` is as in :func:`score_views`. With ``blocks`` the work is saved there
+    as it goes, and a later call goes on from it, with any number of processes.
+
+    After a signal to ``stop``, to whichever process, all of them end their batch, save and raise
+    :class:`~tinkit.errors.Interrupted`.
     """
-    manifest = clips.manifest
-    total, classes = len(manifest), len(manifest.classes)
-    scores = np.full((total, classes), np.nan, np.float32)
-    reasons: dict[int, str] = {}
-    done = 0
-    if partial is not None:
-        done = _restore(partial, key, scores, reasons)
+    world, task = world or World(), clips.manifest.task
+    result = _Result(len(clips) if world.main else 0, len(clips.manifest.classes), blocks)
+    done = world.share(result.restore() if world.main else 0)
+    shard = _Shard(range(done, len(clips)), batch, world)
+    pending: list[_Piece] = []
     was_training = model.training
     model.eval()
-    with reporter.progress(title, total, done) as meter:
-        # One loader for all that is left: blocks only decide how often the work is saved.
-        loader = iter(test_loader(clips, batch=batch, workers=loader_workers(train), indices=range(done, total)))
-        start = done
-        for batch_of_clips in loader:
-            frames, index, valid = batch_of_clips["frames"], batch_of_clips["index"], batch_of_clips["valid"]
-            part = score_views(model, pixels, frames, average, manifest.task, train.amp).cpu().numpy()
-            rows, good = index.numpy(), valid.numpy()
-            scores[rows[good]] = part[good]
-            reasons |= {int(rows[i]): batch_of_clips["reason"][i] for i in np.flatnonzero(~good)}
-            done += len(rows)
-            meter.advance(len(rows))
-            if partial is not None and done - start >= _BLOCK and done < total:
-                _save(partial, start, done, scores, reasons)
-                start = done
-    model.train(was_training)
-    valid_rows = np.ones(total, bool)
-    valid_rows[list(reasons)] = False
-    return Scored(scores, valid_rows, reasons)
+    loader = iter(test_loader(clips, batch=batch, workers=loader_workers(train), indices=shard.rows))
+    try:
+        with (reporter if world.main else Reporter(quiet=True)).progress(title, len(clips), done) as meter:
+            for rows in shard.rounds():
+                if (part := next(loader, None)) is not None:
+                    frames, mirrored = part["frames"], clips.config.mirrored
+                    views = score_views(model, pixels, frames, average, task, train.amp, mirrored, swap)
+                    pending.append(_piece(part, views, keep_views=blocks is not None and blocks.keep_views))
+                signal = 0 if rows.stop == len(clips) else _signal(world, stop)
+                if signal or rows.stop == len(clips) or rows.stop - done + shard.clips_a_round > _BLOCK:
+                    result.take(range(done, rows.stop), world.gather(pending))
+                    pending, done = [], rows.stop
+                meter.advance(len(rows))
+                if signal:
+                    kept = "interrupted; what was scored is kept" if blocks else "interrupted"
+                    raise Interrupted(kept, number=signal, fix="the same command goes on")
+    finally:
+        loader.close()  # type: ignore[attr-defined]  # a generator: its workers end now
+        model.train(was_training)
+    return result.scored() if world.main else None
 
 
-def _save(partial: Path, start: int, stop: int, scores: np.ndarray, reasons: dict[int, str]) -> None:
-    failed = {row: reason for row, reason in reasons.items() if start <= row < stop}
-    with atomic_path(partial / f"{start:010d}.npz") as temporary, temporary.open("wb") as handle:
-        np.savez(handle, scores=scores[start:stop], reasons=np.array(json.dumps(failed)))
+@dataclass(frozen=True)
+class _Piece:
+    """What one process has made of one batch."""
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    """(n, C); NaN for a broken clip."""
+    reasons: dict[int, str]
+    views: NDArray[np.float32] | None
+    """(V, n, C)"""
 
 
-def _restore(partial: Path, key: str, scores: np.ndarray, reasons: dict[int, str]) -> int:
-    """Fill in what an interrupted test saved under the same key; returns how many rows that is."""
-    key_file = partial / "key"
-    if not key_file.is_file() or key_file.read_text() != key:
-        shutil.rmtree(partial, ignore_errors=True)
-        write_atomic(key_file, key)
+class _Shard:
+    """This process' batches of consecutive rows: batch b belongs to process b modulo their number."""
+
+    def __init__(self, rows: range, batch: int, world: World) -> None:
+        self._all = rows
+        self.clips_a_round = batch * world.size
+        """Clips scored while each process scores a batch."""
+        offsets = np.arange(len(rows))
+        self.rows = rows.start + offsets[offsets // batch % world.size == world.rank]
+        """int64: the rows of this process, in order. Only the very last batch of all can be short."""
+
+    def rounds(self) -> Iterator[range]:
+        """The rows that all processes score while each scores a batch; in the last round some may have none."""
+        for start in range(self._all.start, self._all.stop, self.clips_a_round):
+            yield range(start, min(self._all.stop, start + self.clips_a_round))
+
+
+class _Result:
+    """What the main process holds: the rows scored so far, which are saved as blocks where there are any."""
+
+    def __init__(self, rows: int, classes: int, blocks: Blocks | None) -> None:
+        self._scores = np.full((rows, classes), np.nan, np.float32)
+        self._reasons: dict[int, str] = {}
+        self._blocks = blocks
+
+    def restore(self) -> int:
+        """Take over what an interrupted test has left; returns how many rows that is."""
+        done = 0
+        for block in self._blocks.restore() if self._blocks else ():
+            self._scores[done : done + len(block.scores)] = block.scores
+            self._reasons |= block.reasons
+            done += len(block.scores)
+        return done
+
+    def take(self, rows: range, shares: list[list[_Piece]] | None) -> None:
+        """Put together what all processes have made of ``rows``; nothing to do on the others, whose shares are None."""
+        if shares is None:
+            return
+        pieces = sorted((piece for share in shares for piece in share), key=lambda piece: int(piece.rows[0]))
+        reasons: dict[int, str] = {}
+        for piece in pieces:
+            self._scores[piece.rows] = piece.scores
+            reasons |= piece.reasons
+        self._reasons |= reasons
+        if self._blocks is not None:
+            views = [piece.views for piece in pieces if piece.views is not None]
+            joined = np.concatenate(views, axis=1) if views else None
+            self._blocks.save(Block(rows.start, self._scores[rows.start : rows.stop], reasons, joined))
+
+    def scored(self) -> Scored:
+        """All of it."""
+        valid = np.ones(len(self._scores), bool)
+        valid[list(self._reasons)] = False
+        return Scored(self._scores, valid, self._reasons)
+
+
+def _piece(batch: Batch, views: Tensor, *, keep_views: bool) -> _Piece:
+    rows, broken = batch["index"].numpy(), np.flatnonzero(~batch["valid"].numpy())
+    scores = views.mean(1).cpu().numpy()
+    scores[broken] = np.nan
+    single = None
+    if keep_views:
+        single = views.movedim(1, 0).cpu().numpy()
+        single[:, broken] = np.nan
+    return _Piece(rows, scores, {int(rows[i]): batch["reason"][i] for i in broken}, single)
+
+
+def _signal(world: World, stop: StopSignal | None) -> int:
+    """The signal that some process was sent, as all of them see it; 0 for none."""
+    if stop is None or not world.total(float(stop.number != 0))[0]:
         return 0
-    done = 0
-    for path in _blocks(partial):
-        if int(path.stem) != done:
-            break
-        with np.load(path) as block:
-            part = block["scores"]
-            reasons |= {int(row): reason for row, reason in json.loads(str(block["reasons"])).items()}
-        scores[done : done + len(part)] = part
-        done += len(part)
-    return done
-
-
-def _blocks(partial: Path) -> Iterator[Path]:
-    yield from sorted(path for path in partial.glob("*.npz") if not path.name.startswith("."))
+    numbers = world.gather(stop.number)
+    return int(world.share(max(numbers) if numbers else 0))

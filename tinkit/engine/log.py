@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from tinkit.engine.checkpoint import Progress as TrainProgress
 from tinkit.engine.run import Run
 from tinkit.files import write_atomic
 
@@ -22,30 +25,42 @@ _PLAIN_SECONDS = 30.0  # without a terminal: a line at most so often
 
 
 class RunLog:
-    """Writes a run's events and tables. After a resume, what lies beyond the point of return is taken back."""
+    """Writes a run's events and tables. After a resume, what lies beyond the point of return is taken back.
 
-    def __init__(self, run: Run, first_epoch: int, first_step: int) -> None:
+    Events of a training step, and of the validation after it, have the number of steps done by then: 1 after the first.
+    Give ``progress`` and ``done`` as they stand: that many steps are done in the whole run.
+    """
+
+    def __init__(self, run: Run, progress: TrainProgress, done: int, *, validated: bool) -> None:
         self._run = run
-        self._writer = SummaryWriter(str(run.events), purge_step=first_step)
-        self._rows = _rows_before(run.metrics_path, first_epoch)
-        self._epoch, self._listed = first_epoch, set[str]()
+        # Where the newest epoch was trained but not validated, its last step's events go with those of a validation
+        # that may have been under way, and are written again.
+        self._writer = SummaryWriter(str(run.events), purge_step=done + 1 if validated else done)
+        if not validated:
+            self.scalars(done, progress.shown)
+        self._rows = _rows_before(run.metrics_path, progress.epoch)
+        self._epoch, self._listed = progress.epoch, set[str]()
         if run.left_out_path.is_file():
             # the epoch under way is trained in part: what it has left out so far stays on record
-            rows = _rows_before(run.left_out_path, first_epoch + 1)
+            rows = _rows_before(run.left_out_path, progress.epoch + 1)
             _write_csv(rows, run.left_out_path)
-            self._listed = set(rows.loc[rows["epoch"] == first_epoch, "id"].astype(str))
+            self._listed = set(rows.loc[rows["epoch"] == progress.epoch, "id"].astype(str))
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Add scalars to the events at ``step`` (counted over the whole run)."""
+    def scalars(self, done: int, values: dict[str, float]) -> None:
+        """Add scalars to the events after ``done`` steps of the run."""
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+            self._writer.add_scalar(name, value, done)
 
-    def steering(self, step: int, recorded: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
+    def steering(self, done: int, recorded: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
         """Add histograms of offsets (frames) and gains by block."""
         for block, pairs in recorded.items():
             for name, parts in zip(("offset", "gain"), zip(*pairs, strict=True), strict=False):
                 values = torch.cat([part.float().flatten() for part in parts])
-                self._writer.add_histogram(f"{name}/{block}", values.cpu(), step)
+                self._writer.add_histogram(f"{name}/{block}", values.cpu(), done)
+
+    def sample(self, done: int, number: int, picture: NDArray[np.uint8]) -> None:
+        """Add the ``number``-th sample clip: a picture (H, W, 3)."""
+        self._writer.add_image(f"sample/{number}", picture, done, dataformats="HWC")
 
     def epoch(self, row: dict[str, float | int | str]) -> None:
         """Add a row to ``metrics.csv`` and flush the events."""

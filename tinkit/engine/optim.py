@@ -1,4 +1,4 @@
-"""The optimiser's parameter groups and the learning rate by iteration, both timm's with the published multiples."""
+"""The optimiser, which is timm's, over parameter groups with the published multiples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tinkit.engine.config import OptimConfig, ScheduleConfig
+from tinkit.engine.config import OptimConfig
 from tinkit.errors import UsageError, did_you_mean
 from tinkit.models import VideoClassifier
 from tinkit.timm_import import import_timm
@@ -69,50 +69,6 @@ def build_optimizer(model: VideoClassifier, config: OptimConfig) -> torch.optim.
         momentum=config.momentum,
     )
     return optimizer
-
-
-class LearningRate:
-    """The rate of every group as a function of the step alone, so that nothing needs saving.
-
-    With ``e`` the fractional epoch ``step / steps_per_epoch``: a linear rise from ``warmup_start * lr`` to ``lr`` over
-    ``warmup_epochs``, then ``0.5 * lr * (1 + cos(pi * (e - warm) / (epochs - warm)))``, or ``lr * factor**k`` after
-    ``k`` milestones. Each group's rate is that times its ``lr_scale``.
-    """
-
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, optim: OptimConfig, schedule: ScheduleConfig, steps_per_epoch: int
-    ) -> None:
-        import_timm()
-        from timm.scheduler import CosineLRScheduler, MultiStepLRScheduler
-        from timm.scheduler.scheduler import Scheduler
-
-        warm = round(schedule.warmup_epochs * steps_per_epoch)
-        start = optim.lr * schedule.warmup_start
-        self._scheduler: Scheduler
-        if schedule.kind == "cosine":
-            self._scheduler = CosineLRScheduler(
-                optimizer,
-                t_initial=optim.epochs * steps_per_epoch - warm,
-                warmup_t=warm,
-                warmup_lr_init=start,
-                warmup_prefix=True,
-                t_in_epochs=False,
-            )
-        else:
-            self._scheduler = MultiStepLRScheduler(
-                optimizer,
-                # timm lets a milestone count one update early
-                decay_t=[round(epoch * steps_per_epoch) + 1 for epoch in schedule.milestones],
-                decay_rate=schedule.factor,
-                warmup_t=warm,
-                warmup_lr_init=start,
-                warmup_prefix=False,
-                t_in_epochs=False,
-            )
-
-    def set(self, step: int) -> None:
-        """Give every group its rate for ``step`` (from 0)."""
-        self._scheduler.step_update(step)
 
 
 def _parameter_kinds(model: VideoClassifier, fc_lr5: bool) -> dict[str, str]:

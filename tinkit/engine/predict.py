@@ -8,11 +8,13 @@ from pathlib import Path
 
 from tinkit.data.clips import load_views
 from tinkit.data.config import Media
+from tinkit.data.flips import flip_permutation
 from tinkit.data.reader import BrokenClip
 from tinkit.data.views import ViewConfig
 from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
 from tinkit.engine.evaluate import score_views
+from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run
 from tinkit.engine.test import load_model
 
@@ -28,10 +30,16 @@ class Prediction:
 
 
 def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | None, top: int) -> list[Prediction]:
-    """Score each file with the run's model; a file that cannot be decoded gets a reason instead of labels."""
-    model, recipe, checkpoint = load_model(run, weights)
-    info = read_header(checkpoint)["info"]
+    """Score each file with the run's model; a file that cannot be decoded gets a reason instead of labels.
+
+    ``views`` replaces the recipe's. Raises :class:`~tinkit.errors.UserError` for views that the model cannot see.
+    """
+    recipe = run.load_recipe()
     config = views or recipe.test
+    check_segments(recipe, config)
+    model, _, checkpoint = load_model(run, weights, config.num_segments)
+    info = read_header(checkpoint)["info"]
+    swap = flip_permutation(info["classes"], recipe.clip.flip_labels)
     pixels = Pixels(model, choose_device(), recipe.train.channels_last)
     predictions = []
     for path in paths:
@@ -41,7 +49,8 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
         except BrokenClip as error:
             predictions.append(Prediction(path, (), error.reason))
             continue
-        scores = score_views(model, pixels, frames[None], config.average, info["task"], recipe.train.amp)[0]
+        amp, mirrored = recipe.train.amp, config.mirrored
+        scores = score_views(model, pixels, frames[None], config.average, info["task"], amp, mirrored, swap)[0].mean(0)
         if config.average == "logits":
             scores = scores.sigmoid() if info["task"] == "multi-label" else scores.softmax(0)
         values, classes = scores.topk(min(top, len(scores)))

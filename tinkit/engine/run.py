@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tinkit.engine.tensor_file import read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import sha256_file
 from tinkit.recipe import Recipe, load_recipe, save_recipe
 
-_CHECKPOINTS = ("last", "best")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# the words of --weights that are names of files, or whose checkpoint is another's
+_FILES = {"last": "last", "best": "best", "ema": "last", "best-ema": "best-ema"}
+_STEP = re.compile(r"step-(\d{8,})")
+_WORDS = "last, best, ema, best-ema, step=N or mean=K"
 
 
 @dataclass(frozen=True)
@@ -43,16 +52,63 @@ class Run:
         """The clips that were left out in training, undecodable ones above all: epoch, id, reason."""
         return self.folder / "left_out.csv"
 
+    def no_number_path(self, step: int) -> Path:
+        """The ids of the clips of a step whose loss or gradient was no number."""
+        return self.folder / f"no_number_step_{step}.csv"
+
     @property
     def weights_path(self) -> Path:
         """Where the weights came from that training started from, and what became of every key; absent for none."""
         return self.folder / "weights.json"
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / "checkpoints"
+
     def checkpoint(self, which: str) -> Path:
-        """The file of checkpoint ``last`` or ``best``; it may not exist yet."""
-        if which not in _CHECKPOINTS:
-            raise UsageError(f"--weights {which}: no such checkpoint", expected=" or ".join(_CHECKPOINTS))
-        return self.folder / "checkpoints" / f"{which}.safetensors"
+        """The file that a word of ``--weights`` means; it may not exist yet.
+
+        ``last`` and ``best``; ``ema`` and ``best-ema``, whose averaged weights are meant (``ema`` is in ``last``);
+        ``step=N``; ``mean=K``, the mean of the newest K steps. Raises :class:`~tinkit.errors.UsageError` for others.
+        """
+        if which in _FILES:
+            return self.checkpoints / f"{_FILES[which]}.safetensors"
+        kind, _, number = which.partition("=")
+        if re.fullmatch(r"[0-9]{1,12}", number):
+            if kind == "step":
+                return self.step_path(int(number))
+            if kind == "mean" and int(number) > 0:
+                return self.checkpoints / f"mean={int(number)}.safetensors"
+        raise UsageError(
+            f"--weights {which}: no such checkpoint{did_you_mean(which, _FILES)}",
+            expected=", ".join(self.weights_names()) or _WORDS,
+        )
+
+    def step_path(self, step: int) -> Path:
+        """The checkpoint after so many steps of the run."""
+        return self.checkpoints / f"step-{step:08d}.safetensors"
+
+    def step_paths(self) -> dict[int, Path]:
+        """The files of steps that are there, by step, rising."""
+        found = ((_STEP.fullmatch(path.stem), path) for path in self.checkpoints.glob("step-*.safetensors"))
+        return dict(sorted((int(match[1]), path) for match, path in found if match))
+
+    def weights_names(self) -> list[str]:
+        """The words of ``--weights`` that this run has something for."""
+        steps = list(self.step_paths())
+        return [
+            *(name for name in _FILES if self.checkpoint(name).is_file() and (name != "ema" or self._averaged())),
+            *(f"step={step}" for step in steps),
+            *([f"mean={len(steps)}"] if len(steps) > 1 else []),
+        ]
+
+    def _averaged(self) -> bool:
+        """Whether ``last`` has averaged weights too."""
+        try:
+            return bool(read_tensor_header(self.checkpoint("last")).get("ema"))
+        except UserError:
+            return False
 
     def scores_path(self, split: str, views: str, weights: str) -> Path:
         """Where the scores of a split go: ``scores/SPLIT-VIEWS-WEIGHTS.arrow``."""
@@ -74,7 +130,7 @@ class Run:
 def create_run(name: str, recipe: Recipe, base: Path) -> Run:
     """Make ``base/name`` and write the recipe; refuses a folder that holds a training already."""
     run = Run(base / name)
-    if run.checkpoint("last").exists():
+    if run.weights_names():
         raise UsageError(
             f"the run {run.folder} exists and holds checkpoints",
             fix=f"go on with it: tinkit train --resume {name}; or give the new one another name: --name {name}-2",
@@ -100,21 +156,25 @@ def find_run(name: str, base: Path) -> Run:
 
 
 def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, str]:
-    """A run and which of its checkpoints, ``best`` unless ``weights`` says so.
+    """A run and which of its weights: what ``weights`` says, else ``best``, or ``last`` where nothing was validated.
 
     ``name`` is a run, or a file in one's ``checkpoints``, which names both.
     """
     path = Path(name)
     if path.suffix != ".safetensors":
-        return find_run(name, base), weights or "best"
+        run = find_run(name, base)
+        validated = run.checkpoint("best").is_file() or not run.checkpoint("last").is_file()
+        return run, weights or ("best" if validated else "last")
     run = Run(path.parent.parent)
     if path.parent.name != "checkpoints" and path.resolve().parent.name == "checkpoints":
         run = Run(path.resolve().parent.parent)
     if not run.recipe_path.is_file():
         raise UsageError(f"{name}: not a checkpoint of a run", expected="RUN/checkpoints/best.safetensors, or a run")
-    if weights not in (None, path.stem):
+    match = _STEP.fullmatch(path.stem)
+    word = f"step={int(match[1])}" if match else path.stem
+    if weights is not None and run.checkpoint(weights) != run.checkpoint(word):
         raise UsageError(f"{name} and --weights {weights} name two checkpoints", fix="leave one of them out")
-    return run, path.stem
+    return run, weights or word
 
 
 def run_names(base: Path) -> list[str]:
@@ -123,14 +183,31 @@ def run_names(base: Path) -> list[str]:
 
 
 def require_checkpoint(run: Run, which: str) -> Path:
-    """The checkpoint's path, or an error that says what there is."""
+    """The checkpoint's path, or an error that says what there is. ``mean=K`` is made, or made again, if need be."""
     path = run.checkpoint(which)
-    if path.is_file():
+    if which.startswith("mean="):
+        from tinkit.engine.averaging import average_steps  # needs PyTorch, which finding a run does not
+
+        return average_steps(run, int(which.removeprefix("mean=")))
+    there = run.weights_names()
+    if path.is_file() and (which != "ema" or which in there):
         return path
-    there = [name for name in _CHECKPOINTS if run.checkpoint(name).is_file()]
     raise UserError(
         f"the run {run.name} has no checkpoint {which!r}",
         file=path,
         expected=f"one of: {', '.join(there)}" if there else "a run that has finished an epoch",
         fix=f"tinkit train --resume {run.folder}" if not there else None,
     )
+
+
+def load_run_weights(run: Run, weights: str) -> tuple[dict[str, Tensor], Path, dict[str, Any]]:
+    """The model's state dict that a word of ``--weights`` means, its file and the file's header.
+
+    ``ema`` and ``best-ema`` give averaged weights, every other word raw ones. Raises
+    :class:`~tinkit.errors.UserError` when they are missing or damaged.
+    """
+    from tinkit.engine.checkpoint import read_weights
+
+    path = require_checkpoint(run, weights)
+    state, header = read_weights(path, ema=weights in ("ema", "best-ema"))
+    return state, path, header

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
-from tinkit.data.manifest import Manifest, open_manifest
-from tinkit.engine.build import build_model, choose_device
+from tinkit.data.manifest import Manifest, join, open_manifest
+from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress, is_checkpoint, load_weights
+from tinkit.engine.distributed import World
+from tinkit.engine.keeper import newest_good
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_run, require_checkpoint
 from tinkit.engine.train import Trainer
@@ -17,6 +20,26 @@ from tinkit.models import ForeignReport, VideoClassifier, load_foreign, read_che
 from tinkit.recipe import Recipe
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What makes a training less than a whole one."""
+
+    limit: int | None = None
+    """The first so many clips of each split."""
+    overfit: int | None = None
+    """Train and validate on the same so many clips."""
+    max_steps: int | None = None
+    """Stop after so many more steps."""
+
+    def options(self) -> str:
+        """The options that a resumed run must be given again, with a space before each."""
+        given = {"limit": self.limit, "overfit": self.overfit}
+        return "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+
+
+WHOLE = Trial()
+
+
 def start_training(
     run: Run,
     recipe: Recipe,
@@ -24,26 +47,78 @@ def start_training(
     *,
     resume: bool = False,
     tune_from: str | None = None,
-    limit: int | None = None,
-    max_steps: int | None = None,
+    trial: Trial = WHOLE,
     runs: Path = Path("runs"),
+    world: World | None = None,
 ) -> Progress:
     """Open the data, make the run's folder unless it is resumed, build or load the model, and train.
 
-    ``limit`` clips of each split are used; ``max_steps`` more steps are done. What is wrong with the data, the weights
-    or the recipe is found before anything is written.
+    What is wrong with the data, the weights or the recipe is found before anything is written.
     """
-    train_set, val_set = open_manifest(recipe.data, "train"), open_manifest(recipe.data, "val")
-    for line in (*train_set.skipped, *val_set.skipped):
-        reporter.say(line)
-    if limit is not None:
-        train_set, val_set = train_set.head(limit), val_set.head(limit)
-    for manifest in (train_set, val_set):
+    world = world or World()
+    train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
+    trainer, origin = prepare(run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world)
+    if not resume:
+        world.first(lambda: create_run(run.name, recipe, run.folder.parent) if world.main else None)
+        if origin is not None and world.main:
+            _say_origin(run, *origin, reporter)
+    reporter.say(f"{run.folder}: {describe(trainer)}")
+    go_on = f"tinkit train --resume {run.folder}{trial.options()}" + (f" --gpus {world.size}" * (world.size > 1))
+    try:
+        if not resume:
+            trainer.save_start()  # from here on there is something to go on from, with these weights and these clips
+        progress = trainer.fit(resume=resume, max_steps=trial.max_steps)
+    except Interrupted as error:
+        raise error.again("interrupted; what was trained is saved", file=run.folder, fix=f"go on: {go_on}") from None
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=f"go on: {go_on}") from None
+    if progress.epoch < recipe.optim.epochs:
+        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: {go_on}")
+    return progress
+
+
+def open_splits(recipe: Recipe, trial: Trial, reporter: Reporter) -> tuple[Manifest, Manifest | None]:
+    """The clips to train on, and those to validate on: None if these have no labels or are trained on too."""
+    splits = [open_manifest(recipe.data, split) for split in ("train", "val")]
+    for manifest in splits:
+        for line in manifest.skipped:
+            reporter.say(line)
+    if trial.limit is not None:
+        splits = [manifest.head(trial.limit) for manifest in splits]
+    for manifest in splits:
         manifest.require_media()
-    _check_labelled(train_set)
+    train_set, val_set = splits[0], splits[1] if splits[1].labelled else None
+    if recipe.train.splits == ("train", "val"):
+        train_set, val_set = join(splits), None
+        reporter.say("training on train and val: nothing is validated, and no fusion can be fitted on val")
+    if not train_set.labelled:
+        raise UserError(
+            f"the training split of {train_set.dataset} has clips without labels",
+            file=train_set.root,
+            fix="name an annotation file with labels as data.train",
+        )
+    if trial.overfit is not None:
+        train_set = train_set.head(trial.overfit)
+        val_set = train_set
+        reporter.say(f"training and validating on the same {len(train_set)} clips: the metrics should go to 100")
+    return train_set, val_set
+
+
+def prepare(
+    run: Run,
+    recipe: Recipe,
+    train_set: Manifest,
+    val_set: Manifest | None,
+    reporter: Reporter,
+    resume: bool,
+    tune_from: str | None,
+    runs: Path,
+    world: World,
+) -> tuple[Trainer, tuple[Path | str, ForeignReport] | None]:
+    """The trainer with the model that training starts from, and where its weights came from, if from a file."""
     model = None
     origin: tuple[Path | str, ForeignReport] | None = None
-    if resume and run.checkpoint("last").is_file():
+    if resume and newest_good(run)[0] is not None:
         model = build_model(recipe, len(train_set.classes), pretrained=False)
     elif resume and run.weights_path.is_file():
         raise UserError(
@@ -56,29 +131,26 @@ def start_training(
         origin = load_weights_into(model, tune_from, runs)
     elif recipe.model.pretrained is True:
         reporter.say(f"{recipe.model.backbone}: ImageNet weights from timm's hub, or its cache")
-    trainer = Trainer(run, recipe, train_set, val_set if val_set.labelled else None, reporter, model)
+        model = world.first(lambda: build_model(recipe, len(train_set.classes)))  # fetched once, then in the cache
+    trainer = Trainer(run, recipe, train_set, val_set, reporter, model, world)
     if trainer.model.pretrained_report is not None:
         origin = str(recipe.model.pretrained), trainer.model.pretrained_report
-    if not resume:
-        create_run(run.name, recipe, run.folder.parent)
-        if origin is not None:
-            _say_origin(run, *origin, reporter)
+    return trainer, origin
+
+
+def describe(trainer: Trainer) -> str:
+    """The model, the clips and the batch of a training in one line."""
+    recipe, world, clips = trainer.recipe, trainer.world, trainer.train_clips.manifest
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    reporter.say(
-        f"{run.folder}: {recipe.model.backbone} {recipe.model.temporal}, {parameters / 1e6:.2f} M parameters, "
-        f"{len(train_set)} training and {len(val_set)} validation clips of {len(train_set.classes)} classes, "
-        f"{trainer.steps_per_epoch} steps an epoch, on {choose_device().type}"
+    share = recipe.optim.batch // world.size
+    micro = min(share, recipe.optim.micro_batch or share)
+    val = 0 if trainer.validator is None else len(trainer.validator.clips.manifest)
+    plan = "" if micro == recipe.optim.batch else f" = {world.size} processes x {share // micro} pieces x {micro}"
+    return (
+        f"{recipe.model.backbone} {recipe.model.temporal}, {parameters / 1e6:.2f} M parameters, "
+        f"{len(clips)} training and {val} validation clips of {len(clips.classes)} classes, "
+        f"{trainer.steps_per_epoch} steps an epoch of {recipe.optim.batch} clips{plan}, on {trainer.device.type}"
     )
-    go_on = f"tinkit train --resume {run.folder}" + (f" --limit {limit}" if limit is not None else "")
-    try:
-        if not resume:
-            trainer.save_start()  # from here on there is something to go on from, with these weights and these clips
-        progress = trainer.fit(resume=resume, max_steps=max_steps)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=f"go on: {go_on}") from None
-    if progress.epoch < recipe.optim.epochs:
-        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: {go_on}")
-    return progress
 
 
 def load_weights_into(model: VideoClassifier, source: str, runs: Path) -> tuple[Path, ForeignReport]:
@@ -97,12 +169,3 @@ def _say_origin(run: Run, path: Path | str, report: ForeignReport, reporter: Rep
     reporter.say(f"{path}: {report.summary()}")
     account = {"file": str(path), "layout": report.layout, "used": report.used, "new": report.new}
     write_atomic(run.weights_path, json.dumps(account | {"dropped": report.dropped}, indent=2) + "\n")
-
-
-def _check_labelled(train_set: Manifest) -> None:
-    if not train_set.labelled:
-        raise UserError(
-            f"the training split of {train_set.dataset} has clips without labels",
-            file=train_set.root,
-            fix="name an annotation file with labels as data.train",
-        )

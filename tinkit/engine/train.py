@@ -1,11 +1,16 @@
-"""One run: epochs of steps, each the same story: decode, forward, backward, clip, step, log; then validate and save."""
+"""One run: epochs of steps, each the same story: decode, forward, backward, clip, update, log; then validate and save.
+
+Every process of a world runs this; the main one (rank 0) alone writes and speaks.
+"""
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,47 +18,27 @@ from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.loading import Batch, train_loader, worker_failure
 from tinkit.data.manifest import Manifest
-from tinkit.engine.build import Pixels, build_model, choose_device, loader_workers
-from tinkit.engine.checkpoint import Progress, read_header, resume_checkpoint, save_checkpoint
-from tinkit.engine.evaluate import score_split
+from tinkit.engine.build import Pixels, build_model, choose_device, loader_workers, share_statistics, wrap_network
+from tinkit.engine.checkpoint import Progress, read_header, resume_checkpoint, snapshot
+from tinkit.engine.clock import Clock
+from tinkit.engine.config import EmaConfig
+from tinkit.engine.distributed import World, lost_peer
+from tinkit.engine.keeper import Keeper, newest_good
+from tinkit.engine.left_out import LeftOut
 from tinkit.engine.log import Meter, Reporter, RunLog
-from tinkit.engine.loss import loss_name, loss_sum
-from tinkit.engine.optim import LearningRate, build_optimizer
+from tinkit.engine.loss import Loss
+from tinkit.engine.optim import build_optimizer
+from tinkit.engine.precision import make_scaler
 from tinkit.engine.run import Run
-from tinkit.errors import UserError
-from tinkit.files import sha256_text
-from tinkit.models import VideoClassifier, freeze_partial_bn, record_steering
+from tinkit.engine.schedule import LearningRate, plateau
+from tinkit.engine.signals import StopSignal
+from tinkit.engine.soft_labels import SoftLabels
+from tinkit.engine.step import StepResult, TrainStep
+from tinkit.engine.validate import Validator
+from tinkit.errors import Interrupted, UserError
+from tinkit.models import VideoClassifier, freeze_partial_bn
 from tinkit.recipe import Recipe
-from tinkit.scores import mark_labels
-
-_SHOWN = 5  # clips left out in an epoch that are printed; the file has them all
-_BORNE = 5  # undecodable clips that no run stops for, so that small sets are not at the mercy of a share
-
-
-@dataclass
-class Clock:
-    """The pace of an epoch, as far as this process has trained it."""
-
-    started: float = field(default_factory=time.monotonic)
-    stepped: float = field(default_factory=time.monotonic)
-    """When the last step ended: what passes until the next one ends counts, waiting for data included."""
-    clips: int = 0
-
-    def step(self, clips: int) -> float:
-        """A step of so many clips has ended; returns its clips a second."""
-        before, self.stepped = self.stepped, time.monotonic()
-        self.clips += clips
-        return clips / (self.stepped - before)
-
-    @property
-    def clips_per_s(self) -> float:
-        """The mean since the start."""
-        return self.clips / max(time.monotonic() - self.started, 1e-9)
-
-
-def clips_of(manifest: Manifest) -> dict[str, int | str]:
-    """How many clips a split has and a hash of their ids: a resumed run must go on with the same ones."""
-    return {"count": len(manifest), "ids": sha256_text("\n".join(manifest.ids))}
+from tinkit.timm_import import import_timm
 
 
 class Trainer:
@@ -67,236 +52,303 @@ class Trainer:
         val_set: Manifest | None,
         reporter: Reporter,
         model: VideoClassifier | None = None,
+        world: World | None = None,
     ) -> None:
-        self.run, self.recipe, self.reporter = run, recipe, reporter
-        self.steps_per_epoch = len(train_set) // recipe.optim.batch
-        if self.steps_per_epoch == 0:
-            raise UserError(
-                f"the training split has {len(train_set)} clips, fewer than one batch of {recipe.optim.batch}",
-                fix=f"a smaller batch: --set optim.batch={max(1, len(train_set))}",
-            )
-        self.device = choose_device()
+        self.run, self.recipe, self.reporter, self.world = run, recipe, reporter, world or World()
+        self.steps_per_epoch = steps_per_epoch(recipe, len(train_set), self.world)
+        self.device = choose_device(self.world)
         torch.manual_seed(recipe.train.seed)
-        self.model = (model or build_model(recipe, len(train_set.classes))).to(self.device)
-        self.pixels = Pixels(self.model, self.device, recipe.train.channels_last)
+        model = model or build_model(recipe, len(train_set.classes))
+        self.model = share_statistics(model, recipe, self.world).to(self.device)
+        self.ema = _make_ema(self.model, recipe.ema)
+        self.scaler = make_scaler(self.device.type, recipe.train.amp)
         self.optimizer = build_optimizer(self.model, recipe.optim)
         self.learning_rate = LearningRate(self.optimizer, recipe.optim, recipe.schedule, self.steps_per_epoch)
-        self.loss_name = loss_name(recipe.loss, train_set.task)
+        counts = train_set.label_counts() if recipe.loss.class_balance is not None else None
+        loss = Loss(recipe.loss, train_set.task, len(train_set.classes), counts)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
         self.metric = metrics.check_metric(metric, train_set.task)
         self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed)
-        views = recipe.test.model_copy(update={"views": "1x1"})
-        self.val_clips = None if val_set is None else TestClips(val_set, recipe.clip, views)
+        pixels = Pixels(self.model, self.device, recipe.train.channels_last)
+        self.train_step = TrainStep(
+            recipe,
+            self.model,
+            wrap_network(self.model, recipe, self.world),
+            self.optimizer,
+            loss,
+            pixels,
+            num_classes=len(train_set.classes),
+            world=self.world,
+            ema=self.ema,
+            scaler=self.scaler,
+            soft_labels=_soft_labels(recipe, train_set, reporter),
+        )
+        self.validator = None
+        if val_set is not None:
+            views = recipe.test.model_copy(update={"views": "1x1", "sampling": "even", "flip": False})
+            clips = TestClips(val_set, recipe.clip, views)
+            self.validator = Validator(recipe, clips, pixels, reporter, self.world)
         self.progress = Progress()
+        self._saved_at = time.monotonic()
+        self.left_out = LeftOut(run, recipe, train_set, self.steps_per_epoch, reporter, self.world)
+
+    @property
+    def done(self) -> int:
+        """Steps of the whole run so far."""
+        return self.progress.epoch * self.steps_per_epoch + self.progress.step
 
     def save_start(self) -> None:
         """Save ``last`` before the first step."""
-        self._save("last")
+        with Keeper(self.run, self.recipe.save) as keeper:
+            self._save(keeper)
 
     def fit(self, *, resume: bool = False, max_steps: int | None = None) -> Progress:
-        """Train to the end of the recipe, or until ``max_steps`` more steps are done."""
-        last = self.run.checkpoint("last")
-        if resume and last.is_file():
-            self._check_same_clips(last)
-            self.progress = resume_checkpoint(last, self.model, self.optimizer)
-        log = RunLog(self.run, self.progress.epoch, self._global_step())
-        last_step = None if max_steps is None else self._global_step() + max_steps
+        """Train to the end of the recipe, or until ``max_steps`` more steps are done.
+
+        A signal to stop is obeyed after the step under way: what was trained is saved, and
+        :class:`~tinkit.errors.Interrupted` raised.
+        """
+        if resume:
+            self._resume()
+        last_step = None if max_steps is None else self.done + max_steps
+        trained = self.progress.step == self.steps_per_epoch  # the newest epoch waits for its validation
+        log = RunLog(self.run, self.progress, self.done, validated=not trained) if self.world.main else None
         try:
-            while self.progress.epoch < self.recipe.optim.epochs:
-                if not self._epoch(log, last_step):
-                    self._save("last")
-                    break
+            with StopSignal(patient=self.world.size > 1) as stop, Keeper(self.run, self.recipe.save) as keeper:
+                while self.progress.epoch < self.recipe.optim.epochs and (last_step is None or self.done < last_step):
+                    self._epoch(log, keeper, stop, last_step)
         except RuntimeError as error:
-            # PyTorch tells of a dead loader process wherever the main process happens to be
-            raise worker_failure(error) or error from error
+            # PyTorch tells of a dead loader process, and of a dead peer, wherever this process happens to be
+            raise worker_failure(error) or lost_peer(error) or error from error
         finally:
-            log.close()
+            if log is not None:
+                log.close()
         return self.progress
 
-    def _check_same_clips(self, checkpoint: Path) -> None:
-        """A run that went on with other clips would be another run: other batches, another schedule."""
-        before, now = read_header(checkpoint)["info"]["clips"], clips_of(self.train_clips.manifest)
-        if before == now:
+    def _resume(self) -> None:
+        """Go back to the newest checkpoint that is whole; a run without any begins again."""
+        path, damaged = self.world.share(newest_good(self.run) if self.world.main else None)
+        for file, reason in damaged:
+            self.reporter.say(f"{file} is damaged ({reason}); " + (f"going on from {path.name}" if path else ""))
+        if path is None:
+            if damaged:
+                raise UserError(
+                    "no checkpoint of the run is whole", file=damaged[0][0], fix="begin again: tinkit train RECIPE"
+                )
             return
-        fewer = before["count"] < now["count"]
-        raise UserError(
-            f"the run was trained on {before['count']} clips, and the training split now has "
-            f"{'as many others' if before['count'] == now['count'] else now['count']}",
-            file=checkpoint,
-            fix=(f"if it was begun with --limit, resume it with --limit {before['count']}; else " if fewer else "")
-            + "give the data set as it was, or begin a new run with --tune-from",
-        )
+        check_same_clips(path, self.train_clips.manifest)
+        ema = None if self.ema is None else self.ema.module
+        self.progress = resume_checkpoint(path, self.model, self.optimizer, ema, self.scaler)
 
-    def _epoch(self, log: RunLog, last_step: int | None) -> bool:
-        """The rest of the epoch under way; False when ``last_step`` ended it early."""
-        epoch = self.progress.epoch
+    def _epoch(self, log: RunLog | None, keeper: Keeper, stop: StopSignal, last_step: int | None) -> None:
+        """The rest of the epoch under way, or less where ``last_step`` or a signal ends it."""
         clock = Clock()
         self.model.train()
         if self.recipe.model.partial_bn:
             freeze_partial_bn(self.model)
-        title = f"epoch {epoch + 1}/{self.recipe.optim.epochs}"
-        first_step = self.progress.step
-        with self.reporter.progress(title, self.steps_per_epoch, first_step) as meter:
-            for batch in self._batches():
-                self._step(batch, clock, log, meter)
-                if last_step is not None and self._global_step() >= last_step:
-                    if self.progress.step < self.steps_per_epoch:
-                        return False
-                    break
-                every = self.recipe.save.every
-                if every and self._global_step() % every == 0 and self.progress.step < self.steps_per_epoch:
-                    self._save("last")
-        self._end_epoch(clock, log)
-        return last_step is None or self._global_step() < last_step
+        title = f"epoch {self.progress.epoch + 1}/{self.recipe.optim.epochs}"
+        with self.reporter.progress(title, self.steps_per_epoch, self.progress.step) as meter:
+            for batch in clock.timed(self._batches()):
+                result = self._step(batch, clock, log, meter, bool(stop.number))
+                whole = self.progress.step == self.steps_per_epoch
+                if result.stop:
+                    self._save(keeper)
+                    raise Interrupted("interrupted", number=stop.number or signal.SIGTERM, fix="")
+                if not whole and (self.done == last_step or self._save_is_due()):
+                    self._save(keeper)
+                    if self.done == last_step:
+                        return
+        self._end_epoch(clock, log, keeper, stop)
 
-    def _batches(self) -> Iterator[Batch]:
-        return iter(
-            train_loader(
-                self.train_clips,
-                batch=self.recipe.optim.batch,
-                epoch=self.progress.epoch,
-                start_step=self.progress.step,
-                workers=loader_workers(self.recipe.train),
-            )
+    def _batches(self) -> Iterable[Batch]:
+        if self.progress.step == self.steps_per_epoch:
+            return ()
+        return train_loader(
+            self.train_clips,
+            batch=self.recipe.optim.batch,
+            epoch=self.progress.epoch,
+            start_step=self.progress.step,
+            workers=loader_workers(self.recipe.train),
+            rank=self.world.rank,
+            world=self.world.size,
         )
 
-    def _step(self, batch: Batch, clock: Clock, log: RunLog, meter: Meter) -> None:
-        """One update from one global batch, micro-batch by micro-batch."""
-        step = self._global_step()
-        self.learning_rate.set(step)
-        valid = int(batch["valid"].sum())
-        loss = self._backward(batch, valid) if valid else 0.0
-        norm = 0.0
-        if valid:
-            bound = self.recipe.optim.clip_grad or float("inf")
-            norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), bound))
-            self.optimizer.step()
+    def _step(self, batch: Batch, clock: Clock, log: RunLog | None, meter: Meter, stop: bool) -> StepResult:
+        """One step of the whole batch, counted and logged."""
+        self.learning_rate.set(self.done, self.progress.plateau_drops)
+        result = self.train_step(batch, self.done, stop=stop)
+        self.left_out.record(batch, result, self.progress, log)
         done = self.progress
+        clips_per_s, waiting = clock.step(result.clips)
+        rates = {f"lr/{group['group_name']}": float(group["lr"]) for group in self.optimizer.param_groups}
+        values = {"train/loss": result.loss, "train/grad_norm": result.grad_norm, "train/lr": self._base_rate()}
+        values |= rates if len(rates) > 1 else {}
+        values |= {"train/clips_per_s": clips_per_s, "train/waiting": waiting}
         self.progress = replace(
             done,
             step=done.step + 1,
-            loss=done.loss + loss * valid,
-            valid=done.valid + valid,
-            broken=done.broken + int(batch["broken"].sum()),
+            loss=done.loss + (result.loss * result.valid if result.finite else 0.0),
+            valid=done.valid + (result.valid if result.finite else 0),
+            broken=done.broken + result.broken,
+            nan_steps=done.nan_steps + (not result.finite),
+            shown=values,
         )
-        self._record_left_out(batch, log)
-        values = {"train/loss": loss, "train/grad_norm": norm, "train/lr": self._base_rate()}
-        log.scalars(step, values | {"train/clips_per_s": clock.step(len(batch["index"]))})
+        if log is not None:
+            log.scalars(self.done, values)
         meter.advance(1, f"loss {self.progress.mean_loss:.4f}  {clock.clips_per_s:.1f} clips/s")
+        return result
 
-    def _backward(self, batch: Batch, valid: int) -> float:
-        """Gradients of the mean loss over the batch's valid clips; returns that loss."""
-        size = self.recipe.optim.micro_batch or len(batch["index"])
-        self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for start in range(0, len(batch["index"]), size):
-            part = slice(start, start + size)
-            video = self.pixels(batch["frames"][part])
-            labels, good = batch["labels"][part].to(self.device), batch["valid"][part].to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.train.amp == "bf16"):
-                logits = self.model(video)
-            loss = loss_sum(self.loss_name, logits, labels, good) / valid
-            loss.backward()
-            total += loss.item()
-        if not total < float("inf"):
-            raise UserError(
-                f"the loss is {total} at step {self._global_step()}",
-                fix="a lower optim.lr, or train.amp = 'off'; the last checkpoint is kept: tinkit train --resume "
-                f"{self.run.name}",
-            )
-        return total
-
-    def _record_left_out(self, batch: Batch, log: RunLog) -> None:
-        """Record the step's clips that are not valid, and stop when too many could not be decoded."""
-        rows = [(int(row), reason) for row, reason in zip(batch["index"], batch["reason"], strict=True) if reason]
-        if not rows:
-            return
-        clips = [(self.train_clips.manifest.row(row).id, reason) for row, reason in rows]
-        for number, (clip, reason) in log.left_out(self.progress.epoch, clips):
-            if number <= _SHOWN:
-                self.reporter.say(f"left out: {clip}: {reason}")
-            elif number == _SHOWN + 1:
-                self.reporter.say(f"more clips are left out; all are listed in {self.run.left_out_path}")
-        share, broken = self.recipe.train.max_broken, self.progress.broken
-        clips_an_epoch = self.steps_per_epoch * self.recipe.optim.batch
-        if broken > (max(_BORNE, share * clips_an_epoch) if share else 0):
-            raise UserError(
-                f"{broken} clips of this epoch cannot be decoded, more than train.max_broken = {share:g} of an "
-                f"epoch's {clips_an_epoch} allows",
-                file=self.run.left_out_path,
-                fix="mend or remove the clips listed there, or raise the limit: --set train.max_broken=0.1",
-            )
-
-    def _end_epoch(self, clock: Clock, log: RunLog) -> None:
-        """Validate, write the epoch's row, and save ``last`` and, when it is, ``best``."""
-        clips_per_s, done = clock.clips_per_s, self.progress
-        epoch = done.epoch + 1
-        self.progress = replace(done, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
+    def _end_epoch(self, clock: Clock, log: RunLog | None, keeper: Keeper, stop: StopSignal) -> None:
+        """Validate, write the epoch's row, and save."""
+        trained = self.progress
+        epoch = trained.epoch + 1
         row: dict[str, float | int | str] = {
-            "epoch": self.progress.epoch - 1,
-            "step": self._global_step(),
+            "epoch": trained.epoch,
+            "step": self.done,
             "lr": self._base_rate(),
-            "train_loss": done.mean_loss,
-            "broken": done.broken,
-            "clips_per_s": clips_per_s,
+            "train_loss": trained.mean_loss,
+            "broken": trained.broken,
+            "clips_per_s": clock.clips_per_s,
+            "waiting": clock.waiting,
         }
-        if self.val_clips and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
-            row |= self._validate(log)
-        log.epoch(row)
+        also: tuple[str, ...] = ()
+        if self.validator and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
+            self._save(keeper)  # so that a validation that is cut short need not cost the epoch
+            measured, also = self._validate(log, stop)
+            row |= measured
+        self.progress = replace(self.progress, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
+        if log is not None:
+            log.epoch(row)
+        self._save(keeper, also)
         shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.reporter.say(
-            f"epoch {epoch}/{self.recipe.optim.epochs}: loss {done.mean_loss:.4f}  {clips_per_s:.1f} clips/s  {shown}"
+            f"epoch {epoch}/{self.recipe.optim.epochs}: loss {trained.mean_loss:.4f}  "
+            f"{row['clips_per_s']:.1f} clips/s  {shown}"
         )
-        self._save("last")
 
-    def _validate(self, log: RunLog) -> dict[str, float]:
-        """Score the validation split with one view; saves ``best`` when the metric has not been better before."""
-        assert self.val_clips is not None
-        with record_steering(self.model) as recorded:
-            scored = score_split(
-                self.model,
-                self.pixels,
-                self.val_clips,
-                self.recipe.train,
-                self.reporter,
-                batch=self.recipe.test.batch,
-                average="logits",
-                title="validation",
+    def _validate(self, log: RunLog | None, stop: StopSignal) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Measure the weights and their average; returns the row's columns and which ``best`` this is."""
+        assert self.validator is not None
+        values = self.validator(self.model, log, self.done, stop)
+        if self.ema is not None:
+            averaged = self.validator(self.ema.module, None, self.done, stop)
+            values |= {f"ema_{name}": value for name, value in averaged.items()}
+        values = self.world.share(values)
+        if log is not None:
+            log.scalars(self.done, {f"val/{name}": value for name, value in values.items()})
+        before, also = self.progress, []
+        best, best_ema = before.best, before.best_ema
+        if _better(value := values[self.metric], best):
+            best = value
+            also.append("best")
+        if self.ema is not None and _better(average := values[f"ema_{self.metric}"], best_ema):
+            best_ema = average
+            also.append("best-ema")
+        state = (before.plateau_best, before.plateau_bad, before.plateau_drops)
+        top, bad, drops = plateau(*state, value, self.recipe.schedule.patience)
+        if self.recipe.schedule.kind == "plateau" and drops > before.plateau_drops:
+            self.reporter.say(
+                f"no better {self.metric} in {bad or self.recipe.schedule.patience + 1} validations: "
+                "the learning rate falls"
             )
-        manifest = self.val_clips.manifest
-        labels = mark_labels(manifest.table["labels"].to_pylist(), len(manifest.classes))
-        result = metrics.evaluate(scored.scores, labels, manifest.task, valid=scored.valid)
-        step = self._global_step()
-        log.scalars(step, {f"val/{name}": value for name, value in result.values.items()})
-        log.steering(step, recorded)
-        if scored.reasons:
-            self.reporter.say(f"validation: {len(scored.reasons)} clips cannot be decoded and do not count")
-        value = result.values[self.metric]
-        # a value that is no number (nothing could be measured) is never the best
-        better = value == value and (self.progress.best is None or value > self.progress.best)
-        best = value if better else self.progress.best
-        self.progress = replace(self.progress, metrics=dict(result.values), best=best)
-        if better:
-            self._save("best")
-        return {f"val_{name}": number for name, number in result.values.items()}
+        self.progress = replace(
+            before, metrics=values, best=best, best_ema=best_ema,
+            plateau_best=top, plateau_bad=bad, plateau_drops=drops,
+        )  # fmt: skip
+        return {f"val_{name}": number for name, number in values.items()}, tuple(also)
 
-    def _save(self, which: str) -> None:
+    def _save_is_due(self) -> bool:
+        steps, minutes = self.recipe.save.steps, self.recipe.save.minutes
+        if steps is not None:
+            return self.done % steps == 0
+        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+
+    def _save(self, keeper: Keeper, also: tuple[str, ...] = ()) -> None:
+        if not self.world.main:
+            return
+        ema = None if self.ema is None else self.ema.module
+        state = snapshot(self.model, self.progress, self._info(), optimizer=self.optimizer, ema=ema, scaler=self.scaler)
+        keeper.save(state, self.done, also)
+        self._saved_at = time.monotonic()
+
+    def _info(self) -> dict[str, Any]:
         manifest = self.train_clips.manifest
-        info = {
+        return {
             "classes": list(manifest.classes),
             "task": manifest.task,
             "dataset": manifest.dataset,
             "dataset_version": manifest.version,
-            "trained_on": [manifest.split],
+            "trained_on": list(self.recipe.train.splits),
             "recipe": self.recipe.model_dump(mode="json"),
             "clips": clips_of(manifest),
         }
-        optimizer = self.optimizer if which == "last" else None
-        save_checkpoint(self.run.checkpoint(which), self.model, self.progress, info, optimizer)
-
-    def _global_step(self) -> int:
-        return self.progress.epoch * self.steps_per_epoch + self.progress.step
 
     def _base_rate(self) -> float:
         group = self.optimizer.param_groups[0]
         return float(group["lr"]) / float(group["lr_scale"])
+
+
+def steps_per_epoch(recipe: Recipe, clips: int, world: World) -> int:
+    """Whole batches in an epoch. Raises :class:`~tinkit.errors.UserError` for numbers that do not go together."""
+    batch, micro = recipe.optim.batch, recipe.optim.micro_batch
+    if clips < batch:
+        raise UserError(
+            f"the training split has {clips} clips, fewer than one batch of {batch}",
+            fix=f"a smaller batch: --set optim.batch={max(1, clips)}",
+        )
+    if batch % world.size:
+        raise UserError(
+            f"optim.batch = {batch} does not divide among {world.size} processes",
+            fix=f"another number of processes, or --set optim.batch={max(1, batch // world.size) * world.size}",
+        )
+    share = batch // world.size
+    if micro is not None and micro < share and share % micro:
+        raise UserError(
+            f"optim.micro_batch = {micro} does not divide the {share} clips of each of {world.size} processes",
+            fix="--set optim.micro_batch=" + str(max(size for size in range(1, micro) if share % size == 0)),
+        )
+    return clips // batch
+
+
+def clips_of(manifest: Manifest) -> dict[str, int | str]:
+    """How many clips a split has and a hash of their ids: a resumed run must go on with the same ones."""
+    return {"count": len(manifest), "ids": manifest.fingerprint}
+
+
+def check_same_clips(checkpoint: Path, manifest: Manifest) -> None:
+    """A run that went on with other clips would be another run: other batches, another schedule."""
+    before, now = read_header(checkpoint)["info"]["clips"], clips_of(manifest)
+    if before == now:
+        return
+    fewer = before["count"] < len(manifest)
+    raise UserError(
+        f"the run was trained on {before['count']} clips, and the training split now has "
+        f"{'as many others' if before['count'] == now['count'] else now['count']}",
+        file=checkpoint,
+        fix=(f"if it was begun with --limit, resume it with --limit {before['count']}; else " if fewer else "")
+        + "give the data set as it was, or begin a new run with --tune-from",
+    )
+
+
+def _make_ema(model: VideoClassifier, config: EmaConfig) -> Any:
+    """timm's moving average of the weights; None where the recipe wants none."""
+    if config.decay is None:
+        return None
+    import_timm()
+    from timm.utils import ModelEmaV3
+
+    return ModelEmaV3(model, decay=config.decay, use_warmup=config.warmup)
+
+
+def _soft_labels(recipe: Recipe, train_set: Manifest, reporter: Reporter) -> SoftLabels | None:
+    if recipe.loss.soft_labels is None:
+        return None
+    labels = SoftLabels(recipe.loss.soft_labels, train_set, recipe.loss.soft_weight)
+    if labels.missing:
+        reporter.say(f"{recipe.loss.soft_labels}: {labels.missing} clips have no scores and keep their own labels")
+    return labels
+
+
+def _better(value: float, best: float | None) -> bool:
+    """A value that is no number (nothing could be measured) is never the best."""
+    return value == value and (best is None or value > best)

@@ -214,6 +214,14 @@ def _check_info(info: ScoreInfo, path: str | Path) -> None:
     hashes = [*info.hashes, *info.hashes.values()] if isinstance(info.hashes, dict) else [None]
     if not all(isinstance(text, str) for text in [*texts, *info.classes, *info.trained_on, *hashes]):
         raise UserError("metadata whose names are not all text", file=path)
+    if not isinstance(info.protocol, dict) or not all(
+        isinstance(name, str) and isinstance(value, str | int | float) for name, value in info.protocol.items()
+    ):
+        raise UserError(
+            f"protocol is {info.protocol!r}", file=path, expected="names, each with one number, text, true or false"
+        )
+    if info.view is not None and (isinstance(info.view, bool) or not isinstance(info.view, int) or info.view < 0):
+        raise UserError(f"view is {info.view!r}", file=path, expected="a number from 0, or null for all views")
     if not info.classes:
         raise UserError("no classes", file=path, expected="a name for every column of scores")
     if len(set(info.classes)) < len(info.classes):

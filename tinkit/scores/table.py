@@ -27,9 +27,11 @@ class ScoreInfo:
     """Where scores come from and what they are: the file's metadata.
 
     ``kind`` says what the numbers are; ``classes`` names the columns in order; ``views`` (``2x3``) and ``average``
-    (``logits`` or ``probabilities``) say how the views of a clip were joined; ``weights`` which checkpoint of ``run``
-    (``best``, ``last``, ``ema``, ``step=N``); ``trained_on`` the splits that its weights have seen; ``hashes`` what
-    it was made from (``recipe``, ``checkpoint``, ``member:NAME``, ...).
+    (``logits`` or ``probabilities``) say how the views of a clip were joined, ``protocol`` how they were taken
+    (``sampling``, ``stride``, ``scale``, ``crop``, ``flip``, ``num_segments``; empty where that is not known), ``view``
+    which of them these scores are (from 0; None: all, averaged); ``weights`` which checkpoint of ``run`` (``best``,
+    ``last``, ``ema``, ``step=N``); ``trained_on`` the splits that its weights have seen; ``hashes`` what it was made
+    from (``recipe``, ``checkpoint``, ``member:NAME``, ...).
     """
 
     kind: Kind
@@ -45,6 +47,8 @@ class ScoreInfo:
     run: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
+    protocol: dict[str, Any] = field(default_factory=dict)
+    view: int | None = None
 
 
 class ArrowColumn(Sequence[Any]):

@@ -162,5 +162,5 @@ def _in_words(name: str, value: object) -> str:
     if name == "classes" and isinstance(value, tuple):
         return f"{len(value)} classes"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {text[:12]}" for key, text in value.items())
+        return ", ".join(f"{key} {str(text)[:12]}" for key, text in value.items())
     return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,42 @@
+"""Going on with a run that is there: after a restart by torchrun, a requeue by a batch system, or in a series."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tinkit.engine.run import Run
+from tinkit.errors import UsageError
+from tinkit.recipe import Recipe
+from tinkit.toml import flatten
+
+# Where the data lies and how it is read may change between two halves of a run; what is computed may not.
+_FREE = ("data.root", "train.workers", "train.val_every", "train.samples", "train.max_broken", "train.on_nan", "save.")
+
+
+def restarted() -> bool:
+    """Whether torchrun has started this process again after a failure (``--max-restarts``)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def goes_on(run: Run, recipe: Recipe) -> bool:
+    """Whether the run is there with a checkpoint, to be gone on with by ``recipe``.
+
+    Raises :class:`~tinkit.errors.UsageError` when it was begun with another recipe.
+    """
+    if not run.checkpoint("last").is_file():
+        return False
+    before, now = _values(run.load_recipe()), _values(recipe)
+    other = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if other:
+        raise UsageError(
+            f"the run {run.folder} was begun with other values of {', '.join(other[:5])}"
+            + (f" and {len(other) - 5} more" if len(other) > 5 else ""),
+            fix=f"go on as it was begun: tinkit train --resume {run.folder}; or give the new one another --name",
+        )
+    return True
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    flat = flatten(recipe.model_dump(mode="json", exclude={"sources", "published", "description"}))
+    return {key: value for key, value in flat.items() if not key.startswith(_FREE)}

@@ -1,0 +1,103 @@
+"""A dry run: a few steps of a training measured, to say what the whole of it would take. Nothing is kept."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tinkit.data.loading import train_loader
+from tinkit.engine.build import loader_workers
+from tinkit.engine.distributed import World
+from tinkit.engine.log import Reporter
+from tinkit.engine.run import Run
+from tinkit.engine.start import WHOLE, Trial, open_splits, prepare
+from tinkit.engine.train import Trainer
+from tinkit.models import freeze_partial_bn
+from tinkit.recipe import Recipe
+
+STEPS = 3  # measured, after one that is not
+
+
+def dry_run(recipe: Recipe, reporter: Reporter, *, trial: Trial = WHOLE, world: World | None = None) -> dict[str, Any]:
+    """Train a few steps of ``recipe`` from random weights and measure them; returns what a table shows.
+
+    ``s/step`` is the median; the memory is the most that this process held: the device's on a GPU, the process' own
+    on a CPU.
+    """
+    world = world or World()
+    train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
+    # the weights' values cost nothing, so none are fetched
+    random = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pretrained": False})})
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder))
+        trainer, _ = prepare(run, random, train_set, val_set, reporter, False, None, Path(folder), world)
+        seconds, waited = _measure(trainer)
+    share = recipe.optim.batch // world.size
+    micro = min(share, recipe.optim.micro_batch or share)
+    parameters = list(trainer.model.parameters())
+    step = statistics.median(seconds)
+    return {
+        "parameters": sum(p.numel() for p in parameters),
+        "trained": sum(p.numel() for p in parameters if p.requires_grad),
+        "clips": len(train_set),
+        "batch": recipe.optim.batch,
+        "processes": world.size,
+        "pieces": share // micro,
+        "micro_batch": micro,
+        "steps an epoch": trainer.steps_per_epoch,
+        "s/step": step,
+        "waiting for data": statistics.median(waited),
+        "clips/s": recipe.optim.batch / step,
+        "min/epoch": step * trainer.steps_per_epoch / 60,
+        "hours in all": step * trainer.steps_per_epoch * recipe.optim.epochs / 3600,
+        "memory, GiB": _peak_memory(),
+        "device": trainer.device.type,
+    }
+
+
+def _measure(trainer: Trainer) -> tuple[list[float], list[float]]:
+    """Seconds of each measured step, and the share of each that waited for data."""
+    recipe, world = trainer.recipe, trainer.world
+    trainer.model.train()
+    if recipe.model.partial_bn:
+        freeze_partial_bn(trainer.model)
+    steps = min(STEPS + 1, trainer.steps_per_epoch)
+    loader = iter(
+        train_loader(
+            trainer.train_clips,
+            batch=recipe.optim.batch,
+            epoch=0,
+            workers=loader_workers(recipe.train),
+            rank=world.rank,
+            world=world.size,
+        )
+    )
+    seconds, waited = [], []
+    with trainer.reporter.progress("dry run", steps) as meter:
+        for step in range(steps):
+            begun = time.monotonic()
+            batch = next(loader)
+            got = time.monotonic()
+            trainer.train_step(batch, step)
+            seconds.append(time.monotonic() - begun)
+            waited.append((got - begun) / seconds[-1])
+            meter.advance(1)
+    return seconds[1:] or seconds, waited[1:] or waited
+
+
+def _peak_memory() -> float | None:
+    """GiB held at the peak; None where the system does not say."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    if sys.platform == "win32":
+        return None
+    import resource  # only Unix has it
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -1,0 +1,164 @@
+"""What a test is going to write and where, and whether that is there already."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinkit.data.manifest import Manifest
+from tinkit.data.views import ViewConfig
+from tinkit.engine.checkpoint import read_header
+from tinkit.engine.log import Reporter
+from tinkit.engine.protocol import protocol_of, settled, settled_json
+from tinkit.engine.run import Run, require_checkpoint
+from tinkit.errors import UsageError, UserError
+from tinkit.files import sha256_file, sha256_text
+from tinkit.recipe import Recipe
+from tinkit.scores import ScoreInfo, read_info, read_scores, write_scores
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the scores of a test go and what they will be."""
+
+    path: Path
+    """The score file."""
+    info: ScoreInfo
+
+    @property
+    def views_folder(self) -> Path:
+        """Where the scores of single views go, if they are kept."""
+        return self.path.parent / "views" / self.path.stem
+
+    @property
+    def key(self) -> str:
+        """Changes when the scores, or their rows, would be others."""
+        return json.dumps(self.info.hashes)
+
+    def view_paths(self, count: int) -> list[Path]:
+        """The files of ``count`` single views."""
+        digits = max(2, len(str(count - 1)))
+        return [self.views_folder / f"view-{number:0{digits}}.arrow" for number in range(count)]
+
+    def is_current(self, manifest: Manifest, views: ViewConfig, reporter: Reporter, *, keep_views: bool) -> bool:
+        """Whether what is there is what a test would write, but for labels, which are renewed.
+
+        Raises :class:`~tinkit.errors.UsageError` for a score file of other clips or another protocol.
+        """
+        if not self.path.is_file():
+            return False
+        there = read_info(self.path).hashes
+        if there.get("test") != self.info.hashes["test"]:
+            raise UsageError(
+                "is there, made of other clips or with other views, scale, crop, frames or average",
+                file=self.path,
+                fix="move it away to keep it, or say --force to replace it",
+            )
+        if any(there.get(name) != self.info.hashes[name] for name in ("recipe", "checkpoint")):
+            reporter.say(f"{self.path} was made with an older checkpoint and is replaced")
+            return False
+        single = [path for path in self.view_paths(views.count) if path.is_file()]
+        if keep_views and len(single) < views.count:
+            reporter.say(f"{self.path} is there without the scores of its views and is made again")
+            return False
+        if there.get("annotation") != self.info.hashes["annotation"]:
+            for path in (self.path, *single):
+                self._renew(path, manifest)
+            reporter.say(f"{self.path}: the annotations have changed; its labels are renewed, its scores are as before")
+        else:
+            reporter.say(f"{self.path} is up to date; --force makes it again")
+        if broken := int((~np.asarray(read_scores(self.path).valid)).sum()):
+            reporter.say(f"{broken} of its clips could not be decoded; --force tries them again")
+        return True
+
+    def _renew(self, path: Path, manifest: Manifest) -> None:
+        table, source = read_scores(path), manifest.table["source"].to_pylist()
+        info = replace(self.info, view=table.info.view)
+        write_scores(path, replace(table, info=info, labels=manifest_labels(manifest), source=source))
+
+
+def make_plan(
+    run: Run, recipe: Recipe, manifest: Manifest, views: ViewConfig, weights: str, *, trial: bool, apart: bool
+) -> Plan:
+    """Plan the test of a run's ``weights`` on the clips of ``manifest``.
+
+    A ``trial`` has a folder of its own; with ``apart``, so has a protocol that is not the recipe's own or whose place
+    is taken by another. Raises :class:`~tinkit.errors.UserError` for missing weights and for other classes.
+    """
+    checkpoint = require_checkpoint(run, weights)
+    header = read_header(checkpoint)["info"]
+    if list(manifest.classes) != header["classes"]:
+        raise UserError(
+            f"the {manifest.split} split has other classes than the run was trained on "
+            f"({len(manifest.classes)} and {len(header['classes'])})",
+            file=manifest.root,
+            fix="test on the data set, and the version of it, that the run was trained on",
+        )
+    info = _score_info(run, recipe, manifest, views, weights, checkpoint, tuple(header["trained_on"]))
+    if trial:
+        return Plan(run.trial_path(manifest.split, views.views, weights), info)
+    path = run.scores_path(manifest.split, views.views, weights)
+    if apart and not _has_place(path, info, recipe, views):
+        path = path.parent / "published" / _name_apart(manifest.split, recipe, views, weights)
+    return Plan(path, info)
+
+
+def _has_place(path: Path, info: ScoreInfo, recipe: Recipe, views: ViewConfig) -> bool:
+    """Whether the ordinary place of a score file holds this test, or is free and this protocol the recipe's own."""
+    if path.is_file():
+        return read_info(path).hashes.get("test") == info.hashes["test"]
+    return not _differing(recipe, views)
+
+
+def _name_apart(split: str, recipe: Recipe, views: ViewConfig, weights: str) -> str:
+    words = [f"{key}={value}" for key, value in _differing(recipe, views).items()]
+    return f"{split}-{'+'.join([views.views, *words])}-{weights}.arrow"
+
+
+def _differing(recipe: Recipe, views: ViewConfig) -> dict[str, Any]:
+    """The keys of ``views`` that are not the recipe's, but for the number of views."""
+    own = recipe.test.model_copy(update={"views": views.views})
+    first, second = (settled(config, recipe.clip).model_dump(exclude={"batch"}) for config in (views, own))
+    return {key: value for key, value in first.items() if value != second[key]}
+
+
+def _score_info(
+    run: Run,
+    recipe: Recipe,
+    manifest: Manifest,
+    views: ViewConfig,
+    weights: str,
+    checkpoint: Path,
+    trained_on: tuple[str, ...],
+) -> ScoreInfo:
+    how = settled_json(views, recipe.clip) + "\n" + "\n".join(manifest.ids)
+    annotation = json.dumps([manifest.table[name].to_pylist() for name in ("labels", "source")])
+    return ScoreInfo(
+        kind="logits" if views.average == "logits" else "probabilities",
+        task=manifest.task,
+        classes=manifest.classes,
+        dataset=manifest.dataset,
+        dataset_version=manifest.version,
+        split=manifest.split,
+        views=views.views,
+        average=views.average,
+        protocol=protocol_of(views, recipe.clip),
+        weights=weights,
+        trained_on=trained_on,
+        run=run.name,
+        hashes={
+            "recipe": run.recipe_hash(),
+            "checkpoint": sha256_file(checkpoint),
+            "test": sha256_text(how),
+            "annotation": sha256_text(annotation),
+        },
+    )
+
+
+def manifest_labels(manifest: Manifest) -> list[tuple[int, ...] | None]:
+    """The labels of every clip, None where they are unknown, as a score table has them."""
+    return [None if labels is None else tuple(labels) for labels in manifest.table["labels"].to_pylist()]

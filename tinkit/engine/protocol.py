@@ -1,0 +1,121 @@
+"""The protocol of a test: how the views of a clip are taken, in a score file and beside published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinkit.data.views import ClipConfig, ViewConfig, override_views
+from tinkit.errors import UsageError, UserError
+from tinkit.recipe import Published, Recipe
+from tinkit.scores import ScoreInfo
+
+# The keys of a protocol that a [[published]] entry may state beside its views and average.
+_STATED = ("sampling", "stride", "scale", "crop", "num_segments")
+
+
+def settled(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
+    """``views`` with one name for each protocol: what changes no frame has its default, the clip's own T is None."""
+    changes: dict[str, Any] = {}
+    if _one_centre(views.sampling, views.views):
+        changes["sampling"] = ViewConfig.model_fields["sampling"].default
+    if views.sampling != "dense":
+        changes["stride"] = ViewConfig.model_fields["stride"].default
+    if views.num_segments == clip.num_segments:
+        changes["num_segments"] = None
+    return views.model_copy(update=changes)
+
+
+def settled_json(views: ViewConfig, clip: ClipConfig) -> str:
+    """A settled protocol with its average as JSON, without the later keys where they have their defaults.
+
+    So it is the same text that score files of earlier releases have hashed.
+    """
+    one = settled(views, clip)
+    later = ("stride", "flip", "num_segments")
+    same = {key for key in later if getattr(one, key) == ViewConfig.model_fields[key].default}
+    return one.model_dump_json(exclude=same | {"batch"})
+
+
+def protocol_of(views: ViewConfig, clip: ClipConfig) -> dict[str, Any]:
+    """What a score file says of its views: ``sampling``, ``stride`` (dense only), ``scale``, ``crop``, ``flip``, and
+    ``num_segments``.
+    """
+    protocol: dict[str, Any] = {"sampling": _rule(views.sampling, views.views)}
+    if views.sampling == "dense":
+        protocol["stride"] = views.stride
+    protocol |= {"scale": views.scale, "crop": views.crop, "flip": views.flip}
+    return protocol | {"num_segments": views.num_segments or clip.num_segments}
+
+
+def protocol_words(protocol: Mapping[str, Any]) -> str:
+    """A protocol for people: ``8 frames, 256/224, dense``; what is not known is left out."""
+    words = []
+    if "num_segments" in protocol:
+        words.append(f"{protocol['num_segments']} frames")
+    if "scale" in protocol or "crop" in protocol:
+        words.append(f"{protocol.get('scale', '?')}/{protocol.get('crop', '?')}")
+    if protocol.get("sampling", "centre") not in ("centre", "even"):
+        words.append(str(protocol["sampling"]))
+    if "stride" in protocol:
+        words.append(f"stride {protocol['stride']}")
+    if protocol.get("flip"):
+        words.append("flipped too")
+    return ", ".join(words)
+
+
+def stated(entry: Published) -> dict[str, Any]:
+    """The keys of its protocol that a published number states."""
+    keys = {key: value for key in _STATED if (value := getattr(entry, key)) is not None}
+    if "sampling" in keys:
+        keys["sampling"] = _rule(keys["sampling"], entry.views)
+    if keys.get("sampling", "dense") != "dense":
+        keys.pop("stride", None)
+    return keys
+
+
+def fits(entry: Published, info: ScoreInfo) -> bool:
+    """Whether scores were made as a published number was: its split, views, average and every key that it states."""
+    if (entry.split, entry.views) != (info.split, info.views):
+        return False
+    averaged = entry.views != "1x1" or info.protocol.get("flip", False)
+    if averaged and entry.average not in (None, info.average):
+        return False
+    return all(info.protocol.get(key) == value for key, value in stated(entry).items())
+
+
+def published_views(recipe: Recipe, entry: Published) -> ViewConfig:
+    """The views by which a published number is to be repeated: the recipe's, with all that the entry states.
+
+    Raises :class:`~tinkit.errors.UserError` for an entry whose keys do not go together.
+    """
+    keys = {key: getattr(entry, key) for key in ("views", "average", *_STATED)}
+    try:
+        views = override_views(recipe.test, **keys)
+    except UsageError as error:
+        raise UserError(
+            f"the published {entry.number:g} {entry.metric} ({entry.source}) cannot be repeated: {error.problem}",
+            fix="mend that [[published]] entry of the recipe",
+        ) from error
+    check_segments(recipe, views)
+    return views
+
+
+def check_segments(recipe: Recipe, views: ViewConfig) -> None:
+    """Raise a UsageError where a TIN is to see another number of frames than it was trained on."""
+    trained = recipe.clip.num_segments
+    if recipe.model.temporal == "tin" and views.num_segments not in (None, trained):
+        raise UsageError(
+            f"--segments {views.num_segments}: this TIN sees {trained} frames, as in training, and no other number",
+            expected=f"{trained}: OffsetNet, which finds its offsets, has a Linear of {trained} x {trained} over time",
+            fix="leave --segments (test.num_segments) out; TSN and TSM can be tested on any number of frames",
+        )
+
+
+def _one_centre(sampling: str, views: str) -> bool:
+    """Whether the rule comes to the one sample of segment centres, by whatever name."""
+    return sampling != "dense" and views.startswith("1x")
+
+
+def _rule(sampling: str, views: str) -> str:
+    return "centre" if _one_centre(sampling, views) else sampling
