@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,7 @@ def test_pieces_add_up_to_the_whole(task: Task, options: dict[str, Any]) -> None
     for cuts in ([0, 8], [0, 1, 3, 8], list(range(9))):
         own = weight.clone().requires_grad_()
         total = 0.0
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             part = loss(features[start:end] @ own, target[start:end], valid[start:end]) / valid.sum()
             part.backward()
             total += part.item()

@@ -151,9 +151,10 @@ def test_the_fingerprint_is_one_of_the_sequence_of_ids(
     assert (with_ids(bare, [second]).fingerprint == whole) == (first == second)
     cut = data.draw(st.integers(0, len(first)))
     assert with_ids(bare, [first[:cut], [], first[cut:]]).fingerprint == whole
-    longer = with_ids(bare, [second, first])
-    sliced = replace(longer, table=longer.table.slice(len(second)))
-    assert sliced.fingerprint == whole
+    for parts in ([second, first, second], [second + first + second]):  # cut out between chunks, and out of one
+        longer = with_ids(bare, parts)
+        sliced = replace(longer, table=longer.table.slice(len(second), len(first)))
+        assert sliced.fingerprint == whole
     assert with_ids(bare, []).fingerprint == with_ids(bare, [[]]).fingerprint
 
 

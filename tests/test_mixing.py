@@ -97,7 +97,10 @@ def test_where_all_are_valid_it_is_timm_on_frames_folded_into_channels(
 
 @settings(max_examples=200, deadline=None)
 @given(
-    height=st.integers(1, 300), width=st.integers(1, 300), share=st.floats(0, 1), where=st.tuples(*[st.floats(0, 1)] * 2)
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    share=st.floats(0, 1),
+    where=st.tuples(*[st.floats(0, 1)] * 2),
 )
 def test_boxes_are_timms(height: int, width: int, share: float, where: tuple[float, float]) -> None:
     import_timm()

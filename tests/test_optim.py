@@ -45,7 +45,7 @@ def test_groups_by_name_are_the_published_ones(backbone: str) -> None:
 @pytest.mark.parametrize(
     ("backbone", "temporal", "weights", "biases", "norms"),
     [
-        # 20, 53 and 104 convolutions; TIN adds two of one dimension and two Linear layers to each of 8, 16 and 33 blocks
+        # 20, 53, 104 convolutions; TIN adds two of one dimension and two Linear layers to each of 8, 16, 33 blocks
         ("resnet18", "tin", 19 + 4 * 8, 4 * 8, 2 * 20),
         ("resnet50", "tin", 52 + 4 * 16, 4 * 16, 2 * 53),
         ("resnet101", "tin", 103 + 4 * 33, 4 * 33, 2 * 104),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tinkit.data.views import ViewConfig
 from tinkit.errors import UsageError, UserError
 from tinkit.files import shipped_names
 from tinkit.recipe import load_recipe, save_recipe
@@ -59,6 +60,48 @@ def test_published_training_of_the_paper() -> None:
     tune = load_recipe("sthv1_tin_r50_tune").recipe
     assert (tune.optim.lr, tune.schedule.kind, tune.schedule.milestones) == (0.008, "step", (10, 20, 30))
     assert tune.optim.batch == 48
+
+
+@pytest.mark.parametrize("name", shipped_names("recipes"))
+def test_published_protocols_can_be_run(name: str) -> None:
+    """What an entry leaves out is taken from [test]; together they are views that tinkit knows."""
+    recipe = load_recipe(name).recipe
+    for entry in recipe.published:
+        stated = entry.model_dump(
+            include={"views", "average", "sampling", "stride", "scale", "crop", "num_segments"}, exclude_none=True
+        )
+        config = ViewConfig.model_validate(recipe.test.model_dump() | stated)
+        views = config.parsed
+        # what the rules differ in shows with several temporal samples only, what averages differ in with several views
+        assert views.temporal == 1 or entry.sampling, entry.number
+        assert views.count == 1 or entry.average, entry.number
+        assert entry.crop, entry.number
+
+
+def test_released_tsm_is_tested_at_full_resolution_twice() -> None:
+    for name, number in (("sthv1_tsm_r50", 47.2), ("sthv2_tsm_r50", 61.2)):
+        (entry,) = (entry for entry in load_recipe(name).recipe.published if entry.number == number)
+        assert (entry.views, entry.sampling, entry.scale, entry.crop) == ("2x3", "twice", 256, 256)
+
+
+@pytest.mark.parametrize("name", ["mmit_tsm_r50", "mmit_tsn_r101"])
+def test_x_temporals_tsn_and_tsm_files(name: str) -> None:
+    recipe = load_recipe(name).recipe
+    schedule = recipe.schedule
+    assert (schedule.kind, schedule.warmup, schedule.warmup_epochs, schedule.t_max) == ("cosine", "exponential", 5, 30)
+    assert schedule.warmup_start == 1 / recipe.optim.batch == 1 / 64
+    assert (recipe.optim.lr, recipe.optim.epochs, recipe.optim.nesterov) == (0.01, 30, True)
+    assert recipe.optim.groups == "single"
+    # 0.5 and then 0.8: a tenth of the features passes, ten times as large
+    assert recipe.model.dropout == pytest.approx(1 - (1 - 0.5) * (1 - 0.8))
+
+
+def test_mmaction2s_kinetics_training() -> None:
+    recipe = load_recipe("k400_tin_r50").recipe
+    assert (recipe.schedule.kind, recipe.schedule.milestones, recipe.schedule.warmup_epochs) == ("step", (20, 40), 0)
+    assert (recipe.optim.lr, recipe.optim.epochs, recipe.optim.weight_decay) == (0.01, 50, 1e-4)
+    assert (recipe.optim.clip_grad, recipe.model.dropout, recipe.model.partial_bn) == (40, 0.5, False)
+    assert recipe.clip.flip
 
 
 def test_multi_moments_schedule_is_assumed() -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tinkit.engine.config import OptimConfig, ScheduleConfig
 from tinkit.engine.schedule import LearningRate, plateau
 from tinkit.errors import UsageError
+from tinkit.files import shipped_names
+from tinkit.recipe import load_recipe
 from tinkit.timm_import import import_timm
 
 LR, EPOCHS = 0.02, 10
@@ -95,7 +97,7 @@ def test_t_max_is_pytorchs_cosine_behind_a_warm_up(kind: str, warm: int, t_max: 
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, T_max=t_max * steps)
     schedule = ScheduleConfig(warmup_epochs=warm, warmup=kind, warmup_start=start, t_max=t_max)
     for step, rate in enumerate(rates(schedule, steps, epochs)):
-        if 0 < warm and step <= warm * steps:
+        if warm > 0 and step <= warm * steps:
             done = step / (warm * steps)
             rise = start + (1 - start) * done if kind == "linear" else math.exp(math.log(start) * (1 - done))
             theirs.param_groups[0]["lr"] = LR * rise
@@ -200,3 +202,13 @@ def test_drops_count_only_on_a_plateau() -> None:
 def test_t_max_inside_the_warm_up_is_refused() -> None:
     with pytest.raises(UsageError, match=r"t_max 2 is not after the warm-up of 2"):
         LearningRate(optimizer(), optim(), ScheduleConfig(warmup_epochs=2, t_max=2), 5)
+
+
+@pytest.mark.parametrize("name", shipped_names("recipes"))
+def test_shipped_schedules_reach_their_rate_and_end_low(name: str) -> None:
+    recipe = load_recipe(name).recipe
+    rate = LearningRate(optimizer(), recipe.optim, recipe.schedule, 10)
+    found = [rate.multiple(step) for step in range(recipe.optim.epochs * 10)]
+    assert max(found) == pytest.approx(1)
+    assert found[-1] == min(found[-10:])
+    assert found[-1] <= 0.0101

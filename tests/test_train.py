@@ -9,40 +9,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from runs import QUIET, resume, same_weights, tiny, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.checkpoint import load_weights, read_header
-from tinkit.engine.log import Reporter, RunLog
-from tinkit.engine.loss import loss_name, loss_sum
+from tinkit.engine.checkpoint import Progress, load_weights, read_header
+from tinkit.engine.log import RunLog
 from tinkit.engine.run import Run, create_run, find_run
-from tinkit.engine.start import start_training
+from tinkit.engine.start import Trial, start_training
 from tinkit.engine.train import Trainer
 from tinkit.errors import Interrupted, UsageError, UserError
-from tinkit.recipe import Recipe, load_recipe
-
-TINY = [
-    "clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "optim.epochs=2",
-    "train.val_every=1", "train.workers=0", "model.dropout=0.5",
-]  # fmt: skip
-
-
-def tiny(root: Path, *changes: str, name: str = "demo_tin") -> Recipe:
-    return load_recipe(name, [*TINY, *changes], root).recipe
-
-
-def train(root: Path, runs: Path, name: str, *changes: str, recipe: str = "demo_tin", **how: object) -> Run:
-    resolved = tiny(root, *changes, name=recipe)
-    run = create_run(name, resolved, runs)
-    start_training(run, resolved, Reporter(quiet=True), **how)  # type: ignore[arg-type]
-    return run
-
-
-def same_weights(a: Path, b: Path) -> None:
-    first, second = load_weights(a), load_weights(b)
-    assert set(first) == set(second)
-    for name, tensor in first.items():
-        assert torch.equal(tensor, second[name]), name
 
 
 def test_run_folder_holds_what_the_design_says(challenge: Path, tmp_path: Path) -> None:
@@ -73,10 +49,10 @@ def test_run_folder_holds_what_the_design_says(challenge: Path, tmp_path: Path) 
 @pytest.mark.parametrize("steps", [1, 3, 4])
 def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(challenge: Path, tmp_path: Path, steps: int) -> None:
     whole = train(challenge, tmp_path, "whole")
-    broken = train(challenge, tmp_path, "broken", max_steps=steps)
+    broken = train(challenge, tmp_path, "broken", steps=steps)
     assert read_header(broken.checkpoint("last"))["progress"]["epoch"] == steps // 3
     torch.manual_seed(99)
-    start_training(broken, broken.load_recipe(), Reporter(quiet=True), resume=True)
+    resume(broken)
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     same_weights(whole.checkpoint("best"), broken.checkpoint("best"))
     columns = ["epoch", "step", "lr", "train_loss", "broken", "val_sample_map", "val_class_map"]
@@ -84,15 +60,15 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(challenge: Path
 
 
 def test_workers_do_not_change_the_result(challenge: Path, tmp_path: Path) -> None:
-    one = train(challenge, tmp_path, "one", "optim.epochs=2", max_steps=2)
-    three = train(challenge, tmp_path, "three", "optim.epochs=2", "train.workers=3", max_steps=2)
+    one = train(challenge, tmp_path, "one", "optim.epochs=2", steps=2)
+    three = train(challenge, tmp_path, "three", "optim.epochs=2", "train.workers=3", steps=2)
     same_weights(one.checkpoint("last"), three.checkpoint("last"))
 
 
 def test_resume_before_the_first_checkpoint_starts_again(challenge: Path, tmp_path: Path) -> None:
     recipe = tiny(challenge)
     run = create_run("early", recipe, tmp_path)
-    start_training(run, recipe, Reporter(quiet=True), resume=True)
+    start_training(run, recipe, QUIET, resume=True)
     same_weights(run.checkpoint("last"), train(challenge, tmp_path, "whole").checkpoint("last"))
 
 
@@ -101,13 +77,13 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(challenge: Path, tmp
         # statistics of a batch depend on its size, so they are frozen here: this is about the loss's arithmetic
         recipe = tiny(challenge, "model.dropout=0", "model.partial_bn=true", micro)
         train_set = open_manifest(recipe.data, "train")
-        trainer = Trainer(create_run(micro, recipe, tmp_path), recipe, train_set, None, Reporter(quiet=True))
+        trainer = Trainer(create_run(micro, recipe, tmp_path), recipe, train_set, None, QUIET)
         for module in trainer.model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
-        batch = next(trainer._batches())
+        batch = next(iter(trainer._batches()))
         batch["valid"][2] = False
-        trainer._backward(batch, 7)
+        trainer.train_step._backward(batch, 0, 7)
         return [p.grad for p in trainer.model.parameters() if p.grad is not None]
 
     for whole, parts in zip(gradients("optim.micro_batch=8"), gradients("optim.micro_batch=2"), strict=True):
@@ -131,29 +107,10 @@ def test_broken_clips_are_left_out_recorded_and_limited(challenge: Path, tmp_pat
     assert (tmp_path / "strict" / "left_out.csv").is_file()
 
 
-def test_masked_loss_is_the_mean_over_valid_clips() -> None:
-    logits, labels = torch.randn(5, 7), torch.randint(0, 2, (5, 7)).float()
-    valid = torch.tensor([True, False, True, True, False])
-    wanted = torch.nn.functional.binary_cross_entropy_with_logits(logits[valid], labels[valid])
-    assert loss_sum("bce", logits, labels, valid) / 3 == pytest.approx(float(wanted), rel=1e-6)
-    logits[1] = float("nan")  # what an undecodable clip gives must not spoil the others
-    classes = torch.randint(0, 7, (5,))
-    wanted = torch.nn.functional.cross_entropy(logits[valid], classes[valid])
-    assert loss_sum("cross_entropy", logits, classes, valid) / 3 == pytest.approx(float(wanted), rel=1e-6)
-
-
-def test_loss_follows_the_task() -> None:
-    loss = load_recipe("mmit_r50").recipe.loss
-    assert loss_name(loss.model_copy(update={"name": None}), "multi-label") == "bce"
-    assert loss_name(loss.model_copy(update={"name": None}), "single-label") == "cross_entropy"
-    with pytest.raises(UsageError, match="several"):
-        loss_name(loss.model_copy(update={"name": "cross_entropy"}), "multi-label")
-
-
 def test_refusals(challenge: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="fewer than one batch"):
         train(challenge, tmp_path, "large", "optim.batch=64")
-    train(challenge, tmp_path, "a", max_steps=1)
+    train(challenge, tmp_path, "a", steps=1)
     with pytest.raises(UsageError, match=r"--resume a"):
         create_run("a", tiny(challenge), tmp_path)
     with pytest.raises(UsageError, match="did you mean 'a'"):
@@ -164,7 +121,7 @@ def test_tune_from_another_run_takes_its_weights(challenge: Path, tmp_path: Path
     first = train(challenge, tmp_path, "first", recipe="demo_tsm")
     recipe = tiny(challenge, "optim.lr=1e-12")
     second = create_run("second", recipe, tmp_path)
-    start_training(second, recipe, Reporter(quiet=True), tune_from="first", max_steps=1, runs=tmp_path)
+    start_training(second, recipe, QUIET, tune_from="first", trial=Trial(max_steps=1), runs=tmp_path)
     account = json.loads((second.folder / "weights.json").read_text())
     assert account["layout"] == "tinkit"
     assert all(".temporal." in key for key in account["new"])
@@ -176,54 +133,49 @@ def test_tune_from_another_run_takes_its_weights(challenge: Path, tmp_path: Path
             assert torch.allclose(after[name], tensor, atol=1e-6), name
 
 
-def test_bfloat16_and_channels_last_stay_near_float32(challenge: Path, tmp_path: Path) -> None:
-    losses = []
-    for name, changes in (("f", ["train.channels_last=false"]), ("b", ["train.amp=bf16"])):
-        run = train(challenge, tmp_path, name, "model.dropout=0", "optim.lr=0.01", *changes)
-        losses.append(pd.read_csv(run.metrics_path)["train_loss"])
-    assert losses[0].tolist() == pytest.approx(losses[1].tolist(), rel=0.02)
-
-
 def test_clips_too_short_to_train_on_are_left_out_and_not_counted_as_broken(challenge: Path, tmp_path: Path) -> None:
-    run = train(challenge, tmp_path, "short", "data.min_frames=13", "train.max_broken=0", max_steps=2)
+    run = train(challenge, tmp_path, "short", "data.min_frames=13", "train.max_broken=0", steps=2)
     left_out = pd.read_csv(run.left_out_path)
     assert len(left_out) == 16
     assert left_out["reason"].str.contains("12 frames, fewer than data.min_frames = 13").all()
 
 
 def test_a_run_goes_on_with_the_clips_that_it_began_with_or_not_at_all(challenge: Path, tmp_path: Path) -> None:
-    run = train(challenge, tmp_path, "part", limit=16, max_steps=1)
+    recipe = tiny(challenge)
+    run = Run(tmp_path / "part")
+    start_training(run, recipe, QUIET, trial=Trial(limit=16, max_steps=1))
     with pytest.raises(UserError, match="--limit 16"):
-        start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True)
-    progress = start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True, limit=16)
+        resume(run)
+    progress = start_training(run, recipe, QUIET, resume=True, trial=Trial(limit=16))
     assert progress.epoch == 2
 
 
 def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_was_given(
     challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(challenge, tmp_path, "donor", max_steps=2)
+    train(challenge, tmp_path, "donor", steps=2)
     recipe = tiny(challenge)
-    how = {"tune_from": str(tmp_path / "donor" / "checkpoints" / "last.safetensors"), "max_steps": 1}
+    trial = Trial(max_steps=1)
+    how = {"tune_from": str(tmp_path / "donor" / "checkpoints" / "last.safetensors"), "trial": trial}
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
-    start_training(whole, recipe, Reporter(quiet=True), **how)  # type: ignore[arg-type]
+    start_training(whole, recipe, QUIET, **how)  # type: ignore[arg-type]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(Interrupted, match="--resume"):
-            start_training(broken, recipe, Reporter(quiet=True), **how)  # type: ignore[arg-type]
-    start_training(broken, recipe, Reporter(quiet=True), resume=True, max_steps=1)
+            start_training(broken, recipe, QUIET, **how)  # type: ignore[arg-type]
+    resume(broken, trial)
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
-    broken.checkpoint("last").unlink()
+    shutil.rmtree(broken.checkpoints)
     with pytest.raises(UserError, match="begin again"):
-        start_training(broken, recipe, Reporter(quiet=True), resume=True)
+        resume(broken)
 
 
 def test_ids_that_look_like_numbers_stay_as_they_are_in_what_is_left_out(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    log = RunLog(run, 0, 0)
+    log = RunLog(run, Progress(), 0, validated=True)
     log.left_out(0, [("0005", "truncated"), ("NA", "1"), ("1e5", "no such file")])
     log.close()
-    again = RunLog(run, 0, 3)
+    again = RunLog(run, Progress(step=3), 3, validated=True)
     assert again.left_out(0, [("0005", "truncated"), ("nan", "new")]) == [(4, ("nan", "new"))]
     again.close()
     lines = run.left_out_path.read_text().splitlines()
@@ -235,19 +187,20 @@ def test_left_out_clips_are_listed_once_when_steps_are_repeated(challenge: Path,
     shutil.copytree(challenge, root)
     victim = open_manifest(tiny(root).data, "train").row(7)
     (root / victim.path).unlink()
-    run = train(root, tmp_path, "a", max_steps=1)
+    run = train(root, tmp_path, "a", steps=1)
     before = run.checkpoint("last").read_bytes()
-    start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True, max_steps=2)
+    resume(run, Trial(max_steps=2))
+    run.checkpoint("last").unlink()
     run.checkpoint("last").write_bytes(before)  # as if the process had been killed before it saved again
-    start_training(run, run.load_recipe(), Reporter(quiet=True), resume=True)
+    resume(run)
     left_out = pd.read_csv(run.left_out_path)
     assert left_out[["epoch", "id"]].values.tolist() == [[0, victim.id], [1, victim.id]]
     assert pd.read_csv(run.metrics_path)["broken"].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("how", [{"tune_from": "nowhere"}, {"limit": 3}])
+@pytest.mark.parametrize("how", [{"tune_from": "nowhere"}, {"trial": Trial(limit=3)}])
 def test_a_start_that_fails_leaves_no_run(challenge: Path, tmp_path: Path, how: dict[str, object]) -> None:
     recipe = tiny(challenge)
     with pytest.raises(UserError):
-        start_training(Run(tmp_path / "x"), recipe, Reporter(quiet=True), runs=tmp_path, **how)  # type: ignore[arg-type]
+        start_training(Run(tmp_path / "x"), recipe, QUIET, runs=tmp_path, **how)  # type: ignore[arg-type]
     assert not (tmp_path / "x").exists()

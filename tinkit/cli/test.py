@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,11 @@ from tinkit.cli.common import (
     examples,
     print_table,
 )
-from tinkit.errors import Interrupted
+from tinkit.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from tinkit.engine.log import Reporter
+    from tinkit.engine.test import TestResult
 
 _SHOWN = 10  # undecodable clips that are printed
 
@@ -24,6 +28,7 @@ EPILOG = examples(
     "tinkit test mmit_r50",
     "tinkit test mmit_r50 --split test --views 10x3 --scale 256 --crop 256",
     "tinkit test runs/mmit_r50 --weights last --data /data/mmit --json",
+    "tinkit test mmit_r50 --as-published",
 )
 
 
@@ -34,12 +39,33 @@ def test(
             metavar="RUN|CHECKPOINT", help="A run, or a file in its checkpoints.", autocompletion=complete_runs
         ),
     ],
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
-    views: Annotated[str | None, typer.Option(metavar="KxS", help="K temporal by S (1 or 3) spatial views.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, val (unless said) or test.")] = None,
+    views: Annotated[
+        str | None, typer.Option(metavar="KxS", help="K temporal by S (1, 3, 5 or 10) spatial views.")
+    ] = None,
+    sampling: Annotated[
+        str | None, typer.Option(help="The temporal rule: even, centre, random, twice or dense.")
+    ] = None,
+    stride: Annotated[int | None, typer.Option(min=1, help="Frames from one to the next in dense sampling.")] = None,
+    segments: Annotated[
+        int | None, typer.Option(min=1, help="Frames of a view; TSN and TSM see any number, TIN its own.")
+    ] = None,
     scale: Annotated[int | None, typer.Option(min=1, help="The short side, in pixels, before the crop.")] = None,
     crop: Annotated[int | None, typer.Option(min=1, help="The crop's side in pixels.")] = None,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Test the mirror image of every view too.")
+    ] = None,
     average: Annotated[str | None, typer.Option(help="What is averaged over views: logits or probabilities.")] = None,
-    weights: Annotated[str | None, typer.Option(help="The checkpoint: best (unless said) or last.")] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Test as each published number of the recipe was.")
+    ] = False,
+    keep_views: Annotated[
+        bool, typer.Option("--keep-views", help="Write the scores of every single view too.")
+    ] = False,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="best (unless said), last, ema, best-ema, step=N, or mean=K of the newest K checkpoints."),
+    ] = None,
     data: DataOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="A trial: the first N clips only.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make the score file again.")] = False,
@@ -49,29 +75,56 @@ def test(
 ) -> None:
     """Score a split with a run's model; prints the metrics where the split has labels.
 
-    The scores go to RUN/scores/SPLIT-VIEWS-WEIGHTS.arrow. An interrupted test goes on where it was.
+    The scores go to RUN/scores/SPLIT-VIEWS-WEIGHTS.arrow, with --keep-views also to RUN/scores/views. An interrupted
+    test goes on where it was.
     """
     from tinkit.data.views import override_views
+    from tinkit.engine.distributed import join_world
     from tinkit.engine.log import Reporter
+    from tinkit.engine.published import run_published
     from tinkit.engine.run import find_checkpoint
+    from tinkit.engine.signals import StopSignal
     from tinkit.engine.test import run_test
 
-    reporter = Reporter(quiet)
-    found, checkpoint = find_checkpoint(run, weights, runs)
+    protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}
+    protocol |= {"scale": scale, "crop": crop, "average": average, "num_segments": segments}
+    if as_published and (given := [name for name, value in {"split": split, **protocol}.items() if value is not None]):
+        raise UsageError(
+            f"--as-published takes split and protocol from the recipe, and {', '.join(given)} of the command line",
+            fix="leave one of them out",
+        )
+    found, word = find_checkpoint(run, weights, runs)
     recipe = found.load_recipe()
-    config = override_views(recipe.test, views=views, scale=scale, crop=crop, average=average)
-    source = recipe.data if data is None else recipe.data.model_copy(update={"root": data})
-    try:
-        result = run_test(found, split, config, checkpoint, reporter, data=source, limit=limit, force=force)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was scored is kept", fix="the same command goes on") from None
+    config = override_views(recipe.test, **protocol)
+    with join_world() as world, StopSignal(patient=world.size > 1) as stop:
+        reporter = Reporter(quiet or not world.main)
+        options: dict[str, Any] = {"limit": limit, "force": force, "keep_views": keep_views}
+        options |= {"data": None if data is None else recipe.data.model_copy(update={"root": data})}
+        options |= {"world": world, "stop": stop}
+        try:
+            if as_published:
+                rows, title = run_published(found, word, reporter, **options), "Measured beside published, in percent"
+            else:
+                result = run_test(found, split or "val", config, word, reporter, **options)
+                rows, title = [_row(found.name, result)], ""
+                _say_broken(result, reporter)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; what was scored is kept", fix="the same command goes on") from None
+        if world.main:
+            print_table(title, rows, as_json=as_json)
+
+
+def _row(name: str, result: TestResult) -> dict[str, Any]:
+    info = result.info
+    row: dict[str, Any] = {"run": name, "split": info.split, "views": info.views, "weights": info.weights}
+    row |= {"clips": result.clips, "broken": result.broken}
+    if result.metrics is not None:
+        row |= {metric: 100 * value for metric, value in result.metrics.values.items()}
+    return row | {"scores": str(result.path)}
+
+
+def _say_broken(result: TestResult, reporter: Reporter) -> None:
     for clip, reason in list(result.reasons.items())[:_SHOWN]:
         reporter.say(f"null scores, cannot be decoded: {clip}: {reason}")
     if len(result.reasons) > _SHOWN:
         reporter.say(f"{len(result.reasons) - _SHOWN} more clips have null scores in {result.path}")
-    row: dict[str, Any] = {"run": found.name, "split": split, "views": config.views, "weights": checkpoint}
-    row |= {"clips": result.clips, "broken": result.broken}
-    if result.metrics is not None:
-        row |= {name: 100 * value for name, value in result.metrics.values.items()}
-    row["scores"] = str(result.path)
-    print_table("", [row], as_json=as_json)

@@ -60,6 +60,7 @@ def _checked(count: int, flip_labels: Sequence[tuple[int, int]]) -> list[tuple[i
                 raise UserError(
                     f"clip.flip_labels: class {index} is named twice, the second time in the pair {list(pair)}",
                     expected="pairs in which every class occurs once at most; each is exchanged both ways",
+                    fix="leave one of its pairs out",
                 )
             seen.add(index)
     return list(flip_labels)

@@ -27,6 +27,7 @@ from tinkit.errors import UsageError, UserError
 
 logger = logging.getLogger(__name__)
 
+_WISHES = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -77,9 +78,9 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         try:
-            # Ctrl-C is the main process' affair: it ends its workers, which otherwise would each print a traceback.
-            # They inherit the mask, so that there is no moment in which it could reach them.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            # A wish to stop, which often reaches the whole group of processes, is the main process' affair: it ends its
+            # workers when it is done. They inherit the mask, so that there is no moment in which one could reach them.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WISHES)
             try:
                 batches = iter(self._loader)
             finally:

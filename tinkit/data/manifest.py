@@ -143,7 +143,9 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
             if getattr(first, name) != getattr(other, name):
                 raise UserError(
                     f"{first.split!r} and {other.split!r} cannot be joined: they differ in {name}",
+                    file=other.file,
                     expected="splits of one data set and version, with the same classes and files of one kind",
+                    fix="open them all with one [data] table",
                 )
         for before in manifests[:number]:
             _check_apart(before, other)

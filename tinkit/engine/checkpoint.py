@@ -54,7 +54,6 @@ class Progress:
     """How often the rate was lowered."""
     nan_steps: int = 0
     """Steps of the run that were left out for a loss or gradient that is no number."""
-
     shown: dict[str, float] = field(default_factory=dict)
     """What the events tell of the newest step, by name."""
 

@@ -35,10 +35,19 @@ def measured_row(
     name: str, info: ScoreInfo, metric: str, measured: Metrics | None, entry: Published | None
 ) -> dict[str, Any]:
     """What scores with ``info`` measured by ``metric``, beside the published number that ``entry`` is."""
-    value = None if measured is None else measured.values.get(metric)
-    row = _row(name, info.split, info.views, info.protocol, metric, entry)
+    protocol = info.protocol | {"average": info.average}
+    row = _row(name, info.split, info.views, protocol, metric, entry)
     row |= {"weights": info.weights, "note": _note(info, measured)}
-    return _with_measured(row, None if value is None else 100 * value, comparable=info.split not in info.trained_on)
+    if measured is None or metric not in measured.values:
+        return row
+    row["measured"] = value = 100 * measured[metric]
+    if entry is None or info.split in info.trained_on:  # a number of clips that were trained on is no measurement
+        return row
+    row["difference"] = value - entry.number
+    if entry.spread is not None:
+        # a difference that is the spread on paper may be more in its last bit
+        row["within"] = "yes" if abs(row["difference"]) <= entry.spread + 1e-9 else "no"
+    return row
 
 
 def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
@@ -77,11 +86,12 @@ def _run_rows(run: Run) -> list[dict[str, Any]]:
         for metric in measured.values:
             same = [n for n, entry in enumerate(published) if entry.metric == metric and fits(entry, table.info)]
             shown |= set(same)
-            for entry in [published[n] for n in same] or [None]:
-                rows.append(measured_row(run.name, table.info, metric, measured, entry))
+            entries: list[Published | None] = [published[n] for n in same] or [None]
+            rows += [measured_row(run.name, table.info, metric, measured, entry) for entry in entries]
     for number, entry in enumerate(published):
         if number not in shown:
-            rows.append(_row(run.name, entry.split, entry.views, stated(entry), entry.metric, entry))
+            protocol = stated(entry) | {"average": entry.average}
+            rows.append(_row(run.name, entry.split, entry.views, protocol, entry.metric, entry))
     return rows
 
 
@@ -106,23 +116,11 @@ def _row(
     }
 
 
-def _with_measured(row: dict[str, Any], value: float | None, *, comparable: bool) -> dict[str, Any]:
-    """``row`` with what was measured, in percent, and how it stands to the published number if they are comparable."""
-    row |= {"measured": value}
-    if value is None or row["published"] is None or not comparable:
-        return row
-    row["difference"] = value - row["published"]
-    if row["spread"] is not None:
-        # numbers are printed with one or two decimals: what is 5.2 on paper is not refused for its last bit
-        row["within"] = "yes" if abs(row["difference"]) <= row["spread"] + 1e-9 else "no"
-    return row
-
-
 def _note(info: ScoreInfo, measured: Metrics | None) -> str | None:
     """What a reader must know before comparing."""
     notes = []
     if info.split in info.trained_on:
-        notes.append("trained on this split")
+        notes.append("its weights have seen this split")
     if measured is not None and (broken := measured.counts.get("without_scores", 0)):
         notes.append(f"{broken} clips without scores")
     return "; ".join(notes) or None

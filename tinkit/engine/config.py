@@ -75,8 +75,8 @@ class ScheduleConfig(_Table):
     warmup_start: float = Field(default=0.1, gt=0, le=1)
     """The learning rate at step 0, as a multiple of ``optim.lr``."""
     t_max: float | None = Field(default=None, gt=0)
-    """Epochs from the end of the warm-up to the cosine's lowest point, after which the rate rises again. None: the last
-    epoch."""
+    """Epochs from the start of training to the cosine's lowest point, as X-Temporal counts them; the rate rises again
+    after it. None: TIN's formula, which ends at the last epoch."""
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Epochs at which ``step`` multiplies the rate by ``factor``."""
     factor: float = Field(default=0.1, gt=0, lt=1)
@@ -92,6 +92,8 @@ class ScheduleConfig(_Table):
             raise ValueError(f"milestones must rise, not {list(self.milestones)}")
         if self.t_max is not None and self.kind != "cosine":
             raise ValueError('t_max is for kind = "cosine"')
+        if self.t_max is not None and self.t_max <= self.warmup_epochs:
+            raise ValueError(f"t_max {self.t_max:g} must be more than warmup_epochs {self.warmup_epochs:g}")
         return self
 
 

@@ -63,7 +63,7 @@ def score_views(
         scores = scores.sigmoid() if task == "multi-label" else scores.softmax(-1)
     if swap is not None and any(mirrored):
         images, columns = (torch.as_tensor(part, device=scores.device) for part in (mirrored, swap))
-        scores[:, images] = scores[:, images][..., columns]
+        scores = torch.where(images[:, None], scores[..., columns], scores)
     return scores
 
 

@@ -54,10 +54,9 @@ class Loss:
             if self._task == "multi-label":
                 raise ValueError("a multi-label target is (B, C), not one index a clip")
             target = torch.where(valid, target, 0)
-        rows = valid[:, None]
         # Masked before the loss and not only after it: in the backward pass 0 times NaN would be NaN.
-        logits = torch.where(rows, logits.float(), 0.0)
-        target = self._smooth(torch.where(rows, dense_target(target, self._num_classes), 0.0))
+        logits = torch.where(valid[:, None], logits.float(), 0.0)
+        target = self._smooth(dense_target(target, self._num_classes))
         if self.weights is not None:
             self.weights = self.weights.to(logits.device)  # copied once
         if self._each is None:

@@ -49,7 +49,10 @@ def protocol_of(views: ViewConfig, clip: ClipConfig) -> dict[str, Any]:
 
 
 def protocol_words(protocol: Mapping[str, Any]) -> str:
-    """A protocol for people: ``8 frames, 256/224, dense``; what is not known is left out."""
+    """A protocol for people: ``8 frames, 256/224, dense``; what is usual or not known is left out.
+
+    ``protocol`` may have an ``average`` too.
+    """
     words = []
     if "num_segments" in protocol:
         words.append(f"{protocol['num_segments']} frames")
@@ -61,6 +64,8 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
         words.append(f"stride {protocol['stride']}")
     if protocol.get("flip"):
         words.append("flipped too")
+    if protocol.get("average") == "probabilities":
+        words.append("mean of probabilities")
     return ", ".join(words)
 
 
@@ -92,12 +97,13 @@ def published_views(recipe: Recipe, entry: Published) -> ViewConfig:
     keys = {key: getattr(entry, key) for key in ("views", "average", *_STATED)}
     try:
         views = override_views(recipe.test, **keys)
+        check_segments(recipe, views)
     except UsageError as error:
         raise UserError(
             f"the published {entry.number:g} {entry.metric} ({entry.source}) cannot be repeated: {error.problem}",
+            expected=error.expected,
             fix="mend that [[published]] entry of the recipe",
         ) from error
-    check_segments(recipe, views)
     return views
 
 

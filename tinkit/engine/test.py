@@ -23,9 +23,8 @@ from tinkit.engine.evaluate import Scored, score_split
 from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
 from tinkit.engine.protocol import check_segments
-from tinkit.engine.run import Run
+from tinkit.engine.run import Run, load_run_weights
 from tinkit.engine.signals import StopSignal
-from tinkit.engine.weights import load_run_weights
 from tinkit.errors import UserError
 from tinkit.models import VideoClassifier
 from tinkit.recipe import Recipe

@@ -307,6 +307,8 @@ def steps_per_epoch(recipe: Recipe, clips: int, world: World) -> int:
             f"optim.micro_batch = {micro} does not divide the {share} clips of each of {world.size} processes",
             fix="--set optim.micro_batch=" + str(max(size for size in range(1, micro) if share % size == 0)),
         )
+    if share == 1 and (recipe.mix.mixup or recipe.mix.cutmix):
+        raise UserError("mix.mixup and mix.cutmix need two clips or more in each process", fix="fewer processes")
     return clips // batch
 
 

@@ -40,11 +40,14 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractC
 @contextmanager
 def _statistics_untouched(block: nn.Module) -> Iterator[None]:
     """The second pass normalises as the first did, but must not move the running statistics a second time."""
-    norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.training]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (norm.momentum, norm.num_batches_tracked) in zip(norms, before, strict=True):
+            pass

@@ -33,11 +33,12 @@ class Published(BaseModel):
     average: Literal["logits", "probabilities"] | None = None
     """What was averaged over the views; None: not stated, or a single view."""
     sampling: TestRule | None = None
-    """The temporal rule of the views; this and the next four are None where ``[test]`` says it all or nothing is
+    """The temporal rule of the views; this and the next five are None where ``[test]`` says it all or nothing is
     stated."""
     stride: int | None = Field(default=None, ge=1)
     scale: int | None = Field(default=None, ge=1)
     crop: int | None = Field(default=None, ge=1)
+    flip: bool | None = None
     num_segments: int | None = Field(default=None, ge=1)
     split: str = "val"
     source: str
@@ -90,4 +91,16 @@ class Recipe(BaseModel):
                 f"optim.epochs {self.optim.epochs} must be more than schedule.warmup_epochs "
                 f"{self.schedule.warmup_epochs:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _soft_labels_are_not_swapped(self) -> Recipe:
+        if self.loss.soft_labels is not None and self.clip.flip and self.clip.flip_labels:
+            raise ValueError("loss.soft_labels are of clips as they are: set clip.flip = false, or no clip.flip_labels")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_to_mix(self) -> Recipe:
+        if (self.mix.mixup or self.mix.cutmix) and 1 in (self.optim.batch, self.optim.micro_batch):
+            raise ValueError("mix.mixup and mix.cutmix need two clips or more in a micro-batch")
         return self
