@@ -5,10 +5,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets starts test check format clean gpu bench-metrics proof-wheel help
+.PHONY: demo demo-seeds offsets starts test check format clean gpu help bench-metrics bench-engine bench-resume
+.PHONY: bench-checkpoints proof-resume proof-train proof-wheel
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,6 +47,21 @@ format: $(STAMP) ## apply the formatter and the linter's fixes
 
 bench-metrics: $(STAMP) ## metrics against scikit-learn's loop
 	$(BIN)/python benchmarks/metrics.py
+
+bench-engine: $(STAMP) ## what the engine adds to a step, into benchmarks/results/engine.csv
+	$(BIN)/python benchmarks/engine.py
+
+bench-resume: $(STAMP) ## how soon a run of a million clips goes on, into benchmarks/results/resume.csv
+	$(BIN)/python benchmarks/resume.py
+
+bench-checkpoints: $(STAMP) ## what a checkpoint costs, into benchmarks/results/checkpoints.csv
+	$(BIN)/python benchmarks/checkpoints.py
+
+proof-resume: $(STAMP) ## a run killed 20 times against an unbroken one, into benchmarks/results/proof_resume.csv
+	$(BIN)/python benchmarks/proof_resume.py
+
+proof-train: $(STAMP) ## tinkit's losses against a plain loop's, into benchmarks/results/proof_train.csv
+	$(BIN)/python benchmarks/proof_train.py
 
 proof-wheel: $(STAMP) ## the wheel and all its dependencies in an empty environment: list, find, train a step
 	bash benchmarks/proof_wheel.sh $(BIN)/python

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import platform
 import statistics
 import tempfile
 import threading
@@ -25,6 +24,7 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from machine import machine
 from torch import nn
 
 from tinkit.engine.checkpoint import Progress, check_checkpoint, resume_checkpoint, snapshot
@@ -102,15 +102,8 @@ def measure(backbone: str, folder: Path) -> dict[str, str | int]:
         "check_ms": f"{median(lambda: check_checkpoint(last)):.0f}",
         "resume_ms": f"{median(lambda: resume_checkpoint(last, model, optimizer, ema)):.0f}",
         "torch_save_ms": f"{median(lambda: torch_save(model, optimizer, ema, folder / 'plain.pt')):.0f}",
-        "machine": machine(),
+        "machine": machine("torch"),
     }
-
-
-def machine() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.is_file() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; torch {torch.__version__}"
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from runs import QUIET, resume, tiny, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import QUIET, resume, tiny, train
 
 from tinkit.engine.run import Run
 from tinkit.engine.signals import StopSignal

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from runs import QUIET, resume, tiny
+from tiny_runs import QUIET, resume, tiny
 
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.checkpoint import load_weights, read_header

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import QUIET, resume, same_weights, tiny, train
+from tiny_runs import QUIET, resume, same_weights, tiny, train
 from torch import nn
 
 from tinkit.data.manifest import open_manifest

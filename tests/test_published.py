@@ -61,6 +61,9 @@ def made(views: ViewConfig, **keys: Any) -> ScoreInfo:
         ({"sampling": "dense", "stride": 8}, {"sampling": "dense", "stride": 2}, False),
         ({"sampling": "dense", "stride": 8}, {"sampling": "dense", "stride": 8}, True),
         ({"sampling": "centre", "stride": 8}, {}, True),
+        ({"flip": False}, {}, True),
+        ({"flip": True}, {}, False),
+        ({"flip": True}, {"flip": True}, True),
     ],
 )
 def test_a_number_fits_scores_that_were_made_as_it_was(

@@ -29,6 +29,7 @@ from tinkit.scores import (
     to_ranks,
     write_scores,
 )
+from tinkit.scores.tools import unlike_facts
 
 INFO = ScoreInfo(
     kind="logits",
@@ -91,6 +92,21 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read.labelled
     np.testing.assert_array_equal(label_matrix(read), [[1, 0, 1], [0, 0, 0], [0, 0, 0]])
     check_scores(read, path)
+
+
+def test_protocol_and_view_are_read_and_older_files_have_none(tmp_path: Path) -> None:
+    protocol = {"sampling": "dense", "stride": 8, "scale": 256, "crop": 224, "flip": True, "num_segments": 16}
+    info = dataclasses.replace(INFO, protocol=protocol, view=0)
+    read = read_info(written(tmp_path / "s.arrow", info=info))
+    assert read == info
+    assert read.view is not None
+    assert unlike_facts(info, INFO)["protocol"][0].startswith("sampling dense, stride 8")
+
+    def older(meta: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in meta.items() if key not in ("protocol", "view")}
+
+    read = read_info(rewritten(tmp_path / "old.arrow", keep, older))
+    assert (read.protocol, read.view) == ({}, None)
 
 
 def test_the_file_is_plain_arrow_with_the_named_columns(tmp_path: Path) -> None:
@@ -194,6 +210,11 @@ def set_column(name: str, array: pa.Array) -> Any:
         (keep, lambda meta: meta | {"classes": 3}, "must be a list"),
         (keep, lambda meta: meta | {"classes": ["a", "b"]}, "column 'scores' is fixed_size_list"),
         (keep, lambda meta: meta | {"classes": ["a", "b", 4]}, "not all text"),
+        (keep, lambda meta: meta | {"protocol": ["even"]}, "protocol is ['even']"),
+        (keep, lambda meta: meta | {"protocol": {"crop": [224]}}, "protocol is {'crop': [224]}"),
+        (keep, lambda meta: meta | {"view": -1}, "view is -1"),
+        (keep, lambda meta: meta | {"view": True}, "view is True"),
+        (keep, lambda meta: meta | {"view": "0"}, "view is '0'"),
         (lambda data: data.drop_columns(["labels"]), None, "column 'labels' is missing"),
         (set_column("id", pa.array([1, 2, 3])), None, "column 'id' is int64"),
         (set_column("id", pa.array(["x", "y", "y"])), None, "'y' occurs twice: rows 2 and 3"),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from runs import QUIET, TINY, resume, same_weights, tiny, train
+from tiny_runs import QUIET, TINY, resume, same_weights, tiny, train
 from typer.testing import CliRunner
 
 from tinkit.cli.app import app

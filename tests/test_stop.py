@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from runs import QUIET, TINY, resume, same_weights, tiny, train
+from tiny_runs import QUIET, TINY, resume, same_weights, tiny, train
 
 from tinkit.engine.checkpoint import read_header
 from tinkit.engine.run import Run

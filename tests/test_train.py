@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from runs import QUIET, resume, same_weights, tiny, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import QUIET, resume, same_weights, tiny, train
 
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.checkpoint import Progress, load_weights, read_header

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -62,7 +63,7 @@ def main() -> None:
     try:
         app()
     except SaidElsewhere as error:
-        sys.exit(error.exit_code)
+        _leave(error.exit_code)
     except UserError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -71,14 +72,31 @@ def main() -> None:
         # The reader of our output (head, less) has gone; Python would complain again while flushing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+    except Exception as error:
+        known = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+        if isinstance(error, OSError) and error.errno in known:
+            place = f"{error.filename}: " if error.filename else ""
+            _fail(f"{place}{error.strerror}; what was there before is kept", 1)
+        if not _one_of_several():
             raise
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror}; what was there before is kept", 1)
+        traceback.print_exc()
+        _leave(1)
 
 
-def _fail(message: str, code: int) -> None:
-    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(message, err=True)
-    sys.exit(code)
+def _fail(message: str, code: int) -> NoReturn:
+    label = typer.style("error: ", fg="red", bold=True)
+    typer.echo(label + message, err=True)  # in one piece: several processes may speak
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End with an error; as one of several processes at once, for a broken connection may hold up the ordinary way."""
+    if not _one_of_several():
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _one_of_several() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") != "1"

@@ -152,8 +152,8 @@ def _train(
     from tinkit.engine.again import goes_on, restarted
     from tinkit.engine.start import start_training
 
-    if not resume and (again or restarted()):
-        resume = goes_on(run, recipe)
+    if not resume and (restarted(world) or again):
+        resume = world.share(world.first(lambda: goes_on(run, recipe) if world.main else None))
         tune_from = None if resume else tune_from
     runs = run.folder.parent
     start_training(run, recipe, reporter, resume=resume, tune_from=tune_from, trial=trial, runs=runs, world=world)

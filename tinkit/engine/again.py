@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from tinkit.engine.distributed import World
 from tinkit.engine.run import Run
 from tinkit.errors import UsageError
 from tinkit.recipe import Recipe
@@ -14,9 +15,12 @@ from tinkit.toml import flatten
 _FREE = ("data.root", "train.workers", "train.val_every", "train.samples", "train.max_broken", "train.on_nan", "save.")
 
 
-def restarted() -> bool:
-    """Whether torchrun has started this process again after a failure (``--max-restarts``)."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+def restarted(world: World) -> bool:
+    """Whether torchrun has started these processes again after a failure (``--max-restarts``).
+
+    Of several machines only the one where it happened counts it.
+    """
+    return world.total(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))[0] > 0
 
 
 def goes_on(run: Run, recipe: Recipe) -> bool:
@@ -24,7 +28,7 @@ def goes_on(run: Run, recipe: Recipe) -> bool:
 
     Raises :class:`~tinkit.errors.UsageError` when it was begun with another recipe.
     """
-    if not run.checkpoint("last").is_file():
+    if not run.weights_names():
         return False
     before, now = _values(run.load_recipe()), _values(recipe)
     other = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
-from collections.abc import Callable, Iterator
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,12 +16,17 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from tinkit.errors import SaidElsewhere, UserError
+from tinkit.errors import SaidElsewhere, UsageError, UserError
 
 T = TypeVar("T")
 
 _PATIENCE = timedelta(minutes=30)  # for the slowest process; one that dies is noticed at once
+_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_SAID = "tinkit/said"
+_LOST = "a lost peer"
 
 
 class LostPeerError(UserError):
@@ -84,29 +93,96 @@ class World:
             dist.broadcast_object_list(box, src=0, group=self.group)
         return box[0]
 
+    def spread(self, tensors: Iterable[Tensor]) -> None:
+        """Give the tensors, on this process' device, the main process' values."""
+        if self.group is None:
+            return
+        with _peers():
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
 
 @contextmanager
 def join_world() -> Iterator[World]:
     """Join the processes that torchrun started, by its environment variables; leave them in an order that never hangs.
 
-    NCCL where there are GPUs (one a process), gloo otherwise. An error leaves at once: the others notice.
+    NCCL where there are GPUs (one a process), gloo otherwise. An error leaves at once: the others notice. One that
+    several processes meet, with the same words, comes out of one of them as it is and out of the others as
+    :class:`~tinkit.errors.SaidElsewhere`; so does a lost peer where another error has been met.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield World()
         return
-    rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
-    if torch.cuda.is_available():
+    rank, size, local_rank = _place()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _end_with_parent()
+    cuda = torch.cuda.is_available()
+    if cuda:
+        if local_rank >= torch.cuda.device_count():
+            raise UsageError(f"more processes than the {torch.cuda.device_count()} GPUs of this machine")
         torch.cuda.set_device(local_rank)
-    with _peers():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=_PATIENCE))
+        dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=_PATIENCE)
         group = dist.new_group(backend="gloo", timeout=_PATIENCE)
-    yield World(rank, size, local_rank, group)
+    except dist.DistError as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise UserError(
+            f"process {rank} cannot meet the other {size - 1} at {place}: {_reason(error)}",
+            fix="every machine must reach this address, and one of them may have failed before: see its own message",
+        ) from error
+    try:
+        yield World(rank, size, local_rank, group)
+    except (Exception, KeyboardInterrupt) as error:
+        raise _said_once(error, store) from error.__cause__
     # Models wrapped for this world must be gone before it is taken down, or the process may abort at its exit.
     gc.collect()
     with _peers():
         dist.barrier(group=group)
     dist.destroy_process_group()
+
+
+def _place() -> tuple[int, int, int]:
+    """Rank, number of processes and local rank, from torchrun's environment variables."""
+    missing = [name for name in _VARIABLES if name not in os.environ]
+    if missing:
+        raise UserError(
+            f"WORLD_SIZE = {os.environ['WORLD_SIZE']} is set in the environment, and {', '.join(missing)} not",
+            expected="all of torchrun's variables, or none",
+            fix="unset WORLD_SIZE; for several processes use --gpus N or torchrun",
+        )
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+
+
+def _end_with_parent() -> None:
+    """Let the system send SIGTERM when the launcher is killed; else its processes would train on, alone. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
+
+
+def _said_once(error: BaseException, store: dist.Store) -> BaseException:
+    """``error``, or what to raise in its place because another process says it, or says why the peer was lost."""
+    # The launcher ends all processes when one has ended; what this one has to say must not be cut short by that.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
+    lost = isinstance(error, LostPeerError)
+    try:
+        if isinstance(error, SaidElsewhere):
+            return error
+        if lost and store.check([_SAID]):
+            return _elsewhere(int(store.get(_SAID)))
+        if not lost:
+            store.set(_SAID, str(code))
+        words = _LOST if lost else f"{type(error).__name__}: {error}"
+        return error if store.add(f"{_SAID}/{words}", 1) == 1 else _elsewhere(code)
+    except RuntimeError:  # the process that held the store has gone
+        return error
+
+
+def _elsewhere(code: int) -> SaidElsewhere:
+    error = SaidElsewhere("another process says why")
+    error.exit_code = code
+    return error
 
 
 @contextmanager
@@ -124,6 +200,11 @@ def lost_peer(error: RuntimeError) -> LostPeerError | None:
     if not isinstance(error, dist.DistError) and "gloo" not in text.lower() and "NCCL" not in text:
         return None
     return LostPeerError(
-        f"another process of this run has ended ({text.splitlines()[0][:160]})",
+        f"another process of this run has ended ({_reason(error)})",
         fix="its own message says why; then go on from the last checkpoint with --resume",
     )
+
+
+def _reason(error: RuntimeError) -> str:
+    """The first sentence of an error of torch.distributed, without the places in its sources and the addresses."""
+    return re.sub(r"\[[^\]]*\]\s*", "", str(error)).splitlines()[0].split(". ")[0][:160].strip(" .:")

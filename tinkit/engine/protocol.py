@@ -11,7 +11,7 @@ from tinkit.recipe import Published, Recipe
 from tinkit.scores import ScoreInfo
 
 # The keys of a protocol that a [[published]] entry may state beside its views and average.
-_STATED = ("sampling", "stride", "scale", "crop", "num_segments")
+_STATED = ("sampling", "stride", "scale", "crop", "flip", "num_segments")
 
 
 def settled(views: ViewConfig, clip: ClipConfig) -> ViewConfig:

@@ -75,7 +75,7 @@ class Run:
         if which in _FILES:
             return self.checkpoints / f"{_FILES[which]}.safetensors"
         kind, _, number = which.partition("=")
-        if re.fullmatch(r"[0-9]{1,12}", number):
+        if re.fullmatch(r"0|[1-9][0-9]{0,11}", number):  # one way to write each: score files are named by the word
             if kind == "step":
                 return self.step_path(int(number))
             if kind == "mean" and int(number) > 0:

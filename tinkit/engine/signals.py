@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGUSR1 as a wish to stop that training asks about between two steps."""
+"""Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP as a wish to stop that training asks about between two steps."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-# SIGUSR1 is how batch systems announce the end of a job's time; Windows has none
-_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")
+# SIGUSR1 is how batch systems announce the end of a job's time, SIGHUP tells of a closed terminal; Windows has neither
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+
+
+def stop_signals() -> list[int]:
+    """The signals that ask this process to stop; not SIGHUP where the process is to outlive its terminal (nohup)."""
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    hang_up = getattr(signal, "SIGHUP", None)
+    return [number for number in numbers if number != hang_up or signal.getsignal(number) != signal.SIG_IGN]
 
 
 class StopSignal:
     """While entered, the first such signal is kept in ``number`` (0: none came) instead of ending the process.
 
-    A second Ctrl-C ends it at once, unless ``patient``: torchrun passes each signal on, so they come twice there.
+    A second Ctrl-C ends it at once, unless ``patient``: torchrun passes signals on, so that they may come twice there.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -24,9 +31,8 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow it
-            for name in _NAMES:
-                if (number := getattr(signal, name, None)) is not None:
-                    self._before[number] = signal.signal(number, self._handle)
+            for number in stop_signals():
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(

@@ -10,9 +10,8 @@ from tinkit.data.manifest import Manifest, join, open_manifest
 from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress, is_checkpoint, load_weights
 from tinkit.engine.distributed import World
-from tinkit.engine.keeper import newest_good
 from tinkit.engine.log import Reporter
-from tinkit.engine.run import Run, create_run, find_run, require_checkpoint
+from tinkit.engine.run import Run, create_run, find_checkpoint, load_run_weights
 from tinkit.engine.train import Trainer
 from tinkit.errors import Interrupted, UsageError, UserError
 from tinkit.files import write_atomic
@@ -118,7 +117,7 @@ def prepare(
     """The trainer with the model that training starts from, and where its weights came from, if from a file."""
     model = None
     origin: tuple[Path | str, ForeignReport] | None = None
-    if resume and newest_good(run)[0] is not None:
+    if resume and world.share(bool(run.step_paths()) or run.checkpoint("last").is_file()):
         model = build_model(recipe, len(train_set.classes), pretrained=False)
     elif resume and run.weights_path.is_file():
         raise UserError(
@@ -154,13 +153,19 @@ def describe(trainer: Trainer) -> str:
 
 
 def load_weights_into(model: VideoClassifier, source: str, runs: Path) -> tuple[Path, ForeignReport]:
-    """Load a run's best weights, or any checkpoint file; returns the file and what became of every key."""
+    """Load a run's best weights, a file in a run's ``checkpoints``, or any checkpoint file.
+
+    Returns the file and what became of every key.
+    """
     path = Path(source)
-    if not path.is_file():
-        if path.suffix or (len(path.parts) > 1 and not path.is_dir()):
-            raise UsageError(f"--tune-from {source}: no such file", expected="a checkpoint's file, or a run")
-        path = require_checkpoint(find_run(source, runs), "best")
-    weights = load_weights(path) if is_checkpoint(path) else read_checkpoint(path)
+    if path.is_file() and not is_checkpoint(path):
+        return path, load_foreign(read_checkpoint(path), model)
+    if not path.is_file() and (path.suffix or (len(path.parts) > 1 and not path.is_dir())):
+        raise UsageError(f"--tune-from {source}: no such file", expected="a checkpoint's file, or a run")
+    if path.is_file() and not (path.parent.parent / "recipe.toml").is_file():
+        return path, load_foreign(load_weights(path), model)  # one of ours, taken out of its run
+    run, word = find_checkpoint(source, None, runs)
+    weights, path, _ = load_run_weights(run, word)
     return path, load_foreign(weights, model)
 
 

@@ -93,11 +93,11 @@ def data_config(model: VideoClassifier) -> tuple[tuple[float, ...], tuple[float,
 
 
 def freeze_partial_bn(model: nn.Module) -> None:
-    """Freeze every ``BatchNorm2d`` but the first: statistics (evaluation mode) and affine parameters.
+    """Freeze every ``BatchNorm2d`` (or its synchronised form) but the first: statistics and affine parameters.
 
     ``model.train()`` sets them to training again, so call this after each. As published for TIN ("partial BN").
     """
-    for norm in [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)][1:]:
+    for norm in [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)][1:]:
         norm.eval().requires_grad_(False)
 
 

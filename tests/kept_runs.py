@@ -1,0 +1,30 @@
+"""Small checkpoints of a run, saved by its keeper: each has its step in its progress."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tinkit.engine.checkpoint import Progress, Snapshot, check_checkpoint, snapshot
+from tinkit.engine.config import SaveConfig
+from tinkit.engine.keeper import Keeper
+from tinkit.engine.run import Run
+
+
+def state(step: int, best: float | None = None) -> Snapshot:
+    model = nn.Linear(8, 8)
+    nn.init.constant_(model.weight, step)
+    return snapshot(model, Progress(step=step, best=best), {}, optimizer=torch.optim.SGD(model.parameters(), 0.1))
+
+
+def save(run: Run, step: int, *also: str, keep: int = 2) -> None:
+    with Keeper(run, SaveConfig(keep=keep)) as keeper:
+        keeper.save(state(step), step, also)
+
+
+def files(run: Run) -> list[str]:
+    return sorted(path.name.removesuffix(".safetensors") for path in run.checkpoints.iterdir())
+
+
+def step_of(run: Run, which: str) -> int:
+    return check_checkpoint(run.checkpoint(which))["progress"]["step"]
