@@ -27,8 +27,8 @@ from machine import machine
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.clock import Clock
 from tinkit.engine.checkpoint import Progress
+from tinkit.engine.clock import Clock
 from tinkit.engine.log import Reporter, RunLog
 from tinkit.engine.run import create_run
 from tinkit.engine.train import Trainer
@@ -42,7 +42,9 @@ def steps(folder: Path, name: str, changes: list[str], root: Path) -> tuple[Call
     """One step of the engine and one of a plain loop, on one network, optimiser and batch."""
     common = ["optim.groups=published", "model.partial_bn=true", "model.dropout=0", "train.workers=0"]
     recipe = load_recipe("demo_tin", [*common, *changes], root).recipe
-    trainer = Trainer(create_run(name, recipe, folder), recipe, open_manifest(recipe.data, "train"), None, Reporter(True))
+    trainer = Trainer(
+        create_run(name, recipe, folder), recipe, open_manifest(recipe.data, "train"), None, Reporter(True)
+    )
     trainer.model.train()
     log = RunLog(trainer.run, Progress(), 0, validated=True)
     batch: Batch = next(iter(trainer._batches()))

@@ -23,12 +23,13 @@ from typing import Any
 
 import pandas as pd
 
-from seeds import RESULTS, machine
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.run import Run
 
+from seeds import RESULTS, machine
+
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from killed_run import Kill, Moment, kill_at
+from killed_run import Moment, kill_at
 from same_runs import compare_runs
 
 LEAST: dict[Moment, int] = {"write": 4, "validation": 4}

@@ -3,9 +3,9 @@
     python benchmarks/resume.py [--clips 1000000] [--out FILE]
 
 A csv of so many clips (all of them the same few videos) is prepared, a ResNet-50 TIN run with averaged weights and
-published parameter groups is stopped after a step, and `tinkit train --resume` is started anew, as a process of its own.
-`first_step_s` is the time from starting the process to the end of the first new step, as its events file tells;
-`imports_s` is what Python and the libraries take of it. Nothing is in this process' memory but the disk's cache is warm.
+published parameter groups is stopped after a step, and `tinkit train --resume` is started anew, as a process of its
+own. `first_step_s` is the time from starting the process to the end of the first new step, as its events file tells;
+`imports_s` is what Python and the libraries take of it. The disk's cache is warm.
 """
 
 from __future__ import annotations

@@ -7,21 +7,23 @@ import os
 import sys
 import time
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 from tensorboard.summary.writer import event_file_writer
 
 
 class ForkedTrain:
-    """A ``tinkit train`` with the given words. Its TensorBoard events lie in memory until they are flushed.
+    """A ``tinkit train`` with the given words; what it says goes to ``log``.
 
-    So they do where TensorFlow is installed, whose files TensorBoard then writes; its own files are not buffered.
+    Its TensorBoard events lie in memory until they are flushed. So they do where TensorFlow is installed, whose files
+    TensorBoard then writes; its own files are not buffered.
     """
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, log: Path, *words: str) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tinkit.engine.start", "tensorboard.summary.writer.event_file_writer"])
-        self._process: ForkServerProcess = context.Process(target=_train, args=(words,))
+        self._process: ForkServerProcess = context.Process(target=_train, args=(log, words))
         time.sleep(1 - time.time() % 1)  # files of events are ordered by the second that they were begun in
         self._process.start()
 
@@ -40,9 +42,13 @@ class ForkedTrain:
         return self._process.exitcode
 
 
-def _train(words: tuple[str, ...]) -> None:
+def _train(log: Path, words: tuple[str, ...]) -> None:
     from tinkit.cli.app import main
 
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(said, stream)
+    multiprocessing.set_start_method("fork", force=True)  # for its data workers: the command's own way
     plain = event_file_writer.RecordWriter
     event_file_writer.RecordWriter = lambda file: plain(_Buffered(file))  # type: ignore[misc]
     sys.argv = ["tinkit", "train", *words]

@@ -18,7 +18,7 @@ SETTINGS = [*TINY, "optim.epochs=4", "ema.decay=0.9", "mix.mixup=0.2", "save.eve
 def begin(root: Path, run: Run) -> ForkedTrain:
     changes = [word for setting in SETTINGS for word in ("--set", setting)]
     where = ["--data", str(root), "--runs", str(run.folder.parent), "--name", run.name]
-    return ForkedTrain("demo_tin", "-q", *where, *changes)
+    return ForkedTrain(root.parent / "log.txt", "demo_tin", "-q", *where, *changes)
 
 
 def test_a_run_that_is_killed_and_resumed_ends_as_the_unbroken_one_to_the_last_bit(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tinkit.engine.config import TrainConfig
+from tinkit.engine.config import EmaConfig, TrainConfig
 from tinkit.engine.distributed import World
 from tinkit.errors import UsageError
 from tinkit.models import VideoClassifier, data_config, freeze_partial_bn
@@ -68,6 +68,16 @@ def share_statistics(model: VideoClassifier, recipe: Recipe, world: World) -> Vi
 
     synchronised: VideoClassifier = convert_sync_batchnorm(model)
     return synchronised
+
+
+def make_ema(model: VideoClassifier, config: EmaConfig) -> Any:
+    """timm's moving average of the weights; None where the recipe wants none."""
+    if config.decay is None:
+        return None
+    import_timm()
+    from timm.utils import ModelEmaV3
+
+    return ModelEmaV3(model, decay=config.decay, use_warmup=config.warmup)
 
 
 def wrap_network(model: VideoClassifier, recipe: Recipe, world: World) -> nn.Module:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.manifest import Manifest
+from tinkit.engine.config import LossConfig
+from tinkit.engine.log import Reporter
 from tinkit.engine.loss import dense_target
 from tinkit.errors import UserError
 from tinkit.scores import ScoreInfo, ScoreTable, check_scores, read_scores
@@ -63,6 +65,16 @@ class SoftLabels:
         soft[known] = squash(block, self._info.task) if self._info.kind == "logits" else block
         share = np.where(known, np.float32(self._weight), np.float32(0))[:, None]
         return hard.lerp(torch.from_numpy(soft).to(hard.device), torch.from_numpy(share).to(hard.device))
+
+
+def load_soft_labels(config: LossConfig, manifest: Manifest, reporter: Reporter) -> SoftLabels | None:
+    """The soft labels that a recipe's ``[loss]`` names, with a word on clips that have none; None if it names none."""
+    if config.soft_labels is None:
+        return None
+    labels = SoftLabels(config.soft_labels, manifest, config.soft_weight)
+    if labels.missing:
+        reporter.say(f"{config.soft_labels}: {labels.missing} clips have no scores and keep their own labels")
+    return labels
 
 
 def _rows(table: ScoreTable, manifest: Manifest) -> NDArray[np.int64]:

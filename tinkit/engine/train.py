@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +17,18 @@ from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.loading import Batch, train_loader, worker_failure
 from tinkit.data.manifest import Manifest
-from tinkit.engine.build import Pixels, build_model, choose_device, loader_workers, share_statistics, wrap_network
-from tinkit.engine.checkpoint import Progress, read_header, resume_checkpoint, snapshot
+from tinkit.engine.build import (
+    Pixels,
+    build_model,
+    choose_device,
+    loader_workers,
+    make_ema,
+    share_statistics,
+    wrap_network,
+)
+from tinkit.engine.checkpoint import Progress, resume_checkpoint, snapshot
+from tinkit.engine.checks import check_same_clips, clips_of, steps_per_epoch
 from tinkit.engine.clock import Clock
-from tinkit.engine.config import EmaConfig
 from tinkit.engine.distributed import World, lost_peer
 from tinkit.engine.keeper import Keeper, newest_good
 from tinkit.engine.left_out import LeftOut
@@ -32,13 +39,12 @@ from tinkit.engine.precision import make_scaler
 from tinkit.engine.run import Run
 from tinkit.engine.schedule import LearningRate, plateau
 from tinkit.engine.signals import StopSignal
-from tinkit.engine.soft_labels import SoftLabels
+from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
 from tinkit.engine.validate import Validator
 from tinkit.errors import Interrupted, UserError
 from tinkit.models import VideoClassifier, freeze_partial_bn
 from tinkit.recipe import Recipe
-from tinkit.timm_import import import_timm
 
 
 class Trainer:
@@ -60,7 +66,7 @@ class Trainer:
         torch.manual_seed(recipe.train.seed)
         model = model or build_model(recipe, len(train_set.classes))
         self.model = share_statistics(model, recipe, self.world).to(self.device)
-        self.ema = _make_ema(self.model, recipe.ema)
+        self.ema = make_ema(self.model, recipe.ema)
         self.scaler = make_scaler(self.device.type, recipe.train.amp)
         self.optimizer = build_optimizer(self.model, recipe.optim)
         self.learning_rate = LearningRate(self.optimizer, recipe.optim, recipe.schedule, self.steps_per_epoch)
@@ -81,7 +87,7 @@ class Trainer:
             world=self.world,
             ema=self.ema,
             scaler=self.scaler,
-            soft_labels=_soft_labels(recipe, train_set, reporter),
+            soft_labels=load_soft_labels(recipe.loss, train_set, reporter),
         )
         self.validator = None
         if val_set is not None:
@@ -247,10 +253,8 @@ class Trainer:
         state = (before.plateau_best, before.plateau_bad, before.plateau_drops)
         top, bad, drops = plateau(*state, value, self.recipe.schedule.patience)
         if self.recipe.schedule.kind == "plateau" and drops > before.plateau_drops:
-            self.reporter.say(
-                f"no better {self.metric} in {bad or self.recipe.schedule.patience + 1} validations: "
-                "the learning rate falls"
-            )
+            validations = self.recipe.schedule.patience + 1
+            self.reporter.say(f"no better {self.metric} in {validations} validations: the learning rate falls")
         self.progress = replace(
             before, metrics=values, best=best, best_ema=best_ema,
             plateau_best=top, plateau_bad=bad, plateau_drops=drops,
@@ -286,69 +290,6 @@ class Trainer:
     def _base_rate(self) -> float:
         group = self.optimizer.param_groups[0]
         return float(group["lr"]) / float(group["lr_scale"])
-
-
-def steps_per_epoch(recipe: Recipe, clips: int, world: World) -> int:
-    """Whole batches in an epoch. Raises :class:`~tinkit.errors.UserError` for numbers that do not go together."""
-    batch, micro = recipe.optim.batch, recipe.optim.micro_batch
-    if clips < batch:
-        raise UserError(
-            f"the training split has {clips} clips, fewer than one batch of {batch}",
-            fix=f"a smaller batch: --set optim.batch={max(1, clips)}",
-        )
-    if batch % world.size:
-        raise UserError(
-            f"optim.batch = {batch} does not divide among {world.size} processes",
-            fix=f"another number of processes, or --set optim.batch={max(1, batch // world.size) * world.size}",
-        )
-    share = batch // world.size
-    if micro is not None and micro < share and share % micro:
-        raise UserError(
-            f"optim.micro_batch = {micro} does not divide the {share} clips of each of {world.size} processes",
-            fix="--set optim.micro_batch=" + str(max(size for size in range(1, micro) if share % size == 0)),
-        )
-    if share == 1 and (recipe.mix.mixup or recipe.mix.cutmix):
-        raise UserError("mix.mixup and mix.cutmix need two clips or more in each process", fix="fewer processes")
-    return clips // batch
-
-
-def clips_of(manifest: Manifest) -> dict[str, int | str]:
-    """How many clips a split has and a hash of their ids: a resumed run must go on with the same ones."""
-    return {"count": len(manifest), "ids": manifest.fingerprint}
-
-
-def check_same_clips(checkpoint: Path, manifest: Manifest) -> None:
-    """A run that went on with other clips would be another run: other batches, another schedule."""
-    before, now = read_header(checkpoint)["info"]["clips"], clips_of(manifest)
-    if before == now:
-        return
-    fewer = before["count"] < len(manifest)
-    raise UserError(
-        f"the run was trained on {before['count']} clips, and the training split now has "
-        f"{'as many others' if before['count'] == now['count'] else now['count']}",
-        file=checkpoint,
-        fix=(f"if it was begun with --limit, resume it with --limit {before['count']}; else " if fewer else "")
-        + "give the data set as it was, or begin a new run with --tune-from",
-    )
-
-
-def _make_ema(model: VideoClassifier, config: EmaConfig) -> Any:
-    """timm's moving average of the weights; None where the recipe wants none."""
-    if config.decay is None:
-        return None
-    import_timm()
-    from timm.utils import ModelEmaV3
-
-    return ModelEmaV3(model, decay=config.decay, use_warmup=config.warmup)
-
-
-def _soft_labels(recipe: Recipe, train_set: Manifest, reporter: Reporter) -> SoftLabels | None:
-    if recipe.loss.soft_labels is None:
-        return None
-    labels = SoftLabels(recipe.loss.soft_labels, train_set, recipe.loss.soft_weight)
-    if labels.missing:
-        reporter.say(f"{recipe.loss.soft_labels}: {labels.missing} clips have no scores and keep their own labels")
-    return labels
 
 
 def _better(value: float, best: float | None) -> bool:

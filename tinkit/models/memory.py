@@ -49,5 +49,5 @@ def _statistics_untouched(block: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for norm, (norm.momentum, norm.num_batches_tracked) in zip(norms, before, strict=True):
-            pass
+        for norm, (momentum, counted) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, counted
