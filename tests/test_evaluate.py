@@ -121,7 +121,7 @@ def test_scores_of_an_older_checkpoint_are_replaced(run: Run) -> None:
 
 
 def test_interrupted_test_goes_on_and_gives_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = views(run, views="2x1", batch=2)
+    config = views(run, views="2x1", batch=4)
     whole = read_scores(run_test(run, "val", config, "best", QUIET, force=True).path)
     monkeypatch.setattr(evaluate, "_BLOCK", 2)
     calls = 0

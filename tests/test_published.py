@@ -17,13 +17,14 @@ from tinkit.data import sampling
 from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.engine import test as engine_test
 from tinkit.engine.compare import comparison_rows
-from tinkit.engine.protocol import fits, protocol_of, protocol_words, published_views, settled_json
+from tinkit.engine.protocol import fits, protocol_of, published_views, settled_json
 from tinkit.engine.published import run_published
 from tinkit.engine.run import Run
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.recipe import Published
 from tinkit.scores import ScoreInfo, read_scores, write_scores
+from tinkit.scores.protocol import protocol_words
 
 CLIP = ClipConfig(num_segments=8)
 
@@ -237,7 +238,6 @@ def test_a_trial_of_published_protocols_counts_its_clips(run: Run) -> None:
     ("keys", "message"),
     [
         ('views = "3x1"\nsampling = "twice"', "two temporal samples at most"),
-        ('views = "30 views"', "does not name views"),
         ('views = "1x1"\nnum_segments = 8', "a Linear of 4 x 4"),
         ('views = "1x1"\ncrop = 64', "larger than test.scale"),
     ],

@@ -271,6 +271,11 @@ def test_blocks_of_another_test_are_thrown_away(three_blocks: Path) -> None:
     assert [path.name for path in three_blocks.iterdir()] == ["key"]
 
 
+def test_blocks_with_views_are_those_of_another_test_than_without(three_blocks: Path) -> None:
+    assert saved(three_blocks) == []
+    assert saved(three_blocks, keep_views=True) == []
+
+
 def test_blocks_without_views_do_not_serve_a_test_that_keeps_them(tmp_path: Path) -> None:
     blocks = Blocks(tmp_path / "partial", "a")
     assert list(blocks.restore()) == []

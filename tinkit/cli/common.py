@@ -16,6 +16,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print more of what happens.")]
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of runs.")]
+ViewsOption = Annotated[
+    str | None, typer.Option("--views", metavar="KxS", help="K temporal by S (1, 3, 5 or 10) spatial views.")
+]
+_WEIGHTS = ("best", "last", "ema", "best-ema", "step=", "mean=")
+
 GpusOption = Annotated[
     int | None,
     typer.Option(
@@ -24,6 +29,15 @@ GpusOption = Annotated[
 ]
 RestartsOption = Annotated[
     int, typer.Option("--max-restarts", min=0, metavar="N", help="With --gpus: begin again N times if a process fails.")
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="best (unless said; last where nothing was validated), last, ema, best-ema, step=N, or mean=K of the "
+        "newest K checkpoints.",
+        autocompletion=lambda incomplete: [word for word in _WEIGHTS if word.startswith(incomplete)],
+    ),
 ]
 DataOption = Annotated[
     Path | None,

@@ -22,8 +22,9 @@ def compare(
 ) -> None:
     """Show every score file with labels beside the numbers that were published for its recipe.
 
-    A published number stands only beside a measurement with its own views; the same metric in other views is listed
-    on a row of its own.
+    A published number stands only beside scores of its split, its views and every key of its protocol that it states;
+    the same metric measured otherwise is listed on a row of its own. Where a spread is known by which an honest
+    repetition may differ, the column within says whether the difference is within it.
     """
     from tinkit.engine.compare import comparison_rows
 

@@ -196,6 +196,8 @@ def import_scores(
 
 
 def _facts(table: ScoreTable) -> dict[str, str]:
+    from tinkit.scores.protocol import protocol_words
+
     info: ScoreInfo = table.info
     known = table.scores[table.valid]
     facts = {
@@ -205,6 +207,8 @@ def _facts(table: ScoreTable) -> dict[str, str]:
         "task": info.task,
         "kind": info.kind,
         "views": f"{info.views}, mean of {info.average}" if info.views else "",
+        "protocol": protocol_words(info.protocol),
+        "view": "" if info.view is None else str(info.view),
         "weights": info.weights,
         "trained on": ", ".join(info.trained_on),
         "classes": str(len(info.classes)),

@@ -9,9 +9,12 @@ import typer
 
 from tinkit.cli.common import (
     DataOption,
+    GpusOption,
     JsonOption,
     QuietOption,
     RunsOption,
+    ViewsOption,
+    WeightsOption,
     complete_runs,
     examples,
     print_table,
@@ -28,7 +31,7 @@ EPILOG = examples(
     "tinkit test mmit_r50",
     "tinkit test mmit_r50 --split test --views 10x3 --scale 256 --crop 256",
     "tinkit test runs/mmit_r50 --weights last --data /data/mmit --json",
-    "tinkit test mmit_r50 --as-published",
+    "tinkit test mmit_r50 --as-published --gpus 8",
 )
 
 
@@ -40,9 +43,7 @@ def test(
         ),
     ],
     split: Annotated[str | None, typer.Option(help="train, val (unless said) or test.")] = None,
-    views: Annotated[
-        str | None, typer.Option(metavar="KxS", help="K temporal by S (1, 3, 5 or 10) spatial views.")
-    ] = None,
+    views: ViewsOption = None,
     sampling: Annotated[
         str | None, typer.Option(help="The temporal rule: even, centre, random, twice or dense.")
     ] = None,
@@ -62,11 +63,9 @@ def test(
     keep_views: Annotated[
         bool, typer.Option("--keep-views", help="Write the scores of every single view too.")
     ] = False,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="best (unless said), last, ema, best-ema, step=N, or mean=K of the newest K checkpoints."),
-    ] = None,
+    weights: WeightsOption = None,
     data: DataOption = None,
+    gpus: GpusOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="A trial: the first N clips only.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make the score file again.")] = False,
     runs: RunsOption = Path("runs"),
@@ -80,6 +79,7 @@ def test(
     """
     from tinkit.data.views import override_views
     from tinkit.engine.distributed import join_world
+    from tinkit.engine.launch import launched
     from tinkit.engine.log import Reporter
     from tinkit.engine.published import run_published
     from tinkit.engine.run import find_checkpoint
@@ -96,6 +96,8 @@ def test(
     found, word = find_checkpoint(run, weights, runs)
     recipe = found.load_recipe()
     config = override_views(recipe.test, **protocol)
+    if launched(gpus, max_restarts=0):
+        return
     with join_world() as world, StopSignal(patient=world.size > 1) as stop:
         reporter = Reporter(quiet or not world.main)
         options: dict[str, Any] = {"limit": limit, "force": force, "keep_views": keep_views}

@@ -75,7 +75,7 @@ class ViewConfig(BaseModel):
     scale: int = Field(256, ge=1, le=4096, description="The short side of a frame is resized to this, in pixels.")
     crop: int = Field(224, ge=1, le=4096, description="Width and height of a crop, in pixels.")
     average: Literal["logits", "probabilities"] = Field("logits", description="What is averaged over views.")
-    batch: int = Field(8, ge=1, description="Clips a forward pass.")
+    batch: int = Field(8, ge=1, description="Views a forward pass; a clip's own views are never parted.")
 
     @field_validator("views")
     @classmethod

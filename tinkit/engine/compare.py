@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinkit.engine.protocol import fits, protocol_words, stated
+from tinkit.engine.protocol import fits, stated
 from tinkit.engine.run import Run, find_run
 from tinkit.errors import UserError
 from tinkit.metrics import Metrics
 from tinkit.recipe import Published
 from tinkit.scores import ScoreInfo, read_scores
+from tinkit.scores.protocol import protocol_words
 from tinkit.scores.tools import measure
 
 

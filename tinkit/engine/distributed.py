@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from tinkit.errors import SaidElsewhere, UsageError, UserError
 T = TypeVar("T")
 
 _PATIENCE = timedelta(minutes=30)  # for the slowest process; one that dies is noticed at once
+_GLANCE = 0.02  # seconds between two looks at who has come
 _VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _SAID = "tinkit/said"
 _LOST = "a lost peer"
@@ -122,7 +125,8 @@ def join_world() -> Iterator[World]:
             raise UsageError(f"more processes than the {torch.cuda.device_count()} GPUs of this machine")
         torch.cuda.set_device(local_rank)
     try:
-        store, _, _ = next(rendezvous("env://", timeout=_PATIENCE))
+        everyones, _, _ = next(rendezvous("env://", timeout=_PATIENCE))
+        store = _own_part(everyones, rank, size)
         dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=_PATIENCE)
         group = dist.new_group(backend="gloo", timeout=_PATIENCE)
     except dist.DistError as error:
@@ -152,6 +156,31 @@ def _place() -> tuple[int, int, int]:
             fix="unset WORLD_SIZE; for several processes use --gpus N or torchrun",
         )
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+
+
+def _own_part(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """The part of ``store`` that belongs to the processes of this start alone.
+
+    torchrun keeps its store when it starts processes again, with all that the dead ones wrote: read too early, their
+    addresses lead nowhere, for ever. So each process shows the main one a word that nobody has used before, until the
+    main one answers to just that word with the name of a new part. Nobody is left of the start before by then.
+    """
+    store, own = dist.PrefixStore("tinkit", store), uuid.uuid4().hex
+    if rank:
+        store.set(f"here/{rank}", own)
+        part = store.get(own).decode()
+        store.set(f"{part}/{rank}", "")
+        return dist.PrefixStore(part, store)
+    awaited, deadline = set(range(1, size)), time.monotonic() + _PATIENCE.total_seconds()
+    while awaited:
+        for other in awaited:
+            if store.check([f"here/{other}"]):
+                store.set(store.get(f"here/{other}").decode(), own)
+        time.sleep(_GLANCE)
+        awaited = {other for other in awaited if not store.check([f"{own}/{other}"])}
+        if time.monotonic() > deadline:
+            raise UserError(f"the processes {sorted(awaited)} of {size} have not come", fix="see their own messages")
+    return dist.PrefixStore(own, store)
 
 
 def _end_with_parent() -> None:

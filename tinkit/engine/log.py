@@ -66,6 +66,10 @@ class RunLog:
         """Add a row to ``metrics.csv`` and flush the events."""
         self._rows = pd.concat([self._rows, pd.DataFrame([row])], ignore_index=True)
         _write_csv(self._rows, self._run.metrics_path)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write out the events so far: TensorBoard may hold them back for two minutes."""
         self._writer.flush()
 
     def left_out(self, epoch: int, clips: list[tuple[str, str]]) -> list[tuple[int, tuple[str, str]]]:

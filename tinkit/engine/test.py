@@ -121,7 +121,7 @@ def run_test(
         TestClips(manifest, recipe.clip, views),
         recipe.train,
         reporter,
-        batch=views.batch,
+        batch=max(1, views.batch // views.count),
         average=views.average,
         title=f"{split} {views.views}",
         swap=flip_permutation(manifest.classes, recipe.clip.flip_labels),

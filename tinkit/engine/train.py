@@ -158,10 +158,10 @@ class Trainer:
                 result = self._step(batch, clock, log, meter, bool(stop.number))
                 whole = self.progress.step == self.steps_per_epoch
                 if result.stop:
-                    self._save(keeper)
+                    self._save(keeper, log)
                     raise Interrupted("interrupted", number=stop.number or signal.SIGTERM, fix="")
                 if not whole and (self.done == last_step or self._save_is_due()):
-                    self._save(keeper)
+                    self._save(keeper, log)
                     if self.done == last_step:
                         return
         self._end_epoch(clock, log, keeper, stop)
@@ -219,13 +219,13 @@ class Trainer:
         }
         also: tuple[str, ...] = ()
         if self.validator and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
-            self._save(keeper)  # so that a validation that is cut short need not cost the epoch
+            self._save(keeper, log)  # so that a validation that is cut short need not cost the epoch
             measured, also = self._validate(log, stop)
             row |= measured
         self.progress = replace(self.progress, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
         if log is not None:
             log.epoch(row)
-        self._save(keeper, also)
+        self._save(keeper, log, also)
         shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.reporter.say(
             f"epoch {epoch}/{self.recipe.optim.epochs}: loss {trained.mean_loss:.4f}  "
@@ -235,6 +235,10 @@ class Trainer:
     def _validate(self, log: RunLog | None, stop: StopSignal) -> tuple[dict[str, float], tuple[str, ...]]:
         """Measure the weights and their average; returns the row's columns and which ``best`` this is."""
         assert self.validator is not None
+        # each process has batch statistics of its own; those of the main one are validated, as they are the ones saved
+        self.world.spread(self.model.buffers())
+        if self.ema is not None:
+            self.world.spread(self.ema.module.buffers())
         values = self.validator(self.model, log, self.done, stop)
         if self.ema is not None:
             averaged = self.validator(self.ema.module, None, self.done, stop)
@@ -267,9 +271,11 @@ class Trainer:
             return self.done % steps == 0
         return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
-    def _save(self, keeper: Keeper, also: tuple[str, ...] = ()) -> None:
+    def _save(self, keeper: Keeper, log: RunLog | None = None, also: tuple[str, ...] = ()) -> None:
         if not self.world.main:
             return
+        if log is not None:
+            log.flush()  # who goes on from this checkpoint writes no earlier events again
         ema = None if self.ema is None else self.ema.module
         state = snapshot(self.model, self.progress, self._info(), optimizer=self.optimizer, ema=ema, scaler=self.scaler)
         keeper.save(state, self.done, also)

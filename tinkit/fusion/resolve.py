@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,12 @@ from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import shipped_names
 from tinkit.fusion.spec import MemberSpec
 from tinkit.scores import ScoreInfo, read_info
+
+# what all splits of a member have in common
+_FACTS = (
+    *("run", "views", "view", "protocol", "weights", "average"),
+    *("kind", "task", "classes", "dataset", "dataset_version"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,10 +73,12 @@ def members_of(words: Sequence[str], runs: Path, views: str | None, weights: str
 
 def _model_of(path: Path, info: ScoreInfo) -> tuple[str, ...]:
     """What the files of one model have in common, whatever their split; the first word says by what it is known."""
+    view = () if info.view is None else (f"view {info.view}",)
+    made = (info.views, info.weights, info.average, json.dumps(info.protocol, sort_keys=True), *view)
     if info.run:
-        return ("run", info.run, info.views, info.weights, info.average)
+        return ("run", info.run, *made)
     if checkpoint := info.hashes.get("checkpoint"):
-        return ("checkpoint", checkpoint, info.views, info.weights, info.average)
+        return ("checkpoint", checkpoint, *made)
     return ("name", str(path.parent.resolve() / _starred(path, info.split)))
 
 
@@ -178,7 +187,7 @@ def _check_one_model(member: MemberFiles) -> None:
     """All splits of a member must come from one model: what is fitted on one file would be applied to another."""
     (first_split, first), *others = member.infos.items()
     for split, info in others:
-        for fact in ("run", "views", "weights", "average", "kind", "task", "classes", "dataset", "dataset_version"):
+        for fact in _FACTS:
             if getattr(info, fact) != getattr(first, fact):
                 raise _two_models(member, first_split, split, fact)
         if info.hashes.get("checkpoint") != first.hashes.get("checkpoint"):

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tinkit.data.config import DataConfig
-from tinkit.data.views import ClipConfig, TestRule, ViewConfig
+from tinkit.data.views import ClipConfig, TestRule, ViewConfig, parse_views
 from tinkit.engine.config import (
     EmaConfig,
     LossConfig,
@@ -18,6 +18,7 @@ from tinkit.engine.config import (
     ScheduleConfig,
     TrainConfig,
 )
+from tinkit.errors import UsageError
 
 
 class Published(BaseModel):
@@ -45,6 +46,14 @@ class Published(BaseModel):
     note: str = ""
     spread: float | None = None
     """Points of the metric by which an honest repetition may differ, where that is known."""
+
+    @field_validator("views")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        try:
+            return str(parse_views(text))
+        except UsageError as error:
+            raise ValueError(f"{error.problem}; expected {error.expected}") from None
 
 
 class Recipe(BaseModel):
@@ -90,6 +99,15 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"optim.epochs {self.optim.epochs} must be more than schedule.warmup_epochs "
                 f"{self.schedule.warmup_epochs:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tin_has_its_frames(self) -> Recipe:
+        if self.model.temporal == "tin" and self.test.num_segments not in (None, self.clip.num_segments):
+            raise ValueError(
+                f"test.num_segments {self.test.num_segments}: a TIN sees the {self.clip.num_segments} frames that it "
+                "was trained on, since its OffsetNet has a Linear of T x T"
             )
         return self
 
