@@ -138,7 +138,7 @@ def test_a_dry_run_measures_and_keeps_nothing(challenge: Path, tmp_path: Path, m
     trainer = Trainer(create_run("x", recipe, tmp_path), recipe, open_manifest(recipe.data, "train"), None, QUIET)
     assert row["parameters"] == sum(parameter.numel() for parameter in trainer.model.parameters())
     assert row["s/step"] * 3 / 60 == pytest.approx(row["min/epoch"])
-    assert row["memory, GiB"] > 0.1
+    assert row["GiB of a process"] > 0.1
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 

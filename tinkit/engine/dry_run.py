@@ -56,7 +56,7 @@ def dry_run(recipe: Recipe, reporter: Reporter, *, trial: Trial = WHOLE, world: 
         "clips/s": recipe.optim.batch / step,
         "min/epoch": step * trainer.steps_per_epoch / 60,
         "hours in all": step * trainer.steps_per_epoch * recipe.optim.epochs / 3600,
-        "memory, GiB": _peak_memory(),
+        "GiB of a process": _peak_memory(),
         "device": trainer.device.type,
     }
 

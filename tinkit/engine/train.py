@@ -218,15 +218,16 @@ class Trainer:
             "waiting": clock.waiting,
         }
         also: tuple[str, ...] = ()
+        shown = ""
         if self.validator and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
             self._save(keeper, log)  # so that a validation that is cut short need not cost the epoch
             measured, also = self._validate(log, stop)
             row |= measured
+            shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.progress = replace(self.progress, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
         if log is not None:
             log.epoch(row)
         self._save(keeper, log, also)
-        shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.reporter.say(
             f"epoch {epoch}/{self.recipe.optim.epochs}: loss {trained.mean_loss:.4f}  "
             f"{row['clips_per_s']:.1f} clips/s  {shown}"
