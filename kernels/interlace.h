@@ -29,6 +29,23 @@ TINKIT_FUNCTION Split<Sum> split(Sum offset, int frames) {
   return {whole, offset - Sum(whole)};
 }
 
+// What the late and the early one of the two frames that a frame is mixed from are multiplied by.
+template <typename Sum>
+struct Shares {
+  Sum late, early;
+};
+
+// Those of output frame `t` (late: t - whole) or, `transposed`, of the gradient of input frame `t` (late: t + whole).
+// Gains belong to frames of the output and lie `step` apart. A frame outside the clip has no share.
+template <typename Sum>
+TINKIT_FUNCTION Shares<Sum> shares(Split<Sum> offset, int frames, int t, const Sum* gain, int step, bool transposed) {
+  const int late = transposed ? t + offset.whole : t - offset.whole, early = transposed ? late + 1 : late - 1;
+  Shares<Sum> found = {Sum(0), Sum(0)};
+  if (late >= 0 && late < frames) found.late = gain[(transposed ? late : t) * step] * (Sum(1) - offset.part);
+  if (early >= 0 && early < frames) found.early = gain[(transposed ? early : t) * step] * offset.part;
+  return found;
+}
+
 template <typename Sum, typename Value>
 TINKIT_FUNCTION Sum read(const Value* clip, long long frame, int frames, int t) {
   return t >= 0 && t < frames ? Sum(clip[t * frame]) : Sum(0);

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import gc
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from named_weights import give_named_weights
-from torch import Tensor, nn
+from named_weights import give_named_weights, named_tensor_normal
+from torch import Tensor, multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from tinkit.errors import UserError
 from tinkit.models import TemporalConv2d, TemporalInterlace, TemporalShift, record_steering
@@ -113,6 +117,89 @@ def test_temporal_convolution_takes_over_the_plain_one() -> None:
     assert torch.equal(module(x), plain(TemporalShift(4, 4)(x)))
     twin = copy.deepcopy(module)
     assert torch.equal(twin(x), module(x))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("settings", [{"stride": 2, "padding": 1}, {"padding": "same"}, {"padding_mode": "reflect"}])
+def test_temporal_convolution_in_one_operator_is_the_two_modules(settings: dict[str, Any], channels_last: bool) -> None:
+    plain = nn.Conv2d(16, 6, 3, **({"padding": 1} | settings))
+    temporal = TemporalInterlace(16, 4, 2)
+    give_named_weights(temporal)
+    module = TemporalConv2d(plain, temporal)
+    x = torch.randn(8, 16, 6, 7)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    results = []
+    for run in (module, lambda x: plain(temporal(x))):
+        leaves = [x.clone(memory_format=torch.preserve_format).requires_grad_(), *module.parameters()]
+        out = run(leaves[0])
+        results.append([out.detach(), *torch.autograd.grad(out.square().sum(), leaves)])
+    for ours, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
+    assert results[0][0].stride() == results[1][0].stride()
+
+
+def test_a_watched_or_changed_interlacing_is_called() -> None:
+    class Doubled(TemporalInterlace):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * 2
+
+    x, plain = torch.randn(8, 16, 3, 3), nn.Conv2d(16, 6, 1, bias=False)
+    module = TemporalConv2d(plain, TemporalInterlace(16, 4, 4))
+    doubled = Doubled(16, 4, 4)
+    doubled.load_state_dict(module.temporal.state_dict())
+    torch.testing.assert_close(TemporalConv2d(plain, doubled)(x), module(x) * 2)
+    seen: list[Tensor] = []
+    unwatched = module(x)
+    module.temporal.register_forward_hook(lambda _module, inputs, output: seen.extend((inputs[0], output)))
+    torch.testing.assert_close(module(x), unwatched)
+    assert seen[0] is x
+    torch.testing.assert_close(plain(seen[1]), unwatched)
+
+
+def test_recording_sees_what_the_one_operator_used() -> None:
+    model = nn.Sequential(TemporalConv2d(nn.Conv2d(8, 8, 1), TemporalInterlace(8, 4, 2)))
+    x = torch.randn(8, 8, 2, 2)
+    with record_steering(model) as record:
+        model(x)
+    (entry,) = record["0.temporal"]
+    wanted = model[0].temporal.steer(x)  # type: ignore[operator, union-attr]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(entry, wanted, strict=True))
+    assert not any(tensor.requires_grad for tensor in entry)
+
+
+def train_one_process(rank: int, folder: str) -> None:
+    """One of two processes: the gradient of its half of the clips, averaged by DDP; the first keeps it."""
+    torch.set_num_threads(1)
+    store = f"file://{folder}/rendezvous"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    model = DistributedDataParallel(distributed_model())
+    model(distributed_features()[rank * 4 : rank * 4 + 4]).square().mean().backward()
+    if rank == 0:
+        torch.save([parameter.grad for parameter in model.parameters()], f"{folder}/gradients.pt")
+    del model
+    gc.collect()
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def distributed_model() -> nn.Module:
+    model = nn.Sequential(nn.Conv2d(8, 8, 1), TemporalConv2d(nn.Conv2d(8, 6, 1), TemporalInterlace(8, 4, 2)))
+    give_named_weights(model)
+    return model
+
+
+def distributed_features() -> Tensor:
+    return named_tensor_normal("distributed", (8, 8, 3, 3))
+
+
+@pytest.mark.slow
+def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    multiprocessing.start_processes(train_one_process, (str(tmp_path),), nprocs=2, start_method="spawn")
+    model = distributed_model()
+    model(distributed_features()).square().mean().backward()
+    for ours, wanted in zip(torch.load(tmp_path / "gradients.pt"), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, wanted.grad, rtol=1e-5, atol=1e-6)
 
 
 def test_recording_collects_and_lets_go() -> None:

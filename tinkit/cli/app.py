@@ -11,9 +11,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from tinkit import __version__
-from tinkit.cli import compare, data, doctor, ensemble, predict, recipes, scores, submit, synth, test, train
+from tinkit.cli import compare, data, doctor, ensemble, kernels, predict, recipes, scores, submit, synth, test, train
 from tinkit.cli.common import examples
 from tinkit.errors import SaidElsewhere, UserError
+from tinkit.pages import keep_buffers
 
 app = typer.Typer(
     name="tinkit",
@@ -41,6 +42,7 @@ app.command("ensemble", epilog=ensemble.EPILOG)(ensemble.ensemble)
 app.add_typer(scores.app, name="scores")
 app.command("submit", epilog=submit.EPILOG)(submit.submit)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.add_typer(kernels.app, name="kernels")
 
 
 def _print_version(asked: bool) -> None:
@@ -60,6 +62,7 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; a user's mistake is one message, without a traceback."""
+    keep_buffers()
     try:
         app()
     except SaidElsewhere as error:

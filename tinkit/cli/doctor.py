@@ -27,6 +27,8 @@ def doctor(as_json: JsonOption = False) -> None:
         ("import timm", _timm),
         ("device", _device),
         ("operator", _operator),
+        ("native kernels", _native),
+        ("large buffers", _buffers),
         ("video decoding", _video),
         ("shipped files", _shipped),
         ("TINKIT_DATA", _data),
@@ -80,7 +82,30 @@ def _operator() -> str:
     y = interlace(x, torch.ones(1, 1), torch.ones(1, 4, 1), 1)
     if y.flatten().tolist() != [0.0, 0.0, 1.0, 2.0]:
         raise UserError(f"interlace gave {y.flatten().tolist()}", expected="[0, 0, 1, 2]")
-    return "interlace, PyTorch implementation (CPU and CUDA)"
+    return "interlace gives what it should"
+
+
+def _native() -> str:
+    from tinkit.ops.native import state
+
+    native = state()
+    if not native.loaded:
+        return f"plain PyTorch runs: {native.problem}"
+    made = "" if native.seconds is None else f", compiled in {native.seconds:.1f} s by {native.compiler}"
+    return f"CPU, {native.level}: {native.file or 'kept nowhere'}{made}"
+
+
+def _buffers() -> str:
+    from tinkit.pages import count_faults
+
+    faults = count_faults()
+    if faults.kept is None:
+        return "not known on this system"
+    counts = f"{faults.main} page faults to fill 64 MiB again, {faults.worker} in a worker thread"
+    if faults.kept:
+        return f"kept: {counts} (TINKIT_KEEP_BUFFERS=0 turns it off)"
+    off = os.environ.get("TINKIT_KEEP_BUFFERS") == "0"
+    return f"given back, {'by TINKIT_KEEP_BUFFERS=0' if off else 'as this C library has it'}: {counts}"
 
 
 def _video() -> str:

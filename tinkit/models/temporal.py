@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from tinkit.errors import UserError
-from tinkit.ops import interlace
+from tinkit.ops import Steering, fold_mean, interlace, steer, steered_conv
 
 GROUPS = 4
 MAX_OFFSET = 2.0  # frames; the offsets that a steering network can give lie strictly inside
@@ -36,6 +36,7 @@ class TemporalInterlace(nn.Module):
         self.fold = interlace_fold(channels, shift_div)
         self.offset_net = OffsetNet(self.fold, num_segments, offset_init)
         self.gain_net = GainNet(self.fold)
+        self.steering = SteeringTap()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B*T, C, H, W) -> (B*T, C, H, W), in the dtype and memory format of ``x``."""
@@ -43,22 +44,35 @@ class TemporalInterlace(nn.Module):
         return interlace(x, offset, gain, self.fold)
 
     def steer(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets (B, 4) in frames and gains (B, T, 4) for features (B*T, C, H, W), in the dtype of the weights.
+        """Offsets (B, 4) in frames and gains (B, T, 4) for features (B*T, C, H, W).
 
-        Runs outside autocast: offsets and gains keep the precision of the weights whatever that of the features.
+        Float32, or float64 where the weights are that, whatever the dtype of the features and also under autocast.
         """
-        with _without_autocast(x.device.type):
-            weights = self.gain_net.conv.weight.dtype
-            average = x[:, : self.fold].mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32)).to(weights)
-            clips = x.shape[0] // self.num_segments
-            pooled = average.view(clips, self.num_segments, self.fold).transpose(1, 2)
-            return self.offset_net(pooled), self.gain_net(pooled)
+        offset, gain = self.steering(*steer(fold_mean(x, self.fold), self.weights()))
+        return offset, gain
+
+    def weights(self) -> Steering:
+        """The weights of both networks, as :func:`tinkit.ops.steer` takes them."""
+        offset, gain = self.offset_net, self.gain_net
+        return Steering(
+            offset.conv.weight, cast(Tensor, offset.conv.bias), offset.fc1.weight, offset.fc1.bias,
+            offset.fc2.weight, offset.fc2.bias, gain.conv.weight, cast(Tensor, gain.conv.bias),
+        )  # fmt: skip
+
+
+class SteeringTap(nn.Module):
+    """Passes on what steers each forward pass, so that forward hooks see it; it has no weights and changes nothing."""
+
+    def forward(self, offset: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets (B, 4) and gains (B, T, 4), as they are."""
+        return offset, gain
 
 
 class OffsetNet(nn.Module):
-    """The offsets of a clip's four groups from the fold's averages: (B, F, T) -> (B, 4), each in (-2, 2) frames.
+    """The weights that give the offsets of a clip's four groups from the fold's averages (B, F, T), each in (-2, 2).
 
-    Two are learned, the other two are their opposites: half of the fold looks back, half ahead.
+    Two are learned, the other two are their opposites: half of the fold looks back, half ahead. Computed, together with
+    the gains, by :func:`tinkit.ops.steer`.
     """
 
     def __init__(self, fold: int, num_segments: int, offset_init: float) -> None:
@@ -68,18 +82,12 @@ class OffsetNet(nn.Module):
         self.conv = nn.Conv1d(fold, 1, kernel_size=3, padding=1)
         self.fc1 = nn.Linear(num_segments, num_segments)
         self.fc2 = nn.Linear(num_segments, GROUPS // 2)
-        # The inverse of the squashing in `forward`: at zero input the offset is `offset_init`.
+        # The inverse of the squashing: at zero input the offset is `offset_init`.
         nn.init.constant_(self.fc2.bias, math.log((MAX_OFFSET + offset_init) / (MAX_OFFSET - offset_init)))
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """(B, F, T) -> (B, 4)."""
-        z = self.fc2(torch.relu(self.fc1(self.conv(pooled).squeeze(1))))
-        learned = 2 * MAX_OFFSET * (torch.sigmoid(z) - 0.5)
-        return torch.cat([learned, -learned], dim=1)
 
 
 class GainNet(nn.Module):
-    """The gains of a clip's frames and four groups: (B, F, T) -> (B, T, 4), each in (0, 2).
+    """The weights that give the gains of a clip's frames and four groups from the fold's averages, each in (0, 2).
 
     Two are learned; groups whose offsets are opposites share one. The paper calls it WeightNet.
     """
@@ -88,11 +96,6 @@ class GainNet(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(fold, GROUPS // 2, kernel_size=3, padding=1)
         nn.init.constant_(cast(Tensor, self.conv.bias), 0.0)  # the gain is 1 at zero input
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """(B, F, T) -> (B, T, 4)."""
-        learned = 2 * torch.sigmoid(self.conv(pooled)).transpose(1, 2)
-        return torch.cat([learned, learned], dim=2)
 
 
 class TemporalShift(nn.Module):
@@ -146,6 +149,10 @@ class TemporalConv2d(nn.Conv2d):
 
     It takes over the parameters of ``convolution``, so the state dict keeps the plain convolution's names; those of
     ``temporal`` come under ``temporal.``.
+
+    A plain :class:`TemporalInterlace` and the convolution run as one operator, which writes to ``x`` while it runs and
+    puts everything back (:mod:`tinkit.ops.conv`). One that hooks watch, or whose ``forward`` is another, is called like
+    any other module, and so it is where the convolution pads with anything but zeros.
     """
 
     def __init__(self, convolution: nn.Conv2d, temporal: nn.Module) -> None:
@@ -166,7 +173,24 @@ class TemporalConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B*T, C, H, W) -> what the convolution makes of the moved features."""
-        return super().forward(self.temporal(x))
+        temporal = self.temporal
+        if not (isinstance(temporal, TemporalInterlace) and _is_plain(temporal) and self._pads_with_zeros()):
+            return super().forward(temporal(x))
+        pads = cast(tuple[int, int], self.padding)
+        out, offset, gain = steered_conv(
+            x, temporal.fold, temporal.weights(), self.weight, self.bias, self.stride, pads, self.dilation, self.groups
+        )
+        temporal.steering(offset, gain)
+        return out
+
+    def _pads_with_zeros(self) -> bool:
+        return self.padding_mode == "zeros" and not isinstance(self.padding, str)
+
+
+def _is_plain(module: TemporalInterlace) -> bool:
+    """Whether nobody changed or watches what the module gives: else it is called as it is."""
+    watched = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return type(module).forward is TemporalInterlace.forward and "forward" not in module.__dict__ and not watched
 
 
 def interlace_fold(channels: int, shift_div: int) -> int:
@@ -185,11 +209,6 @@ def interlace_fold(channels: int, shift_div: int) -> int:
     return fold
 
 
-def _without_autocast(device: str) -> AbstractContextManager[Any]:
-    """Autocast off; nothing to do on a device that has none, such as ``meta``."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
-
-
 @contextmanager
 def record_steering(model: nn.Module) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
     """Collect what steers the interlacing of every forward pass of the block, without waiting for the device.
@@ -203,7 +222,7 @@ def record_steering(model: nn.Module) -> Iterator[dict[str, list[tuple[Tensor, T
     for name, module in model.named_modules():
         if isinstance(module, TemporalInterlace):
             record[name] = []
-            handles += _hooks(module, record[name])
+            handles.append(module.steering.register_forward_hook(_keeper(record[name])))
     try:
         yield record
     finally:
@@ -211,13 +230,9 @@ def record_steering(model: nn.Module) -> Iterator[dict[str, list[tuple[Tensor, T
             handle.remove()
 
 
-def _hooks(module: TemporalInterlace, entries: list[tuple[Tensor, Tensor]]) -> list[Any]:
-    offsets: list[Tensor] = []
+def _keeper(entries: list[tuple[Tensor, Tensor]]) -> Any:
+    def keep(_module: nn.Module, _inputs: Any, steering: tuple[Tensor, Tensor]) -> None:
+        offset, gain = steering
+        entries.append((offset.detach(), gain.detach()))
 
-    def keep_offset(_module: nn.Module, _inputs: Any, offset: Tensor) -> None:
-        offsets.append(offset.detach())
-
-    def keep_both(_module: nn.Module, _inputs: Any, gain: Tensor) -> None:
-        entries.append((offsets.pop(), gain.detach()))
-
-    return [module.offset_net.register_forward_hook(keep_offset), module.gain_net.register_forward_hook(keep_both)]
+    return keep

@@ -3,7 +3,7 @@
 The features are seen as a table of rows, each the longest run of memory that moves as one: for a contiguous tensor the
 ``fold / G`` channels of a group with all their pixels, for a channels_last one a group's channels at one pixel. Every
 output row is a weighted sum of two input rows, which is what ``embedding_bag`` does in one pass without temporaries.
-Only the fold is computed; the channels that do not move are copied once.
+Only the fold is computed; the channels that do not move, where they are wanted, are copied once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from tinkit.ops.layout import is_channels_last
 
 
 class _Taps(NamedTuple):
@@ -30,25 +32,29 @@ class _Taps(NamedTuple):
 
 def gather_forward(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
     """The operator's output: x (B*T, C, H, W), offset (B, G), gain (B, T, G) -> (B*T, C, H, W)."""
-    dtype = _accumulation_dtype(x)
-    taps = _taps(offset.to(dtype), gain.to(dtype), transposed=False)
-    return _weighted_rows(x, taps, fold, like=x)
+    return _with_fold(_moved(x, _taps_for(x, offset, gain), fold, is_channels_last(x)), x, like=x)
 
 
 def gather_backward(grad: Tensor, x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of ``x``, ``offset`` and ``gain``, each in its own shape and dtype, given the output's."""
-    dtype = _accumulation_dtype(x)
-    transposed = _taps(offset.to(dtype), gain.to(dtype), transposed=True)
-    grad_x = _weighted_rows(grad, transposed, fold, like=x)
-    taps = _taps(offset.to(dtype), gain.to(dtype), transposed=False)
+    transposed = _taps_for(x, offset, gain, transposed=True)
+    grad_x = _with_fold(_moved(grad, transposed, fold, is_channels_last(x)), grad, like=x)
+    taps = _taps_for(x, offset, gain)
     near, far = products = _frame_products(grad, x, taps, fold)
     grad_gain = (taps.shares * products).sum(0)
-    grad_offset = (gain.to(dtype) * (far - near)).sum(1)
+    grad_offset = (gain.to(far.dtype) * (far - near)).sum(1)
     return grad_x, grad_offset.to(offset.dtype), grad_gain.to(gain.dtype)
 
 
-def _accumulation_dtype(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
+def gather_fold(x: Tensor, offset: Tensor, gain: Tensor, fold: int, *, transposed: bool = False) -> Tensor:
+    """The first ``fold`` channels of the output alone, or of the operator's transpose: (B*T, fold, H, W), as ``x``."""
+    taps = _taps_for(x, offset, gain, transposed=transposed)
+    return _moved(x, taps, fold, is_channels_last(x)).to(x.dtype)
+
+
+def _taps_for(x: Tensor, offset: Tensor, gain: Tensor, *, transposed: bool = False) -> _Taps:
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return _taps(offset.to(dtype), gain.to(dtype), transposed=transposed)
 
 
 def _taps(offset: Tensor, gain: Tensor, *, transposed: bool) -> _Taps:
@@ -70,14 +76,21 @@ def _taps(offset: Tensor, gain: Tensor, *, transposed: bool) -> _Taps:
     return _Taps(frame + start, inside, shares, torch.where(inside, gains * shares, 0))
 
 
-def _weighted_rows(x: Tensor, taps: _Taps, fold: int, *, like: Tensor) -> Tensor:
-    """A new tensor laid out as ``like``: the fold a weighted sum of two rows of ``x``, the other channels copied."""
+def _with_fold(moved: Tensor, x: Tensor, *, like: Tensor) -> Tensor:
+    """A new tensor laid out as ``like``: the fold is ``moved``, the other channels are those of ``x``."""
+    fold = moved.shape[1]
     out = torch.empty_like(like)
-    if out.numel() == 0:
-        return out
     out[:, fold:] = x[:, fold:]
-    channels_last, groups = _is_channels_last(like), taps.rows.shape[-1]
-    width = fold // groups
+    out[:, :fold] = moved
+    return out
+
+
+def _moved(x: Tensor, taps: _Taps, fold: int, channels_last: bool) -> Tensor:
+    """The fold, each output row a weighted sum of two rows of ``x``: (B*T, fold, H, W) in the dtype of the weights."""
+    batch, _, height, breadth = x.shape
+    if batch * height * breadth == 0:
+        return x.new_empty((batch, fold, height, breadth), dtype=taps.weights.dtype)
+    width = fold // taps.rows.shape[-1]
     table = _table(x, fold, width, taps.weights.dtype, channels_last)
     pixels, columns = table.shape[1:3]
     index = _table_index(taps.rows.permute(1, 2, 3, 0), pixels, columns)
@@ -85,12 +98,9 @@ def _weighted_rows(x: Tensor, taps: _Taps, fold: int, *, like: Tensor) -> Tensor
     moved = F.embedding_bag(
         index.reshape(-1, 2), table.flatten(0, 2), per_sample_weights=weights.reshape(-1, 2), mode="sum"
     )
-    batch, _, height, breadth = like.shape
     if channels_last:
-        out[:, :fold] = moved.view(batch, height, breadth, fold).permute(0, 3, 1, 2)
-    else:
-        out[:, :fold] = moved.view(batch, fold, height, breadth)
-    return out
+        return moved.view(batch, height, breadth, fold).permute(0, 3, 1, 2)
+    return moved.view(batch, fold, height, breadth)
 
 
 def _frame_products(grad: Tensor, x: Tensor, taps: _Taps, fold: int) -> Tensor:
@@ -101,7 +111,7 @@ def _frame_products(grad: Tensor, x: Tensor, taps: _Taps, fold: int) -> Tensor:
     float32 precision (TensorFloat-32) on a GPU.
     """
     _, clips, frames, groups = taps.rows.shape
-    channels_last, dtype = _is_channels_last(x), taps.weights.dtype
+    channels_last, dtype = is_channels_last(x), taps.weights.dtype
 
     def by_group(features: Tensor) -> Tensor:
         moving = features[:, :fold].to(dtype)
@@ -135,7 +145,3 @@ def _table_index(rows: Tensor, pixels: int, columns: int) -> Tensor:
     pixel = torch.arange(pixels, device=rows.device)[:, None, None]
     group = torch.arange(rows.shape[2], device=rows.device)[:, None]
     return (rows.flatten(0, 1)[:, None] * pixels + pixel) * columns + group
-
-
-def _is_channels_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()

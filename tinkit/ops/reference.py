@@ -1,4 +1,8 @@
-"""The interlace operator written the obvious way: the truth that every faster implementation is tested against."""
+"""The interlace operator in operations that autograd and exporters know.
+
+One way is the obvious one, the truth that every faster implementation is tested against. The other is a product with a
+matrix over time: what ``torch.export`` and ONNX get, for it has no gathers, loops or sizes that depend on data.
+"""
 
 from __future__ import annotations
 
@@ -26,4 +30,22 @@ def interlace_reference(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> T
         return torch.where(inside[..., None, None, None], moving.gather(1, index), 0)
 
     moved = gain[..., None, None, None] * ((1 - part) * read(time) + part * read(time - 1))
+    return torch.cat([moved.reshape(clips * frames, fold, height, width).to(x.dtype), x[:, fold:]], dim=1)
+
+
+def interlace_over_time(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
+    """:func:`tinkit.ops.interlace` as a product with the matrix of each clip and group, (T, T) of gain and triangle.
+
+    The shapes are those of :func:`interlace_reference`; arithmetic is float32, or float64 for float64 features. Output
+    frame ``t`` reads input frame ``s`` by ``gain[t] * max(0, 1 - |t - s - offset|)``. One value that is not finite
+    spreads to all frames of its clip.
+    """
+    clips, frames, groups = gain.shape
+    height, width = x.shape[2:]
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    time = torch.arange(frames, device=x.device, dtype=dtype)
+    triangle = 1 - ((time[:, None] - time) - offset.to(dtype)[..., None, None]).abs()  # (B, G, output, input)
+    matrix = torch.where(triangle > 0, triangle, 0) * gain.to(dtype).transpose(1, 2)[..., None]
+    moving = x[:, :fold].to(dtype).reshape(clips, frames, groups, fold // groups * height * width)
+    moved = torch.matmul(matrix, moving.transpose(1, 2)).transpose(1, 2)
     return torch.cat([moved.reshape(clips * frames, fold, height, width).to(x.dtype), x[:, fold:]], dim=1)

@@ -1,0 +1,40 @@
+// The one file to compile: the CPU kernels of the operators of tinkit/ops, for PyTorch 2.11 and later (stable ABI).
+//
+//     g++ -std=c++20 -O3 -fPIC -shared -DTORCH_TARGET_VERSION=0x020b000000000000 -I kernels -I TORCH/include
+//         kernels/cpu/library.cpp -L TORCH/lib -ltorch_cpu -o library.so
+//
+// Threads are PyTorch's own, so no -fopenmp; the instruction set is chosen at run time, so no -march.
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+// Two builds of this library in one process must not take each other's functions for their own.
+#pragma GCC visibility push(hidden)
+#include "operators.h"
+#include "steering.h"
+#pragma GCC visibility pop
+
+STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
+  m.impl("interlace", TORCH_BOX(&tinkit::interlace));
+  m.impl("interlace_backward", TORCH_BOX(&tinkit::interlace_backward));
+  m.impl("interlace_fold", TORCH_BOX(&tinkit::interlace_fold));
+  m.impl("interlace_fold_backward", TORCH_BOX(&tinkit::interlace_fold_backward));
+  m.impl("interlace_write_", TORCH_BOX(&tinkit::interlace_write));
+  m.impl("fold_restore_", TORCH_BOX(&tinkit::fold_restore));
+  m.impl("fold_mean", TORCH_BOX(&tinkit::fold_mean));
+  m.impl("steer", TORCH_BOX(&tinkit::steer));
+}
+
+// The instruction set that runs: baseline, AVX2, AVX-512 or AVX512-BF16.
+extern "C" __attribute__((visibility("default"))) const char* tinkit_level() {
+  return tinkit::current_level().load()->name;
+}
+
+// Makes another level run, for tests and measurements; a null pointer stands for the best. 0 if this processor lacks
+// it.
+extern "C" __attribute__((visibility("default"))) int tinkit_use_level(const char* name) {
+  const tinkit::Level* level = tinkit::level_named(name);
+  if (level != nullptr) tinkit::current_level() = level;
+  return level != nullptr;
+}

@@ -1,0 +1,151 @@
+"""The operators on the fold alone: its interlacing, its mean over pixels, and writing it into the features for a while.
+
+``interlace_fold`` and ``fold_mean`` are functional. ``interlace_write_`` and ``fold_restore_`` change their features in
+place and are for other operators only: autograd is not told, and whoever writes must restore before anybody else looks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tinkit.ops.gather import gather_backward, gather_fold
+from tinkit.ops.interlace import check_arguments, save_inputs, steering_for
+from tinkit.ops.layout import empty_fold, laid_out_as, settled
+from tinkit.ops.library import autocast_rule, define, fake, gradients, plain, to_autocast
+from tinkit.ops.reference import interlace_over_time
+
+define("interlace_fold(Tensor x, Tensor offset, Tensor gain, int fold) -> Tensor")
+define(
+    "interlace_fold_backward(Tensor grad, Tensor x, Tensor offset, Tensor gain, int fold) -> (Tensor, Tensor, Tensor)"
+)
+define("fold_mean(Tensor x, int fold) -> Tensor")
+define("interlace_write_(Tensor(a!) x, Tensor offset, Tensor gain, int fold, bool transposed) -> Tensor")
+define("fold_restore_(Tensor(a!) x, Tensor saved) -> ()")
+
+
+def interlace_fold(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
+    """The first ``fold`` channels of :func:`tinkit.ops.interlace`, without the others: (B*T, fold, H, W).
+
+    Takes and raises what :func:`tinkit.ops.interlace` does; the result has the dtype and memory format of ``x``.
+    """
+    check_arguments(x, offset, gain, fold)
+    if torch.compiler.is_exporting():
+        return interlace_over_time(x[:, :fold], offset, gain, fold)
+    return torch.ops.tinkit.interlace_fold(settled(x), *steering_for(x, offset, gain), fold)
+
+
+def fold_mean(x: Tensor, fold: int) -> Tensor:
+    """The mean over height and width of the first ``fold`` channels: (B*T, C, H, W) -> (B*T, fold).
+
+    Float32, or float64 for float64 features, also under autocast. Raises ``ValueError`` for features of other than four
+    dimensions, for integers, and for a ``fold`` that is not between 1 and C.
+    """
+    check_mean(x, fold)
+    if torch.compiler.is_exporting():
+        return _mean(x, fold)
+    return torch.ops.tinkit.fold_mean(settled(x), fold)
+
+
+def check_mean(x: Tensor, fold: int) -> None:
+    """Raise ``ValueError`` unless ``x`` is features (B*T, C, H, W) of at least ``fold`` channels."""
+    if x.ndim != 4 or not x.is_floating_point() or not 0 < fold <= x.shape[1]:
+        raise ValueError(
+            f"fold_mean: expected floating x (B*T, C, H, W) and fold from 1 to C; got x {tuple(x.shape)} of {x.dtype},"
+            f" fold {fold}"
+        )
+
+
+@plain("interlace_fold")
+def _forward(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
+    check_arguments(x, offset, gain, fold)
+    return gather_fold(x, offset, gain, fold)
+
+
+@plain("interlace_fold_backward")
+def _backward(grad: Tensor, x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> tuple[Tensor, Tensor, Tensor]:
+    check_arguments(x, offset, gain, fold)
+    moved, grad_offset, grad_gain = gather_backward(grad, x[:, :fold], offset, gain, fold)
+    return _widened(moved, x), grad_offset, grad_gain
+
+
+@plain("fold_mean")
+def _mean(x: Tensor, fold: int) -> Tensor:
+    check_mean(x, fold)
+    return x[:, :fold].mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+@plain("interlace_write_")
+def _write(x: Tensor, offset: Tensor, gain: Tensor, fold: int, transposed: bool) -> Tensor:
+    check_arguments(x, offset, gain, fold)
+    moved = gather_fold(x, offset, gain, fold, transposed=transposed)
+    saved = empty_fold(x, fold).copy_(x[:, :fold])
+    x[:, :fold] = moved
+    return saved
+
+
+@plain("fold_restore_")
+def _restore(x: Tensor, saved: Tensor) -> None:
+    x[:, : saved.shape[1]] = saved
+
+
+@fake("interlace_fold")
+def _forward_shape(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
+    check_arguments(x, offset, gain, fold)
+    return empty_fold(x, fold)
+
+
+@fake("interlace_fold_backward")
+def _backward_shape(grad: Tensor, x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(x), offset.new_empty(offset.shape), gain.new_empty(gain.shape)
+
+
+@fake("fold_mean")
+def _mean_shape(x: Tensor, fold: int) -> Tensor:
+    check_mean(x, fold)
+    return x.new_empty((x.shape[0], fold), dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+@fake("interlace_write_")
+def _write_shape(x: Tensor, offset: Tensor, gain: Tensor, fold: int, transposed: bool) -> Tensor:
+    check_arguments(x, offset, gain, fold)
+    return empty_fold(x, fold)
+
+
+@fake("fold_restore_")
+def _restore_shape(x: Tensor, saved: Tensor) -> None:
+    return None
+
+
+def _widened(fold: Tensor, x: Tensor) -> Tensor:
+    """A new tensor laid out as ``x``: the fold given, zeros behind it."""
+    out = torch.empty_like(x)
+    out[:, : fold.shape[1]] = fold
+    out[:, fold.shape[1] :] = 0
+    return out
+
+
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    x, offset, gain = ctx.saved_tensors
+    return *torch.ops.tinkit.interlace_fold_backward(laid_out_as(x, grad), x, offset, gain, ctx.fold), None
+
+
+def _save_features(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+    # Kept for its shape and layout alone; the operators beside this one keep the same tensor.
+    ctx.save_for_backward(inputs[0])
+
+
+def _mean_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    (x,) = ctx.saved_tensors
+    height, width = x.shape[2:]
+    share = (grad / (height * width))[..., None, None].expand(-1, -1, height, width)
+    return _widened(share, x), None
+
+
+gradients("interlace_fold", save_inputs, _gradients)
+gradients("fold_mean", _save_features, _mean_gradients)
+autocast_rule("interlace_fold", lambda dtype, x, *steering: (to_autocast(x, dtype), *steering))
+for _name in ("interlace_fold_backward", "fold_mean", "interlace_write_", "fold_restore_"):
+    autocast_rule(_name)

@@ -1,0 +1,264 @@
+"""The CPU kernels of ``kernels/cpu``: compiled at first use by the compiler at hand, kept in the cache, loaded once.
+
+The library is kept under a hash of its sources, the flags, PyTorch's version and the machine's kind, and one of the
+compiler. ``TINKIT_NATIVE=0`` leaves it out; without a compiler one that was built ahead of time is used. Whatever goes
+wrong is said once, and the operators run as plain PyTorch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tinkit.errors import UserError
+from tinkit.files import shipped
+from tinkit.ops.cache import Kept, KernelError, digest, find, keep, say_once
+
+logger = logging.getLogger(__name__)
+
+# 2.11 is the oldest PyTorch whose stable ABI has what the library calls.
+_FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-DTORCH_TARGET_VERSION=0x020b000000000000")
+_COMPILERS = ("c++", "g++", "clang++")
+_SOURCE = Path("cpu", "library.cpp")
+_LIMIT = 600.0  # seconds for one run of the compiler
+_INSTALL = "install a C++20 compiler (g++ or clang++), or name it in CXX; `tinkit kernels build` tries again"
+
+_one_at_a_time = threading.Lock()  # of a process' threads: loading twice would register twice
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler: its command and what it says of its version."""
+
+    command: tuple[str, ...]
+    version: str
+
+    @property
+    def key(self) -> str:
+        """Differs between compilers, their versions and the options they were named with; not with a mere name."""
+        return digest(self.version, *self.command[1:])[:8]
+
+
+@dataclass(frozen=True)
+class Native:
+    """What became of the native library in this process.
+
+    ``file`` where it is kept (None: nowhere); ``level`` the instruction set that it chose; ``compiler`` who made it,
+    ``seconds`` what that took, both only if this process did; ``problem`` why it is not loaded, None if it is.
+    ``output`` is what a compiler said that failed.
+    """
+
+    file: Path | None = None
+    level: str | None = None
+    compiler: str | None = None
+    seconds: float | None = None
+    problem: str | None = None
+    output: str = ""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the CPU kernels are registered."""
+        return self.problem is None
+
+
+def load() -> bool:
+    """Load the CPU kernels if that can be done, compiling them first where they are not in the cache; some seconds.
+
+    True when they are registered. The first call of a process decides; those that follow, from any thread, cost nothing
+    and say the same. Never raises for what a machine lacks: that is said once.
+    """
+    return state().loaded
+
+
+def state() -> Native:
+    """What :func:`load` has come to; decides it if nothing has been loaded yet."""
+    with _one_at_a_time:
+        return _decided()
+
+
+@functools.cache
+def _decided() -> Native:
+    if not wanted():
+        return Native(problem="turned off by TINKIT_NATIVE=0")
+    try:
+        result = open_library(shipped("kernels"))
+    except UserError as error:
+        result = Native(problem=error.problem)
+    if not result.loaded:
+        say_once(f"the operators run as plain PyTorch, several times slower: {result.problem}; {_INSTALL}")
+    return result
+
+
+def wanted() -> bool:
+    """Whether native kernels may be used: not where ``TINKIT_NATIVE`` is 0."""
+    return os.environ.get("TINKIT_NATIVE") != "0"
+
+
+def open_library(kernels: Path) -> Native:
+    """Load the library made of ``kernels``/cpu/library.cpp, from the cache or compiled now. To be called once.
+
+    What a machine lacks is told by the result's ``problem``.
+    """
+    if os.name != "posix":
+        return Native(problem=f"native kernels are not built on {platform.system()}")
+    if not (kernels / _SOURCE).is_file():
+        return Native(problem=f"{kernels / _SOURCE} is not there")
+    key = _key(kernels)
+    failed: KernelError | None = None
+    for compiler in compilers():
+        try:
+            return _compiled(kernels, f"{key}-{compiler.key}", compiler)
+        except KernelError as error:
+            failed = failed or error
+    if failed is not None:
+        return Native(problem=failed.problem, output=failed.output)
+    ready = find(key, ".so")
+    if ready is None:
+        return Native(problem=f"no C++ compiler was found ($CXX, {', '.join(_COMPILERS)})")
+    try:
+        return Native(file=ready.file, level=_register(ready))
+    except OSError as error:
+        return Native(problem=f"{ready.file} cannot be loaded: {error}")
+
+
+def compilers() -> Iterator[Compiler]:
+    """The C++ compilers at hand, ``$CXX`` first, each once; they are asked for their version as one gets to them."""
+    seen = set()
+    for command in (os.environ.get("CXX", ""), *_COMPILERS):
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            continue
+        if not words or shutil.which(words[0]) is None:
+            continue
+        try:
+            said = _run([*words, "--version"], limit=60).partition(" ")[
+                2
+            ]  # the first word is the name it was called by
+        except KernelError:
+            continue
+        if said and said not in seen:
+            seen.add(said)
+            yield Compiler(tuple(words), said)
+
+
+def _key(kernels: Path) -> str:
+    """Names what a library is made from and for, but not by which compiler."""
+    files = sorted(path for path in (*kernels.glob("*.h"), *(kernels / "cpu").rglob("*")) if path.is_file())
+    sources = [part for file in files for part in (file.relative_to(kernels).as_posix(), file.read_bytes())]
+    # A home directory is shared by machines of several kinds, of which one cannot load what another has made.
+    kind = (platform.system(), platform.machine(), *platform.libc_ver())
+    return f"cpu-{digest(torch.__version__, *_FLAGS, *kind, *sources)}"
+
+
+def _compiled(kernels: Path, key: str, compiler: Compiler) -> Native:
+    """The library of ``key``, loaded; a kept one that cannot be loaded here is made again, once."""
+    seconds: list[float] = []
+
+    def build() -> bytes:
+        started = time.monotonic()
+        data = _compile(kernels, compiler)
+        seconds.append(time.monotonic() - started)
+        if not key.startswith(_key(kernels)):
+            raise KernelError(f"{kernels} changed while it was compiled")
+        return data
+
+    kept = keep(key, ".so", build)
+    try:
+        level = _register(kept)
+    except OSError as error:
+        problem = KernelError(f"what {compiler.command[0]} made cannot be loaded: {error}")
+        if kept.made or kept.file is None:
+            raise problem from error
+        with suppress(OSError):
+            kept.file.unlink()
+        kept = Kept(build(), None, made=True) if kept.file.exists() else keep(key, ".so", build)
+        try:
+            level = _register(kept)
+        except OSError:
+            raise problem from error
+    made_by = f"{shlex.join(compiler.command)} {compiler.version.splitlines()[0]}" if seconds else None
+    return Native(file=kept.file, level=level, compiler=made_by, seconds=seconds[0] if seconds else None)
+
+
+def _compile(kernels: Path, compiler: Compiler) -> bytes:
+    """The shared library, as bytes. Raises :class:`~tinkit.ops.cache.KernelError`."""
+    logger.info("compiling %s with %s", kernels / _SOURCE, shlex.join(compiler.command))
+    home = Path(torch.__file__).parent
+    paths = ["-I", str(kernels), "-isystem", str(home / "include"), "-L", str(home / "lib"), "-ltorch_cpu"]
+    try:
+        with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
+            target = Path(folder, "library.so")
+            _run([*compiler.command, *_FLAGS, str(kernels / _SOURCE), *paths, "-o", str(target)], limit=_LIMIT)
+            return target.read_bytes()
+    except OSError as problem:
+        raise KernelError(f"nothing can be compiled in a temporary folder: {problem}") from problem
+
+
+def _run(command: list[str], *, limit: float) -> str:
+    """What ``command`` prints. Raises :class:`~tinkit.ops.cache.KernelError` if it fails or takes too long."""
+    # Into a file: a compiler's own children may outlive it when it is killed, and would keep a pipe open.
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"LC_ALL": "C"},
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise KernelError(f"{command[0]} did not finish in {limit:.0f} s") from None
+        log.seek(0)
+        output = log.read()
+    if done.returncode:
+        raise KernelError(f"{command[0]} failed: {_reason(output, done.returncode)}", output=output)
+    return output
+
+
+def _reason(output: str, code: int) -> str:
+    """The first line of ``output`` that speaks of an error, else how the process ended."""
+    errors = [line.strip() for line in output.splitlines() if "error" in line.lower()]
+    if errors:
+        return errors[0]
+    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _register(kept: Kept) -> str | None:
+    """Load the library, whose static objects register the kernels; the instruction set that it has chosen, if it tells.
+
+    Raises OSError if it is none for this machine.
+    """
+    if kept.file is not None:
+        with suppress(OSError):  # some folders may hold no programs (noexec)
+            return _load_file(kept.file)
+    with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
+        file = Path(folder, "library.so")
+        file.write_bytes(kept.data)
+        return _load_file(file)
+
+
+def _load_file(file: Path) -> str | None:
+    torch.ops.load_library(file)
+    library = ctypes.CDLL(str(file))  # the one that was just loaded
+    if not hasattr(library, "tinkit_level"):
+        return None
+    library.tinkit_level.restype = ctypes.c_char_p
+    return str(library.tinkit_level().decode())
