@@ -5,6 +5,11 @@
 #include <cstring>
 #include <type_traits>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 #include "levels.h"
 
 namespace tinkit {
@@ -13,6 +18,17 @@ namespace tinkit {
 // read again only after a convolution is sooner displaced.
 constexpr int64_t kStreamedBytes = int64_t(4) << 20;
 constexpr int64_t kSetAsideBytes = int64_t(1) << 20;
+
+// Whether memory has pages yet, judged by its middle. A page that comes into being is cleared through the caches: to
+// stream to it costs twice. Where that cannot be asked, memory is taken to be in use again.
+inline bool has_pages(const void* memory, int64_t bytes) {
+#if defined(__linux__)
+  const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE)), middle = reinterpret_cast<uintptr_t>(memory) + bytes / 2;
+  unsigned char resident = 0;
+  if (mincore(reinterpret_cast<void*>(middle / page * page), page, &resident) == 0) return resident & 1;
+#endif
+  return true;
+}
 
 // The levels that this processor has, the best one last, and how many they are.
 inline int levels_here(const Level* (&found)[4]) {
@@ -38,7 +54,8 @@ inline const Level* level_named(const char* name) {
   return nullptr;
 }
 
-inline std::atomic<const Level*>& current_level() {
+// Not inline: a variable of an inline function would be one for all builds of this library in a process.
+static std::atomic<const Level*>& current_level() {
   static std::atomic<const Level*> level{level_named(nullptr)};
   return level;
 }

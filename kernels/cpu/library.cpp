@@ -6,14 +6,9 @@
 // Threads are PyTorch's own, so no -fopenmp; the instruction set is chosen at run time, so no -march.
 
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
 
-// Two builds of this library in one process must not take each other's functions for their own.
-#pragma GCC visibility push(hidden)
 #include "operators.h"
 #include "steering.h"
-#pragma GCC visibility pop
 
 STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
   m.impl("interlace", TORCH_BOX(&tinkit::interlace));

@@ -40,7 +40,8 @@ bool can_stream(const Grid& grid, int64_t length, const void* to, bool rest, int
   constexpr int64_t line = 64, bytes = sizeof(Value);
   const auto whole = [](int64_t size) { return size * bytes % line == 0; };
   const int64_t written = grid.clips * grid.frames * grid.rows * (rest ? length : grid.fold()) * bytes;
-  return written >= least && reinterpret_cast<uintptr_t>(to) % line == 0 && whole(length) && whole(grid.fold());
+  const bool aligned = reinterpret_cast<uintptr_t>(to) % line == 0 && whole(length) && whole(grid.fold());
+  return written >= least && aligned && has_pages(to, grid.clips * grid.frames * grid.rows * length * bytes);
 }
 
 template <typename Value>
