@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -113,6 +114,8 @@ def _train(log: str, words: list[str]) -> None:
         status = 0
     except SystemExit as error:
         status = error.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 

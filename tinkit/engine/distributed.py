@@ -129,7 +129,7 @@ def join_world() -> Iterator[World]:
         store = _own_part(everyones, rank, size)
         dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=_PATIENCE)
         group = dist.new_group(backend="gloo", timeout=_PATIENCE)
-    except dist.DistError as error:
+    except RuntimeError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise UserError(
             f"process {rank} cannot meet the other {size - 1} at {place}: {_reason(error)}",
