@@ -53,7 +53,8 @@ class ForkedTrain:
     """A training that a server has started."""
 
     def __init__(self, server: TrainServer, pid: int) -> None:
-        self._server, self._pid, self._status = server, pid, None
+        self._server, self._pid = server, pid
+        self._status: int | None = None
 
     def poll(self) -> int | None:
         """The exit status, minus the signal's number if one ended it; None while it runs."""

@@ -29,7 +29,10 @@ def plain_losses(
     Batches are uint8 frames (B, T, 3, H, W) and labels (B, C) of 0 and 1; ``rate`` is the learning rate by epoch, a
     fraction. ``published``: parameter groups, and every BatchNorm but the first frozen.
     """
-    model.to(memory_format=torch.channels_last).train()  # as tinkit: other orders of memory round differently
+    for parameter in model.parameters():
+        if parameter.ndim == 4:  # as tinkit has them: another order of memory rounds differently
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    model.train()
     groups: list[dict[str, Any]] = [{"params": list(model.parameters()), "scale": 1, "weight_decay": 5e-4}]
     if published:
         groups = _published_groups(model)
@@ -92,9 +95,9 @@ class PlainTin(nn.Module):
     def __init__(self, conv: nn.Conv2d, frames: int) -> None:
         super().__init__()
         self.conv, self.frames, self.fold = conv, frames, conv.in_channels // 4
-        over_time, gains = (nn.Conv1d(self.fold, width, 3, padding=1) for width in (1, 2))
-        linear = {"fc1": nn.Linear(frames, frames), "fc2": nn.Linear(frames, 2)}
-        self.offset_net, self.gain_net = nn.ModuleDict({"conv": over_time} | linear), nn.ModuleDict({"conv": gains})
+        self.gain_net = nn.ModuleDict({"conv": nn.Conv1d(self.fold, 2, 3, padding=1)})
+        self.offset_net = nn.ModuleDict({"conv": nn.Conv1d(self.fold, 1, 3, padding=1)})
+        self.offset_net.update({"fc1": nn.Linear(frames, frames), "fc2": nn.Linear(frames, 2)})
 
     def forward(self, x: Tensor) -> Tensor:
         """What the convolution makes of the interlaced frames."""

@@ -26,7 +26,7 @@ from tinkit.timm_import import import_timm
 
 import_timm()
 
-WAIT = 60  # seconds that a process may take: what hangs is ended and fails its test
+WAIT = 120  # seconds that a process may take: what hangs is ended and fails its test
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,8 @@ def _call(
 ) -> None:
     os.environ.update(environment)
     torch.set_num_threads(1)
+    # data workers come as they do in a process of the command line; else they would come from the server too
+    multiprocessing.set_start_method("fork", force=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells let their background jobs ignore
     try:
         _send(end, function(*arguments), None)

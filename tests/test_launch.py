@@ -221,13 +221,14 @@ def test_a_training_is_killed_begins_again_is_stopped_and_ends_as_an_unbroken_on
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until(lambda: any(step >= 8 for step in run.step_paths()), process)
     first = children(process.pid)
+    everything = [child for pid in first for child in children(pid)]  # data workers
     os.kill(first[1], signal.SIGKILL)
     at = max(run.step_paths())
     until(lambda: any(step >= at + 4 for step in run.step_paths()), process)
     second = children(process.pid)
     assert len(second) == 2
     assert not set(first) & set(second)
-    everything = second + [child for pid in second for child in children(pid)]
+    everything += second + [child for pid in second for child in children(pid)]
     process.send_signal(signal.SIGUSR1)
     out, err = process.communicate(timeout=WAIT)
     assert process.returncode == 75

@@ -16,6 +16,8 @@ from same_runs import compare_runs
 from tiny_runs import TINY, train
 from torch.utils.tensorboard import SummaryWriter
 
+from tinkit.engine.checkpoint import Progress
+from tinkit.engine.log import RunLog
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
 
@@ -139,3 +141,11 @@ def test_a_plain_loop_has_the_same_losses(challenge: Path, tmp_path: Path, case:
 def test_a_plain_loop_finds_a_wrong_setting(challenge: Path, tmp_path: Path, wrong: str) -> None:
     both = SideBySide(PUBLISHED, challenge, Run(tmp_path / "run"), 4, *SMALL, wrong)
     assert max(relative(both.losses, both.plain("plain"))) > BOUND
+
+
+def test_half_written_tables_of_a_killed_process_go(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for name in (".left_out.0a1b2c3d.tmp.csv", ".metrics.0a1b2c3d.tmp.csv", "notes.csv"):
+        (tmp_path / name).write_text("epoch,id")
+    RunLog(run, Progress(), 0, validated=True).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "notes.csv"]

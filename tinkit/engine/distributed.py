@@ -236,4 +236,5 @@ def lost_peer(error: RuntimeError) -> LostPeerError | None:
 
 def _reason(error: RuntimeError) -> str:
     """The first sentence of an error of torch.distributed, without the places in its sources and the addresses."""
-    return re.sub(r"\[[^\]]*\]\s*", "", str(error)).splitlines()[0].split(". ")[0][:160].strip(" .:")
+    line, _, _ = re.sub(r"\[[^\]]*\]\s*", "", str(error)).partition("\n")
+    return line.split(". ")[0][:160].strip(" .:") or type(error).__name__
