@@ -81,8 +81,7 @@ def _launch(folder: Path, output: Path, script: str, restarts: int, nohup: bool)
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    if nohup:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)  # however these tests were started
     launch([sys.executable, "-S", script], 2, restarts)
 
 
