@@ -98,7 +98,9 @@ def kill_and_resume(run: Run, data: Path, folder: Path, kills: int, random: Rand
         rows.append(asdict(kill) | {"process": begun})
         if kill.hit == kill.aimed or kill.aimed not in LEAST:
             moments.pop(0)
-        workers = random.choice((None, None, 0, 1, 3)) if kill.hit != "start" and moments else None
+        # Without a checkpoint --auto-resume begins the run anew, with the recipe that it is given.
+        other = moments and run.checkpoint("last").is_file()
+        workers = random.choice((None, None, 0, 1, 3)) if other else None
         begun = "--resume" if workers is None else f"--auto-resume, {workers} workers"
         process = resume(run, folder) if workers is None else begin(run, data, folder, workers)
     if process.wait():
