@@ -59,7 +59,7 @@ def gradient(world: World, recipe: Recipe, folder: Path, broken: Sequence[int]) 
     for module in trainer.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-    batch: Batch = next(iter(trainer._batches()))
+    batch: Batch = next(iter(trainer.batches()))
     share = len(batch["index"])
     for place in broken:
         if world.rank * share <= place < (world.rank + 1) * share:
