@@ -47,7 +47,7 @@ def steps(folder: Path, name: str, changes: list[str], root: Path) -> tuple[Call
     )
     trainer.model.train()
     log = RunLog(trainer.run, Progress(), 0, validated=True)
-    batch: Batch = next(iter(trainer._batches()))
+    batch: Batch = next(iter(trainer.batches()))
     clock = Clock()
     pixels, model, optimizer = trainer.train_step._pixels, trainer.model, trainer.optimizer
 

@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import csv
 import functools
-import os
-import platform
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import sklearn
+from machine import machine
 from sklearn.metrics import average_precision_score
 
 from tinkit.metrics import class_map, micro_map, sample_map
@@ -33,14 +31,6 @@ def best_of(times: int, call: Callable[[], float]) -> tuple[float, float]:
         result = call()
         seconds.append(time.perf_counter() - start)
     return min(seconds), result
-
-
-def machine() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.is_file() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    versions = f"Python {platform.python_version()}, numpy {np.__version__}, scikit-learn {sklearn.__version__}"
-    return f"{model}, {os.cpu_count()} cores; {versions}"
 
 
 def main() -> None:
@@ -77,7 +67,7 @@ def main() -> None:
                 "scikit_learn_ms": f"{1000 * theirs_seconds:.2f}",
                 "ratio": f"{theirs_seconds / seconds:.0f}",
                 "difference": f"{abs(theirs - value):.1e}",
-                "machine": machine(),
+                "machine": machine("numpy", "scikit-learn"),
             }
         )
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items() if key not in ("date", "machine")))

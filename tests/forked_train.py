@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,7 +53,8 @@ class ForkedTrain:
     """A training that a server has started."""
 
     def __init__(self, server: TrainServer, pid: int) -> None:
-        self._server, self._pid, self._status = server, pid, None
+        self._server, self._pid = server, pid
+        self._status: int | None = None
 
     def poll(self) -> int | None:
         """The exit status, minus the signal's number if one ended it; None while it runs."""
@@ -113,6 +115,8 @@ def _train(log: str, words: list[str]) -> None:
         status = 0
     except SystemExit as error:
         status = error.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 

@@ -13,10 +13,10 @@ from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import read_tensor_header
 
 Moment = Literal["step", "write", "validation", "row", "events", "start"]
-"""``start``: the run has no checkpoint yet. ``events``: it has just begun to write events. ``step``: at any time.
+"""``start``: the training has not begun, or not begun again. ``events``: it has just begun to write events.
 
-``write``: a checkpoint is written in part, or renamed. ``validation``: the epoch is trained, and not validated.
-``row``: the epoch is in ``metrics.csv``, and not in a checkpoint.
+``write``: a checkpoint is written in part, or renamed. ``validation``: the epoch is trained, and being validated.
+``row``: the epoch is in ``metrics.csv``, and not in a checkpoint. ``step``: any other time.
 """
 _POLL = 0.0005  # seconds
 _LONGEST: dict[Moment, float] = {"step": 0.5, "validation": 0.2, "start": 0.02}
@@ -57,10 +57,10 @@ def kill_at(aimed: Moment, process: Process, run: Run, target: int, random: Rand
     watch = _Watch(run)
     reached: dict[Moment, Callable[[], bool]] = {
         "start": run.recipe_path.is_file,
-        "events": watch.more_events,
-        "step": lambda: watch.steps() >= target,
+        "events": watch.has_begun,
+        "step": lambda: watch.has_begun() and watch.steps() >= target,
         "write": lambda: watch.steps() >= target and bool(watch.new_temporaries()),
-        "validation": lambda: watch.steps() >= target and watch.waits_for_validation(),
+        "validation": lambda: watch.steps() >= target and watch.is_validating(),
         "row": lambda: watch.steps() >= target and watch.row_is_ahead(),
     }
     while not reached[aimed]():
@@ -73,11 +73,11 @@ def kill_at(aimed: Moment, process: Process, run: Run, target: int, random: Rand
 
 
 class _Watch:
-    """What can be seen of a run from outside."""
+    """What can be seen from outside of a process that goes on with a run; make it before that has begun."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._temporaries, self._events = self._partial(), self._event_files()
+        self._temporaries, self._events, self._table = self._partial(), self._event_files(), self._table_state()
         self._last: tuple[int, int, int] = (-1, 0, 0)
         self._seen = (0, 0)  # inode and time of the checkpoint that this was read from
 
@@ -85,21 +85,23 @@ class _Watch:
         """Steps of the run in ``last``; -1 without one."""
         return self._read()[0]
 
-    def waits_for_validation(self) -> bool:
-        """Whether the epoch under way in ``last`` is trained to its end, and not in ``metrics.csv``."""
+    def is_validating(self) -> bool:
+        """Whether the epoch under way in ``last`` is trained to its end, and its row not written."""
         done, epoch, steps_per_epoch = self._read()
-        return done == (epoch + 1) * steps_per_epoch and self._rows() == epoch
+        return self.has_begun() and done == (epoch + 1) * steps_per_epoch and not self.row_is_ahead()
 
     def row_is_ahead(self) -> bool:
-        """Whether ``metrics.csv`` has an epoch that ``last`` has not."""
-        return self._rows() > self._read()[1]
+        """Whether the process has written a row to ``metrics.csv`` that ``last`` does not know of."""
+        if self._table_state() == self._table:
+            return False
+        return len(self._run.metrics_path.read_text().splitlines()) - 1 > self._read()[1]
 
     def new_temporaries(self) -> set[Path]:
         """Temporary files of checkpoints that were not there at first."""
         return self._partial() - self._temporaries
 
-    def more_events(self) -> bool:
-        """Whether another file of events was begun."""
+    def has_begun(self) -> bool:
+        """Whether the process has begun another file of events, as it does right before it trains."""
         return bool(self._event_files() - self._events)
 
     def verdict(self, aimed: Moment) -> Kill:
@@ -108,11 +110,11 @@ class _Watch:
         hit: Moment = "events" if aimed == "events" else "step"
         if partial:
             hit = "write"
-        elif self.steps() < 0:
+        elif not self.has_begun():
             hit = "start"
         elif self.row_is_ahead():
             hit = "row"
-        elif self.waits_for_validation():
+        elif self.is_validating():
             hit = "validation"
         return Kill(aimed, hit, max(0, self.steps()), partial[0] if partial else None)
 
@@ -130,9 +132,9 @@ class _Watch:
             self._last, self._seen = (done, progress["epoch"], steps_per_epoch), seen
         return self._last
 
-    def _rows(self) -> int:
+    def _table_state(self) -> tuple[int, int]:
         path = self._run.metrics_path
-        return len(path.read_text().splitlines()) - 1 if path.is_file() else 0
+        return (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else (0, 0)
 
     def _partial(self) -> set[Path]:
         return set(self._run.checkpoints.glob(".*.tmp.*"))

@@ -201,7 +201,8 @@ def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["train", "demo_tin", "--data", str(challenge), *SETS, "--set", "save.every=1", "--set", "optim.epochs=200"]
-    command = [sys.executable, "-c", "from tinkit.cli.app import main; main()", *words]
+    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # background jobs ignore it
+    command = [sys.executable, "-c", f"{start}; from tinkit.cli.app import main; main()", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     checkpoint = Path("runs/demo_tin/checkpoints/last.safetensors")
     while not checkpoint.exists() and process.poll() is None:

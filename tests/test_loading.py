@@ -259,7 +259,8 @@ def test_workers_end_with_the_iteration(train: TrainClips) -> None:
 
 
 ENDLESS = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from tinkit.data.clips import TrainClips

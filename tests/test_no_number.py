@@ -41,7 +41,7 @@ def test_the_run_stops_with_the_clips_of_the_step(challenge: Path, tmp_path: Pat
     listed = pd.read_csv(run.no_number_path(4))["id"].tolist()
     assert str(caught.value.file) == str(run.no_number_path(4))
     manifest = trainer.train_clips.manifest
-    seen = [manifest.row(index).id for batch in trainer._batches() for index in batch["index"].tolist()]
+    seen = [manifest.row(index).id for batch in trainer.batches() for index in batch["index"].tolist()]
     assert listed == seen[:8]  # the trainer stands at the step that it could not do
     weights = load_weights(run.checkpoint("last"))
     assert read_header(run.checkpoint("last"))["progress"]["step"] == 1  # of epoch 1: step 4 of the run

@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tinkit.engine.config import OptimConfig, ScheduleConfig
 from tinkit.engine.schedule import LearningRate, plateau
-from tinkit.errors import UsageError
 from tinkit.files import shipped_names
 from tinkit.recipe import load_recipe
 from tinkit.timm_import import import_timm
@@ -200,8 +200,8 @@ def test_drops_count_only_on_a_plateau() -> None:
 
 
 def test_t_max_inside_the_warm_up_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"t_max 2 is not after the warm-up of 2"):
-        LearningRate(optimizer(), optim(), ScheduleConfig(warmup_epochs=2, t_max=2), 5)
+    with pytest.raises(ValidationError, match=r"t_max 2 must be more than warmup_epochs 2"):
+        ScheduleConfig(warmup_epochs=2, t_max=2)
 
 
 @pytest.mark.parametrize("name", shipped_names("recipes"))

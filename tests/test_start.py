@@ -112,8 +112,9 @@ def test_soft_labels_are_mixed_into_the_loss(challenge: Path, tmp_path: Path) ->
     scores = run_test(teacher, "train", ViewConfig(scale=32, crop=32), "last", QUIET).path
     recipe = tiny(challenge, f"loss.soft_labels={scores}", "loss.soft_weight=0.3", "model.dropout=0")
     trainer = Trainer(create_run("a", recipe, tmp_path), recipe, open_manifest(recipe.data, "train"), None, QUIET)
-    batch = next(iter(trainer._batches()))
-    logits = copy.deepcopy(trainer.model).train()(trainer.train_step._pixels(batch["frames"]))
+    batch = next(iter(trainer.batches()))
+    with torch.no_grad():
+        logits = copy.deepcopy(trainer.model).train()(trainer.train_step._pixels(batch["frames"]))
     taught = torch.from_numpy(read_scores(scores).scores[batch["index"].numpy()]).sigmoid()
     target = 0.7 * batch["labels"] + 0.3 * taught
     wanted = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)

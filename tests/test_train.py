@@ -81,7 +81,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(challenge: Path, tmp
         for module in trainer.model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
-        batch = next(iter(trainer._batches()))
+        batch = next(iter(trainer.batches()))
         batch["valid"][2] = False
         trainer.train_step._backward(batch, 0, 7)
         return [p.grad for p in trainer.model.parameters() if p.grad is not None]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, RunsOption, WeightsOption, complete_runs, examples, print_table
+from tinkit.cli.common import JsonOption, RunsOption, ViewsOption, WeightsOption, complete_runs, examples, print_table
 
 EPILOG = examples("tinkit predict mmit_r50 holiday.mp4", "tinkit predict demo_tin clips/*.mp4 --top 3 --json")
 
@@ -21,9 +21,7 @@ def predict(
     ],
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files or folders of frames.")],
     top: Annotated[int, typer.Option(min=1, help="Classes a video.")] = 5,
-    views: Annotated[
-        str | None, typer.Option(metavar="KxS", help="K temporal by S (1, 3, 5 or 10) spatial views.")
-    ] = None,
+    views: ViewsOption = None,
     weights: WeightsOption = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,

@@ -76,7 +76,7 @@ def train(
 ) -> None:
     """Train a recipe; validates after every epoch and keeps the last and the best checkpoint.
 
-    Ctrl-C, SIGTERM and SIGUSR1 save and stop after the step under way (exit codes 130, 143 and 75).
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save and stop after the step under way (exit codes 130, 143, 129 and 75).
     """
     _check_options(recipe, resume, overrides, tune_from, name, seeds, dry_run)
     from tinkit.engine.run import Run, find_run

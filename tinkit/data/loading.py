@@ -27,7 +27,7 @@ from tinkit.errors import UsageError, UserError
 
 logger = logging.getLogger(__name__)
 
-_WISHES = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+_WISHES = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
 _SHARED_MEMORY = Path("/dev/shm")
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tinkit.errors import UsageError
 
@@ -41,6 +41,16 @@ def parse_views(text: str) -> Views:
     return Views(int(match[1]), int(match[2]))
 
 
+def _readable(text: str) -> str:
+    try:
+        return str(parse_views(text))
+    except UsageError as error:
+        raise ValueError(f"{error.problem}; expected {error.expected}") from None
+
+
+ViewsText = Annotated[str, AfterValidator(_readable)]
+
+
 class ClipConfig(BaseModel):
     """The ``[clip]`` table: the frames, crop and flip of a training clip."""
 
@@ -67,7 +77,7 @@ class ViewConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    views: str = Field("1x1", description="KxS: K temporal samples by S crops (1, 3, 5 or 10).")
+    views: ViewsText = Field("1x1", description="KxS: K temporal samples by S crops (1, 3, 5 or 10).")
     sampling: TestRule = Field("even", description="Temporal rule; centre is even with one sample.")
     stride: int = Field(2, ge=1, le=256, description="Frames from one to the next in dense sampling.")
     flip: bool = Field(False, description="Test the mirror image of every view too.")
@@ -76,14 +86,6 @@ class ViewConfig(BaseModel):
     crop: int = Field(224, ge=1, le=4096, description="Width and height of a crop, in pixels.")
     average: Literal["logits", "probabilities"] = Field("logits", description="What is averaged over views.")
     batch: int = Field(8, ge=1, description="Views a forward pass; a clip's own views are never parted.")
-
-    @field_validator("views")
-    @classmethod
-    def _readable(cls, text: str) -> str:
-        try:
-            return str(parse_views(text))
-        except UsageError as error:
-            raise ValueError(f"{error.problem}; expected {error.expected}") from None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

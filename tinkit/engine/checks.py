@@ -53,3 +53,10 @@ def check_same_clips(checkpoint: Path, manifest: Manifest) -> None:
         fix=(f"if it was begun with --limit, resume it with --limit {before['count']}; else " if fewer else "")
         + "give the data set as it was, or begin a new run with --tune-from",
     )
+
+
+def pieces_of(recipe: Recipe, world: World) -> tuple[int, int]:
+    """How many pieces each process computes its share of a step in, and the clips of a piece."""
+    share = recipe.optim.batch // world.size
+    micro = min(share, recipe.optim.micro_batch or share)
+    return share // micro, micro

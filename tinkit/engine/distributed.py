@@ -129,7 +129,7 @@ def join_world() -> Iterator[World]:
         store = _own_part(everyones, rank, size)
         dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=_PATIENCE)
         group = dist.new_group(backend="gloo", timeout=_PATIENCE)
-    except dist.DistError as error:
+    except RuntimeError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise UserError(
             f"process {rank} cannot meet the other {size - 1} at {place}: {_reason(error)}",
@@ -236,4 +236,5 @@ def lost_peer(error: RuntimeError) -> LostPeerError | None:
 
 def _reason(error: RuntimeError) -> str:
     """The first sentence of an error of torch.distributed, without the places in its sources and the addresses."""
-    return re.sub(r"\[[^\]]*\]\s*", "", str(error)).splitlines()[0].split(". ")[0][:160].strip(" .:")
+    line, _, _ = re.sub(r"\[[^\]]*\]\s*", "", str(error)).partition("\n")
+    return line.split(". ")[0][:160].strip(" .:") or type(error).__name__

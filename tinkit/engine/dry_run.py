@@ -11,14 +11,12 @@ from typing import Any
 
 import torch
 
-from tinkit.data.loading import train_loader
-from tinkit.engine.build import loader_workers
+from tinkit.engine.checks import pieces_of
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run
 from tinkit.engine.start import WHOLE, Trial, open_splits, prepare
 from tinkit.engine.train import Trainer
-from tinkit.models import freeze_partial_bn
 from tinkit.recipe import Recipe
 
 STEPS = 3  # measured, after one that is not
@@ -38,8 +36,7 @@ def dry_run(recipe: Recipe, reporter: Reporter, *, trial: Trial = WHOLE, world: 
         run = Run(Path(folder))
         trainer, _ = prepare(run, random, train_set, val_set, reporter, False, None, Path(folder), world)
         seconds, waited = _measure(trainer)
-    share = recipe.optim.batch // world.size
-    micro = min(share, recipe.optim.micro_batch or share)
+    pieces, micro = pieces_of(recipe, world)
     parameters = list(trainer.model.parameters())
     step = statistics.median(seconds)
     return {
@@ -48,7 +45,7 @@ def dry_run(recipe: Recipe, reporter: Reporter, *, trial: Trial = WHOLE, world: 
         "clips": len(train_set),
         "batch": recipe.optim.batch,
         "processes": world.size,
-        "pieces": share // micro,
+        "pieces": pieces,
         "micro_batch": micro,
         "steps an epoch": trainer.steps_per_epoch,
         "s/step": step,
@@ -63,21 +60,9 @@ def dry_run(recipe: Recipe, reporter: Reporter, *, trial: Trial = WHOLE, world: 
 
 def _measure(trainer: Trainer) -> tuple[list[float], list[float]]:
     """Seconds of each measured step, and the share of each that waited for data."""
-    recipe, world = trainer.recipe, trainer.world
-    trainer.model.train()
-    if recipe.model.partial_bn:
-        freeze_partial_bn(trainer.model)
+    trainer.train_mode()
     steps = min(STEPS + 1, trainer.steps_per_epoch)
-    loader = iter(
-        train_loader(
-            trainer.train_clips,
-            batch=recipe.optim.batch,
-            epoch=0,
-            workers=loader_workers(recipe.train),
-            rank=world.rank,
-            world=world.size,
-        )
-    )
+    loader = iter(trainer.batches())
     seconds, waited = [], []
     with trainer.reporter.progress("dry run", steps) as meter:
         for step in range(steps):

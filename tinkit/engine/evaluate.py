@@ -60,11 +60,22 @@ def score_views(
         logits = model(video)
     scores = logits.float().unflatten(0, (clips, views))
     if average != "logits":
-        scores = scores.sigmoid() if task == "multi-label" else scores.softmax(-1)
+        scores = probabilities_of(scores, task)
     if swap is not None and any(mirrored):
         images, columns = (torch.as_tensor(part, device=scores.device) for part in (mirrored, swap))
         scores = torch.where(images[:, None], scores[..., columns], scores)
     return scores
+
+
+def probabilities_of(logits: Tensor, task: Task) -> Tensor:
+    """(..., C) logits as probabilities: each class's own for a multi-label task, else those of all, which sum to 1."""
+    return logits.sigmoid() if task == "multi-label" else logits.softmax(-1)
+
+
+def likeliest(probabilities: Tensor, classes: Sequence[str], most: int) -> tuple[tuple[str, float], ...]:
+    """Up to ``most`` (class, probability) of a clip's ``probabilities`` (C,), likeliest first."""
+    values, indices = probabilities.topk(min(most, len(probabilities)))
+    return tuple((classes[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True))
 
 
 def score_split(

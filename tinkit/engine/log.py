@@ -33,6 +33,8 @@ class RunLog:
 
     def __init__(self, run: Run, progress: TrainProgress, done: int, *, validated: bool) -> None:
         self._run = run
+        for leftover in run.folder.glob(".*.tmp.csv"):
+            leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote a table
         # Where the newest epoch was trained but not validated, its last step's events go with those of a validation
         # that may have been under way, and are written again.
         self._writer = SummaryWriter(str(run.events), purge_step=done + 1 if validated else done)

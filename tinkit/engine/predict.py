@@ -13,7 +13,7 @@ from tinkit.data.reader import BrokenClip
 from tinkit.data.views import ViewConfig
 from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
-from tinkit.engine.evaluate import score_views
+from tinkit.engine.evaluate import likeliest, probabilities_of, score_views
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run
 from tinkit.engine.test import load_model
@@ -52,8 +52,6 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
         amp, mirrored = recipe.train.amp, config.mirrored
         scores = score_views(model, pixels, frames[None], config.average, info["task"], amp, mirrored, swap)[0].mean(0)
         if config.average == "logits":
-            scores = scores.sigmoid() if info["task"] == "multi-label" else scores.softmax(0)
-        values, classes = scores.topk(min(top, len(scores)))
-        named = zip(classes.tolist(), values.tolist(), strict=True)
-        predictions.append(Prediction(path, tuple((info["classes"][index], value) for index, value in named)))
+            scores = probabilities_of(scores, info["task"])
+        predictions.append(Prediction(path, likeliest(scores, info["classes"], top)))
     return predictions

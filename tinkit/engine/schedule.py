@@ -7,7 +7,6 @@ import math
 import torch
 
 from tinkit.engine.config import OptimConfig, ScheduleConfig
-from tinkit.errors import UsageError
 
 
 class LearningRate:
@@ -20,12 +19,6 @@ class LearningRate:
     def __init__(
         self, optimizer: torch.optim.Optimizer, optim: OptimConfig, schedule: ScheduleConfig, steps_per_epoch: int
     ) -> None:
-        """Raises :class:`~tinkit.errors.UsageError` for a ``t_max`` that lies inside the warm-up."""
-        if schedule.t_max is not None and schedule.t_max <= schedule.warmup_epochs:
-            raise UsageError(
-                f"schedule.t_max {schedule.t_max:g} is not after the warm-up of {schedule.warmup_epochs:g} epochs",
-                expected="epochs from the start of training to the lowest rate, such as optim.epochs",
-            )
         self._optimizer = optimizer
         self._lr, self._epochs = optim.lr, optim.epochs
         self._schedule = schedule

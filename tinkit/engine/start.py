@@ -9,6 +9,7 @@ from pathlib import Path
 from tinkit.data.manifest import Manifest, join, open_manifest
 from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress, is_checkpoint, load_weights
+from tinkit.engine.checks import pieces_of
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint, load_run_weights
@@ -141,10 +142,9 @@ def describe(trainer: Trainer) -> str:
     """The model, the clips and the batch of a training in one line."""
     recipe, world, clips = trainer.recipe, trainer.world, trainer.train_clips.manifest
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    share = recipe.optim.batch // world.size
-    micro = min(share, recipe.optim.micro_batch or share)
+    pieces, micro = pieces_of(recipe, world)
     val = 0 if trainer.validator is None else len(trainer.validator.clips.manifest)
-    plan = "" if micro == recipe.optim.batch else f" = {world.size} processes x {share // micro} pieces x {micro}"
+    plan = "" if micro == recipe.optim.batch else f" = {world.size} processes x {pieces} pieces x {micro}"
     return (
         f"{recipe.model.backbone} {recipe.model.temporal}, {parameters / 1e6:.2f} M parameters, "
         f"{len(clips)} training and {val} validation clips of {len(clips.classes)} classes, "

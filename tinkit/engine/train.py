@@ -149,12 +149,10 @@ class Trainer:
     def _epoch(self, log: RunLog | None, keeper: Keeper, stop: StopSignal, last_step: int | None) -> None:
         """The rest of the epoch under way, or less where ``last_step`` or a signal ends it."""
         clock = Clock()
-        self.model.train()
-        if self.recipe.model.partial_bn:
-            freeze_partial_bn(self.model)
+        self.train_mode()
         title = f"epoch {self.progress.epoch + 1}/{self.recipe.optim.epochs}"
         with self.reporter.progress(title, self.steps_per_epoch, self.progress.step) as meter:
-            for batch in clock.timed(self._batches()):
+            for batch in clock.timed(self.batches()):
                 result = self._step(batch, clock, log, meter, bool(stop.number))
                 whole = self.progress.step == self.steps_per_epoch
                 if result.stop:
@@ -166,7 +164,14 @@ class Trainer:
                         return
         self._end_epoch(clock, log, keeper, stop)
 
-    def _batches(self) -> Iterable[Batch]:
+    def train_mode(self) -> None:
+        """Put the model into training mode, but for what partial BN freezes."""
+        self.model.train()
+        if self.recipe.model.partial_bn:
+            freeze_partial_bn(self.model)
+
+    def batches(self) -> Iterable[Batch]:
+        """This process' share of the rest of the epoch under way."""
         if self.progress.step == self.steps_per_epoch:
             return ()
         return train_loader(

@@ -10,7 +10,7 @@ from tinkit import metrics
 from tinkit.data.clips import TestClips
 from tinkit.engine.build import Pixels
 from tinkit.engine.distributed import World
-from tinkit.engine.evaluate import Scored, score_split
+from tinkit.engine.evaluate import Scored, likeliest, probabilities_of, score_split
 from tinkit.engine.log import Reporter, RunLog
 from tinkit.engine.samples import sample_lines, sample_strip
 from tinkit.engine.signals import StopSignal
@@ -62,8 +62,6 @@ class Validator:
         manifest, most = self.clips.manifest, self._recipe.train.samples
         for number, index in enumerate(np.flatnonzero(scored.valid)[:most].tolist()):
             row, logits = manifest.row(index), torch.from_numpy(scored.scores[index])
-            probabilities = logits.sigmoid() if manifest.task == "multi-label" else logits.softmax(0)
-            values, classes = probabilities.topk(min(_LIKELIEST, len(probabilities)))
-            likeliest = [(manifest.classes[c], v) for c, v in zip(classes.tolist(), values.tolist(), strict=True)]
-            lines = sample_lines(row.id, [manifest.classes[label] for label in row.labels or ()], likeliest)
+            found = likeliest(probabilities_of(logits, manifest.task), manifest.classes, _LIKELIEST)
+            lines = sample_lines(row.id, [manifest.classes[label] for label in row.labels or ()], found)
             log.sample(done, number, sample_strip(self.clips[index]["frames"][0], lines))

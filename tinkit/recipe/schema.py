@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tinkit.data.config import DataConfig
-from tinkit.data.views import ClipConfig, TestRule, ViewConfig, parse_views
+from tinkit.data.views import ClipConfig, TestRule, ViewConfig, ViewsText
 from tinkit.engine.config import (
     EmaConfig,
     LossConfig,
@@ -18,7 +18,6 @@ from tinkit.engine.config import (
     ScheduleConfig,
     TrainConfig,
 )
-from tinkit.errors import UsageError
 
 
 class Published(BaseModel):
@@ -29,7 +28,7 @@ class Published(BaseModel):
     number: float
     """In percent, as papers print it."""
     metric: Literal["sample_map", "class_map", "top1", "top5"]
-    views: str
+    views: ViewsText
     """Temporal x spatial views, as in ``2x3``."""
     average: Literal["logits", "probabilities"] | None = None
     """What was averaged over the views; None: not stated, or a single view."""
@@ -46,14 +45,6 @@ class Published(BaseModel):
     note: str = ""
     spread: float | None = None
     """Points of the metric by which an honest repetition may differ, where that is known."""
-
-    @field_validator("views")
-    @classmethod
-    def _readable(cls, text: str) -> str:
-        try:
-            return str(parse_views(text))
-        except UsageError as error:
-            raise ValueError(f"{error.problem}; expected {error.expected}") from None
 
 
 class Recipe(BaseModel):
