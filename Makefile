@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test check format clean gpu help bench-metrics bench-engine bench-resume
-.PHONY: bench-checkpoints proof-resume proof-train proof-wheel
+.PHONY: bench-checkpoints bench-ops bench-models proof-resume proof-train proof-wheel
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -33,8 +33,11 @@ offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmar
 starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
 	$(BIN)/python benchmarks/starts.py
 
-test: $(STAMP) ## all tests that run here
+# What the operators run in, native kernels or plain PyTorch, is decided once a process.
+test: $(STAMP) ## all tests that run here, and those of operators and models again in plain PyTorch
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 TINKIT_NATIVE=0 $(BIN)/python -m pytest -n 2 \
+	  tests/test_ops_*.py tests/test_models_*.py tests/test_export.py
 
 check: $(STAMP) ## format, lint and types
 	$(BIN)/ruff format --check .
@@ -57,6 +60,12 @@ bench-resume: $(STAMP) ## how soon a run of a million clips goes on, into benchm
 bench-checkpoints: $(STAMP) ## what a checkpoint costs, into benchmarks/results/checkpoints.csv
 	$(BIN)/python benchmarks/checkpoints.py
 
+bench-ops: $(STAMP) ## the operators beside copies and plain PyTorch, into benchmarks/results/ops.csv
+	$(BIN)/python benchmarks/ops.py
+
+bench-models: $(STAMP) ## TIN beside TSN, into benchmarks/results/models.csv
+	$(BIN)/python benchmarks/models.py
+
 proof-resume: $(STAMP) ## a run killed 20 times against an unbroken one, into benchmarks/results/proof_resume.csv
 	$(BIN)/python benchmarks/proof_resume.py
 
@@ -66,8 +75,8 @@ proof-train: $(STAMP) ## tinkit's losses against a plain loop's, into benchmarks
 proof-wheel: $(STAMP) ## the wheel and all its dependencies in an empty environment: list, find, train a step
 	bash benchmarks/proof_wheel.sh $(BIN)/python
 
-gpu: $(STAMP) ## the tests that need a CUDA device
-	$(BIN)/python -m pytest -m gpu
+gpu: $(STAMP) ## on a CUDA device: tests, compute-sanitizer, benchmark, into benchmarks/results/gpu*
+	bash benchmarks/gpu.sh $(BIN)/python
 
 clean: ## remove what the demo and the tests leave
 	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache

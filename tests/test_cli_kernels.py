@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from native_children import Workshop
 
+from tinkit.cli import doctor
 from tinkit.cli.app import main
-from tinkit.ops import cuda_check, cuda_kernels, native
+from tinkit.ops import cuda, cuda_check, cuda_kernels, native
 from tinkit.ops.cache import KernelError
 from tinkit.ops.cuda_check import ARCHITECTURES, KernelUse, find_nvcc, read_log
 from tinkit.ops.nvrtc import find_nvrtc
@@ -190,6 +191,21 @@ def test_build_compiles_every_way_of_access_for_every_gpu(
     assert [row["for"] for row in rows] == ["CPU, any", "card 0", "card 1"]
     assert rows[1]["where"] == str(tmp_path / "kernels")
     assert asked == [(device, access) for device in (0, 1) for access in cuda_kernels.all_accesses()]
+
+
+@pytest.mark.parametrize("problem", ["there is no CUDA device", "NVRTC was not found"])
+def test_doctor_says_why_no_cuda_kernels_run(monkeypatch: pytest.MonkeyPatch, problem: str) -> None:
+    monkeypatch.setattr(cuda, "state", lambda: cuda.Cuda(problem=problem))
+    assert doctor._cuda() == f"not used: {problem}"
+
+
+def test_doctor_runs_cuda_kernels_that_are_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ran_on = []
+    monkeypatch.setenv("TINKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(cuda, "state", lambda: cuda.Cuda(compiler="NVRTC 13.0"))
+    monkeypatch.setattr(doctor, "_operator", lambda device: ran_on.append(device) or "ran")
+    assert doctor._cuda() == f"ran; NVRTC 13.0 compiles for the card at first use, into {tmp_path / 'kernels'}"
+    assert ran_on == ["cuda"]
 
 
 def tinkit(shop: Workshop, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

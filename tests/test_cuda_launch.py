@@ -1,4 +1,4 @@
-"""How CUDA kernels are compiled, kept, loaded and launched: over a driver that has no device, and NVRTC where it is."""
+"""How CUDA kernels are compiled, kept, loaded and launched: over a driver that has no device."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ from tinkit.ops.cuda_kernels import (
     DeviceKernels,
     access_for,
     all_accesses,
-    compile_options,
     cuda_source,
     open_kernels,
 )
-from tinkit.ops.nvrtc import Compiled, Nvrtc, find_nvrtc
+from tinkit.ops.nvrtc import Compiled
 
 STREAM = 4242
 FLOAT = Access(torch.float32, 4, False)
@@ -211,7 +210,7 @@ def test_without_a_device_nothing_is_registered_or_said(caplog: pytest.LogCaptur
         pytest.skip("there is a CUDA device")
     with caplog.at_level(logging.WARNING):
         assert open_kernels() is None
-        assert not cuda._registered.__wrapped__()
+        assert cuda._decided.__wrapped__() == cuda.Cuda(problem="there is no CUDA device")
     assert not caplog.records
 
 
@@ -224,14 +223,13 @@ def test_what_keeps_kernels_from_a_device_is_said_once(
     cache.say_once.cache_clear()
     monkeypatch.setattr(cuda, "open_kernels", fail)
     with caplog.at_level(logging.WARNING):
-        assert cuda._registered.__wrapped__() is None
-        assert cuda._registered.__wrapped__() is None
+        assert cuda._decided.__wrapped__() == cuda._decided.__wrapped__() == cuda.Cuda(problem="NVRTC was not found")
     assert [record.getMessage() for record in caplog.records] == [
         "the operators run as plain PyTorch on the GPU, several times slower: NVRTC was not found"
     ]
     monkeypatch.setenv("TINKIT_NATIVE", "0")
     monkeypatch.setattr(cuda, "open_kernels", lambda: pytest.fail("asked for although turned off"))
-    assert cuda._registered.__wrapped__() is None
+    assert cuda._decided.__wrapped__() == cuda.Cuda(problem="turned off by TINKIT_NATIVE=0")
 
 
 def test_driver_that_fails_says_what() -> None:
@@ -244,41 +242,6 @@ def test_driver_that_fails_says_what() -> None:
 
     with pytest.raises(KernelError, match=r"cuInit: unknown error \(100\)"):
         Driver(Broken())  # type: ignore[arg-type]
-
-
-def nvrtc() -> Nvrtc:
-    found = find_nvrtc()
-    if found is None:
-        pytest.skip("no NVRTC on this machine (it comes with a CUDA build of PyTorch, or TINKIT_NVRTC names it)")
-    return found
-
-
-def test_nvrtc_compiles_the_source_for_a_card() -> None:
-    compiler = nvrtc()
-    options = [*compile_options(cuda_source(), Access(torch.bfloat16, 8, True)), "--ptxas-options=-v"]
-    compiled = compiler.compile(cuda_source(), compiler.target(90), options)
-    assert compiled.data.startswith(b"\x7fELF")
-    assert b"backward_Bfloat16_8_Wide64" in compiled.data
-    assert compiled.log.count("0 bytes spill stores") == 8
-
-
-def test_a_card_that_nvrtc_does_not_know_gets_ptx_or_is_refused() -> None:
-    compiler = nvrtc()
-    newest = compiler.architectures[-1]
-    assert compiler.target(newest + 10) == f"compute_{newest}"
-    options = compile_options(cuda_source(), FLOAT)
-    compiled = compiler.compile(cuda_source(), compiler.target(newest + 10), options)
-    assert b".entry move_Float_4_Narrow32" in compiled.data
-    assert compiled.data.endswith(b"\0")
-    with pytest.raises(KernelError, match=f"compiles for sm_{compiler.architectures[0]} and later, not sm_35"):
-        compiler.target(35)
-
-
-def test_what_nvrtc_cannot_compile_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "broken.cu").write_text("__global__ void f() { undeclared(); }")
-    with pytest.raises(KernelError, match=r"cannot compile broken\.cu for sm_90") as raised:
-        nvrtc().compile(tmp_path / "broken.cu", "sm_90")
-    assert "undeclared" in raised.value.output
 
 
 @pytest.mark.slow

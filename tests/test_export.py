@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from named_weights import give_named_weights, named_video
@@ -58,12 +59,10 @@ def test_exported_program_agrees_for_any_number_of_clips(
 def test_onnx_agrees_for_any_number_of_clips(
     model: nn.Module, program: torch.export.ExportedProgram, tmp_path: Path
 ) -> None:
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
     exported = torch.onnx.export(program, dynamo=True, verbose=False)
     assert exported is not None
     exported.save(tmp_path / "model.onnx")
-    session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for clips in (1, 3):
         video: Tensor = named_video("onnx", clips, 4, 32)
         (logits,) = session.run(None, {session.get_inputs()[0].name: video.numpy()})

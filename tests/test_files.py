@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tinkit.errors import UsageError
-from tinkit.files import atomic_path, find_toml, sha256_file, shipped, shipped_names, write_atomic
+from tinkit.errors import UsageError, UserError
+from tinkit.files import atomic_path, cache_folder, find_toml, sha256_file, shipped, shipped_names, write_atomic
 
 
 def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
@@ -64,3 +64,25 @@ def test_built_in_names_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         find_toml("submissions", "demmo")
     with pytest.raises(UsageError, match="no such file"):
         find_toml("submissions", "elsewhere/demo.toml")
+
+
+def test_the_cache_is_where_the_user_says_or_the_system_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINKIT_CACHE", str(tmp_path / "chosen"))
+    assert cache_folder() == tmp_path / "chosen"
+    monkeypatch.setenv("TINKIT_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "tinkit"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert cache_folder() == tmp_path / ".cache" / "tinkit"
+
+
+def test_who_has_no_home_is_told_how_to_have_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("no home directory")
+
+    for name in ("TINKIT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(UserError, match=r"no home directory\n  fix: set TINKIT_CACHE"):
+        cache_folder()

@@ -22,6 +22,7 @@ TRAIN = "sing/yt-a_1.mp4,1\nsing/yt-a_4.mp4,0,2\npet/getty-id7_13.mp4,2\n"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TINKIT_CACHE", raising=False)
     folder = tmp_path / "mmit"
     (folder / "annotations").mkdir(parents=True)
     (folder / "annotations/categories.txt").write_text("stroking/petting\nsinging\nrunning\nnever seen\n")
@@ -127,12 +128,25 @@ def test_a_torn_file_is_built_again(root: Path) -> None:
     assert len(open_manifest(config(root), "train")) == 3
 
 
-def test_where_the_data_cannot_be_written_the_cache_is_used(root: Path, tmp_path: Path) -> None:
+def test_where_the_data_cannot_be_written_the_cache_is_used(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (root / ".tinkit").write_text("a file where the folder would be: nothing can be written below it")
     manifest = open_manifest(config(root), "train")
     assert tmp_path / "cache/tinkit/manifests" in manifest.file.parents
     made = manifest.file.stat().st_ino
     assert open_manifest(config(root), "train").file.stat().st_ino == made
+    monkeypatch.setenv("TINKIT_CACHE", str(tmp_path / "chosen"))
+    assert tmp_path / "chosen/manifests" in open_manifest(config(root), "train").file.parents
+
+
+def test_who_has_no_cache_keeps_it_beside_the_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("no home directory")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert open_manifest(config(root), "train").file.parent == root / ".tinkit"
 
 
 def test_where_nothing_can_be_written_the_error_names_both(root: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files: atomic writes, hashes, and the folders that are shipped with the package."""
+"""Files: atomic writes, hashes, the folders that are shipped with the package, and the one that may always be made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from tinkit.errors import UsageError, did_you_mean
+from tinkit.errors import UsageError, UserError, did_you_mean
 
 ShippedKind = Literal["recipes", "ensembles", "submissions", "kernels"]
 
@@ -54,6 +54,19 @@ def sha256_file(path: str | Path) -> str:
 def sha256_text(text: str) -> str:
     """The SHA-256 of a text's UTF-8 bytes, as hexadecimal digits; file names that are no text are allowed in it."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where tinkit keeps what it can make again: ``$TINKIT_CACHE``, else ``tinkit`` in the user's cache.
+
+    It need not be there yet. Raises :class:`~tinkit.errors.UserError` for a user who has neither that nor a home.
+    """
+    if chosen := os.environ.get("TINKIT_CACHE"):
+        return Path(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinkit"
+    except RuntimeError as problem:
+        raise UserError(f"no folder for caches: {problem}", fix="set TINKIT_CACHE to a folder") from problem
 
 
 def shipped(kind: ShippedKind) -> Path:

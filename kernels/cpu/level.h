@@ -3,11 +3,12 @@
 #include "move.h"
 #include "sums.h"
 #include "steer.h"
+#include "residual.h"
 
 template <typename Value>
 constexpr Kernels kernels_of() {
-  return {move_slices<Value>, exchange_slices<Value>, restore_slices<Value>, backward_slices<Value>,
-          mean_blocks<Value>};
+  return {product_slices<Value>, move_slices<Value>, exchange_slices<Value>, restore_slices<Value>, backward_slices<Value>,
+          mean_blocks<Value>, residual_slices<Value>};
 }
 
 #if TINKIT_LEVEL == 3

@@ -7,8 +7,10 @@
 
 #include <torch/csrc/stable/library.h>
 
+#include "borrowed.h"
+#include "chain.h"
 #include "operators.h"
-#include "steering.h"
+#include "steering_backward.h"
 
 STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
   m.impl("interlace", TORCH_BOX(&tinkit::interlace));
@@ -17,8 +19,13 @@ STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
   m.impl("interlace_fold_backward", TORCH_BOX(&tinkit::interlace_fold_backward));
   m.impl("interlace_write_", TORCH_BOX(&tinkit::interlace_write));
   m.impl("fold_restore_", TORCH_BOX(&tinkit::fold_restore));
+  m.impl("interlace_products", TORCH_BOX(&tinkit::interlace_products));
+  m.impl("interlace_transpose_", TORCH_BOX(&tinkit::interlace_transpose));
   m.impl("fold_mean", TORCH_BOX(&tinkit::fold_mean));
   m.impl("steer", TORCH_BOX(&tinkit::steer));
+  m.impl("steer_backward", TORCH_BOX(&tinkit::steer_backward));
+  m.impl("residual_", TORCH_BOX(&tinkit::residual));
+  m.impl("interlace_into_", TORCH_BOX(&tinkit::interlace_into));
 }
 
 // The instruction set that runs: baseline, AVX2, AVX-512 or AVX512-BF16.

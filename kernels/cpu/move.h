@@ -130,8 +130,24 @@ void move_slices(const Move& move, int64_t begin, int64_t end) {
   if (move.streamed) finish_streams();
 }
 
-// A clip of up to so many frames is kept on the stack while it is overwritten.
-constexpr int64_t kKeptFrames = 64;
+// `x` plus a number, or plus numbers.
+template <typename Value, int lanes = kLanes<Value>>
+inline void add_number(Value* x, typename SumOf<Value>::type number, int64_t size) {
+  int64_t i = 0;
+  for (; i + lanes <= size; i += lanes) store<false, Value, lanes>(x + i, load<Value, lanes>(x + i) + number);
+  if constexpr (lanes > 1)
+    if (i < size) add_number<Value, lanes / 2>(x + i, number, size - i);
+}
+
+template <typename Value, int lanes = kLanes<Value>>
+inline void add_numbers(Value* x, const typename SumOf<Value>::type* numbers, int64_t size) {
+  using Vector = Packed<typename SumOf<Value>::type, lanes>;
+  int64_t i = 0;
+  for (; i + lanes <= size; i += lanes)
+    store<false, Value, lanes>(x + i, load<Value, lanes>(x + i) + load_bits<Vector>(numbers + i));
+  if constexpr (lanes > 1)
+    if (i < size) add_numbers<Value, lanes / 2>(x + i, numbers + i, size - i);
+}
 
 // A cache line of every frame: saved, and mixed from a copy that stays at hand.
 template <bool streamed, typename Value, typename Sum>
@@ -142,9 +158,31 @@ inline void exchange_line(Walk<Value> x, Walk<Value> saved, const Path<Sum>* con
   for (int64_t step = 0; step < frames; ++step) {
     __builtin_prefetch(x.frame(step) + ahead, 1);
     copy_run<false, Value>(kept + step * line, x.frame(step), line);
-    copy_run<streamed, Value>(saved.frame(step), kept + step * line, line);
+    if (saved.at) copy_run<streamed, Value>(saved.frame(step), kept + step * line, line);
   }
   mix_vectors<false, kLanes<Value>, kLineVectors<Value>>(x, Walk<const Value>{kept, line}, paths, frames, 0);
+}
+
+// To all pixels of a channel, in each frame, the number that `added` has for it.
+template <typename Value>
+inline void add_to_slice(const Exchange& exchange, const Slice& slice) {
+  using Sum = typename SumOf<Value>::type;
+  const Grid& grid = exchange.grid;
+  const int64_t channels = grid.fold() / exchange.run;
+  for (int64_t t = 0; t < grid.frames; ++t) {
+    const int64_t frame = slice.clip * grid.frames + t;
+    const Sum* added = static_cast<const Sum*>(exchange.added) + frame * channels;
+    for (int64_t row = slice.row; row < slice.row_end; ++row) {
+      Value* x = static_cast<Value*>(exchange.x) + (frame * grid.rows + row) * grid.length;
+      if (exchange.run == 1)
+        add_numbers<Value>(x + slice.fold, added + slice.fold, slice.fold_end - slice.fold);
+      else
+        for (int64_t at = slice.fold, stop; at < slice.fold_end; at = stop) {
+          stop = std::min(slice.fold_end, (at / exchange.run + 1) * exchange.run);
+          add_number<Value>(x + at, added[at / exchange.run], stop - at);
+        }
+    }
+  }
 }
 
 template <bool streamed, typename Value>
@@ -155,8 +193,9 @@ inline void exchange_slice(const Exchange& exchange, const Slice& slice) {
   const int64_t frames = grid.frames, ahead = grid.rows > 1 ? 2 * grid.length : kColumns;
   for (int64_t row = slice.row; row < slice.row_end; ++row) {
     const auto x = walk_of(static_cast<Value*>(exchange.x), grid, slice.clip, row, grid.length, exchange.transposed);
-    const auto saved =
-        walk_of(static_cast<Value*>(exchange.saved), grid, slice.clip, row, grid.fold(), exchange.transposed);
+    const auto saved = exchange.saved ? walk_of(static_cast<Value*>(exchange.saved), grid, slice.clip, row,
+                                                grid.fold(), exchange.transposed)
+                                      : Walk<Value>{nullptr, 0};
     const auto ragged = [&](int64_t at, int64_t size, const Path<Sum>* path) {
       for (int64_t step = 0; step < frames; ++step)
         copy_run<false, Value>(saved.frame(step) + at, x.frame(step) + at, size);
@@ -164,12 +203,13 @@ inline void exchange_slice(const Exchange& exchange, const Slice& slice) {
     };
     const auto line = [&](int64_t at, const Path<Sum>* const* chosen) {
       if (frames <= kKeptFrames)
-        exchange_line<streamed>(x + at, saved + at, chosen, frames, ahead);
+        exchange_line<streamed>(x + at, exchange.saved ? saved + at : saved, chosen, frames, ahead);
       else
         for (int v = 0; v < kLineVectors<Value>; ++v) ragged(at + v * kLanes<Value>, kLanes<Value>, chosen[v]);
     };
     for_columns<Value>(paths, grid.width, slice.fold, slice.fold_end, line, ragged);
   }
+  if (exchange.added) add_to_slice<Value>(exchange, slice);
 }
 
 template <typename Value>

@@ -161,54 +161,35 @@ inline std::tuple<Tensor, Tensor, Tensor> interlace_fold_backward(Tensor grad, T
   return backward(grad, x, offset, gain, problem_of(x, offset, gain, fold), Rest::zero);
 }
 
-inline void check_borrowed(const Tensor& x) {
-  STD_TORCH_CHECK(is_contiguous(x) || is_channels_last(x),
-                  "interlace: only a contiguous or channels_last tensor can be written in place; got ", shape(x),
-                  " with other strides");
-}
-
-inline Tensor interlace_write(Tensor x, Tensor offset, Tensor gain, int64_t fold, bool transposed) {
-  const Problem problem = problem_of(x, offset, gain, fold);
-  check_borrowed(x);
-  const Tensor saved =
-      empty({problem.images(), fold, problem.height, problem.width}, problem.type, is_channels_last(x));
-  if (problem.empty()) return saved;
-  by_type(problem.type, [&](auto type) {
-    using Value = decltype(type);
-    const Steering<typename SumOf<Value>::type> steering(problem, offset, gain, transposed);
-    const Grid grid = grid_of(problem, is_channels_last(x), sizeof(Value));
-    const Exchange exchange = {grid,
-                               x.mutable_data_ptr(),
-                               saved.mutable_data_ptr(),
-                               steering.paths.data(),
-                               transposed,
-                               can_stream<Value>(grid, grid.fold(), saved.mutable_data_ptr(), false, kSetAsideBytes)};
-    const Kernels& kernels = chosen<Value>();
-    in_parallel(grid.clips * grid.slices, slice_bytes<Value>(grid),
-                [&](int64_t begin, int64_t end) { kernels.exchange(exchange, begin, end); });
-  });
-  return saved;
-}
-
-inline void fold_restore(Tensor x, Tensor given) {
-  STD_TORCH_CHECK(x.dim() == 4 && given.dim() == 4 && x.size(0) == given.size(0) && given.size(1) <= x.size(1) &&
-                      x.size(2) == given.size(2) && x.size(3) == given.size(3) && x.is_cpu() && given.is_cpu() &&
-                      x.scalar_type() == given.scalar_type(),
-                  "fold_restore_: expected what was saved of x ", shape(x), "; got ", shape(given));
-  check_borrowed(x);
-  // Frames are all alike here: each is a clip of one.
-  const Problem problem = {x.size(0), 1, 1, x.size(1), x.size(2), x.size(3), given.size(1), x.scalar_type()};
-  if (problem.empty() || problem.fold == 0) return;
-  const Tensor saved = dense_as(given, is_channels_last(x));
-  by_type(problem.type, [&](auto type) {
-    using Value = decltype(type);
-    const Grid grid = grid_of(problem, is_channels_last(x), sizeof(Value));
-    const Restore restore = {grid, x.mutable_data_ptr(), saved.const_data_ptr(),
-                             can_stream<Value>(grid, grid.length, x.mutable_data_ptr(), false, kSetAsideBytes)};
-    const Kernels& kernels = chosen<Value>();
-    in_parallel(grid.clips * grid.slices, slice_bytes<Value>(grid),
-                [&](int64_t begin, int64_t end) { kernels.restore(restore, begin, end); });
-  });
+// What `interlace_backward` gives for offset and gain. `grad` has at least the channels of x, which is a fold alone.
+inline std::tuple<Tensor, Tensor> interlace_products(Tensor given_grad, Tensor given, Tensor offset, Tensor gain) {
+  const Problem problem = problem_of(given, offset, gain, given.size(1));
+  STD_TORCH_CHECK(given_grad.dim() == 4 && given_grad.size(0) == problem.images() &&
+                      given_grad.size(1) >= problem.fold && given_grad.size(2) == problem.height &&
+                      given_grad.size(3) == problem.width && given_grad.is_cpu() &&
+                      given_grad.scalar_type() == problem.type,
+                  "interlace: expected a gradient beside the fold ", shape(given), " and of its dtype; got ",
+                  shape(given_grad));
+  const Tensor grad = dense(given_grad), x = dense_as(given, is_channels_last(grad));
+  Gradients gradients = {std::vector<double>(offset.numel()), std::vector<double>(gain.numel())};
+  if (!problem.empty())
+    by_type(problem.type, [&](auto type) {
+      using Value = decltype(type);
+      using Sum = typename SumOf<Value>::type;
+      const Steering<Sum> steering(problem, offset, gain, false);
+      const Grid grid = grid_of(problem, is_channels_last(grad), sizeof(Value));
+      const int64_t slices = grid.clips * grid.slices;
+      std::vector<Sum> products(slices * grid.frames * grid.groups * 2);
+      const int64_t length = grid.length * grad.size(1) / problem.fold;
+      const Move move = {grid, grad.const_data_ptr(), nullptr, length, 0, nullptr, true, Rest::absent, false};
+      const Backward backward = {move, x.const_data_ptr(), steering.offsets.data(), products.data()};
+      const Kernels& kernels = chosen<Value>();
+      in_parallel(slices, slice_bytes<Value>(grid),
+                  [&](int64_t begin, int64_t end) { kernels.products(backward, begin, end); });
+      add_gradients(gradients, grid, steering, products);
+    });
+  return {tensor_of(gradients.offset, {problem.clips, problem.groups}, offset.scalar_type()),
+          tensor_of(gradients.gain, {problem.clips, problem.frames, problem.groups}, gain.scalar_type())};
 }
 
 inline Tensor fold_mean(Tensor given, int64_t fold) {

@@ -81,7 +81,12 @@ struct Move {
   bool streamed;  // written past the caches
 };
 
-// x is overwritten by its own mixture, saved gets what was there.
+// A clip of up to so many frames is kept on the stack while it is overwritten.
+constexpr int64_t kKeptFrames = 64;
+
+// x is overwritten by its own mixture, `saved` gets what was there. It may be null where all columns are whole cache
+// lines and no clip has more than kKeptFrames. `added`, if given, is Sum[images][channels of the fold]: each number is
+// added to a run of `run` neighbouring columns, which are the pixels of a contiguous channel (1: channels_last).
 struct Exchange {
   Grid grid;
   void* x;
@@ -89,6 +94,8 @@ struct Exchange {
   const void* paths;
   bool transposed;
   bool streamed;  // what is saved, past the caches
+  const void* added;
+  int64_t run;
 };
 
 struct Restore {
@@ -117,6 +124,18 @@ struct Mean {
 };
 constexpr int64_t kMeanChannels = 128;
 
+// x becomes relu(x + shortcut), pixel by pixel of channels_last tensors. Of the first `fold` channels the result goes
+// into `beside`, a tensor of the fold alone, where `aside`, and into x where `whole`; where `held`, `beside` has the
+// shortcut's part of them at first. `sums` is Sum[images][slices][fold], zero at first, or null.
+struct Residual {
+  int64_t pixels, slices, channels, fold;
+  void* x;
+  const void* shortcut;
+  void* beside;
+  bool held, aside, whole;
+  void* sums;
+};
+
 // The networks that steer, for clips of `frames` frames. The convolutions' filters are [tap][output][fold]: the
 // offsets' first, then the gains'.
 template <typename Sum>
@@ -130,11 +149,13 @@ struct Steer {
 
 // Each does the slices (blocks of Mean) from begin up to end.
 struct Kernels {
+  void (*products)(const Backward&, int64_t begin, int64_t end);
   void (*move)(const Move&, int64_t begin, int64_t end);
   void (*exchange)(const Exchange&, int64_t begin, int64_t end);
   void (*restore)(const Restore&, int64_t begin, int64_t end);
   void (*backward)(const Backward&, int64_t begin, int64_t end);
   void (*mean)(const Mean&, int64_t begin, int64_t end);
+  void (*residual)(const Residual&, int64_t begin, int64_t end);
 };
 
 // What the kernels are built for; each level has what the one before has.

@@ -50,6 +50,16 @@ inline void add_slice_products(const Backward& backward, const Slice& slice, typ
     }
 }
 
+// The products alone: the gradient is moved by another call.
+template <typename Value>
+void product_slices(const Backward& backward, int64_t begin, int64_t end) {
+  using Sum = typename SumOf<Value>::type;
+  const Grid& grid = backward.move.grid;
+  for (int64_t i = begin; i < end; ++i)
+    add_slice_products<Value>(backward, slice_at(grid, i),
+                              static_cast<Sum*>(backward.products) + i * grid.frames * grid.groups * 2);
+}
+
 template <typename Value>
 void backward_slices(const Backward& backward, int64_t begin, int64_t end) {
   using Sum = typename SumOf<Value>::type;

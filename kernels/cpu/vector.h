@@ -140,6 +140,15 @@ inline void store(Value* to, Packed<typename SumOf<Value>::type, lanes> value) {
     put(value);
 }
 
+// A value as it is after it was stored.
+template <int lanes, typename Value, typename Vector>
+inline Vector rounded(Value, Vector value) {
+  if constexpr (sizeof(Value) == 2)
+    return widen<lanes>(Value{}, narrow<lanes>(Value{}, value));
+  else
+    return value;
+}
+
 // Numbers in a whole vector of a level.
 template <typename Value>
 constexpr int kLanes = kVectorBytes / int(sizeof(typename SumOf<Value>::type));

@@ -28,6 +28,7 @@ def doctor(as_json: JsonOption = False) -> None:
         ("device", _device),
         ("operator", _operator),
         ("native kernels", _native),
+        ("CUDA kernels", _cuda),
         ("large buffers", _buffers),
         ("video decoding", _video),
         ("shipped files", _shipped),
@@ -72,14 +73,14 @@ def _device() -> str:
     return f"CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _operator() -> str:
+def _operator(device: str = "cpu") -> str:
     """Run the operator on numbers whose answer is known: an offset of one frame shows the frame before."""
     import torch
 
     from tinkit.ops import interlace
 
-    x = torch.arange(4.0).view(4, 1, 1, 1)
-    y = interlace(x, torch.ones(1, 1), torch.ones(1, 4, 1), 1)
+    x = torch.arange(4.0, device=device).view(4, 1, 1, 1)
+    y = interlace(x, torch.ones(1, 1, device=device), torch.ones(1, 4, 1, device=device), 1)
     if y.flatten().tolist() != [0.0, 0.0, 1.0, 2.0]:
         raise UserError(f"interlace gave {y.flatten().tolist()}", expected="[0, 0, 1, 2]")
     return "interlace gives what it should"
@@ -93,6 +94,16 @@ def _native() -> str:
         return f"plain PyTorch runs: {native.problem}"
     made = "" if native.seconds is None else f", compiled in {native.seconds:.1f} s by {native.compiler}"
     return f"CPU, {native.level}: {native.file or 'kept nowhere'}{made}"
+
+
+def _cuda() -> str:
+    from tinkit.ops import cuda
+    from tinkit.ops.cache import kernel_folder
+
+    kernels = cuda.state()
+    if not kernels.loaded:
+        return f"not used: {kernels.problem}"
+    return f"{_operator('cuda')}; {kernels.compiler} compiles for the card at first use, into {kernel_folder()}"
 
 
 def _buffers() -> str:

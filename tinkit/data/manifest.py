@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tinkit.data.annotations import annotation_files
 from tinkit.data.config import SPLITS, DataConfig, Media, Split, resolve_root
 from tinkit.data.manifest_table import METADATA, SCHEMA, VERSION, build_table
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files import atomic_path
+from tinkit.files import atomic_path, cache_folder
 from tinkit.metrics import Task
 
 
@@ -217,10 +217,12 @@ def _key(config: DataConfig, root: Path, split: Split) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _folders(root: Path) -> tuple[Path, Path]:
-    """Where a manifest may be kept: beside the data, or in the user's cache under a name made from the root."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinkit" / "manifests"
-    return root / ".tinkit", cache / hashlib.sha256(str(root).encode()).hexdigest()[:16]
+def _folders(root: Path) -> list[Path]:
+    """Where a manifest may be kept: beside the data, or in tinkit's cache under a name made from the root."""
+    folders = [root / ".tinkit"]
+    with suppress(UserError):  # a user without a home
+        folders.append(cache_folder() / "manifests" / hashlib.sha256(str(root).encode()).hexdigest()[:16])
+    return folders
 
 
 def _write(table: pa.Table, places: list[Path]) -> Path:

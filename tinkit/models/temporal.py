@@ -53,10 +53,10 @@ class TemporalInterlace(nn.Module):
 
     def weights(self) -> Steering:
         """The weights of both networks, as :func:`tinkit.ops.steer` takes them."""
-        offset, gain = self.offset_net, self.gain_net
+        conv, fc1, fc2, gain = self.offset_net.conv, self.offset_net.fc1, self.offset_net.fc2, self.gain_net.conv
         return Steering(
-            offset.conv.weight, cast(Tensor, offset.conv.bias), offset.fc1.weight, offset.fc1.bias,
-            offset.fc2.weight, offset.fc2.bias, gain.conv.weight, cast(Tensor, gain.conv.bias),
+            conv.weight, cast(Tensor, conv.bias), fc1.weight, fc1.bias, fc2.weight, fc2.bias,
+            gain.weight, cast(Tensor, gain.bias),
         )  # fmt: skip
 
 
@@ -173,9 +173,9 @@ class TemporalConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B*T, C, H, W) -> what the convolution makes of the moved features."""
-        temporal = self.temporal
-        if not (isinstance(temporal, TemporalInterlace) and _is_plain(temporal) and self._pads_with_zeros()):
-            return super().forward(temporal(x))
+        temporal = self.interlace()
+        if temporal is None:
+            return self.convolve(self.temporal(x))
         pads = cast(tuple[int, int], self.padding)
         out, offset, gain = steered_conv(
             x, temporal.fold, temporal.weights(), self.weight, self.bias, self.stride, pads, self.dilation, self.groups
@@ -183,8 +183,18 @@ class TemporalConv2d(nn.Conv2d):
         temporal.steering(offset, gain)
         return out
 
-    def _pads_with_zeros(self) -> bool:
-        return self.padding_mode == "zeros" and not isinstance(self.padding, str)
+    def convolve(self, x: Tensor) -> Tensor:
+        """The convolution alone, of features that were moved already."""
+        return super().forward(x)
+
+    def interlace(self) -> TemporalInterlace | None:
+        """The temporal module, where it and the convolution may run as operators instead of being called."""
+        plain = self.padding_mode == "zeros" and not isinstance(self.padding, str)
+        return (
+            self.temporal
+            if plain and isinstance(self.temporal, TemporalInterlace) and _is_plain(self.temporal)
+            else None
+        )
 
 
 def _is_plain(module: TemporalInterlace) -> bool:

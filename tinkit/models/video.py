@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
+from tinkit.models.chain import may_chain, run_chain
 from tinkit.models.checkpoints import read_checkpoint
 from tinkit.models.foreign import ForeignReport, load_foreign
 from tinkit.models.places import Place, family_of, places_in
@@ -77,8 +78,9 @@ class VideoClassifier(nn.Module):
         """(B, T, 3, H, W) -> (B, num_classes): the average over frames of each frame's logits, before any softmax."""
         if video.ndim != 5 or video.shape[1] != self.num_segments:
             raise ValueError(f"expected clips (B, {self.num_segments}, 3, H, W), got {tuple(video.shape)}")
-        frames = self.classifier(self.dropout(self.backbone(video.flatten(0, 1))))
-        logits = frames.unflatten(0, (video.shape[0], self.num_segments))
+        frames = video.flatten(0, 1)
+        features = run_chain(self.backbone, frames) if may_chain(self.backbone, frames) else self.backbone(frames)
+        logits = self.classifier(self.dropout(features)).unflatten(0, (video.shape[0], self.num_segments))
         return logits.mean(1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
     def steering_modules(self) -> dict[str, TemporalInterlace]:

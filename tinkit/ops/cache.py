@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.errors import UserError
-from tinkit.files import write_atomic
+from tinkit.files import cache_folder, write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +44,14 @@ class Kept:
 
 
 def kernel_folder() -> Path:
-    """Where compiled kernels are kept: ``$TINKIT_CACHE/kernels``, else ``tinkit/kernels`` in the user's cache.
+    """Where compiled kernels are kept: ``kernels`` in :func:`tinkit.files.cache_folder`.
 
-    Raises :class:`KernelError` for a user who has neither that nor a home.
+    Raises :class:`KernelError` for a user who has no such folder.
     """
-    return _cache_root() / "kernels"
+    try:
+        return cache_folder() / "kernels"
+    except UserError as error:
+        raise KernelError(error.problem, fix=error.fix) from error
 
 
 def digest(*parts: str | bytes) -> str:
@@ -102,15 +105,6 @@ def say_once(message: str) -> None:
         logger.warning("%s", message)
 
 
-def _cache_root() -> Path:
-    if chosen := os.environ.get("TINKIT_CACHE"):
-        return Path(chosen)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinkit"
-    except RuntimeError as problem:
-        raise KernelError(f"no folder for caches: {problem}", fix="set TINKIT_CACHE to a folder") from problem
-
-
 def _candidates(key: str, suffix: str) -> list[Path]:
     try:
         return sorted(kernel_folder().glob(f"{key}-*{suffix}"))
@@ -126,7 +120,7 @@ def _is_trusted(file: Path) -> bool:
     """Whether ``file`` is root's, ours or the cache owner's: in a folder that all may write, others put files too."""
     if not hasattr(os, "geteuid"):
         return True
-    return file.stat().st_uid in (0, os.geteuid(), _cache_root().stat().st_uid)
+    return file.stat().st_uid in (0, os.geteuid(), cache_folder().stat().st_uid)
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

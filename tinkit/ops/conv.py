@@ -142,15 +142,6 @@ def convolution_gradients(
     return grad_moved, before, grad_weight, grad_bias
 
 
-def interlace_gradients(
-    grad_moved: Tensor, before: Tensor, offset: Tensor, gain: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The interlacing's part: the gradients of the fold ``before``, of offset and gain, given that of all features."""
-    fold = before.shape[1]
-    grad_fold = torch.empty_like(before).copy_(grad_moved[:, :fold])
-    return torch.ops.tinkit.interlace_backward(grad_fold, before, offset, gain, fold)
-
-
 @plain("interlaced_conv_backward")
 def _backward(
     grad: Tensor,
@@ -169,9 +160,12 @@ def _backward(
     )
     if not through:
         return None, None, None, grad_weight, grad_bias
-    grad_fold, *steering = interlace_gradients(grad_x, before, offset, gain)
-    torch.ops.tinkit.fold_restore_(grad_x, grad_fold)  # nobody else has this gradient yet
-    return grad_x if of_x else None, *(steering if of_steering else (None, None)), grad_weight, grad_bias
+    grad_offset, grad_gain = None, None
+    if of_steering:
+        grad_offset, grad_gain = torch.ops.tinkit.interlace_products(grad_x, before, offset, gain)
+    if of_x:
+        torch.ops.tinkit.interlace_transpose_(grad_x, offset, gain, fold, None)  # nobody else has this gradient yet
+    return grad_x if of_x else None, grad_offset, grad_gain, grad_weight, grad_bias
 
 
 @fake("interlaced_conv")
@@ -216,4 +210,3 @@ def _cast(
 
 gradients("interlaced_conv", _save, _gradients)
 autocast_rule("interlaced_conv", _cast)
-autocast_rule("interlaced_conv_backward")

@@ -8,6 +8,8 @@ contiguous or channels_last, as everywhere (:mod:`tinkit.ops.layout`).
 from __future__ import annotations
 
 import functools
+import threading
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -25,6 +27,26 @@ _CHUNK = 4  # packs of the rest that a thread copies, as kernels/cuda/device.h h
 _LEAVE, _COPY, _CLEAR = range(3)  # Rest in kernels/cuda/arguments.h
 _PIXELS_A_THREAD = 16  # of a channels_last mean, before a frame is cut into slices
 
+_one_at_a_time = threading.Lock()  # of a process' threads: loading twice would register twice
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """What became of the kernels for CUDA devices in this process.
+
+    ``compiler`` is who compiles them when they are first needed; ``problem`` why they are not registered, None if they
+    are. ``library`` holds what is registered.
+    """
+
+    compiler: str | None = None
+    problem: str | None = None
+    library: torch.library.Library | None = field(default=None, repr=False)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the kernels are registered."""
+        return self.problem is None
+
 
 def load() -> bool:
     """Register the kernels for CUDA devices if there is one and they can be had; the first call decides.
@@ -32,19 +54,27 @@ def load() -> bool:
     Compiles one of them as a trial, in about a second, or finds it in the cache. What keeps them from being used is
     said once.
     """
-    return _registered() is not None
+    return state().loaded
+
+
+def state() -> Cuda:
+    """What :func:`load` has come to; decides it if nothing has been loaded yet."""
+    with _one_at_a_time:
+        return _decided()
 
 
 @functools.cache
-def _registered() -> torch.library.Library | None:
+def _decided() -> Cuda:
     if not wanted():
-        return None
+        return Cuda(problem="turned off by TINKIT_NATIVE=0")
     try:
         kernels = open_kernels()
     except KernelError as error:
         say_once(f"the operators run as plain PyTorch on the GPU, several times slower: {error.problem}")
-        return None
-    return None if kernels is None else register(kernels)
+        return Cuda(problem=error.problem)
+    if kernels is None:
+        return Cuda(problem="there is no CUDA device")
+    return Cuda(compiler=kernels.compiler, library=register(kernels))
 
 
 def register(launcher: Launcher, key: str = "CUDA") -> torch.library.Library:

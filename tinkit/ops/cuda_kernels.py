@@ -100,6 +100,8 @@ class DeviceKernels:
         self._modules: dict[tuple[int, Access], c_void_p] = {}
         self._one_at_a_time = threading.Lock()
         self._key = digest(nvrtc.version, *_source_texts(source))
+        self.compiler = f"NVRTC {nvrtc.version}"
+        """Who compiles them."""
 
     def launch(self, name: str, access: Access, blocks: int, arguments: Arguments, device: torch.device) -> None:
         """Launch on PyTorch's current stream of ``device``; compiles first where that has not been done, in a second.

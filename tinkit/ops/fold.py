@@ -1,7 +1,9 @@
-"""The operators on the fold alone: its interlacing, its mean over pixels, and writing it into the features for a while.
+"""The operators on the fold alone: its interlacing, its mean over pixels, and what a convolution behind it needs.
 
-``interlace_fold`` and ``fold_mean`` are functional. ``interlace_write_`` and ``fold_restore_`` change their features in
-place and are for other operators only: autograd is not told, and whoever writes must restore before anybody else looks.
+``interlace_fold`` and ``fold_mean`` are functional. The others are for other operators only (:mod:`tinkit.ops.conv`),
+and autograd is not told of them: ``interlace_write_`` and ``fold_restore_`` write to features for a while, and whoever
+writes must restore before anybody else looks; ``interlace_products`` and ``interlace_transpose_`` are the two halves of
+a backward pass, the second in place, for a gradient that nobody else has yet.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinkit.ops.gather import gather_backward, gather_fold
+from tinkit.ops.gather import gather_backward, gather_fold, gather_products
 from tinkit.ops.interlace import check_arguments, save_inputs, steering_for
 from tinkit.ops.layout import empty_fold, laid_out_as, settled
 from tinkit.ops.library import autocast_rule, define, fake, gradients, plain, to_autocast
@@ -24,6 +26,8 @@ define(
 define("fold_mean(Tensor x, int fold) -> Tensor")
 define("interlace_write_(Tensor(a!) x, Tensor offset, Tensor gain, int fold, bool transposed) -> Tensor")
 define("fold_restore_(Tensor(a!) x, Tensor saved) -> ()")
+define("interlace_products(Tensor grad, Tensor moving, Tensor offset, Tensor gain) -> (Tensor offset, Tensor gain)")
+define("interlace_transpose_(Tensor(a!) grad, Tensor offset, Tensor gain, int fold, Tensor? added) -> ()")
 
 
 def interlace_fold(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
@@ -91,6 +95,26 @@ def _restore(x: Tensor, saved: Tensor) -> None:
     x[:, : saved.shape[1]] = saved
 
 
+@plain("interlace_products")
+def _products(grad: Tensor, moving: Tensor, offset: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of offset and gain, from that of all features and the fold alone (B*T, fold, H, W)."""
+    fold = moving.shape[1]
+    if grad.is_cuda:  # there one kernel gives all gradients
+        found = torch.ops.tinkit.interlace_backward(
+            empty_fold(grad, fold).copy_(grad[:, :fold]), moving, offset, gain, fold
+        )
+        return found[1], found[2]
+    return gather_products(grad, moving, offset, gain, fold)
+
+
+@plain("interlace_transpose_")
+def _transpose(grad: Tensor, offset: Tensor, gain: Tensor, fold: int, added: Tensor | None) -> None:
+    """The gradient of the interlaced features becomes that of the features; ``added`` (B*T, fold) to all pixels."""
+    torch.ops.tinkit.interlace_write_(grad, offset, gain, fold, True)
+    if added is not None:
+        grad[:, :fold] += added[..., None, None]
+
+
 @fake("interlace_fold")
 def _forward_shape(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
     check_arguments(x, offset, gain, fold)
@@ -116,6 +140,16 @@ def _write_shape(x: Tensor, offset: Tensor, gain: Tensor, fold: int, transposed:
 
 @fake("fold_restore_")
 def _restore_shape(x: Tensor, saved: Tensor) -> None:
+    return None
+
+
+@fake("interlace_products")
+def _products_shape(grad: Tensor, moving: Tensor, offset: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+    return offset.new_empty(offset.shape), gain.new_empty(gain.shape)
+
+
+@fake("interlace_transpose_")
+def _transpose_shape(grad: Tensor, offset: Tensor, gain: Tensor, fold: int, added: Tensor | None) -> None:
     return None
 
 
@@ -147,5 +181,3 @@ def _mean_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
 gradients("interlace_fold", save_inputs, _gradients)
 gradients("fold_mean", _save_features, _mean_gradients)
 autocast_rule("interlace_fold", lambda dtype, x, *steering: (to_autocast(x, dtype), *steering))
-for _name in ("interlace_fold_backward", "fold_mean", "interlace_write_", "fold_restore_"):
-    autocast_rule(_name)

@@ -39,11 +39,16 @@ def gather_backward(grad: Tensor, x: Tensor, offset: Tensor, gain: Tensor, fold:
     """The gradients of ``x``, ``offset`` and ``gain``, each in its own shape and dtype, given the output's."""
     transposed = _taps_for(x, offset, gain, transposed=True)
     grad_x = _with_fold(_moved(grad, transposed, fold, is_channels_last(x)), grad, like=x)
+    return grad_x, *gather_products(grad, x, offset, gain, fold)
+
+
+def gather_products(grad: Tensor, x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> tuple[Tensor, Tensor]:
+    """The gradients of ``offset`` and ``gain`` alone; of ``grad`` and ``x`` the first ``fold`` channels are read."""
     taps = _taps_for(x, offset, gain)
     near, far = products = _frame_products(grad, x, taps, fold)
     grad_gain = (taps.shares * products).sum(0)
     grad_offset = (gain.to(far.dtype) * (far - near)).sum(1)
-    return grad_x, grad_offset.to(offset.dtype), grad_gain.to(gain.dtype)
+    return grad_offset.to(offset.dtype), grad_gain.to(gain.dtype)
 
 
 def gather_fold(x: Tensor, offset: Tensor, gain: Tensor, fold: int, *, transposed: bool = False) -> Tensor:
@@ -111,7 +116,7 @@ def _frame_products(grad: Tensor, x: Tensor, taps: _Taps, fold: int) -> Tensor:
     float32 precision (TensorFloat-32) on a GPU.
     """
     _, clips, frames, groups = taps.rows.shape
-    channels_last, dtype = is_channels_last(x), taps.weights.dtype
+    channels_last, dtype = is_channels_last(grad), taps.weights.dtype
 
     def by_group(features: Tensor) -> Tensor:
         moving = features[:, :fold].to(dtype)

@@ -117,4 +117,3 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
 
 gradients("interlace", save_inputs, _gradients)
 autocast_rule("interlace", lambda dtype, x, *steering: (to_autocast(x, dtype), *steering))
-autocast_rule("interlace_backward")

@@ -39,8 +39,12 @@ def plain(name: str) -> Callable[[Function], Function]:
     def register(function: Function) -> Function:
         @functools.wraps(function)
         def kernel(first: Tensor, *rest: Any) -> Any:
-            if _native_kernel_appears(name, first.device.type):
+            device = first.device.type
+            if _native_kernel_appears(name, device):
                 return getattr(torch.ops.tinkit, name)(first, *rest)
+            if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+                with torch.autocast(device, enabled=False):
+                    return function(first, *rest)
             return function(first, *rest)
 
         _LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
@@ -64,7 +68,7 @@ def gradients(name: str, save: Callable[..., None], backward: Callable[..., Any]
     torch.library.register_autograd(f"tinkit::{name}", backward, setup_context=save, lib=_LIBRARY)
 
 
-def autocast_rule(name: str, cast: Callable[..., tuple[Any, ...]] | None = None) -> None:
+def autocast_rule(name: str, cast: Callable[..., tuple[Any, ...]]) -> None:
     """Register what an operator does under autocast: it runs outside, on its arguments as ``cast`` changes them.
 
     ``cast`` is given the autocast dtype of the first argument's device, then the arguments.
@@ -72,7 +76,7 @@ def autocast_rule(name: str, cast: Callable[..., tuple[Any, ...]] | None = None)
 
     def kernel(first: Tensor, *rest: Any) -> Any:
         device = first.device.type
-        arguments = (first, *rest) if cast is None else cast(torch.get_autocast_dtype(device), first, *rest)
+        arguments = cast(torch.get_autocast_dtype(device), first, *rest)
         with torch.autocast(device, enabled=False):
             return getattr(torch.ops.tinkit, name)(*arguments)
 

@@ -94,15 +94,24 @@ def find_nvrtc() -> Nvrtc | None:
     """
     for name in _candidates():
         try:
-            # NVRTC looks for its builtins by name alone: in a folder the system does not search, they must be there.
-            for builtins in (
-                sorted(Path(name).parent.glob("libnvrtc-builtins.so.*")) if Path(name).is_absolute() else ()
-            ):
-                ctypes.CDLL(str(builtins))
+            _load_builtins(name)
             return Nvrtc(ctypes.CDLL(name))
         except (OSError, AttributeError):
             continue
     return None
+
+
+def _load_builtins(name: str) -> None:
+    """Load the second library that NVRTC needs, which lies beside it.
+
+    When it first compiles, NVRTC looks for it by name alone. The folders of PyTorch's wheels are not searched then, but
+    a library that the process has is found.
+    """
+    folder, file = os.path.split(name)
+    if folder:
+        pattern = "nvrtc-builtins64_*.dll" if file.endswith(".dll") else "libnvrtc-builtins.so.*"
+        for builtins in sorted(Path(folder).glob(pattern)):
+            ctypes.CDLL(str(builtins))
 
 
 def _candidates() -> Iterator[str]:

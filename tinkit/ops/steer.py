@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tinkit.ops.library import autocast_rule, define, fake, gradients, plain
+from tinkit.ops.library import define, fake, gradients, plain
 
 GROUPS = 4
 
@@ -173,5 +173,3 @@ def _gradients(ctx: Any, grad_offset: Tensor, grad_gain: Tensor) -> tuple[Tensor
 
 
 gradients("steer", _save, _gradients)
-autocast_rule("steer")
-autocast_rule("steer_backward")

@@ -20,7 +20,6 @@ from tinkit.ops.conv import (
     Settings,
     convolution,
     convolution_gradients,
-    interlace_gradients,
     interlaced,
     interlaced_conv,
 )
@@ -33,7 +32,7 @@ from tinkit.ops.steer import check_steering, steer, steering_weights
 _INPUTS = "Tensor x, int fold, Tensor[] steering, Tensor weight, Tensor? bias"
 define(f"steered_conv({_INPUTS}, {SETTINGS}) -> (Tensor out, Tensor pooled, Tensor offset, Tensor gain)")
 define(
-    "steered_conv_backward(Tensor grad, Tensor grad_pooled, Tensor grad_offset, Tensor grad_gain,"
+    "steered_conv_backward(Tensor grad, Tensor? grad_pooled, Tensor? grad_offset, Tensor? grad_gain,"
     f" Tensor pooled, Tensor offset, Tensor gain, {_INPUTS}, {SETTINGS}, bool[4] wanted) -> Tensor[]"
 )
 
@@ -81,9 +80,9 @@ def _forward(
 @plain("steered_conv_backward")
 def _backward(
     grad: Tensor,
-    grad_pooled: Tensor,
-    grad_offset: Tensor,
-    grad_gain: Tensor,
+    grad_pooled: Tensor | None,
+    grad_offset: Tensor | None,
+    grad_gain: Tensor | None,
     pooled: Tensor,
     offset: Tensor,
     gain: Tensor,
@@ -103,17 +102,22 @@ def _backward(
     found = [result for result in results if result is not None]
     if not through:
         return found
-    grad_fold, to_offset, to_gain = interlace_gradients(grad_x, before, offset, gain)
+    to_offset, to_gain = torch.ops.tinkit.interlace_products(grad_x, before, offset, gain)
     to_pooled, *to_weights = torch.ops.tinkit.steer_backward(
-        to_offset + grad_offset, to_gain + grad_gain, pooled, *steering
+        _sum(to_offset, grad_offset), _sum(to_gain, grad_gain), pooled, *steering
     )
     if of_steering:
         found = [*to_weights, *found]
     if of_x:
-        share = (to_pooled + grad_pooled) / (x.shape[2] * x.shape[3])
-        torch.ops.tinkit.fold_restore_(grad_x, grad_fold.add_(share[..., None, None]))
+        share = _sum(to_pooled, grad_pooled).div_(x.shape[2] * x.shape[3])
+        torch.ops.tinkit.interlace_transpose_(grad_x, offset, gain, fold, share)
         found = [grad_x, *found]
     return found
+
+
+def _sum(found: Tensor, given: Tensor | None) -> Tensor:
+    """What is found here and what comes from those who read the same; ``found`` is nobody else's."""
+    return found if given is None else found.add_(given)
 
 
 @fake("steered_conv")
@@ -140,16 +144,19 @@ def _backward_shape(grad: Tensor, *rest: Any) -> list[Tensor]:
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, ctx.fold, steering, weight, bias, *ctx.settings = inputs
     ctx.save_for_backward(x, weight, bias, *output[1:], *steering)
+    ctx.set_materialize_grads(False)
+    ctx.out = output[0].shape, output[0].dtype
 
 
-def _gradients(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+def _gradients(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
     x, weight, bias, *saved = ctx.saved_tensors
     small, steering = saved[:3], saved[3:]
+    grad = grads[0] if grads[0] is not None else x.new_zeros(ctx.out[0], dtype=ctx.out[1])
     needs = ctx.needs_input_grad
     wanted = (needs[0], any(needs[2]), needs[3], bias is not None and needs[4])
     found = iter(
         torch.ops.tinkit.steered_conv_backward(
-            settled(grads[0]), *grads[1:], *small, x, ctx.fold, steering, weight, bias, *ctx.settings, wanted
+            settled(grad), *grads[1:], *small, x, ctx.fold, steering, weight, bias, *ctx.settings, wanted
         )
     )
     grad_x = next(found) if wanted[0] else None
@@ -173,4 +180,3 @@ def _cast(
 
 gradients("steered_conv", _save, _gradients)
 autocast_rule("steered_conv", _cast)
-autocast_rule("steered_conv_backward")

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Everything that needs a CUDA device: parity and opcheck, compute-sanitizer where it is found, the benchmark of the
+# operator. What the checks say is kept in benchmarks/results/gpu-CARD.txt, the benchmark's rows in gpu_ops.csv.
+set -euo pipefail
+python=$(realpath -s "$1")
+cd "$(dirname "$0")/.."
+card=$("$python" -c 'import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else "")')
+if [ -z "$card" ]; then
+  echo "no CUDA device: what make gpu checks and measures needs one" >&2
+  exit 1
+fi
+
+checks() {
+  echo "$card"
+  "$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda)'
+  "$python" -m tinkit kernels build
+  "$python" -m pytest -m gpu
+  local sanitizer
+  if ! sanitizer=$(PATH="$PATH:${CUDA_HOME:-/usr/local/cuda}/bin:/usr/local/cuda/bin" command -v compute-sanitizer); then
+    echo "compute-sanitizer was not found: neither memcheck nor racecheck was run"
+    return
+  fi
+  # PyTorch asks the driver for things that may fail, which is no finding. Each tensor lies in memory of its own, so that
+  # what is past its end is nobody's; a graph cannot be captured that way.
+  for tool in "memcheck --report-api-errors no" racecheck; do
+    echo "$tool"
+    # shellcheck disable=SC2086  # a tool and its options
+    PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$sanitizer" --error-exitcode 1 --tool $tool \
+      "$python" -m pytest -m gpu -k "not graph and not stream" tests/test_cuda_device.py
+  done
+}
+
+# Not in a condition, where the first failure would not end it.
+checks 2>&1 | tee "benchmarks/results/gpu-${card//[^A-Za-z0-9]/-}.txt"
+"$python" benchmarks/gpu_ops.py
