@@ -1,6 +1,6 @@
 """TIN beside TSN: time and memory of the same network with and without interlacing; rows go to results/models.csv.
 
-    python benchmarks/models.py [--threads N] [--pairs 31] [--only ROW ...] [--out FILE] [--markdown FILE]
+    python benchmarks/models.py [--threads N] [--pairs 32] [--only ROW ...] [--out FILE] [--markdown FILE]
 
 ResNet-50, 313 classes, 2 clips of 8 frames of 224 px, channels_last unless a row says otherwise. All kinds have the
 same random weights in the backbone, and statistics of BatchNorm that fit them. bfloat16 is autocast. Large buffers are
@@ -213,7 +213,7 @@ GROUPS = {
 
 
 def main() -> None:
-    asked = options("models", "TIN beside TSN: time and memory", GROUPS, pairs=31)
+    asked = options("models", "TIN beside TSN: time and memory", GROUPS, pairs=32)
     torch.set_num_threads(asked.threads)
     table = Table("models", setting_of(asked, KEPT), asked.out, asked.markdown)
     for group in asked.only:

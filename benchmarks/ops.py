@@ -1,6 +1,6 @@
 """The operators beside copies of the same bytes and beside plain PyTorch; rows go to benchmarks/results/ops.csv.
 
-    python benchmarks/ops.py [--threads N] [--pairs 41] [--only ROW ...] [--out FILE] [--markdown FILE]
+    python benchmarks/ops.py [--threads N] [--pairs 42] [--only ROW ...] [--out FILE] [--markdown FILE]
 
 The features are the inputs of ResNet-50's blocks at 224 px, 2 clips of 8 frames; a quarter of the channels moves. What
 is read is cold: every call reads the next of many copies, which together are eight times all L2 caches or, where that
@@ -210,7 +210,7 @@ def walked_bytes() -> int:
 
 
 def main() -> None:
-    asked = options("ops", "the operators beside copies and plain PyTorch", GROUPS_OF_ROWS, pairs=41)
+    asked = options("ops", "the operators beside copies and plain PyTorch", GROUPS_OF_ROWS, pairs=42)
     torch.set_num_threads(asked.threads)
     torch.manual_seed(0)
     kernels, walk = native.state(), walked_bytes()

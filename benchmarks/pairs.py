@@ -85,11 +85,15 @@ def timer(call: Callable[[], object]) -> Timer:
 
 
 def paired(first: Timer, second: Timer, pairs: int) -> Times:
-    """Time both in turns, once they have settled; every second pair begins with ``second``."""
+    """Time both in turns, once they have settled; every second pair begins with ``second``.
+
+    An even number of pairs has as many of the one order as of the other, so that neither decides the median.
+    """
     settle(first, second)
     sides, times = (first, second), np.empty((2, pairs))
     gc.collect()
     gc.disable()
+    settle(first, second, most=1)  # the collection has been through the processor's caches
     try:
         for pair in range(pairs):
             for side in (0, 1) if pair % 2 == 0 else (1, 0):

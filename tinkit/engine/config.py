@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tinkit.metrics import MetricName
 
+AmpChoice = Literal["auto", "off", "bf16", "fp16"]
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -151,7 +153,9 @@ class TrainConfig(_Table):
     seed: int = Field(default=0, ge=0)
     splits: tuple[Literal["train", "val"], ...] = ("train",)
     """The splits to train on. With ``val`` there is no validation, and no fusion is fitted on the run's val scores."""
-    amp: Literal["off", "bf16", "fp16"] = "off"
+    amp: AmpChoice = "off"
+    """Mixed precision. ``auto`` is settled when a run is begun: ``bf16`` where the device computes in it, else ``off``.
+    """
     channels_last: bool = True
     checkpoint_activations: bool = False
     """Keep only the blocks' inputs for the backward pass and compute the rest again: less memory, a third more time."""

@@ -13,6 +13,7 @@ from tinkit.data.manifest import Manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine.checkpoint import read_header
 from tinkit.engine.log import Reporter
+from tinkit.engine.precision import PRECISION, Amp
 from tinkit.engine.protocol import protocol_of, settled, settled_json
 from tinkit.engine.run import Run, require_checkpoint
 from tinkit.errors import UsageError, UserError
@@ -45,16 +46,19 @@ class Plan:
         return [self.views_folder / f"view-{number:0{digits}}.arrow" for number in range(count)]
 
     def is_current(self, manifest: Manifest, views: ViewConfig, reporter: Reporter, *, keep_views: bool) -> bool:
-        """Whether what is there is what a test would write, but for labels, which are renewed.
+        """Whether what is there is what a test would write, but for labels and words on the protocol, which are renewed.
 
-        Raises :class:`~tinkit.errors.UsageError` for a score file of other clips or another protocol.
+        Raises :class:`~tinkit.errors.UsageError` for a score file of other clips, another protocol or precision.
         """
         if not self.path.is_file():
             return False
-        there = read_info(self.path).hashes
+        info = read_info(self.path)
+        there = info.hashes
         if there.get("test") != self.info.hashes["test"]:
+            before, now = (one.protocol.get("precision", "float32") for one in (info, self.info))
+            precision = f"in {before}, not {now}, or " if before != now else ""
             raise UsageError(
-                "is there, made of other clips or with other views, scale, crop, frames or average",
+                f"is there, made {precision}of other clips or with other views, scale, crop, frames or average",
                 file=self.path,
                 fix="move it away to keep it, or say --force to replace it",
             )
@@ -65,9 +69,11 @@ class Plan:
         if keep_views and len(single) < views.count:
             reporter.say(f"{self.path} is there without the scores of its views and is made again")
             return False
-        if there.get("annotation") != self.info.hashes["annotation"]:
+        relabelled = there.get("annotation") != self.info.hashes["annotation"]
+        if relabelled or info.protocol != self.info.protocol:  # an earlier release said less of it
             for path in (self.path, *single):
                 self._renew(path, manifest)
+        if relabelled:
             reporter.say(f"{self.path}: the annotations have changed; its labels are renewed, its scores are as before")
         else:
             reporter.say(f"{self.path} is up to date; --force makes it again")
@@ -82,9 +88,17 @@ class Plan:
 
 
 def make_plan(
-    run: Run, recipe: Recipe, manifest: Manifest, views: ViewConfig, weights: str, *, trial: bool, apart: bool
+    run: Run,
+    recipe: Recipe,
+    manifest: Manifest,
+    views: ViewConfig,
+    weights: str,
+    *,
+    amp: Amp = "off",
+    trial: bool,
+    apart: bool,
 ) -> Plan:
-    """Plan the test of a run's ``weights`` on the clips of ``manifest``.
+    """Plan the test of a run's ``weights`` on the clips of ``manifest``, in the precision ``amp``.
 
     A ``trial`` has a folder of its own; with ``apart``, so has a protocol that is not the recipe's own or whose place
     is taken by another. Raises :class:`~tinkit.errors.UserError` for missing weights and for other classes.
@@ -98,7 +112,7 @@ def make_plan(
             file=manifest.root,
             fix="test on the data set, and the version of it, that the run was trained on",
         )
-    info = _score_info(run, recipe, manifest, views, weights, checkpoint, tuple(header["trained_on"]))
+    info = _score_info(run, recipe, manifest, views, weights, amp, checkpoint, tuple(header["trained_on"]))
     if trial:
         return Plan(run.trial_path(manifest.split, views.views, weights), info)
     path = run.scores_path(manifest.split, views.views, weights)
@@ -120,9 +134,9 @@ def _name_apart(split: str, recipe: Recipe, views: ViewConfig, weights: str) -> 
 
 
 def _differing(recipe: Recipe, views: ViewConfig) -> dict[str, Any]:
-    """The keys of ``views`` that are not the recipe's, but for the number of views."""
+    """The keys of ``views`` that are not the recipe's, but for the number of views and the precision."""
     own = recipe.test.model_copy(update={"views": views.views})
-    first, second = (settled(config, recipe.clip).model_dump(exclude={"batch"}) for config in (views, own))
+    first, second = (settled(config, recipe.clip).model_dump(exclude={"amp", "batch"}) for config in (views, own))
     return {key: value for key, value in first.items() if value != second[key]}
 
 
@@ -132,10 +146,13 @@ def _score_info(
     manifest: Manifest,
     views: ViewConfig,
     weights: str,
+    amp: Amp,
     checkpoint: Path,
     trained_on: tuple[str, ...],
 ) -> ScoreInfo:
-    how = settled_json(views, recipe.clip) + "\n" + "\n".join(manifest.ids)
+    # Earlier releases did not hash float32, and so it stays.
+    precision = [] if amp == "off" else [PRECISION[amp]]
+    how = "\n".join([settled_json(views, recipe.clip), *precision, *manifest.ids])
     annotation = json.dumps([manifest.table[name].to_pylist() for name in ("labels", "source")])
     return ScoreInfo(
         kind="logits" if views.average == "logits" else "probabilities",
@@ -146,7 +163,7 @@ def _score_info(
         split=manifest.split,
         views=views.views,
         average=views.average,
-        protocol=protocol_of(views, recipe.clip),
+        protocol=protocol_of(views, recipe.clip) | {"precision": PRECISION[amp]},
         weights=weights,
         trained_on=trained_on,
         run=run.name,

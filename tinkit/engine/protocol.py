@@ -28,12 +28,13 @@ def settled(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
 def settled_json(views: ViewConfig, clip: ClipConfig) -> str:
     """A settled protocol with its average as JSON, without the later keys where they have their defaults.
 
-    So it is the same text that score files of earlier releases have hashed.
+    So it is the same text that score files of earlier releases have hashed. The precision is not in it: ``auto`` does
+    not say which one it is.
     """
     one = settled(views, clip)
     later = ("stride", "flip", "num_segments")
     same = {key for key in later if getattr(one, key) == ViewConfig.model_fields[key].default}
-    return one.model_dump_json(exclude=same | {"batch"})
+    return one.model_dump_json(exclude=same | {"amp", "batch"})
 
 
 def protocol_of(views: ViewConfig, clip: ClipConfig) -> dict[str, Any]:

@@ -24,4 +24,6 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
         words.append("flipped too")
     if protocol.get("average") == "probabilities":
         words.append("mean of probabilities")
+    if protocol.get("precision", "float32") != "float32":
+        words.append(str(protocol["precision"]))
     return ", ".join(words)

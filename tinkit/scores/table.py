@@ -28,10 +28,11 @@ class ScoreInfo:
 
     ``kind`` says what the numbers are; ``classes`` names the columns in order; ``views`` (``2x3``) and ``average``
     (``logits`` or ``probabilities``) say how the views of a clip were joined, ``protocol`` how they were taken
-    (``sampling``, ``stride``, ``scale``, ``crop``, ``flip``, ``num_segments``; empty where that is not known), ``view``
-    which of them these scores are (from 0; None: all, averaged); ``weights`` which checkpoint of ``run`` (``best``,
-    ``last``, ``ema``, ``step=N``); ``trained_on`` the splits that its weights have seen; ``hashes`` what it was made
-    from (``recipe``, ``checkpoint``, ``member:NAME``, ...).
+    (``sampling``, ``stride``, ``scale``, ``crop``, ``flip``, ``num_segments``; empty where that is not known) and the
+    ``precision`` that the model ran in (``float32``, ``bfloat16`` or ``float16``), ``view`` which of them these scores
+    are (from 0; None: all, averaged); ``weights`` which checkpoint of ``run`` (``best``, ``last``, ``ema``,
+    ``step=N``); ``trained_on`` the splits that its weights have seen; ``hashes`` what it was made from (``recipe``,
+    ``checkpoint``, ``member:NAME``, ...).
     """
 
     kind: Kind
