@@ -239,8 +239,8 @@ def test_steered_gradcheck_and_opcheck() -> None:
     assert torch.autograd.gradcheck(steered_in_one, leaves, fast_mode=True)
     x, weight, bias, *steering = leaves
     operator = torch.ops.tinkit.steered_conv.default
-    torch.library.opcheck(operator, (x, FOLD, steering, weight, bias, *CONVOLUTION))
-    torch.library.opcheck(operator, (x, FOLD, steering, weight, None, *CONVOLUTION))
+    torch.library.opcheck(operator, (x, FOLD, *steering, weight, bias, *CONVOLUTION))
+    torch.library.opcheck(operator, (x, FOLD, *steering, weight, None, *CONVOLUTION))
 
 
 def test_steered_offsets_alone_have_gradients() -> None:

@@ -189,7 +189,8 @@ def test_options_of_the_command(
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["clips"], row["weights"], row["split"]) == (3, "last", "val")
     info = read_scores(row["scores"]).info
-    assert info.protocol == {"sampling": "twice", "scale": 40, "crop": 32, "flip": True, "num_segments": 4}
+    seen = {"sampling": "twice", "scale": 40, "crop": 32, "flip": True, "num_segments": 4}
+    assert info.protocol == seen | {"precision": "float32"}
     assert len(list((Path(row["scores"]).parent / "views" / "val-2x1-last").iterdir())) == 4
 
 

@@ -42,10 +42,10 @@ auto by_type(ScalarType type, const Body& body) {
 // Whether a (N, C, H, W) tensor is dense with its dimensions in this order, the slowest first. Strides of dimensions of
 // size one mean nothing.
 inline bool dense_in_order(const Tensor& tensor, const int (&order)[4]) {
+  if (tensor.numel() == 0) return true;
   int64_t expected = 1;
   for (int i = 3; i >= 0; --i) {
     const int64_t size = tensor.size(order[i]);
-    if (size == 0) return true;
     if (size != 1 && tensor.stride(order[i]) != expected) return false;
     expected *= size;
   }

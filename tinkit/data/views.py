@@ -86,7 +86,8 @@ class ViewConfig(BaseModel):
     crop: int = Field(224, ge=1, le=4096, description="Width and height of a crop, in pixels.")
     average: Literal["logits", "probabilities"] = Field("logits", description="What is averaged over views.")
     amp: Literal["auto", "off", "bf16", "fp16"] | None = Field(
-        None, description="Mixed precision of the test; auto: bf16 where the device computes in it; not given: train.amp."
+        None,
+        description="Mixed precision of the test; auto: bf16 where the device computes in it; not given: train.amp.",
     )
     batch: int = Field(8, ge=1, description="Views a forward pass; a clip's own views are never parted.")
 

@@ -31,6 +31,8 @@ def goes_on(run: Run, recipe: Recipe) -> bool:
     if not run.weights_names():
         return False
     before, now = _values(run.load_recipe()), _values(recipe)
+    if now["train.amp"] == "auto" and before["train.amp"] != "fp16":
+        now["train.amp"] = before["train.amp"]  # as it was settled when the run was begun
     other = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if other:
         raise UsageError(

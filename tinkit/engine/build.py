@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tinkit.engine.choices import usable_cores
 from tinkit.engine.config import EmaConfig, TrainConfig
 from tinkit.engine.distributed import World
 from tinkit.errors import UsageError
@@ -27,8 +27,7 @@ def choose_device(world: World | None = None) -> torch.device:
 
 def loader_workers(config: TrainConfig) -> int:
     """How many processes decode clips: what the recipe says, else one a core that this process may use, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores) if config.workers is None else config.workers
+    return min(8, usable_cores()) if config.workers is None else config.workers
 
 
 def build_model(

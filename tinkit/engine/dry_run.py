@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from tinkit.engine.checks import pieces_of
+from tinkit.engine.choices import flushed_denormals
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run
@@ -22,6 +23,7 @@ from tinkit.recipe import Recipe
 STEPS = 3  # measured, after one that is not
 
 
+@flushed_denormals()
 def dry_run(recipe: Recipe, reporter: Reporter, *, trial: Trial = WHOLE, world: World | None = None) -> dict[str, Any]:
     """Train a few steps of ``recipe`` from random weights and measure them; returns what a table shows.
 

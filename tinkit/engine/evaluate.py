@@ -14,10 +14,10 @@ from tinkit.data.clips import TestClips
 from tinkit.data.loading import Batch, test_loader
 from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.build import Pixels, loader_workers
-from tinkit.engine.config import TrainConfig
+from tinkit.engine.config import AmpChoice, TrainConfig
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
-from tinkit.engine.precision import Amp, autocast
+from tinkit.engine.precision import autocast
 from tinkit.engine.signals import StopSignal
 from tinkit.errors import Interrupted
 from tinkit.metrics import Task
@@ -45,7 +45,7 @@ def score_views(
     frames: Tensor,
     average: str,
     task: Task,
-    amp: Amp,
+    amp: AmpChoice,
     mirrored: Sequence[bool] = (),
     swap: NDArray[np.int64] | None = None,
 ) -> Tensor:
@@ -88,6 +88,7 @@ def score_split(
     batch: int,
     average: str,
     title: str,
+    amp: AmpChoice = "off",
     swap: NDArray[np.int64] | None = None,
     world: World | None = None,
     stop: StopSignal | None = None,
@@ -95,9 +96,9 @@ def score_split(
 ) -> Scored | None:
     """Score every row of the clips' manifest; None on all processes but the main one.
 
-    ``batch`` is clips a forward. Batches are dealt out to the processes whole, in turn, so that the model sees the same
-    clips together whatever their number. ``swap`` is as in :func:`score_views`. With ``blocks`` the work is saved there
-    as it goes, and a later call goes on from it, with any number of processes.
+    ``batch`` is clips a forward, ``amp`` its precision. Batches are dealt out to the processes whole, in turn, so that
+    the model sees the same clips together whatever their number. ``swap`` is as in :func:`score_views`. With ``blocks``
+    the work is saved there as it goes, and a later call goes on from it, with any number of processes.
 
     After a signal to ``stop``, to whichever process, all of them end their batch, save and raise
     :class:`~tinkit.errors.Interrupted`.
@@ -115,7 +116,7 @@ def score_split(
             for rows in shard.rounds():
                 if (part := next(loader, None)) is not None:
                     frames, mirrored = part["frames"], clips.config.mirrored
-                    views = score_views(model, pixels, frames, average, task, train.amp, mirrored, swap)
+                    views = score_views(model, pixels, frames, average, task, amp, mirrored, swap)
                     pending.append(_piece(part, views, keep_views=blocks is not None and blocks.keep_views))
                 signal = 0 if rows.stop == len(clips) else _signal(world, stop)
                 if signal or rows.stop == len(clips) or rows.stop - done + shard.clips_a_round > _BLOCK:

@@ -46,7 +46,7 @@ class Plan:
         return [self.views_folder / f"view-{number:0{digits}}.arrow" for number in range(count)]
 
     def is_current(self, manifest: Manifest, views: ViewConfig, reporter: Reporter, *, keep_views: bool) -> bool:
-        """Whether what is there is what a test would write, but for labels and words on the protocol, which are renewed.
+        """Whether what is there is what a test would write, but for labels and what is said of it, which are renewed.
 
         Raises :class:`~tinkit.errors.UsageError` for a score file of other clips, another protocol or precision.
         """

@@ -13,6 +13,7 @@ from tinkit.data.reader import BrokenClip
 from tinkit.data.views import ViewConfig
 from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
+from tinkit.engine.choices import amp_of_test, prepare_to_test
 from tinkit.engine.evaluate import likeliest, probabilities_of, score_views
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run
@@ -40,7 +41,9 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
     model, _, checkpoint = load_model(run, weights, config.num_segments)
     info = read_header(checkpoint)["info"]
     swap = flip_permutation(info["classes"], recipe.clip.flip_labels)
-    pixels = Pixels(model, choose_device(), recipe.train.channels_last)
+    device = choose_device()
+    prepare_to_test(model)
+    pixels, amp = Pixels(model, device, recipe.train.channels_last), amp_of_test(recipe, config, device.type)
     predictions = []
     for path in paths:
         try:
@@ -49,8 +52,8 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
         except BrokenClip as error:
             predictions.append(Prediction(path, (), error.reason))
             continue
-        amp, mirrored = recipe.train.amp, config.mirrored
-        scores = score_views(model, pixels, frames[None], config.average, info["task"], amp, mirrored, swap)[0].mean(0)
+        mirrored, task = config.mirrored, info["task"]
+        scores = score_views(model, pixels, frames[None], config.average, task, amp, mirrored, swap)[0].mean(0)
         if config.average == "logits":
             scores = probabilities_of(scores, info["task"])
         predictions.append(Prediction(path, likeliest(scores, info["classes"], top)))

@@ -10,8 +10,10 @@ from tinkit.data.manifest import Manifest, join, open_manifest
 from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress, is_checkpoint, load_weights
 from tinkit.engine.checks import pieces_of
+from tinkit.engine.choices import flushed_denormals, words
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
+from tinkit.engine.precision import settle_amp
 from tinkit.engine.run import Run, create_run, find_checkpoint, load_run_weights
 from tinkit.engine.train import Trainer
 from tinkit.errors import Interrupted, UsageError, UserError
@@ -40,6 +42,7 @@ class Trial:
 WHOLE = Trial()
 
 
+@flushed_denormals()
 def start_training(
     run: Run,
     recipe: Recipe,
@@ -59,7 +62,7 @@ def start_training(
     train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
     trainer, origin = prepare(run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world)
     if not resume:
-        world.first(lambda: create_run(run.name, recipe, run.folder.parent) if world.main else None)
+        world.first(lambda: create_run(run.name, trainer.recipe, run.folder.parent) if world.main else None)
         if origin is not None and world.main:
             _say_origin(run, *origin, reporter)
     reporter.say(f"{run.folder}: {describe(trainer)}")
@@ -139,16 +142,18 @@ def prepare(
 
 
 def describe(trainer: Trainer) -> str:
-    """The model, the clips and the batch of a training in one line."""
+    """The model, the clips, the batch and the precision of a training in one line."""
     recipe, world, clips = trainer.recipe, trainer.world, trainer.train_clips.manifest
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     pieces, micro = pieces_of(recipe, world)
     val = 0 if trainer.validator is None else len(trainer.validator.clips.manifest)
+    device = trainer.device.type
+    chosen = words(recipe, settle_amp(recipe.train.amp, device), device, merged=False)
     plan = "" if micro == recipe.optim.batch else f" = {world.size} processes x {pieces} pieces x {micro}"
     return (
         f"{recipe.model.backbone} {recipe.model.temporal}, {parameters / 1e6:.2f} M parameters, "
         f"{len(clips)} training and {val} validation clips of {len(clips.classes)} classes, "
-        f"{trainer.steps_per_epoch} steps an epoch of {recipe.optim.batch} clips{plan}, on {trainer.device.type}"
+        f"{trainer.steps_per_epoch} steps an epoch of {recipe.optim.batch} clips{plan}, on {device}: {chosen}"
     )
 
 

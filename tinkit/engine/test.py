@@ -18,6 +18,7 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine.blocks import Blocks
 from tinkit.engine.build import Pixels, build_model, choose_device
+from tinkit.engine.choices import amp_of_test, prepare_to_test, words
 from tinkit.engine.distributed import World
 from tinkit.engine.evaluate import Scored, score_split
 from tinkit.engine.log import Reporter
@@ -100,9 +101,11 @@ def run_test(
     check_segments(recipe, views)
     manifest = world.first(lambda: open_manifest(data or recipe.data, split))
     manifest = manifest if limit is None else manifest.head(limit)
+    device = choose_device(world)
+    amp = _on_main(world, lambda: amp_of_test(recipe, views, device.type))
 
     def plan() -> Plan:
-        return make_plan(run, recipe, manifest, views, weights, trial=limit is not None, apart=apart)
+        return make_plan(run, recipe, manifest, views, weights, amp=amp, trial=limit is not None, apart=apart)
 
     planned = _on_main(world, plan)
 
@@ -114,16 +117,20 @@ def run_test(
     manifest.require_media()
     # first: averaged weights may have to be made
     model, *_ = world.first(lambda: load_model(run, weights, views.num_segments, world))
+    prepare_to_test(model)
+    title = f"{split} {views.views}"
+    reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
     blocks = Blocks(planned.path.with_name(f".{planned.path.stem}.partial"), planned.key, keep_views=keep_views)
     scored = score_split(
         model,
-        Pixels(model, choose_device(world), recipe.train.channels_last),
+        Pixels(model, device, recipe.train.channels_last),
         TestClips(manifest, recipe.clip, views),
         recipe.train,
         reporter,
         batch=max(1, views.batch // views.count),
         average=views.average,
-        title=f"{split} {views.views}",
+        title=title,
+        amp=amp,
         swap=flip_permutation(manifest.classes, recipe.clip.flip_labels),
         world=world,
         stop=stop,

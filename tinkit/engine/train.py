@@ -28,6 +28,7 @@ from tinkit.engine.build import (
 )
 from tinkit.engine.checkpoint import Progress, resume_checkpoint, snapshot
 from tinkit.engine.checks import check_same_clips, clips_of, steps_per_epoch
+from tinkit.engine.choices import limit_threads, settle_recipe
 from tinkit.engine.clock import Clock
 from tinkit.engine.distributed import World, lost_peer
 from tinkit.engine.keeper import Keeper, newest_good
@@ -48,7 +49,10 @@ from tinkit.recipe import Recipe
 
 
 class Trainer:
-    """Trains a recipe into a run. ``model`` may be given with weights loaded; else the recipe's is built."""
+    """Trains a recipe into a run. ``model`` may be given with weights loaded; else the recipe's is built.
+
+    ``recipe`` is the given one, ``train.amp = "auto"`` settled.
+    """
 
     def __init__(
         self,
@@ -60,9 +64,12 @@ class Trainer:
         model: VideoClassifier | None = None,
         world: World | None = None,
     ) -> None:
-        self.run, self.recipe, self.reporter, self.world = run, recipe, reporter, world or World()
+        self.reporter, self.world = reporter, world or World()
         self.steps_per_epoch = steps_per_epoch(recipe, len(train_set), self.world)
         self.device = choose_device(self.world)
+        limit_threads()
+        recipe = settle_recipe(recipe, self.device.type, self.world)
+        self.run, self.recipe = run, recipe
         torch.manual_seed(recipe.train.seed)
         model = model or build_model(recipe, len(train_set.classes))
         self.model = share_statistics(model, recipe, self.world).to(self.device)

@@ -45,6 +45,7 @@ class Validator:
                 batch=self._recipe.test.batch,
                 average="logits",
                 title="validation",
+                amp=self._recipe.train.amp,
                 world=self._world,
                 stop=stop,
             )

@@ -37,11 +37,15 @@ def plain(name: str) -> Callable[[Function], Function]:
     """Register the implementation of an operator that runs on every device which has no native kernel."""
 
     def register(function: Function) -> Function:
+        asked: set[str] = set()  # devices; asking again, at every call, would take longer than some operators
+
         @functools.wraps(function)
         def kernel(first: Tensor, *rest: Any) -> Any:
             device = first.device.type
-            if _native_kernel_appears(name, device):
-                return getattr(torch.ops.tinkit, name)(first, *rest)
+            if device not in asked:
+                asked.add(device)
+                if _native_kernel_appears(name, device):
+                    return getattr(torch.ops.tinkit, name)(first, *rest)
             if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
                 with torch.autocast(device, enabled=False):
                     return function(first, *rest)

@@ -22,7 +22,7 @@ from tinkit.ops.library import define, fake, gradients, plain
 
 GROUPS = 4
 
-_WEIGHTS = ", ".join(
+WEIGHTS = ", ".join(  # as in the schemas of operators
     f"Tensor {name}"
     for name in (
         "offset_conv_weight",
@@ -35,9 +35,9 @@ _WEIGHTS = ", ".join(
         "gain_conv_bias",
     )
 )
-define(f"steer(Tensor pooled, {_WEIGHTS}) -> (Tensor offset, Tensor gain)")
+define(f"steer(Tensor pooled, {WEIGHTS}) -> (Tensor offset, Tensor gain)")
 define(
-    f"steer_backward(Tensor grad_offset, Tensor grad_gain, Tensor pooled, {_WEIGHTS}) -> ({', '.join(['Tensor'] * 9)})"
+    f"steer_backward(Tensor grad_offset, Tensor grad_gain, Tensor pooled, {WEIGHTS}) -> ({', '.join(['Tensor'] * 9)})"
 )
 
 

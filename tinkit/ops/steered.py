@@ -9,7 +9,7 @@ added to the fold of the one gradient there is, before anybody has it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,14 +27,29 @@ from tinkit.ops.fold import check_mean, fold_mean
 from tinkit.ops.interlace import check_arguments
 from tinkit.ops.layout import settled
 from tinkit.ops.library import autocast_rule, define, fake, gradients, plain, to_autocast
-from tinkit.ops.steer import check_steering, steer, steering_weights
+from tinkit.ops.steer import WEIGHTS, check_steering, steer, steering_weights
 
-_INPUTS = "Tensor x, int fold, Tensor[] steering, Tensor weight, Tensor? bias"
-define(f"steered_conv({_INPUTS}, {SETTINGS}) -> (Tensor out, Tensor pooled, Tensor offset, Tensor gain)")
+_INPUTS = f"Tensor x, int fold, {WEIGHTS}, Tensor weight, Tensor? bias, {SETTINGS}"
+define(f"steered_conv({_INPUTS}) -> (Tensor out, Tensor pooled, Tensor offset, Tensor gain)")
 define(
     "steered_conv_backward(Tensor grad, Tensor? grad_pooled, Tensor? grad_offset, Tensor? grad_gain,"
-    f" Tensor pooled, Tensor offset, Tensor gain, {_INPUTS}, {SETTINGS}, bool[4] wanted) -> Tensor[]"
+    f" Tensor pooled, Tensor offset, Tensor gain, {_INPUTS}, bool[4] wanted) -> ({', '.join(['Tensor?'] * 11)})"
 )
+
+
+class _Inputs(NamedTuple):
+    """The operator's arguments. The weights of steering stand singly in its schema: autograd is slow with lists."""
+
+    x: Tensor
+    fold: int
+    steering: Sequence[Tensor]
+    weight: Tensor
+    bias: Tensor | None
+    settings: Settings
+
+
+def _inputs(x: Tensor, fold: int, *rest: Any) -> _Inputs:
+    return _Inputs(x, fold, rest[:8], rest[8], rest[9], Settings(*rest[10:]))
 
 
 def steered_conv(
@@ -59,15 +74,14 @@ def steered_conv(
         out = interlaced_conv(x, offset, gain, fold, weight, bias, stride, padding, dilation, groups)
         return out, offset, gain
     out, _, offset, gain = torch.ops.tinkit.steered_conv(
-        settled(x), fold, steering, weight, bias, stride, padding, dilation, groups
+        settled(x), fold, *steering, weight, bias, stride, padding, dilation, groups
     )
     return out, offset, gain
 
 
 @plain("steered_conv")
-def _forward(
-    x: Tensor, fold: int, steering: Sequence[Tensor], weight: Tensor, bias: Tensor | None, *settings: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, fold, steering, weight, bias, settings = _inputs(*arguments)
     check_mean(x, fold)
     pooled = torch.ops.tinkit.fold_mean(x, fold).to(steering[0].dtype)
     check_steering(pooled, steering)
@@ -86,33 +100,25 @@ def _backward(
     pooled: Tensor,
     offset: Tensor,
     gain: Tensor,
-    x: Tensor,
-    fold: int,
-    steering: Sequence[Tensor],
-    weight: Tensor,
-    bias: Tensor | None,
     *rest: Any,
-) -> list[Tensor]:
-    """Those of the gradients of x, the steering's eight weights, weight and bias that are wanted, in this order."""
-    *settings, (of_x, of_steering, of_weight, of_bias) = rest
+) -> tuple[Tensor | None, ...]:
+    """The gradients of x, the steering's eight weights, weight and bias: those that are wanted."""
+    *arguments, (of_x, of_steering, of_weight, of_bias) = rest
+    x, fold, steering, weight, bias, settings = _inputs(*arguments)
     through = of_x or of_steering
-    grad_x, before, *results = convolution_gradients(
-        grad, x, offset, gain, fold, weight, bias, Settings(*settings), (through, of_weight, of_bias)
+    grad_x, before, grad_weight, grad_bias = convolution_gradients(
+        grad, x, offset, gain, fold, weight, bias, settings, (through, of_weight, of_bias)
     )
-    found = [result for result in results if result is not None]
     if not through:
-        return found
+        return *[None] * 9, grad_weight, grad_bias
     to_offset, to_gain = torch.ops.tinkit.interlace_products(grad_x, before, offset, gain)
-    to_pooled, *to_weights = torch.ops.tinkit.steer_backward(
+    to_pooled, *to_steering = torch.ops.tinkit.steer_backward(
         _sum(to_offset, grad_offset), _sum(to_gain, grad_gain), pooled, *steering
     )
-    if of_steering:
-        found = [*to_weights, *found]
     if of_x:
         share = _sum(to_pooled, grad_pooled).div_(x.shape[2] * x.shape[3])
         torch.ops.tinkit.interlace_transpose_(grad_x, offset, gain, fold, share)
-        found = [grad_x, *found]
-    return found
+    return grad_x if of_x else None, *(to_steering if of_steering else [None] * 8), grad_weight, grad_bias
 
 
 def _sum(found: Tensor, given: Tensor | None) -> Tensor:
@@ -121,9 +127,8 @@ def _sum(found: Tensor, given: Tensor | None) -> Tensor:
 
 
 @fake("steered_conv")
-def _forward_shape(
-    x: Tensor, fold: int, steering: Sequence[Tensor], weight: Tensor, bias: Tensor | None, *settings: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _forward_shape(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, fold, steering, weight, bias, settings = _inputs(*arguments)
     check_mean(x, fold)
     pooled = steering[0].new_empty((x.shape[0], fold))
     check_steering(pooled, steering)
@@ -134,48 +139,35 @@ def _forward_shape(
 
 
 @fake("steered_conv_backward")
-def _backward_shape(grad: Tensor, *rest: Any) -> list[Tensor]:
-    x, _, steering, weight, bias = rest[6:11]
-    of_x, *others = rest[-1]
-    wanted = [([x], of_x), *zip((steering, [weight], [bias]), others, strict=True)]
-    return [torch.empty_like(tensor) for tensors, yes in wanted if yes for tensor in tensors]
+def _backward_shape(grad: Tensor, *rest: Any) -> tuple[Tensor | None, ...]:
+    *arguments, (of_x, of_steering, of_weight, of_bias) = rest[6:]
+    x, _, steering, weight, bias, _ = _inputs(*arguments)
+    wanted = [(x, of_x), *[(tensor, of_steering) for tensor in steering], (weight, of_weight), (bias, of_bias)]
+    return tuple(torch.empty_like(tensor) if yes and tensor is not None else None for tensor, yes in wanted)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, ctx.fold, steering, weight, bias, *ctx.settings = inputs
-    ctx.save_for_backward(x, weight, bias, *output[1:], *steering)
+    x, ctx.fold, steering, weight, bias, ctx.settings = _inputs(*inputs)
+    ctx.save_for_backward(*output[1:], x, *steering, weight, bias)
     ctx.set_materialize_grads(False)
     ctx.out = output[0].shape, output[0].dtype
 
 
 def _gradients(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-    x, weight, bias, *saved = ctx.saved_tensors
-    small, steering = saved[:3], saved[3:]
+    pooled, offset, gain, x, *rest = ctx.saved_tensors
     grad = grads[0] if grads[0] is not None else x.new_zeros(ctx.out[0], dtype=ctx.out[1])
     needs = ctx.needs_input_grad
-    wanted = (needs[0], any(needs[2]), needs[3], bias is not None and needs[4])
-    found = iter(
-        torch.ops.tinkit.steered_conv_backward(
-            settled(grad), *grads[1:], *small, x, ctx.fold, steering, weight, bias, *ctx.settings, wanted
-        )
+    wanted = (needs[0], any(needs[2:10]), needs[10], rest[-1] is not None and needs[11])
+    grad_x, *found = torch.ops.tinkit.steered_conv_backward(
+        settled(grad), *grads[1:], pooled, offset, gain, x, ctx.fold, *rest, *ctx.settings, wanted
     )
-    grad_x = next(found) if wanted[0] else None
-    grad_steering = [next(found) if wanted[1] else None for _ in steering]
-    grad_weight, grad_bias = (next(found) if yes else None for yes in wanted[2:])
-    return grad_x, None, grad_steering, grad_weight, grad_bias, None, None, None, None
+    return grad_x, None, *found, None, None, None, None
 
 
-def _cast(
-    dtype: torch.dtype,
-    x: Tensor,
-    fold: int,
-    steering: list[Tensor],
-    weight: Tensor,
-    bias: Tensor | None,
-    *settings: Any,
-) -> tuple[Any, ...]:
+def _cast(dtype: torch.dtype, *arguments: Any) -> tuple[Any, ...]:
+    x, fold, steering, weight, bias, settings = _inputs(*arguments)
     bias = None if bias is None else to_autocast(bias, dtype)
-    return to_autocast(x, dtype), fold, steering, to_autocast(weight, dtype), bias, *settings
+    return to_autocast(x, dtype), fold, *steering, to_autocast(weight, dtype), bias, *settings
 
 
 gradients("steered_conv", _save, _gradients)
