@@ -1,4 +1,4 @@
-"""Large buffers are kept in processes of tinkit's own, in every thread, and nowhere else."""
+"""Large buffers are kept, in huge pages, in processes of tinkit's own, in every thread, and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tinkit.pages import without_kept_buffers
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 
@@ -57,7 +60,7 @@ def test_importing_tinkit_changes_nothing() -> None:
     assert run(code).split() == ["True"]
 
 
-@pytest.mark.parametrize(("setting", "word"), [("1", "kept: "), ("0", "given back, by TINKIT_KEEP_BUFFERS=0")])
+@pytest.mark.parametrize(("setting", "word"), [("1", "kept"), ("0", "given back, by TINKIT_KEEP_BUFFERS=0")])
 def test_doctor_says_it(setting: str, word: str) -> None:
     command = [sys.executable, "-m", "tinkit", "doctor", "--json"]
     environment = os.environ | {"TINKIT_KEEP_BUFFERS": setting, "TINKIT_NATIVE": "0"}
@@ -65,3 +68,54 @@ def test_doctor_says_it(setting: str, word: str) -> None:
     rows = {row["what"]: row["found"] for row in json.loads(child.stdout)}
     assert rows["large buffers"].startswith(word)
     assert rows["native kernels"] == "plain PyTorch runs: turned off by TINKIT_NATIVE=0"
+
+
+ASKED = (
+    "from tinkit.pages import keep_buffers\nkeep_buffers()\nimport os; print(os.environ.get('THP_MEM_ALLOC_ENABLE'))"
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "setting", "first", "wanted"),
+    [
+        ("always [madvise] never\n", "1", "", "1"),
+        ("[always] madvise never\n", "1", "", "1"),
+        ("always madvise [never]\n", "1", "", "None"),
+        (None, "1", "", "None"),
+        ("always [madvise] never\n", "0", "", "None"),
+        # PyTorch has looked, or may have: a variable that says otherwise would be told by doctor, and be wrong.
+        ("always [madvise] never\n", "1", "import torch\n", "None"),
+        ("always [madvise] never\n", "1", "import os; os.environ['THP_MEM_ALLOC_ENABLE'] = '0'\n", "0"),
+    ],
+)
+def test_huge_pages_are_asked_for_where_they_are_given(
+    tmp_path: Path, rule: str | None, setting: str, first: str, wanted: str
+) -> None:
+    file = tmp_path / "enabled"
+    if rule is not None:
+        file.write_text(rule)
+    code = f"{first}import pathlib, tinkit.pages\ntinkit.pages._KERNEL_RULE = pathlib.Path({str(file)!r})\n{ASKED}"
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    environment["TINKIT_KEEP_BUFFERS"] = setting
+    child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert child.stdout.split() == [wanted]
+
+
+def test_large_tensors_lie_in_huge_pages() -> None:
+    """What the kernel counts for the process; only where it gives any out to those that ask."""
+    code = (
+        "from tinkit.pages import keep_buffers, asks_for_huge_pages\nkeep_buffers()\nimport torch, pathlib\n"
+        "x = torch.ones(64 << 20)\n"
+        "rows = pathlib.Path('/proc/self/smaps_rollup').read_text().splitlines()\n"
+        "found = [int(row.split()[1]) for row in rows if row.startswith('AnonHugePages')]\n"
+        "print(asks_for_huge_pages(), *found)"
+    )
+    asks, *found = run(code).split()
+    if asks == "False" or not found:
+        pytest.skip("no huge pages here")
+    assert int(found[0]) > (128 << 10)  # KiB: most of its 256 MiB
+
+
+def test_a_child_can_be_left_without() -> None:
+    environment = {"PATH": "/bin", "THP_MEM_ALLOC_ENABLE": "1", "TINKIT_KEEP_BUFFERS": "1"}
+    assert without_kept_buffers(environment) == {"PATH": "/bin", "TINKIT_KEEP_BUFFERS": "0"}

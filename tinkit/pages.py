@@ -46,17 +46,25 @@ def keep_buffers() -> bool:
     to ask for huge pages, by an environment variable that child processes inherit. ``TINKIT_KEEP_BUFFERS=0`` turns both
     off; a C library that is not glibc has no such setting.
     """
-    if os.environ.get("TINKIT_KEEP_BUFFERS") == "0":
+    if why_not_kept() is not None:
         return False
     if "torch" not in sys.modules and _offers_huge_pages():
         os.environ.setdefault(_HUGE_PAGES, "1")
     library = ctypes.CDLL(None)
-    if not hasattr(library, "mallopt") or not hasattr(library, "gnu_get_libc_version"):
-        return False
     one_arena = library.mallopt(_M_ARENA_MAX, 1)
     # Up to glibc 2.34 the threshold has a limit of 32 MiB, which large feature maps pass: there nothing is mapped.
     unmapped = library.mallopt(_M_MMAP_THRESHOLD, 1 << 30) or library.mallopt(_M_MMAP_MAX, 0)
     return bool(one_arena and unmapped and library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def why_not_kept() -> str | None:
+    """What keeps :func:`keep_buffers` from keeping buffers; None where nothing does. Changes nothing."""
+    if os.environ.get("TINKIT_KEEP_BUFFERS") == "0":
+        return "turned off by TINKIT_KEEP_BUFFERS=0"
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt") or not hasattr(library, "gnu_get_libc_version"):
+        return "this C library has no such setting"
+    return None
 
 
 def asks_for_huge_pages() -> bool:

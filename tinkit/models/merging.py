@@ -1,0 +1,80 @@
+"""BatchNorm merged into the convolution before it: the same function of the frames, for networks that only test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from tinkit.models.temporal import TemporalConv2d
+from tinkit.models.video import VideoClassifier
+from tinkit.timm_import import import_timm
+
+_NUMBERED = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
+
+def merge_batch_norm(model: VideoClassifier) -> None:
+    """Make every ``BatchNorm2d`` that sees what one convolution gives, and nothing else, a part of that convolution.
+
+    What becomes of a norm is an ``Identity``; the logits are the same up to rounding. Norms behind anything else (a
+    blur, a shift of another kind), watched by hooks, or without running statistics are left alone, and so are blocks of
+    a kind that is not timm's ``BasicBlock`` or ``Bottleneck``. The model can neither be trained nor take a state dict
+    afterwards: merge a copy, or one that was loaded for the test. Raises ``ValueError`` in training mode.
+    """
+    if model.training or any(norm.training for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)):
+        raise ValueError("BatchNorm is merged in evaluation mode only: statistics of a batch are no part of a weight")
+    for owner, name, convolution in list(_pairs(model.backbone)):
+        _absorb(convolution, owner.get_submodule(name))
+        setattr(owner, name, nn.Identity())
+
+
+def _pairs(backbone: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Conv2d]]:
+    """The owner and name of each norm that can be merged, and the convolution whose output goes to it alone."""
+    resnet = import_timm().models.resnet
+    for owner in backbone.modules():
+        if type(owner) is nn.Sequential:
+            names = list(pairwise(name for name, _ in owner.named_children()))
+        elif type(owner) in (resnet.ResNet, resnet.BasicBlock, resnet.Bottleneck):
+            names = [pair for pair in _NUMBERED if all(hasattr(owner, name) for name in pair)]
+        else:
+            continue
+        for before, name in names:
+            convolution, norm = _last(owner.get_submodule(before)), owner.get_submodule(name)
+            if _may_merge(convolution, norm):
+                yield owner, name, convolution
+
+
+def _last(module: nn.Module) -> Any:
+    """``module``, or where it is a sequence (a deep stem), what it ends in."""
+    while type(module) is nn.Sequential and len(module):
+        module = module[-1]
+    return module
+
+
+def _may_merge(convolution: nn.Module, norm: nn.Module) -> bool:
+    plain = type(convolution) in (nn.Conv2d, TemporalConv2d) and type(norm) is nn.BatchNorm2d
+    return plain and norm.running_mean is not None and not any(_is_watched(module) for module in (convolution, norm))
+
+
+def _is_watched(module: nn.Module) -> bool:
+    """Whether somebody sees what goes in or out, or has given it another ``forward``."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+
+
+@torch.no_grad()
+def _absorb(convolution: nn.Conv2d, norm: Any) -> None:
+    """In float64 and then back: the division by the deviation is rounded once."""
+    dtype = convolution.weight.dtype
+    conv_w, conv_b = convolution.weight.double(), _double(convolution.bias)
+    mean, var = norm.running_mean.double(), norm.running_var.double()
+    weight, bias = fuse_conv_bn_weights(conv_w, conv_b, mean, var, norm.eps, _double(norm.weight), _double(norm.bias))
+    convolution.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+    convolution.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
+
+
+def _double(part: torch.Tensor | None) -> torch.Tensor | None:
+    return None if part is None else part.double()
