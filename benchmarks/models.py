@@ -32,7 +32,9 @@ from tables import Table, options, setting_of
 from tensor_bytes import bytes_of, peak_bytes
 from torch import Tensor, nn
 
+from tinkit.engine.precision import settle_amp
 from tinkit.models import VideoClassifier
+from tinkit.models.merging import merge_batch_norm
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Call = Callable[[], object]
@@ -88,6 +90,19 @@ def inference_rows(pairs: int, threads: int) -> Iterator[Row]:
             first, second = (timer(inference(network, video, dtype)) for network in (model, tsn))
             times = paired(first, second, pairs)
             yield timed_row(what, f"inference, eager; {name}", "TSN", times, bound if what == "TIN" else None)
+
+
+def merged_rows(pairs: int, threads: int) -> Iterator[Row]:
+    """The same with BatchNorm merged into the convolutions, as `tinkit test` runs both."""
+    video, models = clips(torch.channels_last), {kind: laid_out(build(kind)) for kind in ("tsn", "tin")}
+    for model in models.values():
+        merge_batch_norm(model)
+    for name, dtype in DTYPES.items():
+        for kind in ("tsn", "tin"):
+            first, second = (timer(inference(model, video, dtype)) for model in (models[kind], models["tsn"]))
+            yield timed_row(
+                kind.upper(), f"inference, BatchNorm merged; {name}", "TSN, merged", paired(first, second, pairs)
+            )
 
 
 def compiled_rows(pairs: int, threads: int) -> Iterator[Row]:
@@ -170,8 +185,13 @@ def check_count() -> None:
 
 
 def chosen(model: VideoClassifier) -> Call:
-    """A forward pass of 2 clips under the settings that tinkit chooses on this machine, buffers kept as ever."""
-    return inference(laid_out(model), clips(torch.channels_last), torch.bfloat16)
+    """A forward pass of 2 clips as tinkit tests with ``test.amp = "auto"`` on this machine, buffers kept as ever."""
+    merge_batch_norm(model)
+    return inference(
+        laid_out(model),
+        clips(torch.channels_last),
+        torch.bfloat16 if settle_amp("auto", "cpu") == "bf16" else torch.float32,
+    )
 
 
 def clips_rows(pairs: int, threads: int) -> Iterator[Row]:
@@ -204,6 +224,7 @@ def laid_out(model: Network, layout: torch.memory_format = torch.channels_last) 
 
 GROUPS = {
     "inference": inference_rows,
+    "merged": merged_rows,
     "compiled": compiled_rows,
     "training": training_rows,
     "published": published_rows,

@@ -70,7 +70,7 @@ inline void interlace_into(Tensor x, Tensor beside, Tensor offset, Tensor gain) 
     grid.slices = slices_of(grid.frames, grid.rows, fold, sizeof(Value));
     Move move = move_of<Value>(grid, beside.const_data_ptr(), fold, x.mutable_data_ptr(), grid.length,
                                      Rest::absent, steering.paths.data(), false);
-    move.streamed = true;
+    move.last_first = true;
     const Kernels& kernels = chosen<Value>();
     in_parallel(grid.clips * grid.slices, slice_bytes<Value>(grid),
                 [&](int64_t begin, int64_t end) { kernels.move(move, begin, end); });

@@ -78,7 +78,8 @@ struct Move {
   const void* paths;
   bool transposed;
   Rest rest;
-  bool streamed;  // written past the caches
+  bool streamed;            // written past the caches
+  bool last_first = false;  // what was written last is read first: the caches still have it
 };
 
 // A clip of up to so many frames is kept on the stack while it is overwritten.

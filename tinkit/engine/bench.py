@@ -84,9 +84,8 @@ def choice_rows(choices: Sequence[Choice]) -> list[dict[str, Any]]:
 
 def _choices() -> Iterator[Choice]:
     """What is chosen here, in the order in which it is added up."""
-    import torch
-
     from tinkit.engine.build import choose_device
+    from tinkit.engine.choices import chosen_threads
     from tinkit.engine.precision import hardware_bfloat16
 
     device = choose_device().type
@@ -108,7 +107,7 @@ def _choices() -> Iterator[Choice]:
         yield Choice("bfloat16", "no", "this device has no arithmetic for it and would convert in software")
     if device == "cpu":
         why = "OMP_NUM_THREADS" if "OMP_NUM_THREADS" in os.environ else "the cores that this process may use"
-        yield Choice("threads", str(torch.get_num_threads()), why)
+        yield Choice("threads", str(chosen_threads()), why)
         yield Choice("denormals are zero", "yes", "in training, where they would slow BatchNorm down 30 times")
     why = "takes a minute to start, and a training on CPUs is no faster; train.compile = true turns it on"
     yield Choice("torch.compile", "no", why)
@@ -191,6 +190,10 @@ def _child(ways: Sequence[Way], network: Network) -> Iterator[dict[Way, Callable
 def _serve(network: Network, ways: Sequence[Way]) -> None:
     """The child: answer each number on the standard input with the milliseconds of that way."""
     keep_buffers()  # before PyTorch is imported
+    if Way() not in ways:
+        from tinkit.engine.choices import limit_threads
+
+        limit_threads()
     runs = [_forward(network, way) for way in ways]
     for line in sys.stdin:
         started = time.perf_counter()

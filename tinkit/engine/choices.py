@@ -65,9 +65,15 @@ def words(recipe: Recipe, amp: Amp, device_type: str, *, merged: bool) -> str:
 
 
 def limit_threads() -> None:
-    """Have PyTorch use no more threads than :func:`usable_cores`, unless ``OMP_NUM_THREADS`` says how many."""
-    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable_cores():
-        torch.set_num_threads(usable_cores())
+    """Have PyTorch use as many threads as :func:`chosen_threads` says."""
+    if torch.get_num_threads() > chosen_threads():
+        torch.set_num_threads(chosen_threads())
+
+
+def chosen_threads() -> int:
+    """PyTorch's own number, at most :func:`usable_cores`, unless ``OMP_NUM_THREADS`` says how many."""
+    own = torch.get_num_threads()
+    return own if "OMP_NUM_THREADS" in os.environ else min(own, usable_cores())
 
 
 def usable_cores() -> int:
