@@ -18,12 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from tinkit.models.temporal import SteeringTap, TemporalConv2d, TemporalInterlace
+from tinkit.models.places import RESNET
+from tinkit.models.temporal import SteeringTap, TemporalConv2d, TemporalInterlace, is_watched
 from tinkit.ops import Steering, fold_mean, native, steer
 from tinkit.ops.residual import interlace_into_, residual_
 from tinkit.timm_import import import_timm
-
-_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 def may_chain(backbone: nn.Module, frames: Tensor) -> bool:
@@ -33,7 +32,7 @@ def may_chain(backbone: nn.Module, frames: Tensor) -> bool:
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or not native.load():
         return False
     resnet = import_timm().models.resnet
-    if type(backbone) is not resnet.ResNet or _is_watched(backbone):
+    if type(backbone) is not resnet.ResNet or _is_looked_into(backbone):
         return False
     kinds = (resnet.Bottleneck, resnet.BasicBlock)
     return all(type(block) in kinds and type(_last_act(block)) is nn.ReLU for block in _blocks(backbone))
@@ -116,21 +115,21 @@ def _interlace_of(block: Any) -> TemporalInterlace | None:
 
 
 def _blocks(backbone: nn.Module) -> list[nn.Module]:
-    return [block for stage in _STAGES for block in backbone.get_submodule(stage).children()]
+    return [block for stage in RESNET.stages for block in backbone.get_submodule(stage).children()]
 
 
 def _last_act(block: Any) -> nn.Module:
     return cast(nn.Module, block.act3 if hasattr(block, "act3") else block.act2)
 
 
-def _is_watched(backbone: nn.Module) -> bool:
+def _is_looked_into(backbone: nn.Module) -> bool:
     """Whether hooks of any module would see the difference, or somebody has given one another ``forward``."""
     if torch_module._has_any_global_hook():
         return True
     modules = [backbone]
     while modules:  # Module.modules() takes several times as long, and this runs before every forward pass
         module = modules.pop()
-        if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
+        if is_watched(module):
             return True
         modules += [child for child in module._modules.values() if child is not None and type(child) is not SteeringTap]
     return False

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from tinkit.models.temporal import TemporalConv2d
+from tinkit.models.temporal import TemporalConv2d, is_watched
 from tinkit.models.video import VideoClassifier
 from tinkit.timm_import import import_timm
 
@@ -57,12 +57,7 @@ def _last(module: nn.Module) -> Any:
 
 def _may_merge(convolution: nn.Module, norm: nn.Module) -> bool:
     plain = type(convolution) in (nn.Conv2d, TemporalConv2d) and type(norm) is nn.BatchNorm2d
-    return plain and norm.running_mean is not None and not any(_is_watched(module) for module in (convolution, norm))
-
-
-def _is_watched(module: nn.Module) -> bool:
-    """Whether somebody sees what goes in or out, or has given it another ``forward``."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+    return plain and norm.running_mean is not None and not any(is_watched(module) for module in (convolution, norm))
 
 
 @torch.no_grad()

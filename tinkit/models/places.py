@@ -26,15 +26,14 @@ class Family:
     alternate_from: int
 
 
-FAMILIES = (
-    Family(
-        timm_module="resnet",
-        stages=("layer1", "layer2", "layer3", "layer4"),
-        places=("conv1", "conv2"),
-        alternate="layer3",
-        alternate_from=23,
-    ),
+RESNET = Family(
+    timm_module="resnet",
+    stages=("layer1", "layer2", "layer3", "layer4"),
+    places=("conv1", "conv2"),
+    alternate="layer3",
+    alternate_from=23,
 )
+FAMILIES = (RESNET,)
 
 
 @dataclass(frozen=True)

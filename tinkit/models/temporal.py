@@ -199,8 +199,13 @@ class TemporalConv2d(nn.Conv2d):
 
 def _is_plain(module: TemporalInterlace) -> bool:
     """Whether nobody changed or watches what the module gives: else it is called as it is."""
-    watched = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    return type(module).forward is TemporalInterlace.forward and "forward" not in module.__dict__ and not watched
+    backward = module._backward_hooks or module._backward_pre_hooks
+    return type(module).forward is TemporalInterlace.forward and not is_watched(module) and not backward
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether somebody sees what goes in or out of a forward pass, or has given the module another ``forward``."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
 def interlace_fold(channels: int, shift_div: int) -> int:
