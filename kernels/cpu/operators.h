@@ -99,7 +99,22 @@ inline Tensor interlace_fold(Tensor given, Tensor offset, Tensor gain, int64_t f
 
 struct Gradients {
   std::vector<double> offset, gain;
+
+  explicit Gradients(const Problem& problem)
+      : offset(problem.clips * problem.groups), gain(problem.images() * problem.groups) {}
+
+  // In the dtypes of the two that they belong to.
+  std::tuple<Tensor, Tensor> tensors(const Problem& problem, const Tensor& of_offset, const Tensor& of_gain) const {
+    return {tensor_of(offset, {problem.clips, problem.groups}, of_offset.scalar_type()),
+            tensor_of(gain, {problem.clips, problem.frames, problem.groups}, of_gain.scalar_type())};
+  }
 };
+
+// Whether a gradient is of the images that x has, whatever its channels, and of its dtype.
+inline bool fits(const Tensor& grad, const Problem& problem) {
+  return grad.dim() == 4 && grad.size(0) == problem.images() && grad.size(2) == problem.height &&
+         grad.size(3) == problem.width && grad.is_cpu() && grad.scalar_type() == problem.type;
+}
 
 // From the products of all slices, in the order of the slices.
 template <typename Sum>
@@ -123,14 +138,12 @@ void add_gradients(Gradients& gradients, const Grid& grid, const Steering<Sum>& 
 inline std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& given_grad, const Tensor& given, const Tensor& offset,
                                                    const Tensor& gain, const Problem& problem, Rest rest) {
   const int64_t channels = rest == Rest::copied ? problem.channels : problem.fold;
-  STD_TORCH_CHECK(given_grad.dim() == 4 && given_grad.size(0) == problem.images() && given_grad.size(1) == channels &&
-                      given_grad.size(2) == problem.height && given_grad.size(3) == problem.width &&
-                      given_grad.is_cpu() && given_grad.scalar_type() == problem.type,
+  STD_TORCH_CHECK(fits(given_grad, problem) && given_grad.size(1) == channels,
                   "interlace: expected a gradient of ", channels, " channels beside x ", shape(given),
                   " and of its dtype; got ", shape(given_grad));
   const Tensor x = dense(given), grad = dense_as(given_grad, is_channels_last(x));
   const Tensor grad_x = torch::stable::empty_like(x);
-  Gradients gradients = {std::vector<double>(offset.numel()), std::vector<double>(gain.numel())};
+  Gradients gradients(problem);
   if (!problem.empty())
     by_type(problem.type, [&](auto type) {
       using Value = decltype(type);
@@ -147,8 +160,7 @@ inline std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& given_grad, con
                   [&](int64_t begin, int64_t end) { kernels.backward(backward, begin, end); });
       add_gradients(gradients, grid, steering, products);
     });
-  return {like(grad_x, x, given), tensor_of(gradients.offset, {problem.clips, problem.groups}, offset.scalar_type()),
-          tensor_of(gradients.gain, {problem.clips, problem.frames, problem.groups}, gain.scalar_type())};
+  return std::tuple_cat(std::make_tuple(like(grad_x, x, given)), gradients.tensors(problem, offset, gain));
 }
 
 inline std::tuple<Tensor, Tensor, Tensor> interlace_backward(Tensor grad, Tensor x, Tensor offset, Tensor gain,
@@ -164,14 +176,11 @@ inline std::tuple<Tensor, Tensor, Tensor> interlace_fold_backward(Tensor grad, T
 // What `interlace_backward` gives for offset and gain. `grad` has at least the channels of x, which is a fold alone.
 inline std::tuple<Tensor, Tensor> interlace_products(Tensor given_grad, Tensor given, Tensor offset, Tensor gain) {
   const Problem problem = problem_of(given, offset, gain, given.size(1));
-  STD_TORCH_CHECK(given_grad.dim() == 4 && given_grad.size(0) == problem.images() &&
-                      given_grad.size(1) >= problem.fold && given_grad.size(2) == problem.height &&
-                      given_grad.size(3) == problem.width && given_grad.is_cpu() &&
-                      given_grad.scalar_type() == problem.type,
+  STD_TORCH_CHECK(fits(given_grad, problem) && given_grad.size(1) >= problem.fold,
                   "interlace: expected a gradient beside the fold ", shape(given), " and of its dtype; got ",
                   shape(given_grad));
   const Tensor grad = dense(given_grad), x = dense_as(given, is_channels_last(grad));
-  Gradients gradients = {std::vector<double>(offset.numel()), std::vector<double>(gain.numel())};
+  Gradients gradients(problem);
   if (!problem.empty())
     by_type(problem.type, [&](auto type) {
       using Value = decltype(type);
@@ -188,8 +197,7 @@ inline std::tuple<Tensor, Tensor> interlace_products(Tensor given_grad, Tensor g
                   [&](int64_t begin, int64_t end) { kernels.products(backward, begin, end); });
       add_gradients(gradients, grid, steering, products);
     });
-  return {tensor_of(gradients.offset, {problem.clips, problem.groups}, offset.scalar_type()),
-          tensor_of(gradients.gain, {problem.clips, problem.frames, problem.groups}, gain.scalar_type())};
+  return gradients.tensors(problem, offset, gain);
 }
 
 inline Tensor fold_mean(Tensor given, int64_t fold) {
