@@ -31,8 +31,7 @@ step=$!
 requeue=no
 trap 'requeue=yes; kill -USR1 "$step"' USR1
 trap 'kill -TERM "$step"' TERM
-code=0
-while kill -0 "$step" 2>/dev/null; do wait "$step"; code=$?; done    # a signal ends a wait, not the step
+while wait "$step"; code=$?; kill -0 "$step" 2>/dev/null; do :; done    # a signal ends a wait, not the step
 
 if [ "$requeue" = yes ]; then
   scontrol requeue "$SLURM_JOB_ID"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -134,8 +133,13 @@ def test_a_job_survives_a_lost_process_and_its_warning_and_ends_as_an_unbroken_r
     same_weights(whole.checkpoint("last"), run.checkpoint("last"))
 
 
-def test_a_job_that_fails_is_not_put_into_the_queue_again(slurm: Path) -> None:
-    shutil.copy(SCRIPT, slurm / "job.sh")
+@pytest.mark.parametrize("slow", ["trap", "kill", ""])
+def test_a_job_that_fails_is_not_put_into_the_queue_again(
+    slurm: Path, slow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the step ends before the script waits for it: one of bash's own commands is slowed down."""
+    (slurm / "slow.sh").write_text(f'{slow}() {{ sleep 0.3; builtin {slow} "$@"; }}\n' if slow else "")
+    monkeypatch.setenv("BASH_ENV", str(slurm / "slow.sh"))
     (slurm / "bin" / "srun").write_text("#!/bin/sh\nexit 7\n")
-    assert subprocess.run(["bash", slurm / "job.sh", "demo_tin", slurm]).returncode == 7
+    assert subprocess.run(["bash", SCRIPT, "demo_tin", slurm]).returncode == 7
     assert not (slurm / "requeued").exists()
