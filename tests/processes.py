@@ -79,13 +79,24 @@ class Process:
 
 
 class Ranks:
-    """``size`` processes that call ``function(world, *arguments)``. The store outlives them, as torchrun's does."""
+    """``size`` processes that call ``function(world, *arguments)``. The store outlives them, as torchrun's does.
 
-    def __init__(self, store: dist.TCPStore, size: int, function: Callable[..., Any], *arguments: Any) -> None:
+    ``before`` is called with each process' rank before it joins the world.
+    """
+
+    def __init__(
+        self,
+        store: dist.TCPStore,
+        size: int,
+        function: Callable[..., Any],
+        *arguments: Any,
+        before: Callable[[int], None] | None = None,
+    ) -> None:
         place = {"WORLD_SIZE": str(size), "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
         place |= {"TORCHELASTIC_USE_AGENT_STORE": "True"}
         self.processes = [
-            Process(_join, function, arguments, **place, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(size)
+            Process(_join, before, function, arguments, **place, RANK=str(rank), LOCAL_RANK=str(rank))
+            for rank in range(size)
         ]
 
     def wait(self) -> list[Ended]:
@@ -114,7 +125,9 @@ def running(pid: int) -> bool:
         return False
 
 
-def _join(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _join(before: Callable[[int], None] | None, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    if before is not None:
+        before(int(os.environ["RANK"]))
     with join_world() as world:
         return function(world, *arguments)
 

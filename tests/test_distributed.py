@@ -134,6 +134,27 @@ def test_when_a_process_is_killed_the_others_stop_and_one_says_so(store: dist.TC
     assert ".cc" not in text
 
 
+def lost_while_meeting(rank: int) -> None:
+    """Let the last process be killed between the two groups it joins, and the others fail to connect to it."""
+
+    def new_group(**_: Any) -> dist.ProcessGroup:
+        if rank == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("Gloo connectFullMesh failed with [/a/tcp/pair.cc:5] Connection closed by peer [127.0.0.1]")
+
+    dist.new_group = new_group  # type: ignore[assignment]
+
+
+def test_when_a_process_is_killed_while_they_meet_one_says_so(store: dist.TCPStore) -> None:
+    ended = Ranks(store, 3, counted, before=lost_while_meeting).wait()
+    assert [one.code for one in ended] == [1, 1, -signal.SIGKILL]
+    names = [one.raised[0] for one in ended if one.raised]
+    assert sorted(names) == ["LostPeerError", "SaidElsewhere"]
+    text = next(one.raised[2] for one in ended if one.raised and one.raised[0] == "LostPeerError")
+    assert "cannot meet the other 2 at localhost:" in text
+    assert "--resume" in text
+
+
 def lost_while_training(world: World, root: Path, runs: Path) -> None:
     start_training(Run(runs / "a"), tiny(root, "optim.epochs=400"), QUIET, world=world)
 

@@ -127,14 +127,13 @@ def join_world() -> Iterator[World]:
     try:
         everyones, _, _ = next(rendezvous("env://", timeout=_PATIENCE))
         store = _own_part(everyones, rank, size)
+    except RuntimeError as error:
+        raise _cannot_meet(error, rank, size) from error
+    try:
         dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=_PATIENCE)
         group = dist.new_group(backend="gloo", timeout=_PATIENCE)
     except RuntimeError as error:
-        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise UserError(
-            f"process {rank} cannot meet the other {size - 1} at {place}: {_reason(error)}",
-            fix="every machine must reach this address, and one of them may have failed before: see its own message",
-        ) from error
+        raise _said_once(_cannot_meet(error, rank, size), store) from error
     try:
         yield World(rank, size, local_rank, group)
     except (Exception, KeyboardInterrupt) as error:
@@ -144,6 +143,16 @@ def join_world() -> Iterator[World]:
     with _peers():
         dist.barrier(group=group)
     dist.destroy_process_group()
+
+
+def _cannot_meet(error: RuntimeError, rank: int, size: int) -> LostPeerError:
+    """What to say where the processes have not come together. One that ends meanwhile looks like one out of reach."""
+    place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    return LostPeerError(
+        f"process {rank} cannot meet the other {size - 1} at {place}: {_reason(error)}",
+        fix="every machine must reach this address; if a process has ended, its own message says why: "
+        "then start again, with --resume if there is a checkpoint",
+    )
 
 
 def _place() -> tuple[int, int, int]:
