@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from tinkit.models.places import RESNET
-from tinkit.models.temporal import SteeringTap, TemporalConv2d, TemporalInterlace, is_watched
+from tinkit.models.families import RESNET
+from tinkit.models.placed import TemporalConv2d, is_watched
+from tinkit.models.temporal import SteeringTap, TemporalInterlace
 from tinkit.ops import Steering, fold_mean, native, steer
 from tinkit.ops.residual import interlace_into_, residual_
 from tinkit.timm_import import import_timm

@@ -1,89 +1,176 @@
-"""Where a temporal module goes: for each family of backbones, the module of each block that it precedes."""
+"""Find the modules of one backbone that a temporal module precedes, and how each sees its features."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
-from tinkit.timm_import import import_timm
+from tinkit.models.families import Family, check_known, family_of
+from tinkit.models.layouts import NCHW, Layout
 
-
-@dataclass(frozen=True)
-class Family:
-    """One family of backbones: the timm module that makes them, their stages, and the places inside a block.
-
-    ``places`` are names of convolutions on the residual branch, so that the shortcut sees the untouched input; the
-    first is the published one. ``alternate`` names the stage whose ``alternate_from`` blocks or more make a shift go
-    into every second block only (n_round in the TSM repository).
-    """
-
-    timm_module: str
-    stages: tuple[str, ...]
-    places: tuple[str, ...]
-    alternate: str
-    alternate_from: int
-
-
-RESNET = Family(
-    timm_module="resnet",
-    stages=("layer1", "layer2", "layer3", "layer4"),
-    places=("conv1", "conv2"),
-    alternate="layer3",
-    alternate_from=23,
-)
-FAMILIES = (RESNET,)
+_IMAGES = 2  # in the pass that finds shapes; with one, a module that sees the images' windows could not be told
 
 
 @dataclass(frozen=True)
 class Place:
-    """One convolution that a temporal module precedes: its name in the backbone, its owner and itself."""
+    """One module that a temporal module precedes: its name in the backbone, its owner, itself, and what it is given."""
 
     name: str
-    block: nn.Module
-    attribute: str
-    convolution: nn.Conv2d
+    owner: nn.Module
+    module: nn.Module
+    channels: int
+    layout: Layout
+
+    @property
+    def attribute(self) -> str:
+        """The module's name in its owner."""
+        return self.name.rpartition(".")[2]
 
 
-def family_of(backbone: str) -> Family:
-    """The family of a timm model's name. Raises :class:`~tinkit.errors.UserError` for one that is not in the table."""
-    timm = import_timm()
-    families = {family.timm_module: family for family in FAMILIES}
-    if timm.is_model(backbone):
-        module = timm.model_entrypoint(backbone.split(".")[0]).__module__.rsplit(".", 1)[-1]
-        if module in families:
-            return families[module]
-    known = [name for module in families for name in timm.list_models(module=module)]
-    what = "is not of a supported family" if timm.is_model(backbone) else "is not a model that timm knows"
-    raise UserError(
-        f"backbone {backbone!r} {what}{did_you_mean(backbone, known)}",
-        expected=f"a timm model of the family {', '.join(families)}: {', '.join(known[:40])}, ...",
-    )
+def places_in(backbone: nn.Module, name: str, place: str | None = None, *, alternate: bool = False) -> list[Place]:
+    """Every module of ``backbone`` (timm's model ``name``) that a temporal module precedes, in order.
 
-
-def places_in(backbone: nn.Module, family: Family, place: str, *, alternate: bool) -> list[Place]:
-    """Every convolution of ``backbone`` that a temporal module precedes, in order.
-
-    ``place`` is one of the family's; ``alternate`` asks for the rule of the very deep: every second block of each stage
-    (the 1st, 3rd, ...) where the family's stage is long enough. Raises :class:`~tinkit.errors.UserError` for a place
-    that the family or one of the blocks does not have.
+    ``place``: None for the family's own; a name inside a block (``conv2``) for another in the same blocks; or, for any
+    model of timm, the modules' full names with ``*`` for any one part between dots (``blocks.*.attn``). ``alternate``
+    asks for a shift's rule of the very deep: every second block of each stage (the 1st, 3rd, ...) where the family's
+    stage is long enough. Raises :class:`~tinkit.errors.UserError` for a family that is not in the table, a place that
+    is not there, and a module that does not see whole frames.
     """
-    if place not in family.places:
+    if place is not None and ("." in place or "*" in place):
+        check_known(name)
+        modules = _named_by_hand(backbone, place)
+    else:
+        modules = _named_by_family(backbone, family_of(name), place, alternate)
+    for at, module in modules.items():
+        if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            raise UserError(
+                f"{at} is a {type(module).__name__}, which holds other modules: a temporal module cannot precede it",
+                fix="choose one of those that it holds",
+            )
+    by_hand = place is not None
+    shapes = {} if not by_hand and all(map(_is_plain, modules.values())) else _input_shapes(backbone, modules)
+    return [_place(backbone, at, module, shapes.get(at)) for at, module in modules.items()]
+
+
+def blocks_in(backbone: nn.Module, family: Family) -> Iterator[tuple[str, list[tuple[str, nn.Module]]]]:
+    """Each stage's name with the names and modules of its blocks, in order."""
+    for name, stage in backbone.named_modules():
+        if any(_matches(name, pattern) for pattern in family.stages):
+            yield name, [(f"{name}.{key}", block) for key, block in stage.named_children()]
+
+
+def _named_by_hand(backbone: nn.Module, pattern: str) -> dict[str, nn.Module]:
+    found = {name: module for name, module in backbone.named_modules() if _matches(name, pattern)}
+    if not found:
+        names = [name for name, _ in backbone.named_modules() if name.count(".") == pattern.count(".")]
         raise UserError(
-            f"no place is called {place!r}{did_you_mean(place, family.places)}", expected=" or ".join(family.places)
+            f"place {pattern!r} names no module of the backbone{did_you_mean(pattern, names)}",
+            expected="full names, '*' for any one part between dots, as in 'blocks.*.attn'",
         )
-    deep = len(list(backbone.get_submodule(family.alternate).children())) >= family.alternate_from
-    step = 2 if alternate and deep else 1
-    found = []
-    for stage in family.stages:
-        for index, block in list(enumerate(backbone.get_submodule(stage).children()))[::step]:
-            convolution = getattr(block, place, None)
-            if type(convolution) is not nn.Conv2d:
-                raise UserError(
-                    f"{stage}.{index}.{place} is {type(convolution).__name__}, not a plain convolution: "
-                    "a temporal module cannot precede it",
-                    fix="choose another backbone or place",
-                )
-            found.append(Place(f"{stage}.{index}.{place}", block, place, convolution))
     return found
+
+
+def _matches(name: str, pattern: str) -> bool:
+    parts, patterns = name.split("."), pattern.split(".")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
+def _named_by_family(backbone: nn.Module, family: Family, place: str | None, alternate: bool) -> dict[str, nn.Module]:
+    wanted = family.places if place is None else (place,)
+    depths = {stage: len(blocks) for stage, blocks in blocks_in(backbone, family)}
+    step = 2 if alternate and family.alternate and depths[family.alternate] >= family.alternate_from else 1
+    found = {}
+    for _, blocks in blocks_in(backbone, family):
+        for at, block in blocks[::step]:
+            if family.shortcut and not getattr(block, family.shortcut):
+                continue
+            inside = dict(block.named_modules())
+            here = next((candidate for candidate in wanted if candidate in inside), None)
+            if here is None:
+                children = [name for name, _ in block.named_children()]
+                raise UserError(
+                    f"{at} ({type(block).__name__}) has no place that is called {' or '.join(map(repr, wanted))}"
+                    f"{did_you_mean(wanted[0], children)}",
+                    expected=", ".join(children),
+                )
+            found[f"{at}.{here}"] = inside[here]
+    if not found:
+        raise UserError(
+            f"no block of this {family.name} has a shortcut: a temporal module would have no place",
+            fix="choose another backbone, or name the modules by hand: place = 'blocks.*.*.conv_pw'",
+        )
+    return found
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether the module itself says what it is given: features (B*T, C, H, W) of so many channels."""
+    return isinstance(module, nn.Conv2d)
+
+
+def _input_shapes(backbone: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
+    """The shapes that each module is given for two images, without computing anything. A module that is called more
+    than once, or never, or with something else than one tensor first, is an error."""
+    seen: dict[str, list[Any]] = {name: [] for name in modules}
+
+    def noting(name: str) -> Any:
+        return lambda _module, inputs: seen[name].append(inputs[0] if inputs else None)
+
+    handles = [module.register_forward_pre_hook(noting(name)) for name, module in modules.items()]
+    tensors = [*backbone.named_parameters(), *backbone.named_buffers()]
+    images = torch.empty(_IMAGES, 3, *_image_size(backbone), device="meta")
+    training = backbone.training
+    try:
+        with torch.no_grad(), torch.device("meta"):
+            torch.func.functional_call(backbone.eval(), {name: tensor.to("meta") for name, tensor in tensors}, images)
+    finally:
+        backbone.train(training)
+        for handle in handles:
+            handle.remove()
+    for name, inputs in seen.items():
+        if len(inputs) != 1 or not isinstance(inputs[0], Tensor):
+            raise UserError(
+                f"{name} is called {len(inputs)} times a forward pass" if len(inputs) != 1 else
+                f"{name} is not given features as its first argument",
+                expected="a module that is called once, with one tensor",
+            )  # fmt: skip
+    return {name: tuple(inputs[0].shape) for name, inputs in seen.items()}
+
+
+def _image_size(backbone: Any) -> tuple[int, int]:
+    """Height and width of the images that the backbone was made for: some take no other."""
+    fixed = getattr(getattr(backbone, "patch_embed", None), "img_size", None)
+    height, width = fixed or backbone.pretrained_cfg["input_size"][1:]
+    return int(height), int(width)
+
+
+def _place(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, ...] | None) -> Place:
+    owner = backbone.get_submodule(name.rpartition(".")[0])
+    if shape is not None and (len(shape) not in (3, 4) or shape[0] != _IMAGES):
+        raise UserError(
+            f"{name} is given {shape} for {_IMAGES} images: a temporal module needs whole frames, one a row",
+            expected="features (B*T, C, H, W) or (B*T, H, W, C), or tokens (B*T, L, C)",
+            fix="choose a module before frames are cut into windows, or after they are put together again",
+        )
+    if isinstance(module, nn.Conv2d):
+        return Place(name, owner, module, module.in_channels, NCHW)
+    assert shape is not None
+    layout = _layout(backbone, shape)
+    return Place(name, owner, module, shape[1] if layout.format == "NCHW" else shape[-1], layout)
+
+
+def _layout(backbone: nn.Module, shape: tuple[int, ...]) -> Layout:
+    """Of square images, the features' one odd side of three is the channels; else timm's model says."""
+    if len(shape) == 3:
+        patches = getattr(getattr(backbone, "patch_embed", None), "num_patches", None)
+        # Some models join their class token late, and have the patches alone until then.
+        return Layout("NLC", 0 if shape[1] == patches else int(getattr(backbone, "num_prefix_tokens", 0)))
+    first, second, third = shape[1:]
+    if (first == second) != (second == third):
+        return Layout("NHWC" if first == second else "NCHW")
+    return Layout("NHWC" if str(getattr(backbone, "output_fmt", "NCHW")) == "NHWC" else "NCHW")

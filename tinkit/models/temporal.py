@@ -1,7 +1,8 @@
-"""The temporal modules of 2D networks, and the convolution that one of them precedes.
+"""The temporal modules of 2D networks.
 
 A 2D backbone sees ``B`` clips of ``T`` frames as ``B*T`` images, clip-major: row ``b*T + t`` is frame ``t`` of clip
-``b``. A temporal module takes and gives (B*T, C, H, W) and moves features between the frames of a clip.
+``b``. A temporal module takes and gives features of that many rows, in the layout that it was made for, and moves them
+between the frames of a clip.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from tinkit.errors import UserError
-from tinkit.ops import Steering, fold_mean, interlace, steer, steered_conv
+from tinkit.models.layouts import NCHW, Layout
+from tinkit.ops import Steering, interlace, steer
 
 GROUPS = 4
 MAX_OFFSET = 2.0  # frames; the offsets that a steering network can give lie strictly inside
@@ -26,29 +28,33 @@ class TemporalInterlace(nn.Module):
 
     ``channels // shift_div`` channels, rounded down to a multiple of four, move; both networks read their average over
     height and width. ``offset_init`` is where the offsets start, in frames, between -2 and 2 (published: 0.5). The
-    number of frames is part of the weights.
+    number of frames is part of the weights. ``layout`` is how the features lie; class and register tokens neither move
+    nor count in the average.
     Raises :class:`~tinkit.errors.UserError` for too few channels or an ``offset_init`` out of range.
     """
 
-    def __init__(self, channels: int, num_segments: int, shift_div: int, offset_init: float = 0.5) -> None:
+    def __init__(
+        self, channels: int, num_segments: int, shift_div: int, offset_init: float = 0.5, layout: Layout = NCHW
+    ) -> None:
         super().__init__()
         self.num_segments = num_segments
+        self.layout = layout
         self.fold = interlace_fold(channels, shift_div)
         self.offset_net = OffsetNet(self.fold, num_segments, offset_init)
         self.gain_net = GainNet(self.fold)
         self.steering = SteeringTap()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B*T, C, H, W) -> (B*T, C, H, W), in the dtype and memory format of ``x``."""
+        """(B*T, C, H, W) -> (B*T, C, H, W), or whatever the layout is, in the dtype and memory format of ``x``."""
         offset, gain = self.steer(x)
-        return interlace(x, offset, gain, self.fold)
+        return self.layout.back(interlace(self.layout.view(x), offset, gain, self.fold), x)
 
     def steer(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets (B, 4) in frames and gains (B, T, 4) for features (B*T, C, H, W).
+        """Offsets (B, 4) in frames and gains (B, T, 4) for features ``x`` as the forward pass gets them.
 
         Float32, or float64 where the weights are that, whatever the dtype of the features and also under autocast.
         """
-        offset, gain = self.steering(*steer(fold_mean(x, self.fold), self.weights()))
+        offset, gain = self.steering(*steer(self.layout.mean(x, self.fold), self.weights()))
         return offset, gain
 
     def weights(self) -> Steering:
@@ -102,18 +108,22 @@ class TemporalShift(nn.Module):
     """The shift of TSM (arXiv 1811.08383), as its repository has it: no parameters, whole frames.
 
     The first ``C // shift_div`` channels take the next frame, as many after them the previous one, zeros past the ends.
+    ``layout`` is how the features lie; class and register tokens are not shifted.
     """
 
-    def __init__(self, num_segments: int, shift_div: int) -> None:
+    def __init__(self, num_segments: int, shift_div: int, layout: Layout = NCHW) -> None:
         super().__init__()
         if shift_div < 2:
             raise UserError(f"shift_div is {shift_div}", expected="2 or more: two parts of the channels are shifted")
         self.num_segments = num_segments
         self.shift_div = shift_div
+        self.layout = layout
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B*T, C, H, W) -> (B*T, C, H, W), in the dtype and memory format of ``x``."""
-        return cast(Tensor, _Shift.apply(x, self.num_segments, x.shape[1] // self.shift_div, False))
+        """(B*T, C, H, W) -> (B*T, C, H, W), or whatever the layout is, in the dtype and memory format of ``x``."""
+        features = self.layout.view(x)
+        fold = features.shape[1] // self.shift_div
+        return self.layout.back(cast(Tensor, _Shift.apply(features, self.num_segments, fold, False)), x)
 
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
@@ -142,70 +152,6 @@ class _Shift(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         return _Shift.apply(grad, ctx.num_segments, ctx.fold, not ctx.exchanged), None, None, None
-
-
-class TemporalConv2d(nn.Conv2d):
-    """A convolution with a temporal module in front of it.
-
-    It takes over the parameters of ``convolution``, so the state dict keeps the plain convolution's names; those of
-    ``temporal`` come under ``temporal.``.
-
-    A plain :class:`TemporalInterlace` and the convolution run as one operator, which writes to ``x`` while it runs and
-    puts everything back (:mod:`tinkit.ops.conv`). One that hooks watch, or whose ``forward`` is another, is called like
-    any other module, and so it is where the convolution pads with anything but zeros.
-    """
-
-    def __init__(self, convolution: nn.Conv2d, temporal: nn.Module) -> None:
-        super().__init__(
-            convolution.in_channels,
-            convolution.out_channels,
-            convolution.kernel_size,  # type: ignore[arg-type]  # torch types its attributes wider than its arguments
-            convolution.stride,  # type: ignore[arg-type]
-            convolution.padding,  # type: ignore[arg-type]
-            convolution.dilation,  # type: ignore[arg-type]
-            convolution.groups,
-            convolution.bias is not None,
-            convolution.padding_mode,
-            device="meta",
-        )
-        self.weight, self.bias = convolution.weight, convolution.bias
-        self.temporal = temporal
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B*T, C, H, W) -> what the convolution makes of the moved features."""
-        temporal = self.interlace()
-        if temporal is None:
-            return self.convolve(self.temporal(x))
-        pads = cast(tuple[int, int], self.padding)
-        out, offset, gain = steered_conv(
-            x, temporal.fold, temporal.weights(), self.weight, self.bias, self.stride, pads, self.dilation, self.groups
-        )
-        temporal.steering(offset, gain)
-        return out
-
-    def convolve(self, x: Tensor) -> Tensor:
-        """The convolution alone, of features that were moved already."""
-        return super().forward(x)
-
-    def interlace(self) -> TemporalInterlace | None:
-        """The temporal module, where it and the convolution may run as operators instead of being called."""
-        plain = self.padding_mode == "zeros" and not isinstance(self.padding, str)
-        return (
-            self.temporal
-            if plain and isinstance(self.temporal, TemporalInterlace) and _is_plain(self.temporal)
-            else None
-        )
-
-
-def _is_plain(module: TemporalInterlace) -> bool:
-    """Whether nobody changed or watches what the module gives: else it is called as it is."""
-    backward = module._backward_hooks or module._backward_pre_hooks
-    return type(module).forward is TemporalInterlace.forward and not is_watched(module) and not backward
-
-
-def is_watched(module: nn.Module) -> bool:
-    """Whether somebody sees what goes in or out of a forward pass, or has given the module another ``forward``."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
 def interlace_fold(channels: int, shift_div: int) -> int:
