@@ -202,7 +202,7 @@ def test_pretrained_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
     ("settings", "message"),
     [
         ({"backbone": "resnet5O"}, r"'resnet5O' is not a model that timm knows.*did you mean 'resnet5"),
-        ({"backbone": "vit_tiny_patch16_224"}, "not of a supported family"),
+        ({"backbone": "hrnet_w18_small"}, "not of a supported family"),
         ({"temporal": "tinn"}, r"'tinn'.*did you mean 'tin'"),
         ({"num_classes": 0}, "num_classes is 0"),
         ({"num_segments": 0}, "num_segments is 0"),
@@ -211,6 +211,11 @@ def test_pretrained_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
         ({"temporal": "tsm", "shift_div": 64}, r"layer1\.0\.conv1: shift_div 64 of 32 channels"),
         ({"temporal": "tsm", "shift_div": 1}, "shift_div is 1"),
         ({"offset_init": -2}, "offset_init is -2"),
+        ({"backbone_kwargs": {"drop_pth": 0.1}}, "'test_resnet' does not take its backbone_kwargs: .*drop_pth"),
+        (
+            {"backbone_kwargs": {"drop_pth": 0.1}, "zero_init_last": False},
+            "does not take its backbone_kwargs: .*drop_pth",
+        ),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:

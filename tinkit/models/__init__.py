@@ -2,18 +2,26 @@
 
 from tinkit.models.checkpoints import read_checkpoint
 from tinkit.models.foreign import ForeignReport, load_foreign
-from tinkit.models.temporal import TemporalConv2d, TemporalInterlace, TemporalShift, record_steering
+from tinkit.models.foreign_save import to_foreign
+from tinkit.models.placed import TemporalConv2d
+from tinkit.models.temporal import TemporalInterlace, TemporalShift, record_steering
 from tinkit.models.video import VideoClassifier, data_config, freeze_partial_bn
+from tinkit.models.video3d import Video3D
+
+Classifier = VideoClassifier | Video3D  # clips (B, T, C, H, W) to logits, by an image backbone or by a network of clips
 
 __all__ = [
+    "Classifier",
     "ForeignReport",
     "TemporalConv2d",
     "TemporalInterlace",
     "TemporalShift",
+    "Video3D",
     "VideoClassifier",
     "data_config",
     "freeze_partial_bn",
     "load_foreign",
     "read_checkpoint",
     "record_steering",
+    "to_foreign",
 ]

@@ -5,31 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from tinkit.models.places import family_of
+from tinkit.models.families import family_of
+from tinkit.models.places import blocks_in
+from tinkit.models.residual3d import BasicBlock, Bottleneck
 from tinkit.models.video import VideoClassifier
+from tinkit.models.video3d import Video3D
 
 
-def checkpoint_blocks(model: VideoClassifier, backbone: str) -> None:
+def checkpoint_blocks(model: VideoClassifier | Video3D, backbone: str) -> None:
     """From now on every residual block of ``model`` computes its activations twice, and keeps none, in training.
 
     The gradient is the same. Call it last: a copy of the model would go on calling the blocks of the original.
     """
-    for stage in family_of(backbone).stages:
-        for block in model.backbone.get_submodule(stage).children():
-            block.forward = partial(_twice, block, block.forward)
+    for block in _blocks(model, backbone):
+        block.forward = partial(_twice, block, block.forward)
 
 
-def _twice(block: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _blocks(model: VideoClassifier | Video3D, backbone: str) -> list[nn.Module]:
+    if isinstance(model, Video3D):
+        return [module for module in model.modules() if isinstance(module, BasicBlock | Bottleneck)]
+    return [block for _, blocks in blocks_in(model.backbone, family_of(backbone)) for _, block in blocks]
+
+
+def _twice(block: nn.Module, forward: Callable[..., Tensor], x: Any, **settings: Any) -> Tensor:
     if not torch.is_grad_enabled():
-        return forward(x)
+        return forward(x, **settings)
+    # A DenseNet's layer gets the list that the outputs of the following ones are then added to.
+    kept = list(x) if isinstance(x, list) else x
     contexts = partial(_contexts, block)
-    out: Tensor = checkpoint(forward, x, use_reentrant=False, context_fn=contexts)
+    out: Tensor = checkpoint(forward, kept, use_reentrant=False, context_fn=contexts, **settings)
     return out
 
 

@@ -1,44 +1,73 @@
-"""The classifier of clips: a 2D backbone on each frame, a temporal module in it, the average of the frames' logits."""
+"""The classifier of clips: a 2D backbone on each frame, temporal modules in it, a classifier, and a consensus."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
-import torch
 from torch import Tensor, nn
 
+from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.chain import may_chain, run_chain
 from tinkit.models.checkpoints import read_checkpoint
+from tinkit.models.consensus import ConsensusKind, make_consensus
+from tinkit.models.families import check_known
 from tinkit.models.foreign import ForeignReport, load_foreign
-from tinkit.models.places import Place, family_of, places_in
-from tinkit.models.temporal import TemporalConv2d, TemporalInterlace, TemporalShift
+from tinkit.models.modality import check_modality, first_convolution, read_modality
+from tinkit.models.non_local import NonLocal, NonLocalKind, add_non_local
+from tinkit.models.placed import precede
+from tinkit.models.places import Place, places_in
+from tinkit.models.rtcn import regularise
+from tinkit.models.shift import ShiftPlace, shift_places_in
+from tinkit.models.temporal import TemporalInterlace, TemporalShift
+from tinkit.models.temporal_pool import add_temporal_pool, check_temporal_pool, stage_segments
 from tinkit.timm_import import import_timm
 
-Temporal = Literal["tin", "tsm", "tsn"]
-SHIFT_DIV: dict[str, int] = {"tin": 4, "tsm": 8, "tsn": 1}  # published; TSN moves nothing
+Temporal = Literal["tin", "tsm", "tsn", "rtcn"]
+SHIFT_DIV: dict[str, int] = {"tin": 4, "tsm": 8, "tsn": 1, "rtcn": 4}  # published; TSN moves nothing
 
 
 class VideoClassifier(nn.Module):
-    """Clips (B, T, 3, H, W), normalised, to logits (B, num_classes), float32 or better.
+    """Clips (B, T, C, H, W), normalised, to logits (B, num_classes), float32 or better.
 
-    ``backbone`` is a timm ResNet of any kind and depth. ``temporal``: ``tin`` interlaces and ``tsm`` shifts the
-    features before a convolution of the residual branches, ``tsn`` leaves frames alone. ``place`` names that
-    convolution (published: ``conv1``). ``shift_div`` is the share of the channels that moves (default: 4 for TIN, 8 for
-    TSM); ``offset_init`` where TIN's offsets start, in frames. TIN moves in every block; TSM in every second one where
-    the third stage has 23 blocks or more, as its repository does.
+    ``backbone`` is a timm image model, ``backbone_kwargs`` further keywords for it (``img_size`` where it fixes that,
+    ``drop_path_rate``). ``temporal``: ``tin`` interlaces and ``tsm`` shifts the features before one module of each
+    block, ``rtcn`` makes that module a convolution over time (:mod:`tinkit.models.rtcn`), ``tsn`` leaves frames alone.
+    That module is the one that :mod:`tinkit.models.families` has for the backbone's family (ResNet, as published:
+    ``conv1``). ``place`` names another: one in the same blocks (``conv2``) or, in any image model, full names with
+    ``*`` for any one part (``blocks.*.attn``). ``shift_div`` is the share of the channels that moves (default: 4 for
+    TIN and r-TCN, 8 for TSM); ``offset_init`` where their offsets start, in frames. TIN moves in every block; TSM in
+    every second one where a ResNet's third stage has 23 blocks or more, as its repository does, or in a ResNet as
+    ``shift_place`` says (:mod:`tinkit.models.shift`).
+
+    In a ResNet, ``non_local`` puts blocks of that kind (:mod:`tinkit.models.non_local`) behind the blocks that
+    ``non_local_places`` counts in each stage, or in the published places, and ``temporal_pool`` halves the frames
+    before the second stage (TSM and TSN only).
+
+    ``consensus`` makes a clip's logits of its frames (:mod:`tinkit.models.consensus`). ``avg``: their mean, before any
+    softmax. ``identity``: each frame keeps its own, and the model gives (B, T, num_classes), in training and testing
+    alike. ``trn``, ``trn_multiscale``: relations between frames, of which the latter draws ``relations_sampled`` a
+    scale in training, and in testing too with ``sample_in_test``; the classifier gives 256 features a frame then, and
+    the consensus ends in the classes.
+
+    ``modality`` is what a segment holds: an image (C = 3), ``flow_length`` pairs of optical flow, or as many RGB
+    differences; the first convolution is turned to it, weights and all (:mod:`tinkit.models.modality`).
 
     ``pretrained`` is False, True (timm's ImageNet weights, from the network or its cache), or a file: a checkpoint that
     :func:`~tinkit.models.load_foreign` knows. What was taken from a file is told by ``pretrained_report``.
 
     ``zero_init_last`` is timm's start of a ResNet: the last BatchNorm weight of every residual branch is zero, and a
-    fresh model's logits do not depend on its temporal modules at all; False starts them at one. ``classifier_std`` is
+    fresh model's logits do not depend on its temporal modules at all; False starts them at one. Other families start as
+    timm has them (ConvNeXt's branches near zero, Swin-v2's at zero). ``classifier_std`` is
     the start of the classifier's weights (published: 0.001, from ImageNet weights). In a short training from scratch
     both published starts cost most of what could be learnt.
 
-    The state dict is the backbone's under ``backbone.``, with ``temporal.`` under the convolutions that a TIN precedes,
-    and ``classifier.``. Raises :class:`~tinkit.errors.UserError` for settings that cannot be, naming the layer.
+    The state dict is the backbone's under ``backbone.`` and ``classifier.``; TIN and r-TCN add ``temporal.`` under the
+    modules that they change, non-local blocks ``non_local<n>.`` under stages, relations ``consensus.``; shifts and
+    pools add nothing. Raises :class:`~tinkit.errors.UserError` for settings that cannot be, naming the layer.
     """
 
     def __init__(
@@ -51,41 +80,85 @@ class VideoClassifier(nn.Module):
         dropout: float = 0.8,
         pretrained: bool | str | Path = False,
         offset_init: float = 0.5,
-        place: str = "conv1",
+        place: str | None = None,
         zero_init_last: bool = True,
         classifier_std: float = 0.001,
+        backbone_kwargs: Mapping[str, Any] | None = None,
+        shift_place: ShiftPlace = "blockres",
+        temporal_pool: bool = False,
+        non_local: NonLocalKind | None = None,
+        non_local_subsample: bool = True,
+        non_local_places: Mapping[str, Sequence[int]] | None = None,
+        consensus: ConsensusKind = "avg",
+        relations_sampled: int = 3,
+        sample_in_test: bool = False,
+        modality: Modality = "rgb",
+        flow_length: int = FLOW_LENGTH,
     ) -> None:
         super().__init__()
         _check_settings(temporal, num_classes, num_segments, dropout)
-        family = family_of(backbone)
+        _check_places(temporal, place, shift_place, temporal_pool)
+        check_modality(modality, flow_length)
+        check_known(backbone)
         self.temporal = temporal
         self.num_segments = num_segments
+        self.modality, self.flow_length = modality, flow_length
         self.shift_div = SHIFT_DIV[temporal] if shift_div is None else shift_div
-        self.backbone = _make_backbone(backbone, imagenet=pretrained is True, zero_init_last=zero_init_last)
-        if temporal != "tsn":
-            for spot in places_in(self.backbone, family, place, alternate=temporal == "tsm"):
-                module = _make_temporal(temporal, spot, num_segments, self.shift_div, offset_init)
-                setattr(spot.block, spot.attribute, TemporalConv2d(spot.convolution, module))
+        self.backbone = _make_backbone(backbone, pretrained is True, zero_init_last, backbone_kwargs or {})
+        segments = stage_segments(num_segments, temporal_pool)
+        for spot in _spots(self.backbone, backbone, temporal, place, shift_place):
+            frames = segments.get(spot.name.split(".")[0], num_segments)
+            _put_temporal(temporal, spot, frames, self.shift_div, offset_init)
+        if non_local is not None:
+            add_non_local(self.backbone, segments, non_local, non_local_subsample, non_local_places)
+        if temporal_pool:
+            add_temporal_pool(self.backbone, num_segments)
+        self.segments_left = num_segments // 2 if temporal_pool else num_segments
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(cast(int, self.backbone.num_features), num_classes)
+        self.consensus = make_consensus(
+            consensus,
+            self.segments_left,
+            num_classes,
+            relations_sampled=relations_sampled,
+            sample_in_test=sample_in_test,
+        )
+        self.classifier = nn.Linear(_features_of(self.backbone), self.consensus.in_features)
         nn.init.normal_(self.classifier.weight, std=classifier_std)
         nn.init.zeros_(self.classifier.bias)
-        self.pretrained_report: ForeignReport | None = None
-        if not isinstance(pretrained, bool):
-            self.pretrained_report = load_foreign(read_checkpoint(pretrained), self)
+        self.pretrained_report = self._read_weights(pretrained)
 
     def forward(self, video: Tensor) -> Tensor:
-        """(B, T, 3, H, W) -> (B, num_classes): the average over frames of each frame's logits, before any softmax."""
+        """(B, T, C, H, W) -> (B, num_classes), or (B, T, num_classes) with ``consensus = "identity"``."""
         if video.ndim != 5 or video.shape[1] != self.num_segments:
-            raise ValueError(f"expected clips (B, {self.num_segments}, 3, H, W), got {tuple(video.shape)}")
+            channels = model_channels(self.modality, self.flow_length)
+            raise ValueError(f"expected clips (B, {self.num_segments}, {channels}, H, W), got {tuple(video.shape)}")
         frames = video.flatten(0, 1)
         features = run_chain(self.backbone, frames) if may_chain(self.backbone, frames) else self.backbone(frames)
-        logits = self.classifier(self.dropout(features)).unflatten(0, (video.shape[0], self.num_segments))
-        return logits.mean(1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        each = self.classifier(self.dropout(features)).unflatten(0, (video.shape[0], self.segments_left))
+        return cast(Tensor, self.consensus(each))
 
     def steering_modules(self) -> dict[str, TemporalInterlace]:
-        """The modules that interlace, by name, in the order of the forward pass; none for TSM and TSN."""
+        """The modules that interlace, by name, in the order of the forward pass; none unless it is a TIN."""
         return {name: module for name, module in self.named_modules() if isinstance(module, TemporalInterlace)}
+
+    def class_layers(self) -> dict[str, nn.Linear]:
+        """The layers whose outputs are the classes, by name: what another number of classes replaces.
+
+        The classifier; with relations those that the consensus ends in, one a scale.
+        """
+        ends = self.consensus.class_layers() or {"": self.classifier}
+        return {f"consensus.{name}" if name else "classifier": layer for name, layer in ends.items()}
+
+    def _read_weights(self, pretrained: bool | str | Path) -> ForeignReport | None:
+        """Load a file of weights, and turn the first convolution to the modality once those of RGB are in it."""
+        weights = {} if isinstance(pretrained, bool) else read_checkpoint(pretrained)
+        report = load_foreign(weights, self) if weights else None
+        read_modality(self.backbone, self.modality, self.flow_length)
+        if report is not None and self.modality != "rgb":
+            first = f"backbone.{first_convolution(self.backbone)[0]}.weight"
+            if first not in report.used.values():  # the file is of this modality itself, and fits only now
+                report = load_foreign(weights, self)
+        return report
 
 
 def data_config(model: VideoClassifier) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -98,8 +171,11 @@ def freeze_partial_bn(model: nn.Module) -> None:
     """Freeze every ``BatchNorm2d`` (or its synchronised form) but the first: statistics and affine parameters.
 
     ``model.train()`` sets them to training again, so call this after each. As published for TIN ("partial BN").
+    Norms of non-local blocks learn: frozen at zero, where they start, they would keep the blocks from doing anything.
     """
-    for norm in [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)][1:]:
+    own = {module.norm for module in model.modules() if isinstance(module, NonLocal)}
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
+    for norm in [norm for norm in norms if norm not in own][1:]:
         norm.eval().requires_grad_(False)
 
 
@@ -116,28 +192,64 @@ def _check_settings(temporal: str, num_classes: int, num_segments: int, dropout:
         raise UserError(f"dropout is {dropout:g}", expected="a probability, 0 to 1")
 
 
-def _make_backbone(name: str, *, imagenet: bool, zero_init_last: bool) -> nn.Module:
-    timm = import_timm()
-    try:
-        return cast(
-            nn.Module, timm.create_model(name, pretrained=imagenet, num_classes=0, zero_init_last=zero_init_last)
+def _check_places(temporal: Temporal, place: str | None, shift_place: ShiftPlace, temporal_pool: bool) -> None:
+    if shift_place != "blockres" and (temporal != "tsm" or place is not None):
+        by_hand = "" if place is None else f" and place = {place!r}"
+        raise UserError(
+            f"shift_place {shift_place!r} with temporal = {temporal!r}{by_hand}",
+            expected="shift_place with temporal = 'tsm' and without a place by hand",
         )
+    if temporal_pool:
+        check_temporal_pool(temporal)
+
+
+def _make_backbone(name: str, imagenet: bool, zero_init_last: bool, kwargs: Mapping[str, Any]) -> nn.Module:
+    """timm's model without its classifier."""
+    settings = {**kwargs, "pretrained": imagenet, "num_classes": 0}
+    create = import_timm().create_model
+    try:
+        if not zero_init_last:  # True is the default of timm's ResNets
+            with suppress(TypeError):  # of a family that has no such setting
+                return cast(nn.Module, create(name, zero_init_last=False, **settings))
+        return cast(nn.Module, create(name, **settings))
     except Exception as error:  # the hub, the network, the disk and timm all fail in their own ways
+        reason = str(error).partition("\n")[0][:200]
+        if kwargs and isinstance(error, TypeError):
+            raise UserError(f"{name!r} does not take its backbone_kwargs: {reason}") from error
         if not imagenet:
             raise
         raise UserError(
-            f"the pretrained weights of {name!r} could not be fetched: {str(error).splitlines()[0][:200]}",
+            f"the pretrained weights of {name!r} could not be fetched: {reason}",
             fix="name a local file instead (pretrained = 'weights.pth'), or start from none (pretrained = false)",
         ) from error
 
 
-def _make_temporal(kind: Temporal, spot: Place, num_segments: int, shift_div: int, offset_init: float) -> nn.Module:
-    channels = spot.convolution.in_channels
-    if kind == "tin":
-        try:
-            return TemporalInterlace(channels, num_segments, shift_div, offset_init)
-        except UserError as error:
-            raise UserError(f"{spot.name}: {error.problem}", expected=error.expected) from error
-    if channels // max(shift_div, 1) == 0:
-        raise UserError(f"{spot.name}: shift_div {shift_div} of {channels} channels leaves none to shift")
-    return TemporalShift(num_segments, shift_div)
+def _features_of(backbone: Any) -> int:
+    """How many features a frame has in the end: with some backbones more than behind their last block."""
+    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
+
+
+def _spots(
+    backbone: nn.Module, name: str, temporal: Temporal, place: str | None, shift_place: ShiftPlace
+) -> list[Place]:
+    """The modules that a temporal module precedes, in order."""
+    if temporal == "tsn":
+        return []
+    if temporal == "tsm" and place is None:
+        return shift_places_in(backbone, name, shift_place)
+    return places_in(backbone, name, place, alternate=temporal == "tsm")
+
+
+def _put_temporal(kind: Temporal, spot: Place, num_segments: int, shift_div: int, offset_init: float) -> None:
+    """Change ``spot`` by a temporal module, an error of which then says the layer's name."""
+    try:
+        if kind == "rtcn":
+            regularise(spot, num_segments, shift_div, offset_init)
+        elif kind == "tin":
+            precede(spot, TemporalInterlace(spot.channels, num_segments, shift_div, offset_init, spot.layout))
+        elif spot.channels // max(shift_div, 1):
+            precede(spot, TemporalShift(num_segments, shift_div, spot.layout))
+        else:
+            raise UserError(f"shift_div {shift_div} of {spot.channels} channels leaves none to shift")
+    except UserError as error:
+        raise UserError(f"{spot.name}: {error.problem}", expected=error.expected, fix=error.fix) from error
