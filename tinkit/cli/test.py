@@ -19,6 +19,7 @@ from tinkit.cli.common import (
     examples,
     print_table,
 )
+from tinkit.cli.convert import ClassOrderOption, RecipeOption, SetOption
 from tinkit.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ EPILOG = examples(
     "tinkit test mmit_r50 --split test --views 10x3 --scale 256 --crop 256",
     "tinkit test runs/mmit_r50 --weights last --data /data/mmit --json",
     "tinkit test mmit_r50 --as-published --gpus 8",
+    "tinkit test tsm_sthv2.pth.tar --recipe sthv2_tsm_r50 --data /data/sthv2",
+    "tinkit test tin_sthv1.pth.tar --recipe sthv1_tin_r50 --class-order alphabetical",
 )
 
 
@@ -39,9 +42,17 @@ def test(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|CHECKPOINT", help="A run, or a file in its checkpoints.", autocompletion=complete_runs
+            metavar="RUN|CHECKPOINT",
+            help="A run, a file in its checkpoints, or with --recipe any known code base's checkpoint.",
+            autocompletion=complete_runs,
         ),
     ],
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="RUN", help="What the run of a checkpoint with --recipe is called.")
+    ] = None,
+    class_order: ClassOrderOption = None,
     split: Annotated[str | None, typer.Option(help="train, val (unless said) or test.")] = None,
     views: ViewsOption = None,
     sampling: Annotated[
@@ -75,14 +86,14 @@ def test(
     """Score a split with a run's model; prints the metrics where the split has labels.
 
     The scores go to RUN/scores/SPLIT-VIEWS-WEIGHTS.arrow, with --keep-views also to RUN/scores/views. An interrupted
-    test goes on where it was.
+    test goes on where it was. A checkpoint with --recipe becomes a run, RECIPE-CHECKPOINT unless --name says otherwise.
     """
     from tinkit.data.views import override_views
+    from tinkit.engine.adopt import adopt, named_run
     from tinkit.engine.distributed import join_world
     from tinkit.engine.launch import launched
     from tinkit.engine.log import Reporter
     from tinkit.engine.published import run_published
-    from tinkit.engine.run import find_checkpoint
     from tinkit.engine.signals import StopSignal
     from tinkit.engine.test import run_test
 
@@ -93,16 +104,21 @@ def test(
             f"--as-published takes split and protocol from the recipe, and {', '.join(given)} of the command line",
             fix="leave one of them out",
         )
-    found, word = find_checkpoint(run, weights, runs)
-    recipe = found.load_recipe()
-    config = override_views(recipe.test, **protocol)
+    from_recipe = {"--set": overrides, "--name": name, "--class-order": class_order}
+    if recipe is None and (given := [option for option, value in from_recipe.items() if value]):
+        raise UsageError(f"{given[0]} is for a checkpoint that is no run's", fix="say --recipe RECIPE, too")
+    found, word, resolved = named_run(run, weights, runs, recipe, overrides or [], name)
+    config = override_views(resolved.test, **protocol)
     if launched(gpus, max_restarts=0):
         return
     with join_world() as world, StopSignal(patient=world.size > 1) as stop:
         reporter = Reporter(quiet or not world.main)
         options: dict[str, Any] = {"limit": limit, "force": force, "keep_views": keep_views}
-        options |= {"data": None if data is None else recipe.data.model_copy(update={"root": data})}
+        options |= {"data": None if data is None else resolved.data.model_copy(update={"root": data})}
         options |= {"world": world, "stop": stop}
+        if recipe is not None:
+            where = options["data"] or resolved.data
+            world.first(lambda: adopt(Path(run), resolved, where, split or "val", found, reporter, order=class_order))
         try:
             if as_published:
                 rows, title = run_published(found, word, reporter, **options), "Measured beside published, in percent"

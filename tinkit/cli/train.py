@@ -32,7 +32,7 @@ EPILOG = examples(
     "tinkit train mmit_r50 --data /data/mmit --gpus 8",
     "tinkit train mmit_r50 --dry-run",
     "tinkit train recipes/mmit_r50.toml --set optim.micro_batch=8 --name mmit_r50-a",
-    "tinkit train sthv1_tin_r50_tune --tune-from tin_kinetics.pth.tar",
+    "tinkit train sthv1_tin_r50_tune --tune-from tin_kinetics.pth.tar --replace-head",
     "tinkit train mmit_r50 --set model.pretrained=false --set optim.batch=4 --steps 2",
     "tinkit train demo_tin --data demo/data --seeds 3",
     "tinkit train --resume mmit_r50",
@@ -51,6 +51,9 @@ def train(
     tune_from: Annotated[
         str | None, typer.Option(metavar="RUN|FILE", help="Start from the weights of a run or of any checkpoint.")
     ] = None,
+    replace_head: Annotated[
+        bool, typer.Option("--replace-head", help="With --tune-from: let a classifier of another size start anew.")
+    ] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run.", autocompletion=complete_runs)
     ] = None,
@@ -79,6 +82,8 @@ def train(
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save and stop after the step under way (exit codes 130, 143, 129 and 75).
     """
     _check_options(recipe, resume, overrides, tune_from, name, seeds, dry_run)
+    if replace_head and tune_from is None:
+        raise UsageError("--replace-head is about the weights of --tune-from", fix="name them, or leave it out")
     from tinkit.engine.run import Run, find_run
     from tinkit.recipe import load_recipe, rename
 
@@ -112,12 +117,15 @@ def train(
 
             rows = run_series(
                 seeded(resolved, seeds),
-                lambda one: _train(Run(runs / one.name), one, reporter, world, trial, tune_from, again=True),
+                lambda one: _train(
+                    Run(runs / one.name), one, reporter, world, trial, tune_from, replace_head, again=True
+                ),
             )
             if world.main:
                 print_table("Newest validation, in percent", rows, as_json=as_json)
         else:
-            _train(run, resolved, reporter, world, trial, tune_from, again=auto_resume, resume=resume is not None)
+            begun = resume is not None
+            _train(run, resolved, reporter, world, trial, tune_from, replace_head, again=auto_resume, resume=begun)
 
 
 def _check_options(
@@ -144,6 +152,7 @@ def _train(
     world: World,
     trial: Trial,
     tune_from: str | None,
+    replace_head: bool,
     *,
     again: bool,
     resume: bool = False,
@@ -156,7 +165,17 @@ def _train(
         resume = world.share(world.first(lambda: goes_on(run, recipe) if world.main else None))
         tune_from = None if resume else tune_from
     runs = run.folder.parent
-    start_training(run, recipe, reporter, resume=resume, tune_from=tune_from, trial=trial, runs=runs, world=world)
+    start_training(
+        run,
+        recipe,
+        reporter,
+        resume=resume,
+        tune_from=tune_from,
+        replace_head=replace_head,
+        trial=trial,
+        runs=runs,
+        world=world,
+    )
     return run
 
 

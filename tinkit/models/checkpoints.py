@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tinkit.errors import UserError
+from tinkit.models.stand_ins import allowed_names
 
 # Where training scripts put the weights inside what they save.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state", "weights")
-
-# Scripts also save their best score, more often than not a NumPy number; these rebuild one and do nothing else.
-_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
-_NUMPY_NUMBERS: list[Any] = [
-    (_NUMPY_SCALAR, "numpy.core.multiarray.scalar"),  # as NumPy 1 writes it
-    (_NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)),
-]
+CLASSES_KEY = "classes"  # in a safetensors file's metadata: the names of the classes in order, as a JSON list
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -44,6 +39,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     return weights
 
 
+def read_class_names(path: str | Path) -> tuple[str, ...] | None:
+    """The names of the classes in the order of the classifier, where a file of ``tinkit convert`` tells them."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except Exception:  # not safetensors, or damaged: reading the weights says what it is
+        return None
+    return tuple(json.loads(metadata[CLASSES_KEY])) if CLASSES_KEY in metadata else None
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
@@ -52,9 +57,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> Any:
-    with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+    with torch.serialization.safe_globals(allowed_names()):
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return _load(path)
         except Exception as error:  # a damaged pickle can raise nearly anything
             objects = _refused_objects(path)
             if not objects:
@@ -66,6 +71,15 @@ def _read_pickle(path: Path) -> Any:
                 fix="where you trust its origin, load it yourself and save the weights alone: "
                 "torch.save(model.state_dict(), 'weights.pth')",
             ) from error
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnicodeDecodeError:  # Python 2 wrote the bytes of NumPy's numbers as text
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch says that it does not heed the encoding, and does
+            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
 
 
 def _refused_objects(path: Path) -> list[str]:

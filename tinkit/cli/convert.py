@@ -1,0 +1,96 @@
+"""`tinkit convert`: a checkpoint in another code base's names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinkit.cli.common import (
+    JsonOption,
+    QuietOption,
+    RunsOption,
+    WeightsOption,
+    complete_recipes,
+    complete_runs,
+    examples,
+    print_table,
+)
+
+CODE_BASES = ("tinkit", "tin", "x_temporal", "tsm", "trn", "mmaction2", "timm", "torchvision", "pyslowfast")
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="For a checkpoint that is no run's: the recipe of its network.",
+        autocompletion=complete_recipes,
+    ),
+]
+ClassOrderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--class-order",
+        metavar="alphabetical|FILE",
+        help="How the checkpoint numbers its classes, if not as the data set does: sorted by name, or as the lines of "
+        "a file.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe.")
+]
+
+EPILOG = examples(
+    "tinkit convert tsm_kinetics.pth.tar --recipe k400_tsm_r50 --out tsm.safetensors",
+    "tinkit convert mmit_r50 --to mmaction2 --out mmit_r50.pth",
+    "tinkit convert tin.pth --recipe sthv1_tin_r50 --class-order alphabetical --classes labels.txt --out a.safetensors",
+)
+
+
+def convert(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(metavar="CHECKPOINT|RUN", help="A file of weights, or a run.", autocompletion=complete_runs),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The new file: .safetensors, or what torch.save writes.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="CODEBASE",
+            help=f"Whose names the new file shall have: {', '.join(CODE_BASES)}.",
+            autocompletion=lambda incomplete: [name for name in CODE_BASES if name.startswith(incomplete)],
+        ),
+    ] = "tinkit",
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The classes of the new file in order, one a line.", dir_okay=False),
+    ] = None,
+    class_order: ClassOrderOption = None,
+    replace_head: Annotated[
+        bool, typer.Option("--replace-head", help="Let a classifier of another size start anew.")
+    ] = False,
+    weights: WeightsOption = None,
+    runs: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Read the weights of any known code base and write them in the names of this one or another.
+
+    Says how many entries were used, are new or were dropped; FILE.json tells it of every single one.
+    """
+    from tinkit.engine.convert import convert as convert_weights
+    from tinkit.engine.convert import recipe_of
+    from tinkit.engine.log import Reporter
+    from tinkit.engine.weights import open_source
+    from tinkit.models.foreign_classes import read_names
+
+    network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)
+    source = open_source(checkpoint, runs, weights)
+    names = () if classes is None else read_names(classes)
+    report = convert_weights(source, network, out, to, classes=names, order=class_order, replace_head=replace_head)
+    Reporter(quiet).say(f"{source.path}: {report.summary()}")
+    row = {"layout": report.layout, "used": len(report.used), "new": len(report.new), "dropped": len(report.dropped)}
+    print_table("", [row | {"to": to, "file": str(out)}], as_json=as_json)

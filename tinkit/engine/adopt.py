@@ -1,0 +1,130 @@
+"""A checkpoint of anybody's becomes a run, so that all that is done with runs can be done with it.
+
+The run's folder holds the recipe that the checkpoint is tested by, its weights as ``last``, and the account of every
+entry. Such a run cannot be trained on; a training from its weights begins with ``--tune-from``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinkit.data.config import DataConfig
+from tinkit.data.manifest import Manifest, open_manifest
+from tinkit.engine.build import build_model
+from tinkit.engine.checkpoint import Progress, read_header, save_checkpoint
+from tinkit.engine.log import Reporter
+from tinkit.engine.run import Run, create_run, find_checkpoint
+from tinkit.engine.weights import load_source, open_source
+from tinkit.errors import UsageError
+from tinkit.files import sha256_file, write_atomic
+from tinkit.recipe import Recipe, load_recipe, rename
+
+WORD = "last"  # the word of --weights that an adopted run has
+
+
+def adopted_name(checkpoint: Path, recipe: Recipe) -> str:
+    """What the run of a checkpoint is called unless it is said: the recipe's name and the file's."""
+    stem = re.sub(r"(\.pth|\.tar|\.pt|\.pkl|\.pyth|\.bin|\.safetensors)+$", "", checkpoint.name)
+    return f"{recipe.name}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', stem)}"
+
+
+def named_run(
+    name: str,
+    weights: str | None,
+    runs: Path,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    run_name: str | None = None,
+) -> tuple[Run, str, Recipe]:
+    """The run that somebody names, the word for which of its weights, and its recipe.
+
+    With ``recipe``, ``name`` is a checkpoint of anybody's and the run is the one that :func:`adopt` makes of it, called
+    ``run_name``, or by both names. Raises :class:`~tinkit.errors.UsageError` for what does not go together.
+    """
+    path = Path(name)
+    if recipe is None:
+        if path.is_file() and not (path.resolve().parent.parent / "recipe.toml").is_file():
+            raise UsageError(f"{name} belongs to no run", fix="say by which recipe to test it: --recipe RECIPE")
+        run, word = find_checkpoint(name, weights, runs)
+        return run, word, run.load_recipe()
+    if not path.is_file():
+        raise UsageError(f"{name}: no such file", expected="with --recipe, a checkpoint's file")
+    if weights is not None:
+        raise UsageError("--weights chooses among a run's checkpoints", fix="leave out --weights or --recipe")
+    resolved = load_recipe(recipe, overrides).recipe
+    return Run(runs / (run_name or adopted_name(path, resolved))), WORD, resolved
+
+
+def adopt(
+    checkpoint: Path,
+    recipe: Recipe,
+    data: DataConfig,
+    split: str,
+    run: Run,
+    reporter: Reporter,
+    *,
+    order: str | None = None,
+) -> None:
+    """Make ``run`` of ``checkpoint``, or find that it is that already.
+
+    The classes are those of the ``split`` of ``data``; ``order`` tells how the checkpoint numbers them
+    (``alphabetical``, or a file of names) if not so. Every entry of the model must be in the file. Raises
+    :class:`~tinkit.errors.UserError` for a file that does not fit, and :class:`~tinkit.errors.UsageError` for a run's
+    folder that is taken.
+    """
+    manifest = open_manifest(data, split)
+    named = rename(recipe.model_copy(update={"data": data}), run.name)
+    origin = {"sha256": sha256_file(checkpoint), "order": order or "as the data set"}
+    if run.weights_names():
+        _check_same(run, named, manifest, origin)
+        return
+    classes = manifest.classes
+    model = build_model(named, len(classes), pretrained=False)
+    report = load_source(open_source(str(checkpoint), run.folder.parent), model, classes, order=order, whole=True)
+    reporter.say(f"{checkpoint}: {report.summary()}")
+    create_run(run.name, named, run.folder.parent)
+    account = {"file": str(checkpoint)} | origin | report.to_json()
+    write_atomic(run.weights_path, json.dumps(account, indent=2) + "\n")
+    save_checkpoint(run.checkpoint(WORD), model, Progress(), _info(named, manifest, origin))
+
+
+def refuse_to_train_on(run: Run) -> None:
+    """Raise :class:`~tinkit.errors.UsageError` if the run was adopted: it holds weights and nothing to go on with."""
+    if (
+        run.checkpoint(WORD).is_file()
+        and not run.step_paths()
+        and "origin" in read_header(run.checkpoint(WORD))["info"]
+    ):
+        raise UsageError(
+            f"the run {run.name} was made of a checkpoint, and has no training to go on with",
+            fix=f"begin one from its weights: tinkit train RECIPE --tune-from {run.name}",
+        )
+
+
+def _info(recipe: Recipe, manifest: Manifest, origin: dict[str, str]) -> dict[str, Any]:
+    """What a training writes of itself; on what the weights were trained nothing tells but the recipe."""
+    return {
+        "classes": list(manifest.classes),
+        "task": manifest.task,
+        "dataset": manifest.dataset,
+        "dataset_version": manifest.version,
+        "trained_on": list(recipe.train.splits),
+        "recipe": recipe.model_dump(mode="json"),
+        "origin": origin,
+    }
+
+
+def _check_same(run: Run, recipe: Recipe, manifest: Manifest, origin: dict[str, str]) -> None:
+    """Raise unless the run was made of the same checkpoint, recipe and classes."""
+    there = read_header(run.checkpoint(WORD))["info"] if run.checkpoint(WORD).is_file() else {}
+    same = there.get("origin") == origin and there["classes"] == list(manifest.classes)
+    before = load_recipe(str(run.recipe_path)).recipe if same else None
+    if before is None or before.model != recipe.model or before.clip != recipe.clip:
+        raise UsageError(
+            f"the run {run.folder} is there, and is not of this checkpoint with this recipe",
+            fix="give this one another name: --name NAME; or move that run away",
+        )
