@@ -288,3 +288,14 @@ def test_shapes_and_counts_are_checked() -> None:
     for counts in (None, COUNTS[:3]):
         with pytest.raises(ValueError, match="counts of 5 classes"):
             Loss(LossConfig(class_balance=0.9), MULTI, CLASSES, counts)
+
+
+@pytest.mark.parametrize(("task", "settings"), SETTINGS)
+def test_frames_that_stay_by_themselves_have_the_mean_of_their_losses(task: Task, settings: dict[str, Any]) -> None:
+    torch.manual_seed(3)
+    logits = torch.randn(4, 3, CLASSES)
+    target = torch.tensor([0, 1, 4, 2]) if task == SINGLE else torch.randint(2, (4, CLASSES)).float()
+    valid = torch.tensor([True, False, True, True])
+    loss = made(task, settings)
+    frames = [loss(logits[:, frame], target, valid) for frame in range(3)]
+    assert loss(logits, target, valid).item() == pytest.approx(sum(f.item() for f in frames) / 3, rel=1e-5)

@@ -42,6 +42,14 @@ def test_groups_by_name_are_the_published_ones(backbone: str) -> None:
     assert sum(len(group["params"]) for group in groups.values()) == len(list(model.parameters()))
 
 
+def test_centres_and_gains_of_rtcn_do_not_decay() -> None:
+    model = classifier(temporal="rtcn")
+    groups = {group["group_name"]: group for group in parameter_groups(model, optim())}
+    steering = {id(p) for name, p in model.named_parameters() if ".temporal." in name}
+    assert len(steering) == 2 * 8
+    assert steering <= {id(p) for p in groups["bias"]["params"]}
+
+
 @pytest.mark.parametrize(
     ("backbone", "temporal", "weights", "biases", "norms"),
     [

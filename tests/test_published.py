@@ -238,7 +238,7 @@ def test_a_trial_of_published_protocols_counts_its_clips(run: Run) -> None:
     ("keys", "message"),
     [
         ('views = "3x1"\nsampling = "twice"', "two temporal samples at most"),
-        ('views = "1x1"\nnum_segments = 8', "a Linear of 4 x 4"),
+        ('views = "1x1"\nnum_segments = 8', "a Linear of T x T"),
         ('views = "1x1"\ncrop = 64', "larger than test.scale"),
     ],
 )

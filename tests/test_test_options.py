@@ -160,7 +160,7 @@ def test_a_tin_says_why_it_cannot_see_another_number_of_frames(run: Run) -> None
         lambda config: run_test(run, "val", config, "best", QUIET),
         lambda c: predict(run, "best", [], c, 1),
     ):
-        with pytest.raises(UsageError, match="a Linear of 4 x 4 over time"):
+        with pytest.raises(UsageError, match=r"this model sees 4 frames.*\n.*a Linear of T x T over time"):
             refused(views(run, num_segments=8))
     # Its own number is no other test than the one without the option.
     path = run_test(run, "val", views(run), "best", QUIET).path

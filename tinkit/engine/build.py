@@ -11,9 +11,12 @@ from torch.nn.parallel import DistributedDataParallel
 from tinkit.engine.choices import usable_cores
 from tinkit.engine.config import EmaConfig, TrainConfig
 from tinkit.engine.distributed import World
+from tinkit.engine.model_config import ModelConfig
 from tinkit.errors import UsageError
-from tinkit.models import VideoClassifier, data_config, freeze_partial_bn
+from tinkit.models import Classifier, Video3D, VideoClassifier, freeze_partial_bn
 from tinkit.models.memory import checkpoint_blocks
+from tinkit.models.modality import differences, pixels_of
+from tinkit.models.video import Temporal
 from tinkit.recipe import Recipe
 from tinkit.timm_import import import_timm
 
@@ -32,31 +35,79 @@ def loader_workers(config: TrainConfig) -> int:
 
 def build_model(
     recipe: Recipe, num_classes: int, pretrained: bool | str | None = None, num_segments: int | None = None
-) -> VideoClassifier:
+) -> Classifier:
     """The recipe's classifier on the CPU.
 
     ``pretrained`` replaces the recipe's (False if weights are loaded later), ``num_segments`` the clip's.
     """
-    model = VideoClassifier(
-        backbone=recipe.model.backbone,
-        temporal=recipe.model.temporal,
-        num_classes=num_classes,
-        num_segments=num_segments or recipe.clip.num_segments,
-        shift_div=recipe.model.shift_div,
-        dropout=recipe.model.dropout,
-        offset_init=recipe.model.offset_init,
-        zero_init_last=recipe.model.zero_init_last,
-        classifier_std=recipe.model.classifier_std,
-        pretrained=recipe.model.pretrained if pretrained is None else pretrained,
+    config = recipe.model
+    start = config.pretrained if pretrained is None else pretrained
+    frames = num_segments or recipe.clip.num_segments
+    model = (
+        _network_3d(config, num_classes, frames, start)
+        if config.is_3d
+        else _network(recipe, num_classes, frames, start)
     )
     if recipe.train.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's own overloads
+        lay_channels_last(model)
     if recipe.model.partial_bn:
         freeze_partial_bn(model)
     return model
 
 
-def share_statistics(model: VideoClassifier, recipe: Recipe, world: World) -> VideoClassifier:
+def lay_channels_last(model: nn.Module) -> None:
+    """Bring the weights of convolutions over space, and of those over time too, into channels_last."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in model.parameters():
+        if parameter.dim() in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
+
+
+def _network(recipe: Recipe, num_classes: int, num_segments: int, pretrained: bool | str) -> VideoClassifier:
+    config = recipe.model
+    return VideoClassifier(
+        backbone=config.backbone,
+        temporal=cast(Temporal, config.temporal),
+        num_classes=num_classes,
+        num_segments=num_segments,
+        shift_div=config.shift_div,
+        dropout=config.dropout,
+        pretrained=pretrained,
+        offset_init=config.offset_init,
+        place=config.place,
+        shift_place=config.shift_place,
+        temporal_pool=config.temporal_pool,
+        non_local=config.non_local,
+        non_local_subsample=config.non_local_subsample,
+        non_local_places=config.non_local_places,
+        consensus=config.consensus,
+        relations_sampled=config.relations_sampled,
+        sample_in_test=config.sample_in_test,
+        zero_init_last=config.zero_init_last,
+        classifier_std=config.classifier_std,
+        backbone_kwargs=config.backbone_kwargs,
+        modality=recipe.clip.modality,
+        flow_length=recipe.clip.flow_length,
+    )
+
+
+def _network_3d(config: ModelConfig, num_classes: int, num_frames: int, pretrained: bool | str) -> Video3D:
+    return Video3D(
+        arch=config.backbone,
+        num_classes=num_classes,
+        num_frames=num_frames,
+        variant=config.variant,
+        dropout=config.dropout,
+        speed_ratio=config.speed_ratio,
+        lateral_kernel=config.lateral_kernel,
+        stem_pool=config.stem_pool,
+        zero_init_last=config.zero_init_last,
+        classifier_std=config.classifier_std,
+        pretrained=pretrained if isinstance(pretrained, str) else None,
+    )
+
+
+def share_statistics(model: Classifier, recipe: Recipe, world: World) -> Classifier:
     """With ``model.sync_bn`` and several processes: ``model`` with batch statistics over all of them."""
     if not recipe.model.sync_bn or world.size == 1:
         return model
@@ -65,11 +116,11 @@ def share_statistics(model: VideoClassifier, recipe: Recipe, world: World) -> Vi
     import_timm()
     from timm.layers import convert_sync_batchnorm
 
-    synchronised: VideoClassifier = convert_sync_batchnorm(model)
+    synchronised: Classifier = convert_sync_batchnorm(model)
     return synchronised
 
 
-def make_ema(model: VideoClassifier, config: EmaConfig) -> Any:
+def make_ema(model: Classifier, config: EmaConfig) -> Any:
     """timm's moving average of the weights; None where the recipe wants none."""
     if config.decay is None:
         return None
@@ -79,7 +130,7 @@ def make_ema(model: VideoClassifier, config: EmaConfig) -> Any:
     return ModelEmaV3(model, decay=config.decay, use_warmup=config.warmup)
 
 
-def wrap_network(model: VideoClassifier, recipe: Recipe, world: World) -> nn.Module:
+def wrap_network(model: Classifier, recipe: Recipe, world: World) -> nn.Module:
     """``model`` as it is trained: with activation checkpointing, compiled, and joined with its copies elsewhere.
 
     The parameters stay the model's own. Call it after everything that copies the model.
@@ -103,15 +154,18 @@ def wrap_network(model: VideoClassifier, recipe: Recipe, world: World) -> nn.Mod
 class Pixels:
     """Turns decoded frames into what the model reads."""
 
-    def __init__(self, model: VideoClassifier, device: torch.device, channels_last: bool) -> None:
-        mean, std = data_config(model)
+    def __init__(self, model: Classifier, device: torch.device, channels_last: bool) -> None:
+        wanted = pixels_of(model)
+        self._mean = 255 * torch.tensor(wanted.mean, device=device).view(1, -1, 1, 1)
+        self._scale = 1 / (255 * torch.tensor(wanted.std, device=device).view(1, -1, 1, 1))
+        self._difference = wanted.difference
         self._device = device
-        self._mean = 255 * torch.tensor(mean, device=device).view(1, 3, 1, 1)
-        self._scale = 1 / (255 * torch.tensor(std, device=device).view(1, 3, 1, 1))
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """(B, T, 3, H, W) uint8 to normalised float32 of the same shape, on the device."""
+        """(B, T, C, H, W) uint8 to normalised float32 (B, T, C', H, W), on the device; C' is C but for differences."""
         images = frames.to(self._device, non_blocking=True).flatten(0, 1)
         images = images.to(torch.float32, memory_format=self._format)
+        if self._difference:
+            images = differences(images)
         return images.sub_(self._mean).mul_(self._scale).unflatten(0, frames.shape[:2])

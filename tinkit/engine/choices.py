@@ -25,7 +25,7 @@ import torch
 from tinkit.data.views import ViewConfig
 from tinkit.engine.distributed import World
 from tinkit.engine.precision import PRECISION, Amp, settle_amp
-from tinkit.models import VideoClassifier
+from tinkit.models import Classifier
 from tinkit.models.merging import merge_batch_norm
 from tinkit.recipe import Recipe
 
@@ -48,7 +48,7 @@ def amp_of_test(recipe: Recipe, views: ViewConfig, device_type: str) -> Amp:
     return settle_amp(views.amp or recipe.train.amp, device_type)
 
 
-def prepare_to_test(model: VideoClassifier) -> None:
+def prepare_to_test(model: Classifier) -> None:
     """Make ``model``, loaded for a test and in evaluation mode, as fast as it gets: it can only test afterwards."""
     limit_threads()
     merge_batch_norm(model)

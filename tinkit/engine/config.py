@@ -16,29 +16,6 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelConfig(_Table):
-    """``[model]``: the classifier."""
-
-    backbone: str = "resnet50"
-    """A timm model name."""
-    temporal: Literal["tin", "tsm", "tsn"] = "tin"
-    shift_div: int = Field(default=4, ge=1)
-    """The fold is ``channels // shift_div``: 4 in TIN, 8 in TSM. TSN ignores it."""
-    dropout: float = Field(default=0.8, ge=0, lt=1)
-    offset_init: float = Field(default=0.5, gt=-2, lt=2)
-    """The offset at zero input, in frames (TIN)."""
-    pretrained: bool | str = True
-    """True for timm's ImageNet weights, false for a random start, or the path of a file of weights."""
-    zero_init_last: bool = True
-    """Start the last BatchNorm weight of every residual branch at zero, as timm does; false: at one."""
-    classifier_std: float = Field(default=0.001, gt=0)
-    """Standard deviation of the classifier's weights at the start."""
-    partial_bn: bool = True
-    """Freeze every BatchNorm2d but the first, statistics and affine."""
-    sync_bn: bool = False
-    """Batch statistics over all processes, not each one's own (CUDA only; nothing changes on one process)."""
-
-
 class OptimConfig(_Table):
     """``[optim]``: the optimiser, the batch and the length of training."""
 

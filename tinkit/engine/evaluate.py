@@ -21,7 +21,7 @@ from tinkit.engine.precision import autocast
 from tinkit.engine.signals import StopSignal
 from tinkit.errors import Interrupted
 from tinkit.metrics import Task
-from tinkit.models import VideoClassifier
+from tinkit.models import Classifier
 
 _BLOCK = 256  # clips scored, by all processes together, before they are brought together and saved
 
@@ -40,7 +40,7 @@ class Scored:
 
 @torch.inference_mode()
 def score_views(
-    model: VideoClassifier,
+    model: Classifier,
     pixels: Pixels,
     frames: Tensor,
     average: str,
@@ -49,10 +49,11 @@ def score_views(
     mirrored: Sequence[bool] = (),
     swap: NDArray[np.int64] | None = None,
 ) -> Tensor:
-    """Scores (B, V, C) float32 of each view of ``frames`` (B, V, T, 3, H, W) uint8; a clip's scores are their mean.
+    """Scores (B, V, C) float32 of each view of ``frames`` (B, V, T, C', H, W) uint8; a clip's scores are their mean.
 
     ``average`` says what they are, ``logits`` or ``probabilities`` (sigmoid or softmax by ``task``). ``swap`` (C,) is
     the class that each becomes in a mirror image: the views that ``mirrored`` (V) marks get their columns put back.
+    Of a model that keeps frames apart (``consensus = "identity"``) a view's scores are the mean of its frames'.
     """
     clips, views = frames.shape[:2]
     video = pixels(frames.flatten(0, 1))
@@ -61,6 +62,8 @@ def score_views(
     scores = logits.float().unflatten(0, (clips, views))
     if average != "logits":
         scores = probabilities_of(scores, task)
+    if scores.dim() == 4:
+        scores = scores.mean(2)
     if swap is not None and any(mirrored):
         images, columns = (torch.as_tensor(part, device=scores.device) for part in (mirrored, swap))
         scores = torch.where(images[:, None], scores[..., columns], scores)
@@ -79,7 +82,7 @@ def likeliest(probabilities: Tensor, classes: Sequence[str], most: int) -> tuple
 
 
 def score_split(
-    model: VideoClassifier,
+    model: Classifier,
     pixels: Pixels,
     clips: TestClips,
     train: TrainConfig,

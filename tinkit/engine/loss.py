@@ -49,7 +49,14 @@ class Loss:
         ``logits`` (B, C) of any floating type; ``target`` (B,) int64 class indices (single-label), or (B, C) from 0 to
         1, mixed or soft ones included; ``valid`` (B,) bool, all on one device. Whatever the rows of other clips hold,
         NaN included, they add 0 and have a gradient of 0. Raises ValueError for a target of another shape.
+
+        ``logits`` (B, T, C) are of frames that stay by themselves (``consensus = "identity"``): a clip's loss is the
+        mean of its frames', each against the clip's target.
         """
+        if logits.dim() == 3:
+            frames = logits.shape[1]
+            each_target, each_valid = (part.repeat_interleave(frames, 0) for part in (target, valid))
+            return self(logits.flatten(0, 1), each_target, each_valid) / frames
         if target.dim() == 1:
             if self._task == "multi-label":
                 raise ValueError("a multi-label target is (B, C), not one index a clip")

@@ -9,7 +9,7 @@ from torch import nn
 
 from tinkit.engine.config import OptimConfig
 from tinkit.errors import UsageError, did_you_mean
-from tinkit.models import VideoClassifier
+from tinkit.models import Classifier
 from tinkit.timm_import import import_timm
 
 # (learning-rate multiple, decay multiple) by kind of parameter: TSN's policies as the TIN repository uses them
@@ -19,13 +19,15 @@ _MULTIPLES: dict[str, tuple[float, float]] = {
     "weight": (1, 1),
     "bias": (2, 0),
     "norm": (1, 0),
+    "flow_conv_weight": (5, 1),  # the first convolution of flow, whose weights were made for RGB
+    "flow_conv_bias": (10, 0),
     "classifier_weight": (5, 1),
     "classifier_bias": (10, 0),
 }
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
-def parameter_groups(model: VideoClassifier, config: OptimConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: Classifier, config: OptimConfig) -> list[dict[str, Any]]:
     """The model's trainable parameters in groups: ``params``, ``weight_decay``, ``lr_scale`` and ``group_name``.
 
     With ``groups = "published"`` the multiples are those of Wang et al. (TSN, ECCV 2016) as TIN trains with them; a
@@ -51,7 +53,7 @@ def parameter_groups(model: VideoClassifier, config: OptimConfig) -> list[dict[s
     ]
 
 
-def build_optimizer(model: VideoClassifier, config: OptimConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: Classifier, config: OptimConfig) -> torch.optim.Optimizer:
     """timm's optimiser of that name over :func:`parameter_groups`."""
     import_timm()
     from timm.optim import create_optimizer_v2, list_optimizers
@@ -71,19 +73,20 @@ def build_optimizer(model: VideoClassifier, config: OptimConfig) -> torch.optim.
     return optimizer
 
 
-def _parameter_kinds(model: VideoClassifier, fc_lr5: bool) -> dict[str, str]:
+def _parameter_kinds(model: Classifier, fc_lr5: bool) -> dict[str, str]:
     """Every parameter's full name to its kind, a key of the multiples."""
     kinds: dict[str, str] = {}
-    first_conv = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    first_conv = next((module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)), None)
     for module_name, module in model.named_modules():
         for name, _ in module.named_parameters(recurse=False):
-            last = "bias" if name.endswith("bias") else "weight"
+            # r-TCN's centres and gains are such as biases are: decay would pull them to zero, where they mean something
+            last = "bias" if name.endswith(("bias", "_logit")) else "weight"
             if isinstance(module, _NORMS):
                 kind = "norm"
             elif module is model.classifier and fc_lr5:
                 kind = f"classifier_{last}"
             elif module is first_conv:
-                kind = f"first_conv_{last}"
+                kind = f"flow_conv_{last}" if model.modality == "flow" else f"first_conv_{last}"
             else:
                 kind = last
             kinds[f"{module_name}.{name}" if module_name else name] = kind

@@ -87,12 +87,12 @@ def published_views(recipe: Recipe, entry: Published) -> ViewConfig:
 
 
 def check_segments(recipe: Recipe, views: ViewConfig) -> None:
-    """Raise a UsageError where a TIN is to see another number of frames than it was trained on."""
-    trained = recipe.clip.num_segments
-    if recipe.model.temporal == "tin" and views.num_segments not in (None, trained):
+    """Raise a UsageError where a model made for its number of frames is to see another than it was trained on."""
+    trained, why = recipe.clip.num_segments, recipe.model.fixed_frames
+    if why is not None and views.num_segments not in (None, trained):
         raise UsageError(
-            f"--segments {views.num_segments}: this TIN sees {trained} frames, as in training, and no other number",
-            expected=f"{trained}: OffsetNet, which finds its offsets, has a Linear of {trained} x {trained} over time",
+            f"--segments {views.num_segments}: this model sees {trained} frames, as in training, and no other number",
+            expected=f"{trained}: {why}",
             fix="leave --segments (test.num_segments) out; TSN and TSM can be tested on any number of frames",
         )
 

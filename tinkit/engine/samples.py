@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from tinkit.data.modality import Modality
+
 _MOST = 8  # frames shown
 _LINE = 14  # pixels
 
@@ -25,6 +27,11 @@ def sample_strip(frames: Tensor, lines: Sequence[str]) -> NDArray[np.uint8]:
     for number, line in enumerate(lines):
         draw.text((2, strip.shape[0] + number * _LINE), line, font=font)
     return np.asarray(picture)
+
+
+def visible(frames: Tensor, modality: Modality) -> Tensor:
+    """What can be shown of segments (T, C, H, W): (T, 3, H, W), the first frame of each, or x, y and y of its flow."""
+    return frames[:, [0, 1, 1]] if modality == "flow" else frames[:, :3]
 
 
 def sample_lines(clip: str, labels: Sequence[str], likeliest: Sequence[tuple[str, float]]) -> list[str]:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinkit.data.clips import require_files
+from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest, join, open_manifest
+from tinkit.engine.adopt import refuse_to_train_on
 from tinkit.engine.build import build_model
-from tinkit.engine.checkpoint import Progress, is_checkpoint, load_weights
+from tinkit.engine.checkpoint import Progress
 from tinkit.engine.checks import pieces_of
 from tinkit.engine.choices import flushed_denormals, words
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.precision import settle_amp
-from tinkit.engine.run import Run, create_run, find_checkpoint, load_run_weights
+from tinkit.engine.run import Run, create_run
 from tinkit.engine.train import Trainer
-from tinkit.errors import Interrupted, UsageError, UserError
+from tinkit.engine.weights import load_source, open_source
+from tinkit.errors import Interrupted, UserError
 from tinkit.files import write_atomic
-from tinkit.models import ForeignReport, VideoClassifier, load_foreign, read_checkpoint
+from tinkit.models import Classifier, ForeignReport
 from tinkit.recipe import Recipe
 
 
@@ -50,17 +55,19 @@ def start_training(
     *,
     resume: bool = False,
     tune_from: str | None = None,
+    replace_head: bool = False,
     trial: Trial = WHOLE,
     runs: Path = Path("runs"),
     world: World | None = None,
 ) -> Progress:
     """Open the data, make the run's folder unless it is resumed, build or load the model, and train.
 
+    ``tune_from`` names the weights to start from; with ``replace_head``, a classifier of another size starts anew.
     What is wrong with the data, the weights or the recipe is found before anything is written.
     """
     world = world or World()
     train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
-    trainer, origin = prepare(run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world)
+    trainer, origin = prepare(run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world, replace_head)
     if not resume:
         world.first(lambda: create_run(run.name, trainer.recipe, run.folder.parent) if world.main else None)
         if origin is not None and world.main:
@@ -89,7 +96,7 @@ def open_splits(recipe: Recipe, trial: Trial, reporter: Reporter) -> tuple[Manif
     if trial.limit is not None:
         splits = [manifest.head(trial.limit) for manifest in splits]
     for manifest in splits:
-        manifest.require_media()
+        require_files(manifest, recipe.clip, FlowFiles.of(recipe.data))
     train_set, val_set = splits[0], splits[1] if splits[1].labelled else None
     if recipe.train.splits == ("train", "val"):
         train_set, val_set = join(splits), None
@@ -117,8 +124,11 @@ def prepare(
     tune_from: str | None,
     runs: Path,
     world: World,
+    replace_head: bool = False,
 ) -> tuple[Trainer, tuple[Path | str, ForeignReport] | None]:
     """The trainer with the model that training starts from, and where its weights came from, if from a file."""
+    if resume:
+        refuse_to_train_on(run)
     model = None
     origin: tuple[Path | str, ForeignReport] | None = None
     if resume and world.share(bool(run.step_paths()) or run.checkpoint("last").is_file()):
@@ -131,7 +141,7 @@ def prepare(
         )
     elif tune_from is not None:
         model = build_model(recipe, len(train_set.classes), pretrained=False)
-        origin = load_weights_into(model, tune_from, runs)
+        origin = load_weights_into(model, tune_from, runs, train_set.classes, replace_head=replace_head)
     elif recipe.model.pretrained is True:
         reporter.say(f"{recipe.model.backbone}: ImageNet weights from timm's hub, or its cache")
         model = world.first(lambda: build_model(recipe, len(train_set.classes)))  # fetched once, then in the cache
@@ -157,25 +167,19 @@ def describe(trainer: Trainer) -> str:
     )
 
 
-def load_weights_into(model: VideoClassifier, source: str, runs: Path) -> tuple[Path, ForeignReport]:
+def load_weights_into(
+    model: Classifier, source: str, runs: Path, classes: Sequence[str] = (), *, replace_head: bool = False
+) -> tuple[Path, ForeignReport]:
     """Load a run's best weights, a file in a run's ``checkpoints``, or any checkpoint file.
 
-    Returns the file and what became of every key.
+    The classifier of a checkpoint that tells its classes' names is put into the order of ``classes``; one of another
+    size is an error unless ``replace_head``. Returns the file and what became of every key.
     """
-    path = Path(source)
-    if path.is_file() and not is_checkpoint(path):
-        return path, load_foreign(read_checkpoint(path), model)
-    if not path.is_file() and (path.suffix or (len(path.parts) > 1 and not path.is_dir())):
-        raise UsageError(f"--tune-from {source}: no such file", expected="a checkpoint's file, or a run")
-    if path.is_file() and not (path.parent.parent / "recipe.toml").is_file():
-        return path, load_foreign(load_weights(path), model)  # one of ours, taken out of its run
-    run, word = find_checkpoint(source, None, runs)
-    weights, path, _ = load_run_weights(run, word)
-    return path, load_foreign(weights, model)
+    opened = open_source(source, runs)
+    return opened.path, load_source(opened, model, classes, replace_head=replace_head)
 
 
 def _say_origin(run: Run, path: Path | str, report: ForeignReport, reporter: Reporter) -> None:
     """A few lines for people, and what became of every key in the run's folder."""
     reporter.say(f"{path}: {report.summary()}")
-    account = {"file": str(path), "layout": report.layout, "used": report.used, "new": report.new}
-    write_atomic(run.weights_path, json.dumps(account | {"dropped": report.dropped}, indent=2) + "\n")
+    write_atomic(run.weights_path, json.dumps({"file": str(path)} | report.to_json(), indent=2) + "\n")

@@ -11,9 +11,10 @@ from typing import TypeVar
 import numpy as np
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips
+from tinkit.data.clips import TestClips, require_files
 from tinkit.data.config import DataConfig
 from tinkit.data.flips import flip_permutation
+from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine.blocks import Blocks
@@ -27,7 +28,7 @@ from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run, load_run_weights
 from tinkit.engine.signals import StopSignal
 from tinkit.errors import UserError
-from tinkit.models import VideoClassifier
+from tinkit.models import Classifier
 from tinkit.recipe import Recipe
 from tinkit.scores import ScoreInfo, ScoreTable, read_scores, write_scores
 from tinkit.scores.tools import measure
@@ -54,7 +55,7 @@ class TestResult:
 
 def load_model(
     run: Run, weights: str, num_segments: int | None = None, world: World | None = None
-) -> tuple[VideoClassifier, Recipe, Path]:
+) -> tuple[Classifier, Recipe, Path]:
     """The run's classifier with a checkpoint's weights on the device, in evaluation mode.
 
     ``num_segments`` is the frames that it shall see (None: as in training).
@@ -114,7 +115,8 @@ def run_test(
 
     if _on_main(world, is_current):
         return _on_main(world, lambda: _result(planned.path, {}))
-    manifest.require_media()
+    flow = FlowFiles.of(recipe.data if data is None else data)
+    require_files(manifest, recipe.clip, flow)
     # first: averaged weights may have to be made
     model, *_ = world.first(lambda: load_model(run, weights, views.num_segments, world))
     prepare_to_test(model)
@@ -124,7 +126,7 @@ def run_test(
     scored = score_split(
         model,
         Pixels(model, device, recipe.train.channels_last),
-        TestClips(manifest, recipe.clip, views),
+        TestClips(manifest, recipe.clip, views, flow),
         recipe.train,
         reporter,
         batch=max(1, views.batch // views.count),

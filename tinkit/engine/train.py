@@ -15,6 +15,7 @@ import torch
 
 from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
+from tinkit.data.flow_files import FlowFiles
 from tinkit.data.loading import Batch, train_loader, worker_failure
 from tinkit.data.manifest import Manifest
 from tinkit.engine.build import (
@@ -44,7 +45,7 @@ from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
 from tinkit.engine.validate import Validator
 from tinkit.errors import Interrupted, UserError
-from tinkit.models import VideoClassifier, freeze_partial_bn
+from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe
 
 
@@ -61,7 +62,7 @@ class Trainer:
         train_set: Manifest,
         val_set: Manifest | None,
         reporter: Reporter,
-        model: VideoClassifier | None = None,
+        model: Classifier | None = None,
         world: World | None = None,
     ) -> None:
         self.reporter, self.world = reporter, world or World()
@@ -81,7 +82,7 @@ class Trainer:
         loss = Loss(recipe.loss, train_set.task, len(train_set.classes), counts)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
         self.metric = metrics.check_metric(metric, train_set.task)
-        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed)
+        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, FlowFiles.of(recipe.data))
         pixels = Pixels(self.model, self.device, recipe.train.channels_last)
         self.train_step = TrainStep(
             recipe,
@@ -99,7 +100,7 @@ class Trainer:
         self.validator = None
         if val_set is not None:
             views = recipe.test.model_copy(update={"views": "1x1", "sampling": "even", "flip": False})
-            clips = TestClips(val_set, recipe.clip, views)
+            clips = TestClips(val_set, recipe.clip, views, FlowFiles.of(recipe.data))
             self.validator = Validator(recipe, clips, pixels, reporter, self.world)
         self.progress = Progress()
         self._saved_at = time.monotonic()

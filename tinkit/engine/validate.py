@@ -12,7 +12,7 @@ from tinkit.engine.build import Pixels
 from tinkit.engine.distributed import World
 from tinkit.engine.evaluate import Scored, likeliest, probabilities_of, score_split
 from tinkit.engine.log import Reporter, RunLog
-from tinkit.engine.samples import sample_lines, sample_strip
+from tinkit.engine.samples import sample_lines, sample_strip, visible
 from tinkit.engine.signals import StopSignal
 from tinkit.models import record_steering
 from tinkit.recipe import Recipe
@@ -65,4 +65,6 @@ class Validator:
             row, logits = manifest.row(index), torch.from_numpy(scored.scores[index])
             found = likeliest(probabilities_of(logits, manifest.task), manifest.classes, _LIKELIEST)
             lines = sample_lines(row.id, [manifest.classes[label] for label in row.labels or ()], found)
-            log.sample(done, number, sample_strip(self.clips[index]["frames"][0], lines))
+            log.sample(
+                done, number, sample_strip(visible(self.clips[index]["frames"][0], self._recipe.clip.modality), lines)
+            )

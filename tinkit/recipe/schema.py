@@ -12,12 +12,12 @@ from tinkit.engine.config import (
     EmaConfig,
     LossConfig,
     MixConfig,
-    ModelConfig,
     OptimConfig,
     SaveConfig,
     ScheduleConfig,
     TrainConfig,
 )
+from tinkit.engine.model_config import ModelConfig
 
 
 class Published(BaseModel):
@@ -94,11 +94,12 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _tin_has_its_frames(self) -> Recipe:
-        if self.model.temporal == "tin" and self.test.num_segments not in (None, self.clip.num_segments):
+    def _tests_show_as_many_frames(self) -> Recipe:
+        why = self.model.fixed_frames
+        if why is not None and self.test.num_segments not in (None, self.clip.num_segments):
             raise ValueError(
-                f"test.num_segments {self.test.num_segments}: a TIN sees the {self.clip.num_segments} frames that it "
-                "was trained on, since its OffsetNet has a Linear of T x T"
+                f"test.num_segments {self.test.num_segments}: the model sees the {self.clip.num_segments} frames that "
+                f"it was trained on, since {why}"
             )
         return self
 
