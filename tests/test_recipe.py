@@ -46,7 +46,7 @@ def test_issue_names_are_shipped() -> None:
         "sthv2_tin_r50", "sthv2_tsm_r50", "jester_tin_r50", "k400_tin_r50",
         "demo_tsn", "demo_tsm", "demo_tin",
     }  # fmt: skip
-    assert set(shipped_names("recipes")) == wanted
+    assert wanted <= set(shipped_names("recipes"))
 
 
 def test_published_training_of_the_paper() -> None:

@@ -11,7 +11,23 @@ from typing import Annotated, NoReturn
 import typer
 
 from tinkit import __version__
-from tinkit.cli import compare, data, doctor, ensemble, kernels, predict, recipes, scores, submit, synth, test, train
+from tinkit.cli import (
+    compare,
+    convert,
+    data,
+    doctor,
+    ensemble,
+    export,
+    kernels,
+    models,
+    predict,
+    recipes,
+    scores,
+    submit,
+    synth,
+    test,
+    train,
+)
 from tinkit.cli.common import examples
 from tinkit.errors import SaidElsewhere, UserError
 from tinkit.pages import keep_buffers
@@ -41,7 +57,10 @@ app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("ensemble", epilog=ensemble.EPILOG)(ensemble.ensemble)
 app.add_typer(scores.app, name="scores")
 app.command("submit", epilog=submit.EPILOG)(submit.submit)
+app.command("convert", epilog=convert.EPILOG)(convert.convert)
+app.command("export", epilog=export.EPILOG)(export.export)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("models", epilog=models.EPILOG)(models.models)
 app.add_typer(kernels.app, name="kernels")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from tinkit.engine.protocol import fits, stated
 from tinkit.engine.run import Run, find_run
 from tinkit.errors import UserError
+from tinkit.files import shipped, shipped_names
+from tinkit.fusion.spec import PublishedFusion, load_spec
 from tinkit.metrics import Metrics
 from tinkit.recipe import Published
 from tinkit.scores import ScoreInfo, read_scores
@@ -18,22 +20,27 @@ from tinkit.scores.tools import measure
 
 
 def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dict[str, Any]]:
-    """A row a (score file with labels, metric), then a row for each published number that nothing was measured for."""
+    """A row a (score file with labels, metric), then a row for each published number that nothing was measured for.
+
+    A built-in ensemble that was not fused yet has rows of the second kind only.
+    """
     rows: list[dict[str, Any]] = []
     for name in names:
         fusion = next((path for path in (fusions / name, Path(name)) if (path / "fusion.json").is_file()), None)
         if fusion is not None:
             rows += _fusion_rows(fusion)
-            continue
-        run = find_run(name, runs)
-        rows += _run_rows(run)
+        elif name in shipped_names("ensembles") and not (runs / name).is_dir():
+            published = load_spec(shipped("ensembles") / f"{name}.toml").published
+            rows += [_unmeasured(name, entry) for entry in published]
+        else:
+            rows += _run_rows(find_run(name, runs))
     if not rows:
         raise UserError(f"{', '.join(names)}: nothing was tested yet and nothing published", fix="tinkit test RUN")
     return rows
 
 
 def measured_row(
-    name: str, info: ScoreInfo, metric: str, measured: Metrics | None, entry: Published | None
+    name: str, info: ScoreInfo, metric: str, measured: Metrics | None, entry: Published | PublishedFusion | None
 ) -> dict[str, Any]:
     """What scores with ``info`` measured by ``metric``, beside the published number that ``entry`` is."""
     protocol = info.protocol | {"average": info.average}
@@ -44,29 +51,66 @@ def measured_row(
     row["measured"] = value = 100 * measured[metric]
     if entry is None or info.split in info.trained_on:  # a number of clips that were trained on is no measurement
         return row
-    row["difference"] = value - entry.number
+    return row | _beside(value, entry)
+
+
+def _beside(value: float, entry: Published | PublishedFusion | None) -> dict[str, Any]:
+    """The columns that set ``value``, in percent, beside a published number; none where there is none."""
+    if entry is None:
+        return {}
+    columns: dict[str, Any] = {
+        "published": float(entry.number),
+        "difference": value - entry.number,
+        "spread": entry.spread,
+        "source": entry.source,
+    }
     if entry.spread is not None:
         # a difference that is the spread on paper may be more in its last bit
-        row["within"] = "yes" if abs(row["difference"]) <= entry.spread + 1e-9 else "no"
-    return row
+        columns["within"] = "yes" if abs(columns["difference"]) <= entry.spread + 1e-9 else "no"
+    return columns
 
 
 def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
-    """A fusion's splits; where its weights were fitted, the cross-validated estimate stands for the optimistic one."""
+    """A fusion's splits beside what was published for its ensemble, and the published numbers of other splits.
+
+    Where its weights were fitted, the cross-validated estimate stands for the optimistic number.
+    """
     record = json.loads((folder / "fusion.json").read_text())
+    published = [PublishedFusion.model_validate(entry) for entry in record.get("published", ())]
     estimate = record["metrics"].get("cross_validated")
-    rows = []
+    rows, shown = [], []
     for path in sorted(folder.glob("*.arrow")):
         table = read_scores(path)
         if (measured := measure(table)) is None:
             continue
+        fitted = estimate is not None and table.info.split == record["fit"]
         for metric in measured.values:
-            row = measured_row(folder.name, table.info, metric, measured, None)
-            if estimate is not None and table.info.split == record["fit"]:
-                row |= {"weights": "cross-validated", "measured": 100 * estimate[metric]}
-                row["note"] = _fewer(estimate["counts"]["measured"], measured)
-            rows.append(row)
-    return rows
+            same = [entry for entry in published if (entry.metric, entry.split) == (metric, table.info.split)]
+            shown += same
+            entries: list[PublishedFusion | None] = [*same] or [None]
+            for entry in entries:
+                row = measured_row(folder.name, table.info, metric, measured, None if fitted else entry)
+                rows.append(_estimated(row, metric, estimate, measured, entry) if fitted else _noted(row, entry))
+    return rows + [_unmeasured(folder.name, entry) for entry in published if entry not in shown]
+
+
+def _estimated(
+    row: dict[str, Any], metric: str, estimate: Mapping[str, Any], measured: Metrics, entry: PublishedFusion | None
+) -> dict[str, Any]:
+    """``row`` with the cross-validated estimate in the place of what was measured on the clips of the fit."""
+    row |= {"weights": "cross-validated", "measured": 100 * estimate[metric]}
+    row["note"] = _fewer(estimate["counts"]["measured"], measured)
+    return _noted(row | _beside(row["measured"], entry), entry)
+
+
+def _unmeasured(name: str, entry: PublishedFusion) -> dict[str, Any]:
+    """The row of an ensemble's published number that nothing was measured for."""
+    return _noted(_row(name, entry.split, None, {}, entry.metric, entry), entry)
+
+
+def _noted(row: dict[str, Any], entry: PublishedFusion | None) -> dict[str, Any]:
+    """``row`` with the entry's note behind its own."""
+    return row | {"note": "; ".join(filter(None, (row["note"], entry.note if entry else None))) or None}
 
 
 def _fewer(clips: int, measured: Metrics) -> str | None:
@@ -97,7 +141,12 @@ def _run_rows(run: Run) -> list[dict[str, Any]]:
 
 
 def _row(
-    name: str, split: str, views: str, protocol: Mapping[str, Any], metric: str, entry: Published | None
+    name: str,
+    split: str,
+    views: str | None,
+    protocol: Mapping[str, Any],
+    metric: str,
+    entry: Published | PublishedFusion | None,
 ) -> dict[str, Any]:
     """A row with nothing measured yet."""
     return {

@@ -198,6 +198,7 @@ def _record(
         "fitted_on_clips": fitted.rows if fitted else None,
         "part_weights": fitted.part_weights.tolist() if fitted else None,
         "members": rows,
+        "published": [entry.model_dump(exclude_none=True) for entry in spec.published],
         **_judged(fitted, measured),
     }
 

@@ -39,6 +39,21 @@ class MemberSpec(BaseModel):
         return self
 
 
+class PublishedFusion(BaseModel):
+    """A ``[[published]]`` entry: what somebody reported for an ensemble like this one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: float = Field(description="In percent, as papers print it.")
+    metric: MetricName = Field(description="What was measured.")
+    split: str = Field("val", min_length=1, description="The split that it was measured on.")
+    source: str = Field(min_length=1, description="Who reported it.")
+    note: str = Field("", description="What a reader must know before comparing.")
+    spread: float | None = Field(
+        None, ge=0, description="Points by which an honest repetition may differ, where that is known."
+    )
+
+
 class EnsembleSpec(BaseModel):
     """A fusion: its members, how they are joined, where that is fitted and where it is applied."""
 
@@ -58,6 +73,7 @@ class EnsembleSpec(BaseModel):
     parts: int = Field(5, ge=2, le=100, description="Parts of the cross-validated estimate.")
     seed: int = Field(0, ge=0, description="Of the search's random starts.")
     members: tuple[MemberSpec, ...] = Field(min_length=1)
+    published: tuple[PublishedFusion, ...] = Field((), description="Numbers that others reported for it.")
 
     @model_validator(mode="before")
     @classmethod
