@@ -1,38 +1,33 @@
-"""``tinkit data``: the manifests of data sets, and what is in them."""
+"""``tinkit data``: the manifests of data sets, what is in them, and their optical flow."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tinkit.cli.common import JsonOption, examples, print_table
-from tinkit.errors import UsageError, UserError
+from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
+from tinkit.cli.data_flow import flow
+from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
+from tinkit.errors import UserError
 
 if TYPE_CHECKING:
-    from tinkit.data.config import DataConfig
     from tinkit.data.manifest import Manifest
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Data sets: build their manifests, look into them.",
+    help="Data sets: build their manifests, look into them, compute their optical flow.",
     epilog=examples(
         "tinkit data list",
         "tinkit data prepare mmit --data data/mmit",
         "tinkit data show mmit_r50 --split val --data data/mmit",
         "tinkit data stats mmit --data data/mmit",
+        "tinkit data flow mmit --data data/mmit",
     ),
 )
+app.command("flow", epilog=FLOW_EPILOG)(flow)
 
-WhatArgument = Annotated[
-    str, typer.Argument(metavar="DATASET|RECIPE", help="A layout (see `tinkit data list`), a recipe's name or file.")
-]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the data set; else $TINKIT_DATA/NAME.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's key, such as data.val=x.csv."),
-]
 SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
 
 
@@ -62,20 +57,17 @@ def prepare(
     what: WhatArgument,
     data: DataOption = None,
     overrides: SetOption = None,
-    split: Annotated[list[str] | None, typer.Option(help="This split only; may be given again.")] = None,
+    split: SplitsOption = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is up to date.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read and check the annotations, and build the manifests (train, val, and test where there is a list of it)."""
-    from tinkit.data.config import SPLITS, resolve_root
+    from tinkit.data.config import resolve_root
     from tinkit.data.manifest import open_manifest
 
-    config = _config(what, data, overrides)
+    config = data_config(what, data, overrides)
     root = resolve_root(config)
-    wanted = split or [
-        name for name in SPLITS if name != "test" or any((root / place).is_file() for place in config.layout.test)
-    ]
-    manifests = [open_manifest(config, name, rebuild=rebuild) for name in wanted]
+    manifests = [open_manifest(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
     print_table(f"Manifests of {root}", [_summary(manifest) for manifest in manifests], as_json=as_json)
     for manifest in manifests:
         for line in manifest.skipped:
@@ -98,7 +90,7 @@ def show(
     """Show rows of a split: ids, paths, class names."""
     from tinkit.data.manifest import open_manifest
 
-    manifest = open_manifest(_config(what, data, overrides), split)
+    manifest = open_manifest(data_config(what, data, overrides), split)
     if clip_id is None:
         indices = range(start, min(start + count, len(manifest)))
     else:
@@ -121,7 +113,7 @@ def stats(
 
     from tinkit.data.manifest import open_manifest
 
-    manifest = open_manifest(_config(what, data, overrides), split)
+    manifest = open_manifest(data_config(what, data, overrides), split)
     summary = _summary(manifest)
     counts = manifest.label_counts()
     classes = [
@@ -138,25 +130,6 @@ def stats(
         return
     print_table("Labels a clip", a_clip)
     print_table("Clips a class", sorted(classes, key=lambda row: -int(row["clips"])))
-
-
-def _config(what: str, data: Path | None, overrides: list[str] | None) -> DataConfig:
-    """The ``[data]`` table that a layout's name or a recipe means."""
-    from tinkit.data.config import LAYOUTS, DataConfig
-
-    for layout in LAYOUTS:
-        if what == layout:
-            if overrides:
-                raise UsageError("--set goes with a recipe", fix=f"name a recipe, or a file of your own, not {what!r}")
-            return DataConfig(dataset=layout, root=data)
-    from tinkit.recipe.load import load_recipe
-
-    try:
-        return load_recipe(what, overrides or (), data).recipe.data
-    except UsageError as problem:
-        if "/" in what or what.endswith(".toml") or overrides:
-            raise
-        raise UsageError(f"{problem.problem} (nor a layout: {', '.join(LAYOUTS)})", expected=problem.expected) from None
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Clips as the model sees them: torch data sets over a manifest, for training and for testing.
 
-Pixels leave here as uint8; they are normalised on the device. Frames lie in memory as (..., H, W, 3) and are handed out
-as a permuted view (..., 3, H, W): with the last four axes taken as images that is torch's channels_last, at no cost.
+Pixels leave here as uint8; they are normalised on the device. Frames lie in memory as (..., H, W, C) and are handed out
+as a permuted view (..., C, H, W): with the last four axes taken as images that is torch's channels_last, at no cost.
+C is 3 for RGB; for flow and RGB differences a segment's consecutive frames lie behind one another in it
+(:func:`~tinkit.data.modality.read_channels`; the differences themselves are taken on the device).
 A clip that cannot be read keeps its place: its frames are zero, ``valid`` is False and ``reason`` says why.
 """
 
@@ -21,8 +23,11 @@ from torch.utils.data import Dataset
 from tinkit.data import crops, sampling
 from tinkit.data.config import Media
 from tinkit.data.flips import flip_permutation
+from tinkit.data.flow import ComputedFlow, FlowSettings
+from tinkit.data.flow_files import FlowFiles, FlowFolder
 from tinkit.data.frames import open_clip, template_pattern
 from tinkit.data.manifest import Manifest, ManifestRow
+from tinkit.data.modality import channels_a_frame, frames_a_segment, read_channels
 from tinkit.data.reader import BrokenClip, ClipReader, Frame
 from tinkit.data.views import ClipConfig, ViewConfig
 
@@ -34,7 +39,7 @@ class ShortClip(BrokenClip):
 
 
 class ClipItem(TypedDict):
-    """One clip. ``frames`` uint8, (T, 3, size, size) in training, (V, T, 3, crop, crop) in testing."""
+    """One clip. ``frames`` uint8, (T, C, size, size) in training, (V, T, C, crop, crop) in testing."""
 
     frames: Tensor
     labels: Tensor
@@ -53,16 +58,18 @@ class TrainClips(Dataset[ClipItem]):
     """Training clips: item ``(epoch, index)`` is row ``index`` of ``manifest`` as ``epoch`` sees it.
 
     Frames, crop and flip are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has the labels that
-    ``clip.flip_labels`` makes of its own. A clip without a label is not valid.
+    ``clip.flip_labels`` makes of its own. A clip without a label is not valid. ``flow`` says where optical flow lies;
+    only ``clip.modality = "flow"`` asks.
 
     Raises :class:`~tinkit.errors.UserError` for ``flip_labels`` that do not go with the classes.
     """
 
-    def __init__(self, manifest: Manifest, clip: ClipConfig, seed: int) -> None:
+    def __init__(self, manifest: Manifest, clip: ClipConfig, seed: int, flow: FlowFiles | None = None) -> None:
         _check_manifest(manifest)
         self.manifest = manifest
         self.clip = clip
         self.seed = seed
+        self._flow = _flow_asked_for(clip, flow)
         self._flipped = torch.from_numpy(flip_permutation(manifest.classes, clip.flip_labels))
 
     def __len__(self) -> int:
@@ -71,17 +78,17 @@ class TrainClips(Dataset[ClipItem]):
     @property
     def item_bytes(self) -> int:
         """Bytes of one clip's frames."""
-        return self.clip.num_segments * self.clip.size**2 * 3
+        return self.clip.num_segments * self.clip.size**2 * _channels(self.clip)
 
     def __getitem__(self, key: tuple[int, int]) -> ClipItem:
         epoch, index = key
         row = self.manifest.row(index)
         size = self.clip.size
-        frames = np.zeros((self.clip.num_segments, size, size, 3), dtype=np.uint8)
+        frames = np.zeros((self.clip.num_segments, size, size, _channels(self.clip)), dtype=np.uint8)
         if row.labels is None:
             return _item(self.manifest, index, row, frames, NO_LABEL, broken=False)
         try:
-            with _open(self.manifest, row) as reader:
+            with _open(self.manifest, row, self._flow) as reader:
                 flip = self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
         except BrokenClip as error:
             frames, broken = np.zeros_like(frames), not isinstance(error, ShortClip)
@@ -97,21 +104,27 @@ class TrainClips(Dataset[ClipItem]):
 
         The order of the draws is part of what makes a run repeatable.
         """
-        if reader.num_frames < self.manifest.min_frames:
-            raise ShortClip(f"{reader.num_frames} frames, fewer than data.min_frames = {self.manifest.min_frames}")
         clip = self.clip
-        indices = sampling.train_frames(
-            clip.sampling, reader.num_frames, clip.num_segments, clip.stride, rng, short=clip.short
+        shown = reader.num_frames + (clip.modality == "flow")  # pairs of flow are one fewer
+        if shown < self.manifest.min_frames:
+            raise ShortClip(f"{shown} frames, fewer than data.min_frames = {self.manifest.min_frames}")
+        length = frames_a_segment(clip.modality, clip.flow_length)
+        firsts = sampling.train_frames(
+            clip.sampling, reader.num_frames, clip.num_segments, clip.stride, rng, short=clip.short, length=length
         )
+        indices = sampling.stacks(firsts, reader.num_frames, length)
         flip = bool(rng.random() < 0.5) and clip.flip
         size, box, shape = clip.size, None, None
-        for index, frame in reader.frames(indices.tolist()):
+        parts = _by_frame(frames, clip)
+        for index, frame in reader.frames(indices.ravel().tolist()):
             if box is None:
                 box, shape = self._box(frame, rng), frame.shape
             _check_shape(frame, shape)
             pixels = crops.resize(crops.cut(frame, box), size, size)
-            for t in np.flatnonzero(indices == index):
-                frames[t] = pixels[:, ::-1] if flip else pixels
+            if flip:
+                pixels = crops.mirror(pixels, flow=clip.modality == "flow")
+            for t, place in np.argwhere(indices == index):
+                parts[t, :, :, place] = pixels
         return flip
 
     def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
@@ -126,16 +139,19 @@ class TestClips(Dataset[ClipItem]):
 
     View ``k * S + s`` is temporal sample k, crop s of S; with ``views.flip`` the mirror images of all follow in the
     same order. ``views.mirrored`` tells which are mirror images; what ``clip.flip_labels`` says about them is for
-    those who average their scores. T is ``views.num_segments``, or the clip's. Labels may be absent.
+    those who average their scores. T is ``views.num_segments``, or the clip's. Labels may be absent. ``flow`` is as in
+    :class:`TrainClips`.
     """
 
     __test__ = False  # pytest: not a test
 
-    def __init__(self, manifest: Manifest, clip: ClipConfig, views: ViewConfig) -> None:
+    def __init__(self, manifest: Manifest, clip: ClipConfig, views: ViewConfig, flow: FlowFiles | None = None) -> None:
         _check_manifest(manifest)
         self.manifest = manifest
+        self.clip = clip
         self.num_segments = views.num_segments or clip.num_segments
         self.config = views
+        self._flow = _flow_asked_for(clip, flow)
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -143,31 +159,43 @@ class TestClips(Dataset[ClipItem]):
     @property
     def item_bytes(self) -> int:
         """Bytes of one clip's frames."""
-        return self.config.count * self.num_segments * self.config.crop**2 * 3
+        return self.config.count * self.num_segments * self.config.crop**2 * _channels(self.clip)
 
     def __getitem__(self, index: int) -> ClipItem:
         row = self.manifest.row(index)
         reason = ""
-        frames = _empty_views(self.num_segments, self.config)
+        frames = _empty_views(self.clip, self.config)
         try:
-            with _open(self.manifest, row) as reader:
-                _fill_views(frames, reader, self.config, view_rng(row.id))
+            with _open(self.manifest, row, self._flow) as reader:
+                _fill_views(frames, reader, self.clip, self.config, view_rng(row.id))
         except BrokenClip as error:
             frames, reason = np.zeros_like(frames), error.reason
         return _item(self.manifest, index, row, frames, reason, broken=bool(reason))
 
 
 def load_views(path: Path, media: Media, clip: ClipConfig, config: ViewConfig, frame_template: str) -> Tensor:
-    """The views (V, T, 3, crop, crop) uint8 of a clip that is in no manifest, as :class:`TestClips` gives them.
+    """The views (V, T, C, crop, crop) uint8 of a clip that is in no manifest, as :class:`TestClips` gives them.
 
-    What is drawn is drawn from the file's name. Raises :class:`~tinkit.data.reader.BrokenClip`.
+    Its optical flow, where that is asked for, is computed here, from the frames that the views need, as
+    :class:`~tinkit.data.flow.FlowSettings` has it. What is drawn is drawn from the file's name. Raises
+    :class:`~tinkit.data.reader.BrokenClip`, and :class:`~tinkit.errors.UserError` if flow cannot be computed.
     """
-    frames = _empty_views(config.num_segments or clip.num_segments, config)
-    with open_clip(path, media, frame_template) as reader:
-        if reader.num_frames < 1:
+    frames = _empty_views(clip, config)
+    with open_clip(path, media, frame_template) as opened:
+        if opened.num_frames < 1:
             raise BrokenClip("no frame found")
-        _fill_views(frames, reader, config, view_rng(path.name))
+        reader = ComputedFlow(opened, FlowSettings()) if clip.modality == "flow" else opened
+        _fill_views(frames, reader, clip, config, view_rng(path.name))
     return torch.from_numpy(frames).movedim(-1, -3)
+
+
+def require_files(manifest: Manifest, clip: ClipConfig, flow: FlowFiles | None = None) -> None:
+    """Raise :class:`~tinkit.errors.UserError` if of a few clips of ``manifest`` not one has what ``clip`` reads."""
+    files = _flow_asked_for(clip, flow)
+    if files is None:
+        manifest.require_media()
+    else:
+        files.require(manifest)
 
 
 def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
@@ -185,16 +213,39 @@ def _generator(key: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
-def _empty_views(num_segments: int, config: ViewConfig) -> NDArray[np.uint8]:
-    return np.zeros((config.count, num_segments, config.crop, config.crop, 3), dtype=np.uint8)
+def _channels(clip: ClipConfig) -> int:
+    return read_channels(clip.modality, clip.flow_length)
 
 
-def _fill_views(frames: NDArray[np.uint8], reader: ClipReader, config: ViewConfig, rng: np.random.Generator) -> None:
-    """Read, scale and cut the frames of every view into ``frames`` (V, T, crop, crop, 3)."""
-    views = config.parsed
-    samples = sampling.test_frames(
-        config.sampling, reader.num_frames, frames.shape[1], views.temporal, config.stride, rng
+def _flow_asked_for(clip: ClipConfig, flow: FlowFiles | None) -> FlowFiles | None:
+    """``flow`` if ``clip`` reads optical flow, else None."""
+    if clip.modality != "flow":
+        return None
+    if flow is None:
+        raise ValueError("clip.modality = 'flow' needs to know where flow lies: give flow=FlowFiles.of(data)")
+    return flow
+
+
+def _empty_views(clip: ClipConfig, config: ViewConfig) -> NDArray[np.uint8]:
+    num_segments = config.num_segments or clip.num_segments
+    return np.zeros((config.count, num_segments, config.crop, config.crop, _channels(clip)), dtype=np.uint8)
+
+
+def _by_frame(frames: NDArray[np.uint8], clip: ClipConfig) -> NDArray[np.uint8]:
+    """(..., H, W, C) as a view (..., H, W, L, channels of a frame): the consecutive frames of a segment apart."""
+    return frames.reshape(*frames.shape[:-1], -1, channels_a_frame(clip.modality))
+
+
+def _fill_views(
+    frames: NDArray[np.uint8], reader: ClipReader, clip: ClipConfig, config: ViewConfig, rng: np.random.Generator
+) -> None:
+    """Read, scale and cut the frames of every view into ``frames`` (V, T, crop, crop, C)."""
+    views, length = config.parsed, frames_a_segment(clip.modality, clip.flow_length)
+    firsts = sampling.test_frames(
+        config.sampling, reader.num_frames, frames.shape[1], views.temporal, config.stride, rng, length=length
     )
+    samples = sampling.stacks(firsts, reader.num_frames, length)
+    parts = _by_frame(frames, clip)
     boxes: Sequence[crops.Box] = ()
     shape = None
     for index, frame in reader.frames(samples.ravel().tolist()):
@@ -203,15 +254,20 @@ def _fill_views(frames: NDArray[np.uint8], reader: ClipReader, config: ViewConfi
             height, width = scaled.shape[:2]
             boxes, shape = crops.views(width, height, config.crop, views.spatial), frame.shape
         _check_shape(frame, shape)
-        for k, t in np.argwhere(samples == index):
+        for k, t, place in np.argwhere(samples == index):
             for s, box in enumerate(boxes):
-                frames[k * views.spatial + s, t] = crops.cut(scaled, box)
+                parts[k * views.spatial + s, t, :, :, place] = crops.cut(scaled, box)
     if config.flip:
-        frames[views.count :] = frames[: views.count, :, :, ::-1]
+        frames[views.count :] = crops.mirror(frames[: views.count], flow=clip.modality == "flow")
 
 
-def _open(manifest: Manifest, row: ManifestRow) -> ClipReader:
-    reader = open_clip(manifest.root / row.path, manifest.media, manifest.frame_template, row.start, row.frames)
+def _open(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None) -> ClipReader:
+    reader: ClipReader
+    if flow is None:
+        reader = open_clip(manifest.root / row.path, manifest.media, manifest.frame_template, row.start, row.frames)
+    else:
+        folder = flow.clip_folder(manifest.root, row.path)
+        reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames)
     if reader.num_frames < 1:
         reader.close()
         raise BrokenClip("no frame found")

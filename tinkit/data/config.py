@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from tinkit.errors import UserError
 from tinkit.metrics import Task
@@ -19,6 +19,7 @@ Split = Literal["train", "val", "test"]
 Media = Literal["video", "frames"]
 ClassOrder = Literal["file", "alphabetical"]
 ListColumns = Literal["path frames labels", "path labels", "path start frames labels"]
+FlowLayout = Literal["flow_x", "x_suffix", "packed"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -156,6 +157,8 @@ class DataConfig(BaseModel):
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="Between a list's or csv's fields.")
     columns: ListColumns = Field("path frames labels", description="The fields of a list's line.")
     min_frames: int | None = Field(None, ge=1, description="Shorter clips are left out of training, kept in testing.")
+    flow_layout: FlowLayout = Field("flow_x", description="How the images of optical flow are named.")
+    flow_folder: str = Field("flow", description="Folder of the clips' optical flow, relative to the root.")
 
     @field_validator("name")
     @classmethod
@@ -164,11 +167,11 @@ class DataConfig(BaseModel):
             raise ValueError("name is one folder below $TINKIT_DATA, without a slash")
         return name
 
-    @field_validator("media_folder")
+    @field_validator("media_folder", "flow_folder")
     @classmethod
-    def _below_the_root(cls, folder: str | None) -> str | None:
+    def _below_the_root(cls, folder: str | None, info: ValidationInfo) -> str | None:
         if folder is not None and (folder.startswith("/") or ".." in Path(folder).parts or "\0" in folder):
-            raise ValueError("media_folder lies below the root; link the media there if they are elsewhere")
+            raise ValueError(f"{info.field_name} lies below the root; link the media there if they are elsewhere")
         return folder
 
     @field_validator("frame_template")

@@ -105,13 +105,33 @@ def views(width: int, height: int, size: int, spatial: int) -> list[Box]:
 def cut(frame: Frame, box: Box) -> Frame:
     """The pixels that ``box`` shows, a view of ``frame``."""
     pixels = frame[box.top : box.top + box.height, box.left : box.left + box.width]
-    return pixels[:, ::-1] if box.mirrored else pixels
+    return mirror(pixels, flow=is_flow(pixels)) if box.mirrored else pixels
+
+
+def mirror(pixels: Frame, *, flow: bool) -> Frame:
+    """(..., H, W, C) turned left to right. What moved right then moves left: every second channel of flow, x, becomes
+    255 - x, as TSN has it."""
+    turned = pixels[..., ::-1, :]
+    if flow:
+        turned = turned.copy()
+        turned[..., ::2] = 255 - turned[..., ::2]
+    return turned
+
+
+def is_flow(frame: Frame) -> bool:
+    """Whether a single frame is one of optical flow: it has two channels then."""
+    return frame.shape[-1] == 2
 
 
 def resize(frame: Frame, width: int, height: int) -> Frame:
-    """``frame`` resized to ``width`` x ``height`` by PIL's bilinear filter; itself if it has that size already."""
+    """``frame`` resized to ``width`` x ``height`` by PIL's bilinear filter; itself if it has that size already.
+
+    The vectors of flow are resized like colours: they keep their length in pixels of the original, as published.
+    """
     if frame.shape[:2] == (height, width):
         return frame
+    if is_flow(frame):  # PIL has no image of two plain channels
+        return np.stack([resize(frame[..., channel], width, height) for channel in range(2)], axis=-1)
     image = Image.fromarray(np.ascontiguousarray(frame)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
 

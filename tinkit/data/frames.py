@@ -61,17 +61,8 @@ class _ImageFolder(ClipReader):
     """A folder of images, one a frame, numbered without a gap from 0 or 1."""
 
     def __init__(self, folder: Path, template: str, start: int, frames: int | None) -> None:
-        pattern = template_pattern(template)
-        if not folder.is_dir():
-            raise BrokenClip("no such folder")
-        names = (pattern.fullmatch(entry.name) for entry in folder.iterdir())
-        numbers = sorted(int(name[1]) for name in names if name and template.format(int(name[1])) == name[0])
-        if not numbers:
-            raise BrokenClip(f"no image is named like {template}")
-        if numbers[0] > 1 or numbers[-1] - numbers[0] + 1 != len(numbers):
-            missing = next(n for n, found in enumerate(numbers, min(numbers[0], 1)) if n != found)
-            raise BrokenClip(f"frame {template.format(missing)} is missing")
-        self._folder, self._template, self._first = folder, template, numbers[0] + start
+        numbers = find_numbers(folder, template)
+        self._folder, self._template, self._first = folder, template, numbers.start + start
         self.num_frames = window(len(numbers), start, frames)
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
@@ -86,8 +77,26 @@ class _ImageFolder(ClipReader):
         """Nothing stays open."""
 
 
-def read_image(path: Path) -> Frame:
-    """One image file as RGB; grey, CMYK and palette images are converted. Raises :class:`BrokenClip`."""
+def find_numbers(folder: Path, template: str) -> range:
+    """The numbers of the images in ``folder`` that are named by ``template``: without a gap, from 0 or 1.
+
+    Raises :class:`BrokenClip` if there are none, or one is missing.
+    """
+    pattern = template_pattern(template)
+    if not folder.is_dir():
+        raise BrokenClip("no such folder")
+    names = (pattern.fullmatch(entry.name) for entry in folder.iterdir())
+    numbers = sorted(int(name[1]) for name in names if name and template.format(int(name[1])) == name[0])
+    if not numbers:
+        raise BrokenClip(f"no image is named like {template}")
+    if numbers[0] > 1 or numbers[-1] - numbers[0] + 1 != len(numbers):
+        missing = next(n for n, found in enumerate(numbers, min(numbers[0], 1)) if n != found)
+        raise BrokenClip(f"frame {template.format(missing)} is missing")
+    return range(numbers[0], numbers[-1] + 1)
+
+
+def read_image(path: Path, *, grey: bool = False) -> Frame:
+    """One image file as RGB, or as (H, W) grey levels; other kinds are converted. Raises :class:`BrokenClip`."""
     if not path.is_file():
         raise BrokenClip("no such file")
     if path.stat().st_size > MAX_IMAGE_BYTES:
@@ -99,18 +108,19 @@ def read_image(path: Path) -> Frame:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         check_size(width, height)
         if colours in ("RGB", "YCbCr", "Gray"):
-            return simplejpeg.decode_jpeg(data, colorspace="RGB")
+            pixels: Frame = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
+            return pixels[..., 0] if grey else pixels
     except ValueError:  # another format, or a JPEG with a fault that may be harmless
         pass
-    return _read_with_pillow(data)
+    return _read_with_pillow(data, "L" if grey else "RGB")
 
 
-def _read_with_pillow(data: bytes) -> Frame:
+def _read_with_pillow(data: bytes, mode: str) -> Frame:
     """What simplejpeg refuses, or (CMYK) converts with other roundings than Pillow's."""
     try:
         with Image.open(io.BytesIO(data), formats=_IMAGE_FORMATS) as image:
             check_size(*image.size)
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image.convert(mode))
     except BrokenClip:
         raise
     except Exception as error:

@@ -32,7 +32,7 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 
 class Batch(TypedDict):
-    """Clips stacked: ``frames`` uint8 (B, T, 3, H, W) or, in testing, (B, V, T, 3, H, W)."""
+    """Clips stacked: ``frames`` uint8 (B, T, C, H, W) or, in testing, (B, V, T, C, H, W)."""
 
     frames: Tensor
     labels: Tensor

@@ -1,7 +1,7 @@
 """What every reader of a clip's frames gives: frames by number, or :class:`BrokenClip` with a reason.
 
 Whatever is wrong with a clip ends in that one exception, so that the data sets can record it and count it. Frames are
-8-bit RGB, numbered from 0 in the order they are shown.
+8-bit RGB, or 8-bit optical flow, numbered from 0 in the order they are shown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
-"""One frame: uint8 (H, W, 3), RGB."""
+"""One frame: uint8 (H, W, 3), RGB; or (H, W, 2), optical flow in x and y, where 0..255 are -bound..bound pixels."""
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Frames of more pixels than this are refused: a small file can claim any size."""

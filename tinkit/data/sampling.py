@@ -1,4 +1,8 @@
-"""Which frames of a clip are looked at. Frames count from 0; ``num_frames`` is N, ``num_segments`` is T."""
+"""Which frames of a clip are looked at. Frames count from 0; ``num_frames`` is N, ``num_segments`` is T.
+
+Where a segment is L consecutive frames (``length``; see :mod:`tinkit.data.modality`), the rules choose its first one,
+among the N - L + 1 that have L - 1 behind them, and :func:`stacks` adds the others.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +26,27 @@ def train_frames(
     rng: np.random.Generator,
     *,
     short: Short = "spread",
+    length: int = 1,
 ) -> Indices:
     """The frames of a training clip, drawn by ``rule``; (T,) int64. ``stride`` belongs to dense, ``short`` to segments.
 
-    Raises ValueError for a clip without frames, as every function here does.
+    The rule dense takes its frames from the whole clip whatever ``length`` is, as published. Raises ValueError for a
+    clip without frames, as every function here does.
     """
     if rule == "dense":
         return dense(num_frames, num_segments, stride, rng)
-    return segments(num_frames, num_segments, rng, short=short)
+    return segments(_first_frames(num_frames, length), num_segments, rng, short=short)
 
 
 def test_frames(
-    rule: TestRule, num_frames: int, num_segments: int, views: int, stride: int, rng: np.random.Generator
+    rule: TestRule,
+    num_frames: int,
+    num_segments: int,
+    views: int,
+    stride: int,
+    rng: np.random.Generator,
+    *,
+    length: int = 1,
 ) -> Indices:
     """The frames of the K = ``views`` temporal samples of a test clip, by ``rule``; (K, T) int64.
 
@@ -42,14 +55,21 @@ def test_frames(
     """
     if rule == "dense":
         return dense_views(num_frames, num_segments, views, stride)
+    firsts = _first_frames(num_frames, length)
     if rule == "random":
-        return random(num_frames, num_segments, views, rng)
+        return random(firsts, num_segments, views, rng)
     if rule == "even":
-        return even(num_frames, num_segments, views)
+        return even(firsts, num_segments, views)
     most = 1 if rule == "centre" else 2
     if views > most:
         raise ValueError(f"{views} temporal samples by the rule {rule!r}, which has {most}")
-    return twice(num_frames, num_segments)[:views]
+    return twice(firsts, num_segments)[:views]
+
+
+def stacks(firsts: Indices, num_frames: int, length: int) -> Indices:
+    """(..., T), the first frames of segments, to (..., T, L): each and those behind it. Past the clip's end its last
+    frame is repeated, as TSN does."""
+    return np.minimum(firsts[..., None] + np.arange(length, dtype=np.int64), num_frames - 1)
 
 
 def segments(num_frames: int, num_segments: int, rng: np.random.Generator, *, short: Short = "spread") -> Indices:
@@ -135,6 +155,12 @@ def _latest_start(num_frames: int, num_segments: int, stride: int) -> int:
 def _strided(starts: NDArray[np.int64], num_frames: int, num_segments: int, stride: int) -> Indices:
     """(K,) starts -> (K, T) frames."""
     return (starts[:, None] + stride * np.arange(num_segments, dtype=np.int64)) % num_frames
+
+
+def _first_frames(num_frames: int, length: int) -> int:
+    """How many frames a segment may begin with: one at least."""
+    _check(num_frames)
+    return max(1, num_frames - length + 1)
 
 
 def _check(num_frames: int) -> None:

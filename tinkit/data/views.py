@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tinkit.data.modality import FLOW_LENGTH, Modality
 from tinkit.errors import UsageError
 
 TestRule = Literal["even", "centre", "random", "twice", "dense"]
 Scale = Annotated[float, Field(gt=0, le=1)]
+
+# Published for flow and RGB differences; RGB has 0.66 too.
+_SCALES_OF_MOTION = (1.0, 0.875, 0.75)
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,28 @@ class ClipConfig(BaseModel):
     stride: int = Field(2, ge=1, le=256, description="Frames from one to the next in dense sampling.")
     short: Literal["spread", "first"] = Field("spread", description="Clips of fewer than T frames: spread, or frame 0.")
     crop: Literal["multiscale", "centre"] = Field("multiscale", description="Training crop, at the frame's own size.")
-    scales: tuple[Scale, ...] = Field((1.0, 0.875, 0.75, 0.66), min_length=1, description="Sides of multiscale crops.")
+    scales: tuple[Scale, ...] = Field(
+        (1.0, 0.875, 0.75, 0.66),
+        min_length=1,
+        description="Sides of multiscale crops; of flow and rgb_diff without 0.66 unless given.",
+    )
     size: int = Field(224, ge=1, le=4096, description="Width and height of the model's input, in pixels.")
     flip: bool = Field(True, description="Mirror half of the training clips; off where left and right are labels.")
     flip_labels: Literal["left_right"] | tuple[tuple[int, int], ...] = Field(
         (),
         description="Classes that a flip exchanges: pairs of indices, or left_right: names that differ by those words.",
     )
+    modality: Modality = Field("rgb", description="What is read: frames, optical flow, or differences of frames.")
+    flow_length: int = Field(
+        FLOW_LENGTH, ge=1, le=64, description="Flow pairs (rgb_diff: differences) that a segment stacks."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scales_of_the_modality(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("modality", "rgb") != "rgb" and "scales" not in values:
+            return {**values, "scales": _SCALES_OF_MOTION}
+        return values
 
 
 class ViewConfig(BaseModel):

@@ -1,0 +1,81 @@
+"""``tinkit data flow``: the optical flow of a data set's clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
+from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
+from tinkit.errors import UserError
+
+EPILOG = examples(
+    "tinkit data flow mmit --data data/mmit",
+    "tinkit data flow mmit --data data/mmit --split val --method tvl1 --short-side 256",
+    "tinkit data flow mine.toml --set data.flow_layout=packed --workers 16",
+)
+
+
+def flow(
+    what: WhatArgument,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    split: SplitsOption = None,
+    method: Annotated[
+        Literal["dis", "tvl1"], typer.Option(help="Dense inverse search, or TV-L1: as published, and far slower.")
+    ] = "dis",
+    bound: Annotated[float, typer.Option(min=1e-3, help="Motion, in pixels, that is kept as 0 and as 255.")] = 20.0,
+    short_side: Annotated[
+        int | None, typer.Option(min=16, max=4096, help="Scale frames to this short side first; else as they are.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that compute; 0 computes in this one.")] = 2,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compute the optical flow of every clip, into data.flow_folder, named as data.flow_layout says.
+
+    An interrupted run is completed by the same command. Clips that cannot be decoded are listed, and have none. OpenCV
+    computes it: install tinkit with its extra called flow.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tinkit.data.config import resolve_root
+    from tinkit.data.flow import FlowSettings
+    from tinkit.data.flow_files import FlowFiles
+    from tinkit.data.flow_make import count_clips, make_flow
+    from tinkit.data.manifest import open_manifest
+
+    config = data_config(what, data, overrides)
+    root = resolve_root(config)
+    manifests = [open_manifest(config, name) for name in wanted_splits(config, root, split)]
+    for manifest in manifests:
+        manifest.require_media()
+    files = FlowFiles.of(config)
+    settings = FlowSettings(method=method, bound=bound, short_side=short_side)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet or as_json or not console.is_terminal) as progress:
+        task = progress.add_task("optical flow", total=count_clips(manifests))
+        result = make_flow(
+            manifests, files, settings, workers=workers, on_clips=lambda count: progress.advance(task, count)
+        )
+    _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
+    if result.failed and not result.made and not result.found:
+        raise UserError(f"no clip's flow could be computed: the first, {next(iter(result.failed.items()))}")
+
+
+def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_json: bool, quiet: bool) -> None:
+    import json
+
+    if as_json:
+        values: dict[str, Any] = {"folder": str(folder), "made": made, "found": found, "failed": failed}
+        typer.echo(json.dumps(values, indent=2))
+        return
+    if not quiet:
+        already = f" ({found} were there already)" if found else ""
+        typer.echo(f"the optical flow of {made} clips made in {folder}{already}")
+    if failed:
+        print_table(f"{len(failed)} clips have none", [{"clip": path, "why": why} for path, why in failed.items()])

@@ -1,0 +1,189 @@
+"""Optical flow of whole data sets: computed clip by clip in several processes, resumable, with a reason for each clip
+that has none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+
+from tinkit.data.flow import ComputedFlow, FlowSettings, flow_function
+from tinkit.data.flow_files import FlowFiles
+from tinkit.data.frames import open_clip
+from tinkit.data.manifest import Manifest
+from tinkit.data.reader import BrokenClip, Frame
+from tinkit.errors import UserError
+from tinkit.files import write_atomic
+
+STATE = ".tinkit-flow.json"
+"""In the folder of flow: how it was computed, so that nobody mixes two ways in one data set."""
+
+_QUALITY = 95
+_CLIPS_A_TASK = 4
+
+
+@dataclass(frozen=True)
+class FlowResult:
+    """What became of the clips: computed now, found there already, and {path: why} for those that have no flow."""
+
+    made: int
+    found: int
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One clip to compute: its media, its folder, and the path that the manifest has for it."""
+
+    path: str
+    clip: Path
+    folder: Path
+
+
+def make_flow(
+    manifests: Sequence[Manifest],
+    files: FlowFiles,
+    settings: FlowSettings,
+    *,
+    workers: int = 2,
+    on_clips: Callable[[int], None] | None = None,
+) -> FlowResult:
+    """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet.
+
+    In ``workers`` processes (in this one if 0); ``on_clips(n)`` hears of n more. A clip's folder appears when it is
+    whole, so that an interrupted run is completed by the same call. A clip that cannot be decoded is reported and left
+    out. Raises :class:`~tinkit.errors.UserError`, before anything is written, if OpenCV is missing, if the folder holds
+    flow that was computed otherwise, and if it is that of the frames themselves.
+    """
+    flow_function(settings.method)
+    root = manifests[0].root
+    wanted = _jobs(manifests, files)
+    _claim(root / files.folder, files, settings)
+    todo = [job for job in wanted if not job.folder.is_dir()]
+    if on_clips is not None:
+        on_clips(len(wanted) - len(todo))
+    failed: dict[str, str] = {}
+    for count, reasons in _run(todo, manifests[0], files, settings, workers):
+        failed |= reasons
+        if on_clips is not None:
+            on_clips(count)
+    return FlowResult(len(todo) - len(failed), len(wanted) - len(todo), failed)
+
+
+def count_clips(manifests: Sequence[Manifest]) -> int:
+    """How many clips :func:`make_flow` will look at: rows that cut windows out of one video share its flow."""
+    return len({path for manifest in manifests for path in manifest.table.column("path").to_pylist()})
+
+
+def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
+    root = manifests[0].root
+    if files.media == "frames" and Path(files.folder) == Path(files.media_folder):
+        raise UserError(
+            f"data.flow_folder is the folder of the frames ({files.folder!r}); flow that lies there can be read, but a "
+            "clip's folder could not appear whole",
+            fix="name another folder",
+        )
+    jobs: dict[Path, _Job] = {}
+    for path in dict.fromkeys(path for manifest in manifests for path in manifest.table.column("path").to_pylist()):
+        folder = files.clip_folder(root, path)
+        other = jobs.setdefault(folder, _Job(path, root / path, folder))
+        if other.path != path:
+            raise UserError(f"the clips {other.path!r} and {path!r} would share the folder of flow {folder}")
+    return list(jobs.values())
+
+
+def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
+    """Write down how the flow in ``folder`` is computed, or refuse if it was computed otherwise."""
+    state = folder / STATE
+    wanted = {"layout": files.layout, **settings.model_dump()}
+    if not state.exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(
+                f"{folder} is there already, and `tinkit data flow` did not begin it",
+                fix="name a new folder with data.flow_folder",
+            )
+        write_atomic(state, json.dumps(wanted, indent=1) + "\n")
+        return
+    try:
+        found = json.loads(state.read_text())
+    except ValueError:
+        found = None
+    if found != wanted:
+        found = found if isinstance(found, dict) else {}
+        unlike = [
+            f"{key} {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value
+        ]
+        raise UserError(
+            f"the flow in {folder} was computed otherwise: {'; '.join(unlike)}",
+            file=state,
+            fix="ask for the same, name another folder with data.flow_folder, or delete this one",
+        )
+
+
+def _run(
+    todo: Sequence[_Job], manifest: Manifest, files: FlowFiles, settings: FlowSettings, workers: int
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Compute every clip of ``todo``; yields (clips, {path: why not}) as tasks end."""
+    tasks = [todo[begin : begin + _CLIPS_A_TASK] for begin in range(0, len(todo), _CLIPS_A_TASK)]
+    if workers == 0:
+        for task in tasks:
+            yield len(task), _make(task, manifest.frame_template, files, settings)
+        return
+    # A fork of a process in which OpenCV has threads would wait for them for ever.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        futures = {pool.submit(_make, task, manifest.frame_template, files, settings): len(task) for task in tasks}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """The processes are the parallelism."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _make(task: Sequence[_Job], frame_template: str, files: FlowFiles, settings: FlowSettings) -> dict[str, str]:
+    """Compute some clips; {path: why not} for those that have no flow."""
+    failed = {}
+    for job in task:
+        try:
+            _make_clip(job, frame_template, files, settings)
+        except BrokenClip as error:
+            failed[job.path] = error.reason
+    return failed
+
+
+def _make_clip(job: _Job, frame_template: str, files: FlowFiles, settings: FlowSettings) -> None:
+    temporary = job.folder.with_name(f".{job.folder.name}.tmp")  # always the same: a killed run's is found and removed
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    templates = files.templates(job.folder)
+    try:
+        with open_clip(job.clip, files.media, frame_template) as clip:
+            flow = ComputedFlow(clip, settings)
+            for index, pair in flow.frames(range(flow.num_frames)):
+                for template, data in zip(templates, _encode(pair, len(templates)), strict=True):
+                    (temporary / template.format(index + 1)).write_bytes(data)
+        temporary.rename(job.folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _encode(pair: Frame, images: int) -> list[bytes]:
+    """A pair as two grey JPEGs, or as one whose red and green are x and y (blue: none) at full resolution."""
+    if images == 2:
+        planes = [np.ascontiguousarray(pair[..., channel, None]) for channel in range(2)]
+        return [simplejpeg.encode_jpeg(plane, quality=_QUALITY, colorspace="GRAY") for plane in planes]
+    packed = np.concatenate([pair, np.zeros_like(pair[..., :1])], axis=-1)
+    return [simplejpeg.encode_jpeg(packed, quality=_QUALITY, colorspace="RGB", colorsubsampling="444")]
