@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -68,3 +69,25 @@ def test_onnx_agrees_for_any_number_of_clips(
         (logits,) = session.run(None, {session.get_inputs()[0].name: video.numpy()})
         with torch.inference_mode():
             torch.testing.assert_close(torch.from_numpy(logits), model(video), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temporal": "tin", "consensus": "identity"},
+        {"temporal": "tsm", "consensus": "trn_multiscale"},
+        {"temporal": "tsm", "non_local": "embedded_gaussian", "non_local_places": {"layer2": [0]}},
+        {"temporal": "tsm", "temporal_pool": True},
+        {"temporal": "rtcn"},
+        {"temporal": "tin", "modality": "flow"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_networks_of_every_kind_leave(settings: dict[str, Any]) -> None:
+    model = VideoClassifier("test_resnet", num_classes=7, num_segments=4, **settings)
+    give_named_weights(model)
+    channels = 10 if model.modality == "flow" else 3
+    example, other = torch.randn(2, 4, channels, 32, 32), torch.randn(3, 4, channels, 32, 32)
+    program = torch.export.export(model.eval(), (example,), dynamic_shapes=CLIPS)
+    with torch.inference_mode():
+        torch.testing.assert_close(program.module()(other), model(other), rtol=1e-4, atol=1e-4)

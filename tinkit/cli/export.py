@@ -1,0 +1,53 @@
+"""`tinkit export`: a run's network for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tinkit.cli.common import JsonOption, RunsOption, WeightsOption, complete_runs, examples, print_table
+
+EPILOG = examples(
+    "tinkit export mmit_r50",
+    "tinkit export demo_tin --format torch --out tin.pt2",
+    "tinkit export demo_tsm --weights last --segments 16 --crop 64",
+)
+
+
+def export(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|CHECKPOINT", help="A run, or a file in its checkpoints.", autocompletion=complete_runs
+        ),
+    ],
+    form: Annotated[str, typer.Option("--format", help="onnx, or torch: a program of torch.export.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Else RUN/export/WEIGHTS.onnx or .pt2.", dir_okay=False)
+    ] = None,
+    weights: WeightsOption = None,
+    segments: Annotated[
+        int | None, typer.Option(min=1, help="Frames of a clip; TSN and TSM see any number, TIN its own.")
+    ] = None,
+    crop: Annotated[int | None, typer.Option(min=1, help="The frames' side in pixels; else the recipe's.")] = None,
+    runs: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run's network to a file that needs no tinkit: normalised clips, any number of them, to logits.
+
+    Classes, frames, size, mean and standard deviation are in the file. It is run once, and its logits are compared.
+    """
+    from tinkit.data.views import override_views
+    from tinkit.engine.export import export_run
+    from tinkit.engine.run import find_checkpoint
+
+    found, word = find_checkpoint(run, weights, runs)
+    views = override_views(found.load_recipe().test, crop=crop, num_segments=segments)
+    written = export_run(found, word, form, views, out)
+    if written.difference is None:
+        typer.echo("its logits were not compared: onnxruntime is not installed", err=True)
+    shape = " x ".join("N" if size is None else str(size) for size in written.metadata["input"]["shape"])
+    row: dict[str, Any] = {"run": found.name, "weights": word, "clips": shape, "file": str(written.path)}
+    print_table("", [row | {"largest difference": written.difference}], as_json=as_json)
