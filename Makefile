@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test check format clean gpu help bench-metrics bench-engine bench-resume
-.PHONY: bench-checkpoints bench-ops bench-models proof-resume proof-train proof-wheel
+.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo proof-resume proof-train proof-wheel
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -65,6 +65,18 @@ bench-ops: $(STAMP) ## the operators beside copies and plain PyTorch, into bench
 
 bench-models: $(STAMP) ## TIN beside TSN, into benchmarks/results/models.csv
 	$(BIN)/python benchmarks/models.py
+
+bench-rtcn: $(STAMP) ## r-TCN beside TIN, into benchmarks/results/rtcn.csv
+	$(BIN)/python benchmarks/rtcn.py --markdown benchmarks/results/rtcn.md
+
+bench-zoo: $(STAMP) ## every backbone with every temporal module, into benchmarks/results/models_zoo.csv and docs/models.md
+	$(BIN)/python benchmarks/zoo.py
+
+docs-models: $(STAMP) ## docs/models.md anew, of what was measured before
+	$(BIN)/python benchmarks/zoo.py --docs
+
+flow-demo: $(STAMP) ## RGB, differences and optical flow on the demo's challenge, into benchmarks/results/flow_demo.md
+	$(BIN)/python benchmarks/flow_demo.py
 
 proof-resume: $(STAMP) ## a run killed 20 times against an unbroken one, into benchmarks/results/proof_resume.csv
 	$(BIN)/python benchmarks/proof_resume.py

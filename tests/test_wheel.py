@@ -59,7 +59,7 @@ def test_installed_wheel_lists_finds_and_trains(wheel: Path, challenge: Path, tm
     assert where.startswith(str(site))
     assert "mmit_r50" in run("recipes", "--json")
     doctor = run("doctor", "--json")
-    assert "16 recipes" in doctor
+    assert f"{len(list((ROOT / 'recipes').glob('*.toml')))} recipes" in doctor
     assert f"{site}/tinkit/_shipped/kernels" in doctor
     shown = run("train", "demo_tin", "--data", str(challenge), "--set", "optim.batch=4", "--steps", "1")
     assert "go on: tinkit train --resume" in shown
