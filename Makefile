@@ -6,7 +6,8 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test check format clean gpu help bench-metrics bench-engine bench-resume
-.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo proof-resume proof-train proof-wheel
+.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
+.PHONY: proof-resume proof-train proof-wheel
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -77,6 +78,12 @@ docs-models: $(STAMP) ## docs/models.md anew, of what was measured before
 
 flow-demo: $(STAMP) ## RGB, differences and optical flow on the demo's challenge, into benchmarks/results/flow_demo.md
 	$(BIN)/python benchmarks/flow_demo.py
+
+lite-demo: $(STAMP) ## ImageNet weights of a wheel: photographs labelled, a TIN trained, into benchmarks/results/lite*.csv
+	$(BIN)/python benchmarks/lite.py
+
+test-models: $(STAMP) ## TIN and TSM in every image model of timm's, into benchmarks/results/backbones.csv
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/backbones.py
 
 proof-resume: $(STAMP) ## a run killed 20 times against an unbroken one, into benchmarks/results/proof_resume.csv
 	$(BIN)/python benchmarks/proof_resume.py
