@@ -13,7 +13,7 @@ from tinkit import metrics
 from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine import evaluate
+from tinkit.engine import evaluate, rounds
 from tinkit.engine.checkpoint import Progress, load_weights, read_header, save_checkpoint
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run
@@ -123,7 +123,7 @@ def test_scores_of_an_older_checkpoint_are_replaced(run: Run) -> None:
 def test_interrupted_test_goes_on_and_gives_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     config = views(run, views="2x1", batch=4)
     whole = read_scores(run_test(run, "val", config, "best", QUIET, force=True).path)
-    monkeypatch.setattr(evaluate, "_BLOCK", 2)
+    monkeypatch.setattr(rounds, "_BLOCK", 2)
     calls = 0
     score_views = evaluate.score_views
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,15 +17,16 @@ from scored_runs import QUIET, command, untrained
 from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
+from tinkit.engine import features, rounds
 from tinkit.engine.build import build_model
-from tinkit.engine.checkpoint import load_weights
+from tinkit.engine.checkpoint import Progress, load_weights, read_header, save_checkpoint
 from tinkit.engine.features import features_of_files, features_of_split, pooled_features
 from tinkit.engine.run import Run
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.models import Video3D, VideoClassifier
 from tinkit.scores import read_scores
-from tinkit.scores.features import FeatureTable, read_features, write_features
+from tinkit.scores.features import Part, inspect_features, read_features, write_features
 
 MODELS = {
     "average": lambda: VideoClassifier("test_resnet", "tin", 5, 4, dropout=0.8),
@@ -111,6 +114,83 @@ def test_a_clip_that_cannot_be_decoded_has_null_features(run: Run, challenge: Pa
     assert not (tmp_path / "none.arrow").exists()
 
 
+def test_interrupted_features_go_on_and_are_the_same(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, place = views(run, batch=4), {name: tmp_path / f"{name}.arrow" for name in ("whole", "again")}
+    clips = features_of_split(run, "best", "val", config, QUIET, out=place["whole"]).clips
+    monkeypatch.setattr(rounds, "_BLOCK", 2)
+    calls = 0
+
+    def dies(model: Any, video: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return pooled_features(model, video)
+
+    monkeypatch.setattr(features, "pooled_features", dies)
+    with pytest.raises(KeyboardInterrupt):
+        features_of_split(run, "best", "val", config, QUIET, out=place["again"])
+    assert not place["again"].exists()
+    features_of_split(run, "best", "val", config, QUIET, out=place["again"])
+    assert calls == 1 + -(-clips // 4)  # the batch that died was looked at again, and no other
+    whole, again = (read_features(path) for path in place.values())
+    np.testing.assert_array_equal(whole.features, again.features)
+    assert (whole.info, list(whole.ids)) == (again.info, list(again.ids))
+    assert sorted(tmp_path.iterdir()) == sorted(place.values())  # nothing is left beside them
+
+
+def test_a_file_that_is_there_is_kept_or_replaced_but_never_lost(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, manifest = tmp_path / "f.arrow", open_manifest(run.load_recipe().data, "val")
+    first = features_of_split(run, "best", "val", views(run), QUIET, out=path)
+    monkeypatch.setattr(features, "pooled_features", lambda *_: pytest.fail("they are there already"))
+    assert features_of_split(run, "best", "val", views(run), QUIET, out=path) == first
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="of other clips or other views"):
+        features_of_split(run, "best", "val", views(run, views="2x1"), QUIET, out=path)
+    with pytest.raises(UserError, match="of other clips or other views"):
+        features_of_files(run, "best", [manifest.root / manifest.row(0).path], views(run), path)
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    other = run.checkpoint("last")
+    whole = other.read_bytes()
+    features_of_split(run, "last", "val", views(run), QUIET, out=tmp_path / "last.arrow")
+    header = read_header(other)["info"]
+    model = build_model(run.load_recipe(), 12, pretrained=False)
+    model.load_state_dict(load_weights(other))
+    torch.nn.init.zeros_(model.backbone.conv1[0].weight)
+    save_checkpoint(other, model, Progress(), header)
+    features_of_split(run, "last", "val", views(run), QUIET, out=tmp_path / "last.arrow")
+    assert len(np.unique(read_features(tmp_path / "last.arrow").features, axis=0)) == 1  # of a newer checkpoint
+    other.write_bytes(whole)
+    foreign = tmp_path / "notes.arrow"
+    foreign.write_text("mine")
+    for write in (
+        lambda: features_of_split(run, "best", "val", views(run), QUIET, out=foreign),
+        lambda: features_of_files(run, "best", [manifest.root / manifest.row(0).path], views(run), foreign),
+    ):
+        with pytest.raises(UserError, match="not a feature file"):
+            write()
+    assert foreign.read_text() == "mine"
+
+
+def test_features_are_never_all_in_memory(run: Run, tmp_path: Path) -> None:
+    """What is written comes a block at a time, of which one is held."""
+    alive: list[weakref.ref[np.ndarray]] = []
+
+    def parts() -> Iterator[Part]:
+        for _ in range(20):
+            assert sum(part() is not None for part in alive) <= 2  # the one that is written, at most one before
+            values = np.ones((50, 8), np.float32)
+            alive.append(weakref.ref(values))
+            yield values, np.ones(50, bool)
+
+    names = [str(number) for number in range(1000)]
+    write_features(tmp_path / "f.arrow", {}, names, [None] * 1000, names, parts())
+    assert read_features(tmp_path / "f.arrow").features.sum() == 8000
+
+
 def test_the_command(
     run: Run, challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +215,8 @@ def test_the_command(
         (["a.mp4", "--split", "val", "--features"], "videos and --split"),
         (["a.mp4", "--features", "--data", "."], "--data without --split"),
         (["a.mp4", "a.mp4", "--features"], "there 2 times"),
+        (["a.mp4", "--gpus", "2"], "--gpus without --features"),
+        (["a.mp4", "--features", "--gpus", "2"], "--gpus without --split"),
     ],
 )
 def test_options_that_do_not_go_together(
@@ -158,27 +240,30 @@ def test_what_reads_scores_refuses_features(
     assert "'features'" in capsys.readouterr().err
 
 
-def table(**changes: object) -> FeatureTable:
-    features = np.arange(6, dtype=np.float32).reshape(3, 2)
-    rows = FeatureTable(
-        {"classes": ["é"]}, ["a", "b", "c"], features, np.array([True, False, True]), [(0,), None, ()], ["x", "y", "z"]
-    )
-    return replace(rows, **changes)  # type: ignore[arg-type]
+def write(path: Path, ids: str = "abc", values: np.ndarray | None = None) -> None:
+    """Three clips, the second broken, in two parts."""
+    values = np.arange(6, dtype=np.float32).reshape(3, 2) if values is None else values
+    valid = np.array([True, False, True])
+    parts = [(values[:1], valid[:1]), (values[1:], valid[1:])]
+    write_features(path, {"classes": ["é"]}, list(ids), [(0,), None, ()], ["x", "y", "z"], iter(parts))
 
 
 def test_a_file_comes_back(tmp_path: Path) -> None:
-    write_features(tmp_path / "f.arrow", table())
+    write(tmp_path / "f.arrow")
     found = read_features(tmp_path / "f.arrow")
     assert found.info["classes"] == ["é"]
     assert (list(found.ids), list(found.labels)) == (["a", "b", "c"], [(0,), None, ()])
     np.testing.assert_array_equal(found.features, [[0, 1], [np.nan, np.nan], [4, 5]])
+    assert list(found.source) == ["x", "y", "z"]
+    about = inspect_features(tmp_path / "f.arrow")
+    assert (about.width, about.valid.tolist(), list(about.ids)) == (2, [True, False, True], ["a", "b", "c"])
 
 
 def test_bad_tables_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'a' is there 2 times"):
-        write_features(tmp_path / "f.arrow", table(ids=["a", "a", "b"]))
+        write(tmp_path / "f.arrow", ids="aab")
     with pytest.raises(UserError, match="'c' has features that are not finite"):
-        write_features(tmp_path / "f.arrow", table(features=np.array([[0, 1], [2, 3], [np.inf, 0]], np.float32)))
+        write(tmp_path / "f.arrow", values=np.array([[0, 1], [2, 3], [np.inf, 0]], np.float32))
     assert not list(tmp_path.iterdir())
 
 

@@ -19,13 +19,15 @@ from scored_runs import QUIET, untrained
 
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine import evaluate
+from tinkit.engine import evaluate, rounds
 from tinkit.engine.distributed import World
+from tinkit.engine.features import features_of_split
 from tinkit.engine.run import Run
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.scores import read_scores
+from tinkit.scores.features import read_features
 
 PROCESSES = 2
 
@@ -73,6 +75,12 @@ def broken_on_one(runs: Path, world: World) -> Any:
     return scored(Run(runs / "broken"), world=world)
 
 
+def features_of_a_broken_one(runs: Path, world: World) -> Any:
+    run = Run(runs / "broken")
+    written = features_of_split(run, "best", "val", views(run, views="2x3", batch=12), QUIET, world=world)
+    return [str(written.path), written.clips, written.broken, written.width, written.reasons]
+
+
 def stopped_by_a_signal_to_one(runs: Path, world: World) -> Any:
     # Begun in one process; of these, only the second is sent SIGUSR1 (10).
     stop = Stopping(0 if world.rank == 1 else 10**6, 10)
@@ -86,14 +94,15 @@ def mistaken(runs: Path, world: World) -> Any:
 
 
 SCENARIOS: list[Callable[[Path, World], Any]] = [
-    uneven_and_kept, more_processes_than_batches, broken_on_one, stopped_by_a_signal_to_one, mistaken,
+    uneven_and_kept, more_processes_than_batches, broken_on_one, features_of_a_broken_one, stopped_by_a_signal_to_one,
+    mistaken,
 ]  # fmt: skip
 
 
 def process(rank: int, port: int, runs: Path) -> None:
     """One of the processes: every scenario, and what it gave, by name, in RANK.json."""
     torch.set_num_threads(1)
-    evaluate._BLOCK = 2
+    rounds._BLOCK = 2
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=PROCESSES)
     world = World(rank, PROCESSES, rank, dist.group.WORLD)
@@ -129,9 +138,9 @@ def runs(challenge: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def begin_on_one(run: Run) -> None:
     """Score two of the eight clips, and stop."""
-    block, evaluate._BLOCK = evaluate._BLOCK, 1
+    block, rounds._BLOCK = rounds._BLOCK, 1
     assert scored(run, stop=Stopping(1, 2), batch=1) == ["Interrupted", 130]
-    evaluate._BLOCK = block
+    rounds._BLOCK = block
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +186,18 @@ def test_a_broken_clip_of_one_process_is_one_null_row(runs: Path, outcomes: list
     assert list(reasons) == [table.ids[4]]
     assert broken == measured["counts"]["without_scores"] == 1
     assert measured["counts"]["measured"] == 7
+
+
+def test_two_processes_write_the_features_of_one(runs: Path, outcomes: list[dict[str, Any]], tmp_path: Path) -> None:
+    path, *found = alike(outcomes, "features_of_a_broken_one")
+    run = Run(runs / "broken")
+    config = views(run, views="2x3", batch=12)
+    own = features_of_split(run, "best", "val", config, QUIET, out=tmp_path / "one.arrow")
+    first, second = read_features(path), read_features(own.path)
+    assert found == [8, 1, first.features.shape[1], own.reasons]
+    assert np.flatnonzero(~first.valid).tolist() == [4]
+    np.testing.assert_array_equal(first.features, second.features)
+    assert (list(first.ids), first.info) == (list(second.ids), second.info)
 
 
 def test_a_test_begun_on_one_goes_on_with_two_and_ends_on_one(

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tinkit.engine import evaluate
+from tinkit.engine import evaluate, rounds
 from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.config import TrainConfig
 from tinkit.engine.distributed import World
@@ -184,7 +184,7 @@ small = st.integers(1, 5)
 def test_every_clip_is_scored_once_in_the_batches_of_one_process(
     monkeypatch: pytest.MonkeyPatch, count: int, batch: int, size: int, block: int, data: st.DataObject
 ) -> None:
-    monkeypatch.setattr(evaluate, "_BLOCK", block)
+    monkeypatch.setattr(rounds, "_BLOCK", block)
     broken = data.draw(st.sets(st.integers(0, max(0, count - 1)), max_size=count))
     (main, *others), forwards = score(size, Clips(count, broken), batch)
     assert others == [None] * (size - 1)
@@ -207,7 +207,7 @@ def test_an_interrupted_test_goes_on_with_any_number_of_processes(
     block: int,
     data: st.DataObject,
 ) -> None:
-    monkeypatch.setattr(evaluate, "_BLOCK", block)
+    monkeypatch.setattr(rounds, "_BLOCK", block)
     folder, clips = tmp_path_factory.mktemp("a") / "partial", Clips(count, {1})
     rank = data.draw(st.integers(0, sizes[0] - 1))
     forward = data.draw(st.integers(0, 3))
@@ -246,7 +246,7 @@ def three_blocks(tmp_path: Path) -> Path:
 
 def test_blocks_come_back_as_they_were(three_blocks: Path) -> None:
     found = list(Blocks(three_blocks, "a", keep_views=True).restore())
-    assert [(block.start, len(block.scores), block.reasons) for block in found] == [
+    assert [(block.start, len(block.values), block.reasons) for block in found] == [
         (0, 4, {0: "why"}), (4, 4, {4: "why"}), (8, 1, {8: "why"}),
     ]  # fmt: skip
     np.testing.assert_array_equal(Blocks(three_blocks, "a").view(1, 9)[:, 0], np.arange(9) + 1)
@@ -285,18 +285,18 @@ def test_blocks_without_views_do_not_serve_a_test_that_keeps_them(tmp_path: Path
 
 
 def test_scores_gathered_at_a_time_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "_BLOCK", 12)
+    monkeypatch.setattr(rounds, "_BLOCK", 12)
     most: list[int] = []
-    take = evaluate._Result.take
+    take = evaluate._Kept.take
 
-    def spy(self: Any, rows: range, shares: Any) -> None:
-        most.append(len(rows))
-        take(self, rows, shares)
+    def spy(self: Any, block: Block) -> None:
+        most.append(len(block.values))
+        take(self, block)
 
-    monkeypatch.setattr(evaluate._Result, "take", spy)
+    monkeypatch.setattr(evaluate._Kept, "take", spy)
     score(2, Clips(100, set()), 2)
     assert max(most) == 12
-    assert sum(most) == 2 * 100  # both processes are told
+    assert sum(most) == 100
 
 
 def test_a_mirrored_view_has_its_classes_put_back() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from tinkit.cli.common import (
     DataOption,
+    GpusOption,
     JsonOption,
     QuietOption,
     RunsOption,
@@ -18,16 +19,18 @@ from tinkit.cli.common import (
     examples,
     print_table,
 )
-from tinkit.errors import UsageError
+from tinkit.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
+    from tinkit.data.views import ViewConfig
     from tinkit.engine.features import WrittenFeatures
     from tinkit.engine.predict import Prediction
+    from tinkit.engine.run import Run
 
 EPILOG = examples(
     "tinkit predict mmit_r50 holiday.mp4",
     "tinkit predict demo_tin clips/*.mp4 --top 3 --json",
-    "tinkit predict demo_tin --features --split val",
+    "tinkit predict mmit_r50 --features --split val --gpus 8",
     "tinkit predict demo_tin --features clips/*.mp4 --out clips.arrow",
 )
 
@@ -56,6 +59,7 @@ def predict(
     views: ViewsOption = None,
     weights: WeightsOption = None,
     data: DataOption = None,
+    gpus: GpusOption = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -63,9 +67,10 @@ def predict(
     """Print the likeliest classes of video files, with their probabilities in percent.
 
     With --features write an Arrow file in their place: the network's pooled features, one row a clip. For a split it
-    has the ids of the score file, and goes to RUN/features/SPLIT-VIEWS-WEIGHTS.arrow.
+    has the ids of the score file, and goes to RUN/features/SPLIT-VIEWS-WEIGHTS.arrow; an interrupted command goes on
+    where it was.
     """
-    _check_options(videos or [], features, split, out, data)
+    _check_options(videos or [], features, split, out, data, gpus)
     from tinkit.data.views import override_views
     from tinkit.engine.run import find_checkpoint
 
@@ -80,19 +85,40 @@ def predict(
         if all(prediction.reason for prediction in predictions):
             raise typer.Exit(1)
         return
-    from tinkit.engine.features import features_of_files, features_of_split
-    from tinkit.engine.log import Reporter
-
     if split is None:
-        written = features_of_files(found, word, videos or [], config, out or Path("features.arrow"))
-    else:
-        source = None if data is None else recipe.data.model_copy(update={"root": data})
-        written = features_of_split(found, word, split, config, Reporter(quiet), data=source, out=out)
-    _say(written, as_json)
+        from tinkit.engine.features import features_of_files
+
+        _say(features_of_files(found, word, videos or [], config, out or Path("features.arrow")), as_json)
+        return
+    source = None if data is None else recipe.data.model_copy(update={"root": data})
+    _features_of_split(found, word, split, config, gpus, quiet, as_json, data=source, out=out)
 
 
-def _check_options(videos: list[Path], features: bool, split: str | None, out: Path | None, data: Path | None) -> None:
-    of_features = {"split": split, "out": out, "data": data}
+def _features_of_split(
+    run: Run, word: str, split: str, views: ViewConfig, gpus: int | None, quiet: bool, as_json: bool, **options: Any
+) -> None:
+    from tinkit.engine.distributed import join_world
+    from tinkit.engine.features import features_of_split
+    from tinkit.engine.launch import launched
+    from tinkit.engine.log import Reporter
+    from tinkit.engine.signals import StopSignal
+
+    if launched(gpus, max_restarts=0):
+        return
+    with join_world() as world, StopSignal(patient=world.size > 1) as stop:
+        reporter = Reporter(quiet or not world.main)
+        try:
+            written = features_of_split(run, word, split, views, reporter, world=world, stop=stop, **options)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; what was seen is kept", fix="the same command goes on") from None
+        if world.main:
+            _say(written, as_json)
+
+
+def _check_options(
+    videos: list[Path], features: bool, split: str | None, out: Path | None, data: Path | None, gpus: int | None
+) -> None:
+    of_features = {"split": split, "out": out, "data": data, "gpus": gpus}
     if not features and (given := [name for name, value in of_features.items() if value is not None]):
         raise UsageError(
             f"--{given[0]} without --features", fix="say --features; a split's scores are those of `tinkit test`"
@@ -104,6 +130,8 @@ def _check_options(videos: list[Path], features: bool, split: str | None, out: P
         )
     if data is not None and split is None:
         raise UsageError("--data without --split", expected="the folder of the data set that the split is of")
+    if gpus is not None and split is None:
+        raise UsageError("--gpus without --split", fix="leave it out: video files are looked at by one process")
 
 
 def _rows(prediction: Prediction) -> list[dict[str, Any]]:
@@ -116,5 +144,5 @@ def _rows(prediction: Prediction) -> list[dict[str, Any]]:
 def _say(written: WrittenFeatures, as_json: bool) -> None:
     for clip, reason in written.reasons.items():
         typer.echo(f"null features, cannot be decoded: {clip}: {reason}", err=True)
-    row: dict[str, Any] = {"clips": written.clips, "broken": len(written.reasons), "features": written.width}
+    row: dict[str, Any] = {"clips": written.clips, "broken": written.broken, "features": written.width}
     print_table("", [row | {"file": str(written.path)}], as_json=as_json)

@@ -1,8 +1,8 @@
-"""What a test has scored so far, on disk block by block, so that an interrupted one goes on where it was.
+"""What a network has said of clips so far, on disk block by block, so that an interrupted command goes on where it was.
 
-A block holds the scores of consecutive rows: ``START.npz`` with the clips' scores and why some have none and, where the
-views are kept, ``START.views.npy`` with theirs. Blocks follow each other without a gap, so their own sizes say how far
-the test is, whatever number of processes made them.
+A block holds the scores, or features, of consecutive rows: ``START.npz`` with the clips' values and why some have none
+and, where the views are kept, ``START.views.npy`` with theirs. Blocks follow each other without a gap, so their own
+sizes say how far the command is, whatever number of processes made them.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 @dataclass(frozen=True)
 class Block:
-    """Scores of the rows from ``start`` on."""
+    """Scores, or features, of the rows from ``start`` on."""
 
     start: int
-    scores: NDArray[np.float32]
+    values: NDArray[np.float32]
     """(n, C); NaN where ``reasons`` has the row."""
     reasons: dict[int, str]
     """Row of the manifest to what was wrong with its clip."""
     views: NDArray[np.float32] | None = None
-    """(V, n, C) the scores of each view; None where they are not kept."""
+    """(V, n, C) those of each view; None where they are not kept."""
 
 
 class Blocks:
-    """The blocks of one test in ``folder``. ``key`` says what the test is: blocks of another are thrown away.
+    """The blocks of one command in ``folder``. ``key`` says what it makes: blocks of another are thrown away.
 
-    With ``keep_views`` every block must bring the scores of its views.
+    With ``keep_views`` every block must bring the values of its views.
     """
 
     def __init__(self, folder: Path, key: str, *, keep_views: bool = False) -> None:
@@ -48,7 +48,7 @@ class Blocks:
         self.keep_views = keep_views
 
     def restore(self) -> Iterator[Block]:
-        """The blocks that an earlier test under the same key left, without their views; a damaged one ends them."""
+        """The blocks that are there under this key, without their views; a damaged one ends them."""
         key_file = self._folder / "key"
         if not key_file.is_file() or key_file.read_text() != self._key:
             self.remove()
@@ -57,7 +57,7 @@ class Blocks:
         start = 0
         while (block := self._read(start)) is not None:
             yield block
-            start += len(block.scores)
+            start += len(block.values)
 
     def save(self, block: Block) -> None:
         """Add the block that follows those that are there."""
@@ -67,14 +67,14 @@ class Blocks:
                 np.save(handle, block.views)
         reasons = np.array(json.dumps(block.reasons))
         with atomic_path(self._path(block.start)) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, scores=block.scores, reasons=reasons)
+            np.savez(handle, values=block.values, reasons=reasons)
 
     def view(self, number: int, rows: int) -> NDArray[np.float32]:
-        """The scores (``rows``, C) of one view of all clips, once all of them are there."""
+        """The values (``rows``, C) of one view of all clips, once all of them are there."""
         parts: list[NDArray[np.float32]] = []
         done = 0
         while done < rows:
-            # mapped, so that the other views' scores are not read
+            # mapped, so that the other views' are not read
             part = np.load(self._views_path(done), mmap_mode="r")[number]
             parts.append(np.array(part))
             done += len(part)
@@ -90,11 +90,11 @@ class Blocks:
             return None
         try:
             with np.load(path) as file:
-                scores = file["scores"]
+                values = file["values"]
                 reasons = {int(row): reason for row, reason in json.loads(str(file["reasons"])).items()}
         except _DAMAGED:
             return None
-        return Block(start, scores, reasons) if len(scores) else None
+        return Block(start, values, reasons) if len(values) else None
 
     def _path(self, start: int) -> Path:
         return self._folder / f"{start:010d}.npz"

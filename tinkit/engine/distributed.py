@@ -78,6 +78,11 @@ class World:
         self.share(True)
         return result
 
+    def on_main(self, action: Callable[[], T]) -> T:
+        """What ``action`` gives on the main process, the only one that does it, on all of them."""
+        value: T = self.share(self.first(lambda: action() if self.main else None))
+        return value
+
     def gather(self, value: Any) -> list[Any] | None:
         """Every process' value in the order of ranks, on the main process; None on the others."""
         if self.group is None:

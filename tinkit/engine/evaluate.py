@@ -1,8 +1,8 @@
-"""Scores of a split: every clip's views through the model, averaged, one row a clip; shared among processes."""
+"""Scores of a split: every clip's views through the model, averaged, one row a clip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.clips import TestClips
-from tinkit.data.loading import Batch, test_loader
 from tinkit.engine.blocks import Block, Blocks
-from tinkit.engine.build import Pixels, loader_workers
+from tinkit.engine.build import Pixels
 from tinkit.engine.config import AmpChoice, TrainConfig
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.precision import autocast
+from tinkit.engine.rounds import each_clip
 from tinkit.engine.signals import StopSignal
-from tinkit.errors import Interrupted
 from tinkit.metrics import Task
 from tinkit.models import Classifier
-
-_BLOCK = 256  # clips scored, by all processes together, before they are brought together and saved
 
 
 @dataclass(frozen=True)
@@ -99,102 +96,48 @@ def score_split(
 ) -> Scored | None:
     """Score every row of the clips' manifest; None on all processes but the main one.
 
-    ``batch`` is clips a forward, ``amp`` its precision. Batches are dealt out to the processes whole, in turn, so that
-    the model sees the same clips together whatever their number. ``swap`` is as in :func:`score_views`. With ``blocks``
-    the work is saved there as it goes, and a later call goes on from it, with any number of processes.
-
-    After a signal to ``stop``, to whichever process, all of them end their batch, save and raise
-    :class:`~tinkit.errors.Interrupted`.
+    ``batch`` is clips a forward, ``amp`` its precision, ``swap`` as in :func:`score_views`; processes and ``stop`` are
+    as in :func:`~tinkit.engine.rounds.each_clip`. With ``blocks`` the work is saved there as it goes, and a later call
+    goes on from it, with any number of processes.
     """
     world, task = world or World(), clips.manifest.task
-    result = _Result(len(clips) if world.main else 0, len(clips.manifest.classes), blocks)
-    done = world.share(result.restore() if world.main else 0)
-    shard = _Shard(range(done, len(clips)), batch, world)
-    pending: list[_Piece] = []
+    kept = _Kept(len(clips) if world.main else 0, len(clips.manifest.classes), blocks)
+
+    def look(frames: Tensor) -> Tensor:
+        return score_views(model, pixels, frames, average, task, amp, clips.config.mirrored, swap)
+
     was_training = model.training
     model.eval()
-    loader = iter(test_loader(clips, batch=batch, workers=loader_workers(train), indices=shard.rows))
     try:
-        with (reporter if world.main else Reporter(quiet=True)).progress(title, len(clips), done) as meter:
-            for rows in shard.rounds():
-                if (part := next(loader, None)) is not None:
-                    frames, mirrored = part["frames"], clips.config.mirrored
-                    views = score_views(model, pixels, frames, average, task, amp, mirrored, swap)
-                    pending.append(_piece(part, views, keep_views=blocks is not None and blocks.keep_views))
-                signal = 0 if rows.stop == len(clips) else _signal(world, stop)
-                if signal or rows.stop == len(clips) or rows.stop - done + shard.clips_a_round > _BLOCK:
-                    result.take(range(done, rows.stop), world.gather(pending))
-                    pending, done = [], rows.stop
-                meter.advance(len(rows))
-                if signal:
-                    kept = "interrupted; what was scored is kept" if blocks else "interrupted"
-                    raise Interrupted(kept, number=signal, fix="the same command goes on")
+        each_clip(look, clips, train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
     finally:
-        loader.close()  # type: ignore[attr-defined]  # a generator: its workers end now
         model.train(was_training)
-    return result.scored() if world.main else None
+    return kept.scored() if world.main else None
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """What one process has made of one batch."""
-
-    rows: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    """(n, C); NaN for a broken clip."""
-    reasons: dict[int, str]
-    views: NDArray[np.float32] | None
-    """(V, n, C)"""
-
-
-class _Shard:
-    """This process' batches of consecutive rows: batch b belongs to process b modulo their number."""
-
-    def __init__(self, rows: range, batch: int, world: World) -> None:
-        self._all = rows
-        self.clips_a_round = batch * world.size
-        """Clips scored while each process scores a batch."""
-        offsets = np.arange(len(rows))
-        self.rows = rows.start + offsets[offsets // batch % world.size == world.rank]
-        """int64: the rows of this process, in order. Only the very last batch of all can be short."""
-
-    def rounds(self) -> Iterator[range]:
-        """The rows that all processes score while each scores a batch; in the last round some may have none."""
-        for start in range(self._all.start, self._all.stop, self.clips_a_round):
-            yield range(start, min(self._all.stop, start + self.clips_a_round))
-
-
-class _Result:
+class _Kept:
     """What the main process holds: the rows scored so far, which are saved as blocks where there are any."""
 
     def __init__(self, rows: int, classes: int, blocks: Blocks | None) -> None:
         self._scores = np.full((rows, classes), np.nan, np.float32)
         self._reasons: dict[int, str] = {}
         self._blocks = blocks
+        self.saves = blocks is not None
+        self.keep_views = blocks is not None and blocks.keep_views
 
     def restore(self) -> int:
         """Take over what an interrupted test has left; returns how many rows that is."""
         done = 0
         for block in self._blocks.restore() if self._blocks else ():
-            self._scores[done : done + len(block.scores)] = block.scores
-            self._reasons |= block.reasons
-            done += len(block.scores)
+            self._hold(block)
+            done += len(block.values)
         return done
 
-    def take(self, rows: range, shares: list[list[_Piece]] | None) -> None:
-        """Put together what all processes have made of ``rows``; nothing to do on the others, whose shares are None."""
-        if shares is None:
-            return
-        pieces = sorted((piece for share in shares for piece in share), key=lambda piece: int(piece.rows[0]))
-        reasons: dict[int, str] = {}
-        for piece in pieces:
-            self._scores[piece.rows] = piece.scores
-            reasons |= piece.reasons
-        self._reasons |= reasons
+    def take(self, block: Block) -> None:
+        """Hold what all processes have made, and save it."""
+        self._hold(block)
         if self._blocks is not None:
-            views = [piece.views for piece in pieces if piece.views is not None]
-            joined = np.concatenate(views, axis=1) if views else None
-            self._blocks.save(Block(rows.start, self._scores[rows.start : rows.stop], reasons, joined))
+            self._blocks.save(block)
 
     def scored(self) -> Scored:
         """All of it."""
@@ -202,21 +145,6 @@ class _Result:
         valid[list(self._reasons)] = False
         return Scored(self._scores, valid, self._reasons)
 
-
-def _piece(batch: Batch, views: Tensor, *, keep_views: bool) -> _Piece:
-    rows, broken = batch["index"].numpy(), np.flatnonzero(~batch["valid"].numpy())
-    scores = views.mean(1).cpu().numpy()
-    scores[broken] = np.nan
-    single = None
-    if keep_views:
-        single = views.movedim(1, 0).cpu().numpy()
-        single[:, broken] = np.nan
-    return _Piece(rows, scores, {int(rows[i]): batch["reason"][i] for i in broken}, single)
-
-
-def _signal(world: World, stop: StopSignal | None) -> int:
-    """The signal that some process was sent, as all of them see it; 0 for none."""
-    if stop is None or not world.total(float(stop.number != 0))[0]:
-        return 0
-    numbers = world.gather(stop.number)
-    return int(world.share(max(numbers) if numbers else 0))
+    def _hold(self, block: Block) -> None:
+        self._scores[block.start : block.start + len(block.values)] = block.values
+        self._reasons |= block.reasons

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,38 +16,43 @@ from torch import Tensor
 from tinkit.data.clips import TestClips, load_views, require_files
 from tinkit.data.config import DataConfig, Media
 from tinkit.data.flow_files import FlowFiles
-from tinkit.data.loading import test_loader
 from tinkit.data.manifest import open_manifest
 from tinkit.data.reader import BrokenClip
 from tinkit.data.views import ViewConfig
-from tinkit.engine.build import Pixels, choose_device, loader_workers
+from tinkit.engine.blocks import Block, Blocks
+from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
 from tinkit.engine.choices import amp_of_test, prepare_to_test
+from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
-from tinkit.engine.plan import make_plan, manifest_labels
-from tinkit.engine.precision import PRECISION, autocast
+from tinkit.engine.plan import Plan, make_plan, manifest_labels
+from tinkit.engine.precision import PRECISION, Amp, autocast
 from tinkit.engine.protocol import check_segments, protocol_of
+from tinkit.engine.rounds import each_clip
 from tinkit.engine.run import Run
+from tinkit.engine.signals import StopSignal
 from tinkit.engine.test import load_model
-from tinkit.errors import UserError
+from tinkit.errors import UsageError, UserError
 from tinkit.files import sha256_file
 from tinkit.models import Classifier
-from tinkit.scores.features import FeatureTable, check_ids, write_features
+from tinkit.scores import ScoreInfo
+from tinkit.scores.features import Part, check_ids, inspect_features, write_features
 
-Row = NDArray[np.float32]  # (F,)
 _OF_SCORES = ("kind", "average", "view")  # what a score file says that has no meaning for features
 
 
 @dataclass(frozen=True)
 class WrittenFeatures:
-    """A feature file that was written."""
+    """A feature file that was written, or was there already."""
 
     path: Path
     clips: int
+    broken: int
+    """Clips with null features, because they could not be decoded."""
     width: int
     """Features of a clip."""
     reasons: dict[str, str]
-    """Clip id to why its features are null."""
+    """Clip id to why its features are null; empty when the file was there already."""
 
 
 def pooled_features(model: Classifier, video: Tensor) -> Tensor:
@@ -74,46 +79,60 @@ def features_of_split(
     *,
     data: DataConfig | None = None,
     out: Path | None = None,
+    world: World | None = None,
+    stop: StopSignal | None = None,
 ) -> WrittenFeatures:
     """Write the features of a split's clips, averaged over ``views``: the ids, and their order, of its score file.
 
     The file is ``features/SPLIT-VIEWS-WEIGHTS.arrow`` in the run's folder unless ``out`` names it. ``data`` replaces
-    the recipe's (another root). A clip that cannot be decoded has null features.
+    the recipe's (another root). A clip that cannot be decoded has null features. An interrupted call goes on where it
+    was; a file that is there is kept if it would come out the same, and replaced if only the checkpoint or the
+    annotations are newer. Processes and ``stop`` are as in :func:`~tinkit.engine.rounds.each_clip`.
+
+    Raises :class:`~tinkit.errors.UserError` for a file in this place that is none of features, or of other clips.
     """
+    world = world or World()
     recipe = run.load_recipe()
     check_segments(recipe, views)
-    manifest = open_manifest(data or recipe.data, split)
-    network = _Network(run, weights, views)
-    plan = make_plan(run, recipe, manifest, views, weights, amp=network.amp, trial=False, apart=False)
+    manifest = world.first(lambda: open_manifest(data or recipe.data, split))
+    amp = world.on_main(lambda: amp_of_test(recipe, views, choose_device(world).type))
+    plan = world.on_main(lambda: make_plan(run, recipe, manifest, views, weights, amp=amp, trial=False, apart=False))
+    path = out or run.folder / "features" / plan.path.name
+    if world.on_main(lambda: _is_current(path, plan, reporter)):
+        return world.on_main(lambda: _written(path, {}))
     flow = FlowFiles.of(data or recipe.data)
     require_files(manifest, recipe.clip, flow)
+    network = world.first(lambda: _Network(run, weights, views, amp, world))
+    kept = _OnDisk(Blocks(path.with_name(f".{path.stem}.partial"), plan.key))
     clips = TestClips(manifest, recipe.clip, views, flow)
-    batch, workers = max(1, views.batch // views.count), loader_workers(recipe.train)
-    rows: list[Row] = []
-    reasons: dict[str, str] = {}
-    with reporter.progress(f"features of {split} {views.views}", len(clips), 0) as meter:
-        for part in test_loader(clips, batch=batch, workers=workers):
-            rows += list(network.features(part["frames"]))
-            named = zip(part["index"].tolist(), part["reason"], strict=True)
-            reasons |= {manifest.ids[row]: reason for row, reason in named if reason}
-            meter.advance(len(part["frames"]))
-    path = out or run.folder / "features" / plan.path.name
-    info, source = dataclasses.asdict(plan.info), manifest.table["source"].to_pylist()
-    return _write(path, info, manifest.ids, rows, manifest_labels(manifest), source, reasons)
+    batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
+    each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
+
+    def write() -> WrittenFeatures:
+        ids, source = manifest.ids, manifest.table["source"].to_pylist()
+        reasons = {ids[row]: reason for row, reason in kept.reasons.items()}
+        _require_some(ids, reasons)
+        write_features(path, _of_features(plan.info), ids, manifest_labels(manifest), source, kept.parts())
+        kept.blocks.remove()
+        return _written(path, reasons)
+
+    return world.on_main(write)
 
 
 def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig, out: Path) -> WrittenFeatures:
     """Write the features of video files, or folders of frames, averaged over ``views``; the ids are the paths.
 
-    A file that cannot be decoded has null features. Raises :class:`~tinkit.errors.UserError` for a path given twice and
-    for views that the model cannot see.
+    A file that cannot be decoded has null features. Raises :class:`~tinkit.errors.UserError` for a path given twice,
+    for views that the model cannot see, and where ``out`` is a file that is none of the features of these paths.
     """
     recipe = run.load_recipe()
     check_segments(recipe, views)
     ids = [str(path) for path in paths]
     check_ids(ids, out)
-    network = _Network(run, weights, views)
-    rows: list[Row | None] = []
+    if out.exists() and list(inspect_features(out).ids) != ids:
+        raise _other_clips(out)
+    network = _Network(run, weights, views, amp_of_test(recipe, views, choose_device().type))
+    rows: list[NDArray[np.float32] | None] = []
     reasons: dict[str, str] = {}
     for path in paths:
         try:
@@ -123,58 +142,100 @@ def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: View
             reasons[str(path)] = error.reason
             rows.append(None)
             continue
-        rows += list(network.features(frames[None]))
-    info = {
-        "task": network.info["task"],
-        "classes": network.info["classes"],
-        "split": "",
-        "views": views.views,
-        "protocol": protocol_of(views, recipe.clip) | {"precision": PRECISION[network.amp]},
-        "weights": weights,
-        "trained_on": network.info["trained_on"],
-        "run": run.name,
-        "hashes": {"recipe": run.recipe_hash(), "checkpoint": sha256_file(network.checkpoint)},
-    }
-    return _write(out, info, ids, rows, [None] * len(ids), ids, reasons)
+        rows.append(network(frames[None])[0].mean(0).cpu().numpy())
+    _require_some(ids, reasons)
+    width = next(len(row) for row in rows if row is not None)
+    features = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
+    info = network.info | {"views": views.views, "protocol": protocol_of(views, recipe.clip), "weights": weights}
+    info["protocol"] |= {"precision": PRECISION[network.amp]}
+    valid = np.array([row is not None for row in rows])
+    write_features(out, info | {"split": ""}, ids, [None] * len(ids), ids, [(features, valid)])
+    return _written(out, reasons)
 
 
 class _Network:
-    """A run's network, ready to test, and its pixels."""
+    """A run's network, ready to test: views (B, V, T, C, H, W) uint8 to features (B, V, F)."""
 
-    def __init__(self, run: Run, weights: str, views: ViewConfig) -> None:
-        self._model, recipe, self.checkpoint = load_model(run, weights, views.num_segments)
-        device = choose_device()
-        self.info: dict[str, Any] = read_header(self.checkpoint)["info"]
-        self.amp = amp_of_test(recipe, views, device.type)
+    def __init__(self, run: Run, weights: str, views: ViewConfig, amp: Amp, world: World | None = None) -> None:
+        self._model, recipe, checkpoint = load_model(run, weights, views.num_segments, world)
+        self.amp = amp
         prepare_to_test(self._model)
-        self._pixels = Pixels(self._model, device, recipe.train.channels_last)
+        self._pixels = Pixels(self._model, choose_device(world), recipe.train.channels_last)
+        about = read_header(checkpoint)["info"]
+        self.info: dict[str, Any] = {name: about[name] for name in ("task", "classes", "trained_on")}
+        self.info |= {
+            "run": run.name,
+            "hashes": {"recipe": run.recipe_hash(), "checkpoint": sha256_file(checkpoint)},
+        }
 
     @torch.inference_mode()
-    def features(self, frames: Tensor) -> NDArray[np.float32]:
-        """The views (B, V, T, C, H, W) uint8 to features (B, F), averaged over them."""
+    def __call__(self, frames: Tensor) -> Tensor:
         video = self._pixels(frames.flatten(0, 1))
         with autocast(video.device.type, self.amp):
             features = pooled_features(self._model, video)
-        pooled: NDArray[np.float32] = features.unflatten(0, frames.shape[:2]).mean(1).cpu().numpy()
-        return pooled
+        return features.unflatten(0, frames.shape[:2])
 
 
-def _write(
-    path: Path,
-    info: dict[str, Any],
-    ids: Sequence[str],
-    rows: Sequence[Row | None],
-    labels: Sequence[tuple[int, ...] | None],
-    source: Sequence[str],
-    reasons: dict[str, str],
-) -> WrittenFeatures:
-    kept = {name: value for name, value in info.items() if name not in _OF_SCORES}
-    valid = np.array([name not in reasons for name in ids])
-    if not valid.any():
-        raise UserError(
-            f"none of the {len(ids)} clips could be decoded: {next(iter(reasons.values()), 'none is there')}"
-        )
-    width = next(len(row) for row in rows if row is not None)
-    features = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
-    write_features(path, FeatureTable(kept, ids, features, valid, labels, source))
-    return WrittenFeatures(path, len(ids), width, reasons)
+class _OnDisk:
+    """The features of a split so far, none of which stay in memory."""
+
+    saves, keep_views = True, False
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+        self.reasons: dict[int, str] = {}
+
+    def restore(self) -> int:
+        """Find what an interrupted call has left; returns how many rows that is."""
+        done = 0
+        for block in self.blocks.restore():
+            self.reasons |= block.reasons
+            done += len(block.values)
+        return done
+
+    def take(self, block: Block) -> None:
+        """Save what all processes have made."""
+        self.reasons |= block.reasons
+        self.blocks.save(block)
+
+    def parts(self) -> Iterator[Part]:
+        """All of it, a block at a time."""
+        for block in self.blocks.restore():
+            rows = range(block.start, block.start + len(block.values))
+            yield block.values, np.array([row not in block.reasons for row in rows])
+
+
+def _is_current(path: Path, plan: Plan, reporter: Reporter) -> bool:
+    """Whether the file that is there is what would be written. Raises a UserError for one that is something else."""
+    if not path.exists():
+        return False
+    there, wanted = inspect_features(path).info.get("hashes", {}), plan.info.hashes
+    if there.get("test") != wanted["test"]:
+        raise _other_clips(path)
+    if there == wanted:
+        reporter.say(f"{path} is up to date; move it away to make it again")
+    else:
+        reporter.say(f"{path} was made with an older checkpoint, or of other labels, and is replaced")
+    return bool(there == wanted)
+
+
+def _other_clips(path: Path) -> UsageError:
+    return UsageError(
+        "is there, with features of other clips or other views", file=path, fix="move it away, or name another: --out"
+    )
+
+
+def _require_some(ids: Sequence[str], reasons: dict[str, str]) -> None:
+    if len(reasons) == len(ids):
+        why = next(iter(reasons.values()), "none is there")
+        raise UserError(f"none of the {len(ids)} clips could be decoded: {why}")
+
+
+def _of_features(info: ScoreInfo) -> dict[str, Any]:
+    """A score file's metadata without what has no meaning for features."""
+    return {name: value for name, value in dataclasses.asdict(info).items() if name not in _OF_SCORES}
+
+
+def _written(path: Path, reasons: dict[str, str]) -> WrittenFeatures:
+    about = inspect_features(path)
+    return WrittenFeatures(path, len(about.ids), int((~about.valid).sum()), about.width, reasons)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -32,8 +30,6 @@ from tinkit.models import Classifier
 from tinkit.recipe import Recipe
 from tinkit.scores import ScoreInfo, ScoreTable, read_scores, write_scores
 from tinkit.scores.tools import measure
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -103,18 +99,18 @@ def run_test(
     manifest = world.first(lambda: open_manifest(data or recipe.data, split))
     manifest = manifest if limit is None else manifest.head(limit)
     device = choose_device(world)
-    amp = _on_main(world, lambda: amp_of_test(recipe, views, device.type))
+    amp = world.on_main(lambda: amp_of_test(recipe, views, device.type))
 
     def plan() -> Plan:
         return make_plan(run, recipe, manifest, views, weights, amp=amp, trial=limit is not None, apart=apart)
 
-    planned = _on_main(world, plan)
+    planned = world.on_main(plan)
 
     def is_current() -> bool:
         return limit is None and not force and planned.is_current(manifest, views, reporter, keep_views=keep_views)
 
-    if _on_main(world, is_current):
-        return _on_main(world, lambda: _result(planned.path, {}))
+    if world.on_main(is_current):
+        return world.on_main(lambda: _result(planned.path, {}))
     flow = FlowFiles.of(recipe.data if data is None else data)
     require_files(manifest, recipe.clip, flow)
     # first: averaged weights may have to be made
@@ -138,7 +134,7 @@ def run_test(
         stop=stop,
         blocks=blocks,
     )
-    return _on_main(world, lambda: _write(planned, manifest, scored, blocks, views.count if keep_views else 0))
+    return world.on_main(lambda: _write(planned, manifest, scored, blocks, views.count if keep_views else 0))
 
 
 def _write(plan: Plan, manifest: Manifest, scored: Scored | None, blocks: Blocks, views: int) -> TestResult:
@@ -153,12 +149,6 @@ def _write(plan: Plan, manifest: Manifest, scored: Scored | None, blocks: Blocks
     write_scores(plan.path, table)
     blocks.remove()
     return _result(plan.path, {ids[row]: reason for row, reason in scored.reasons.items()})
-
-
-def _on_main(world: World, work: Callable[[], T]) -> T:
-    """What ``work`` gives on the main process, on all of them."""
-    value: T = world.share(world.first(lambda: work() if world.main else None))
-    return value
 
 
 def _result(path: Path, reasons: dict[str, str]) -> TestResult:

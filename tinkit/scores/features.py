@@ -7,9 +7,10 @@ JSON that the score file of the same clips has, with the kind ``features``: what
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from tinkit.files import atomic_path
 from tinkit.scores.table import COLUMNS, VERSION, ArrowColumn, Labels, as_arrow
 
 KIND = "features"
-_FIELDS = {"ids": "id", "labels": "labels", "source": "source"}
+
+Part = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Features (n, F) of consecutive clips, and which of them (n,) could be decoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,36 +48,79 @@ class FeatureTable:
         return len(self.ids)
 
 
-def write_features(path: str | Path, table: FeatureTable) -> None:
-    """Write ``table`` to ``path`` atomically.
+@dataclass(frozen=True)
+class FeatureAbout:
+    """What a feature file holds, without its features: ``valid`` (N,) of bool, the ``width`` F and its metadata."""
 
-    Raises :class:`~tinkit.errors.UserError`, naming the clip, for a doubled id and for features of a valid row that are
-    not finite.
+    info: Mapping[str, Any]
+    ids: Sequence[str]
+    valid: NDArray[np.bool_]
+    width: int
+
+
+def write_features(
+    path: str | Path,
+    info: Mapping[str, Any],
+    ids: Sequence[str],
+    labels: Sequence[Labels],
+    source: Sequence[str],
+    parts: Iterable[Part],
+) -> None:
+    """Write the features of ``ids`` to ``path`` atomically, and never hold more than one of ``parts`` of them.
+
+    The parts are of consecutive clips, all of them together; a record batch of the file each. Raises
+    :class:`~tinkit.errors.UserError`, naming the clip, for a doubled id and for features of a valid row that are not
+    finite.
     """
-    check_ids(table.ids, path)
-    valid = np.asarray(table.valid, bool)
-    stray = np.flatnonzero(valid & ~np.isfinite(table.features).all(axis=1))
-    if stray.size:
-        raise UserError(f"{table.ids[stray[0]]!r} has features that are not finite", fix="a model that has diverged")
-    width = table.features.shape[1]
-    features = np.where(valid[:, None], table.features, np.float32("nan")).astype(np.float32)
-    lists = pa.FixedSizeListArray.from_arrays(
-        pa.array(features.reshape(-1)), type=pa.list_(pa.float32(), width), mask=pa.array(~valid)
-    )
-    columns = {_FIELDS[name]: as_arrow(getattr(table, name), kind) for name, kind in COLUMNS.items()}
-    columns = {"id": columns.pop("id"), "features": lists} | columns
-    info = dict(table.info) | {"kind": KIND, "version": VERSION}
-    schema = pa.schema({name: column.type for name, column in columns.items()})
-    schema = schema.with_metadata({"tinkit": json.dumps(info, ensure_ascii=False)})
+    check_ids(ids, path)
+    columns = [as_arrow(rows, COLUMNS[name]) for name, rows in (("ids", ids), ("labels", labels), ("source", source))]
+    parts = iter(parts)
+    first = next(parts)
+    schema = _schema(first[0].shape[1], dict(info) | {"kind": KIND, "version": VERSION})
+    done = 0
     with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
-        writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
+        for features, valid in itertools.chain([first], parts):
+            stray = np.flatnonzero(valid & ~np.isfinite(features).all(axis=1))
+            if stray.size:
+                name = ids[done + int(stray[0])]
+                raise UserError(f"{name!r} has features that are not finite", fix="a model that has diverged")
+            lists = pa.FixedSizeListArray.from_arrays(
+                pa.array(np.where(valid[:, None], features, np.float32("nan")).reshape(-1)),
+                type=schema.field("features").type,
+                mask=pa.array(~valid),
+            )
+            clip, label, video = (column.slice(done, len(lists)) for column in columns)
+            writer.write_batch(pa.record_batch([clip, lists, label, video], schema=schema))
+            done += len(lists)
+        if done != len(ids):
+            raise ValueError(f"features of {done} clips, ids of {len(ids)}")
 
 
 def read_features(path: str | Path) -> FeatureTable:
-    """Read a feature file, which is mapped into memory.
+    """Read a feature file whole.
 
     Raises :class:`~tinkit.errors.UserError` when it is no feature file, of another version, or cut short.
     """
+    table, about = _open(path)
+    features = np.full((len(about.ids), about.width), np.nan, np.float32)
+    done = 0
+    for lists in table.column("features").chunks:
+        rows = slice(done, done + len(lists))
+        values = lists.values.slice(lists.offset * about.width, len(lists) * about.width)
+        values = values.to_numpy(zero_copy_only=False).reshape(-1, about.width)
+        np.copyto(features[rows], values, where=about.valid[rows, None])
+        done += len(lists)
+    columns = {name: ArrowColumn(table.column(name).combine_chunks()) for name in ("labels", "source")}
+    return FeatureTable(about.info, about.ids, features, about.valid, **columns)
+
+
+def inspect_features(path: str | Path) -> FeatureAbout:
+    """What a feature file holds; its features are not read. Raises as :func:`read_features`."""
+    return _open(path)[1]
+
+
+def _open(path: str | Path) -> tuple[pa.Table, FeatureAbout]:
+    """The file's table, mapped into memory, and what it holds."""
     if not Path(path).is_file():
         raise UserError("no such feature file", file=path, fix="make it with `tinkit predict RUN --features`")
     try:
@@ -85,13 +131,19 @@ def read_features(path: str | Path) -> FeatureTable:
         raise UserError(f"not a feature file, or cut short: {error}", file=path) from error
     if kind != KIND or version != VERSION:
         raise UserError(f"holds {kind} of version {version}", file=path, expected=f"{KIND} of version {VERSION}")
-    columns = {name: ArrowColumn(table.column(field).combine_chunks()) for name, field in _FIELDS.items()}
-    lists = table.column("features").combine_chunks()
-    width = lists.type.list_size
-    features = lists.values.slice(lists.offset * width, len(lists) * width).to_numpy(zero_copy_only=False)
-    valid = lists.is_valid().to_numpy(zero_copy_only=False)
-    features = np.where(valid[:, None], features.reshape(-1, width), np.float32("nan"))
-    return FeatureTable(info=info, features=features, valid=valid, **columns)
+    lists = table.column("features")
+    valid = lists.is_valid().to_numpy()
+    return table, FeatureAbout(info, ArrowColumn(table.column("id").combine_chunks()), valid, lists.type.list_size)
+
+
+def _schema(width: int, info: Mapping[str, Any]) -> pa.Schema:
+    fields = (
+        ("id", COLUMNS["ids"]),
+        ("features", pa.list_(pa.float32(), width)),
+        ("labels", COLUMNS["labels"]),
+        ("source", COLUMNS["source"]),
+    )
+    return pa.schema(fields, metadata={"tinkit": json.dumps(info, ensure_ascii=False)})
 
 
 def check_ids(ids: Sequence[str], path: str | Path) -> None:
