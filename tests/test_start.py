@@ -143,6 +143,21 @@ def test_a_dry_run_measures_and_keeps_nothing(challenge: Path, tmp_path: Path, m
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
+def test_a_dry_run_finds_what_is_wrong_with_weights(
+    challenge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(challenge, tmp_path, "first", "optim.epochs=2")
+    first, other = str(run.checkpoint("last")), tiny(challenge, "model.backbone=test_efficientnet")
+    dry_run(tiny(challenge), Reporter(quiet=False), tune_from=first, runs=tmp_path)
+    assert f"{first}: layout tinkit" in capsys.readouterr().err
+    with pytest.raises(UserError, match="another backbone"):
+        dry_run(other, QUIET, tune_from=first)
+    with pytest.raises(UserError, match="another backbone"):
+        dry_run(tiny(challenge, "model.backbone=test_efficientnet", f"model.pretrained={first}"), QUIET)
+    with pytest.raises(UserError, match=r"none\.pth"):
+        dry_run(tiny(challenge), QUIET, tune_from="none.pth")
+
+
 def test_several_seeds_make_a_run_each_and_a_table(challenge: Path, tmp_path: Path) -> None:
     changes = [part for key in TINY for part in ("--set", key)]
     command = ["train", "demo_tin", "--data", str(challenge), "--runs", str(tmp_path), *changes, "--seeds", "2", "-q"]

@@ -50,4 +50,6 @@ def export(
         typer.echo("its logits were not compared: onnxruntime is not installed", err=True)
     shape = " x ".join("N" if size is None else str(size) for size in written.metadata["input"]["shape"])
     row: dict[str, Any] = {"run": found.name, "weights": word, "clips": shape, "file": str(written.path)}
-    print_table("", [row | {"largest difference": written.difference}], as_json=as_json)
+    # tiny: the two decimals of a table would show none of it
+    shown = written.difference if as_json or written.difference is None else f"{written.difference:.1e}"
+    print_table("", [row | {"largest difference": shown}], as_json=as_json)

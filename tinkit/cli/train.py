@@ -109,7 +109,9 @@ def train(
         if dry_run:
             from tinkit.engine.dry_run import dry_run as measure
 
-            row = measure(resolved, reporter, trial=trial, world=world)
+            row = measure(
+                resolved, reporter, tune_from=tune_from, replace_head=replace_head, trial=trial, runs=runs, world=world
+            )
             if world.main:
                 print_table("", [{"of": key, "value": value} for key, value in row.items()], as_json=as_json)
         elif seeds is not None:

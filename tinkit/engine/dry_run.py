@@ -24,19 +24,35 @@ STEPS = 3  # measured, after one that is not
 
 
 @flushed_denormals()
-def dry_run(recipe: Recipe, reporter: Reporter, *, trial: Trial = WHOLE, world: World | None = None) -> dict[str, Any]:
-    """Train a few steps of ``recipe`` from random weights and measure them; returns what a table shows.
+def dry_run(
+    recipe: Recipe,
+    reporter: Reporter,
+    *,
+    tune_from: str | None = None,
+    replace_head: bool = False,
+    trial: Trial = WHOLE,
+    runs: Path = Path("runs"),
+    world: World | None = None,
+) -> dict[str, Any]:
+    """Train a few steps of ``recipe`` and measure them; returns what a table shows.
+
+    Weights of a file (``tune_from``, ``model.pretrained``) are loaded, so that what is wrong with them is found now;
+    those of the hub are not fetched, since the values cost nothing.
 
     ``s/step`` is the median; the memory is the most that this process held: the device's on a GPU, the process' own
     on a CPU.
     """
     world = world or World()
     train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
-    # the weights' values cost nothing, so none are fetched
-    random = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pretrained": False})})
+    if recipe.model.pretrained is True:
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pretrained": False})})
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
-        trainer, _ = prepare(run, random, train_set, val_set, reporter, False, None, Path(folder), world)
+        trainer, origin = prepare(
+            run, recipe, train_set, val_set, reporter, False, tune_from, runs, world, replace_head
+        )
+        if origin is not None:
+            reporter.say(f"{origin[0]}: {origin[1].summary()}")
         seconds, waited = _measure(trainer)
     pieces, micro = pieces_of(recipe, world)
     parameters = list(trainer.model.parameters())
