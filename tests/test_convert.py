@@ -20,7 +20,7 @@ from tinkit.engine.run import Run
 from tinkit.engine.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.models import read_checkpoint
-from tinkit.models.checkpoints import read_class_names
+from tinkit.models.checkpoints import read_file
 from tinkit.scores import read_scores
 
 # A ResNet as torchvision has it, small: other code bases have no other one.
@@ -130,25 +130,112 @@ def test_classes_go_by_name(
     assert tinkit(monkeypatch, *turned, "a.safetensors", "-q") == 0
     assert tinkit(monkeypatch, *turned, "a.pth", "--to", "mmaction2") == 0
     assert "have another number here than in the checkpoint" in capsys.readouterr().err
-    assert read_class_names("a.safetensors") == tuple(reversed(classes))
+    assert read_file("a.safetensors").classes == tuple(reversed(classes))
     weights = load_weights(Run(made / "tin").checkpoint("last"))["classifier.weight"]
     assert torch.equal(load_file("a.safetensors")["classifier.weight"], weights.flip(0))
     assert tinkit(monkeypatch, "test", "tin", "--runs", made, "--data", challenge, "-q") == 0
     command = ["--recipe", "demo_tin", *SETS, "--data", challenge, "-q", "--name"]
-    # One file tells its classes, the other must be told.
+    # Files of ours tell their classes, others must be told.
+    torch.save(torch.load("a.pth", weights_only=True)["state_dict"], "bare.pth")
     assert tinkit(monkeypatch, "test", "a.safetensors", *command, "a") == 0
-    assert tinkit(monkeypatch, "test", "a.pth", "--class-order", "reversed.txt", *command, "b") == 0
-    assert tinkit(monkeypatch, "test", "a.pth", *command, "c") == 0
+    assert tinkit(monkeypatch, "test", "a.pth", *command, "d") == 0
+    assert tinkit(monkeypatch, "test", "bare.pth", "--class-order", "reversed.txt", *command, "b") == 0
+    assert tinkit(monkeypatch, "test", "bare.pth", *command, "c") == 0
     wanted = scores_of(made / "tin")
-    for name in ("a", "b"):
+    for name in ("a", "b", "d"):
         np.testing.assert_allclose(scores_of(Path("runs") / name), wanted, atol=1e-6)
         notes = json.loads((Path("runs") / name / "weights.json").read_text())["notes"]
         assert notes[0].startswith(f"classes: {len(classes) // 2 * 2} of {len(classes)} have another number here")
     np.testing.assert_allclose(scores_of(Path("runs/c")), wanted[:, ::-1], atol=1e-6)
-    # Training from it puts them in order, too.
-    run = Run(tmp_path / "runs" / "tuned")
-    start_training(run, tiny(challenge, *RESNET), QUIET, tune_from="a.safetensors", trial=Trial(max_steps=1))
-    assert "another number" in json.loads(run.weights_path.read_text())["notes"][0]
+    # What is in the file of names counts, not what it is called.
+    Path("reversed.txt").write_text("\n".join(classes))
+    assert tinkit(monkeypatch, "test", "bare.pth", "--class-order", "reversed.txt", *command, "b", "--force") == 2
+    assert "is not of this checkpoint" in capsys.readouterr().err
+    # Training from it puts them in order, too, in both ways.
+    for name, recipe, source in (
+        ("tuned", tiny(challenge, *RESNET), "a.safetensors"),
+        ("started", tiny(challenge, *RESNET, "model.pretrained=a.safetensors"), None),
+    ):
+        run = Run(tmp_path / "runs" / name)
+        start_training(run, recipe, QUIET, tune_from=source, trial=Trial(max_steps=1))
+        assert "another number" in json.loads(run.weights_path.read_text())["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("source", "recipe", "problem"),
+    [
+        ("tin", "demo_tsn", "no place for: a steering network"),
+        ("tsm", "demo_tsn", "of a network that shifts features"),
+        ("tsn", "demo_tsm", "of a network that does not shift features"),
+        ("deeper", "demo_tsn", "no place for: the model has no backbone.layer1.1.conv1"),
+    ],
+)
+@pytest.mark.parametrize("to", ["tin", "mmaction2"])
+def test_a_file_of_another_network_is_not_tested(
+    challenge: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    recipe: str,
+    problem: str,
+    to: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    deep = [RESNET[0], RESNET[1].replace("[1, 1, 1, 1]", "[2, 1, 1, 1]")]
+    made_by, kind = (deep, "tsn") if source == "deeper" else (RESNET, source)
+    train(challenge, Path("theirs"), "x", *made_by, recipe=f"demo_{kind}", steps=1)
+    to = "tsm" if (to, kind) == ("tin", "tsm") else to
+    assert tinkit(monkeypatch, "convert", "x", "--runs", "theirs", "--to", to, "--out", "x.pth", "-q") == 0
+    command = ["test", "x.pth", *SETS, "--data", challenge, "-q", "--recipe"]
+    assert tinkit(monkeypatch, *command, recipe) == 1
+    said = capsys.readouterr().err
+    assert f"x.pth: {'has' if 'place' in problem else 'is'}" in said
+    assert problem in said
+    assert not Path("runs").exists()
+    if source != "deeper":
+        assert tinkit(monkeypatch, *command, f"demo_{kind}") == 0
+
+
+def test_nothing_that_is_there_is_lost(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["convert", "tin", "--runs", made, "-q", "--out"]
+    Path("mine.pth").write_text("mine")
+    Path("b.pth.json").write_text("mine")
+    Path("folder").mkdir()
+    best = made / "tin" / "checkpoints" / "best.safetensors"
+    for place, problem in (
+        ("mine.pth", "--force"), ("b.pth", "--force"), ("folder", "no file"), ("mine.pth/x.pth", "mine.pth"),
+        (f"{'x' * 300}.pth", "too long"),
+    ):  # fmt: skip
+        assert tinkit(monkeypatch, *command, place) != 0
+        assert problem in capsys.readouterr().err
+    assert Path("mine.pth").read_text() == Path("b.pth.json").read_text() == "mine"
+    if best.is_file():
+        assert tinkit(monkeypatch, "convert", best, "--out", best, "--force", "-q") == 2
+    assert tinkit(monkeypatch, *command, "mine.pth", "--force") == 0
+    assert tinkit(monkeypatch, *command, "b.pth", "--force") == 0
+
+
+def test_a_network_is_never_half_random(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = made / "tin" / "checkpoints" / "last.safetensors"
+    command = ["convert", source, "--recipe", "demo_tin", *SETS, "--out", "b.safetensors", "-q"]
+    assert tinkit(monkeypatch, *command, "--set", "clip.num_segments=6") == 1
+    assert "last.safetensors: lacks" in capsys.readouterr().err
+    assert not Path("b.safetensors").exists()
+    weights = load_weights(source)
+    torch.save(weights | {"classifier.weight": weights["classifier.weight"].int()}, "int.pth")
+    command[1] = Path("int.pth")
+    assert tinkit(monkeypatch, *command) == 1
+    assert "int.pth: the checkpoint has a classifier of torch.int32 numbers" in capsys.readouterr().err
+    torch.save(weights | {"classifier.weight": torch.zeros(())}, "flat.pth")
+    command[1] = Path("flat.pth")
+    assert tinkit(monkeypatch, *command) in (1, 2)
 
 
 def test_a_classifier_starts_anew_only_when_asked(

@@ -33,6 +33,12 @@ class UserError(Exception):
         self.fix = fix
         super().__init__(str(self))
 
+    def at(self, file: str | Path) -> UserError:
+        """The same error, told by one who knows the file; as it is where it names one."""
+        if self.file is not None:
+            return self
+        return type(self)(self.problem, file=file, expected=self.expected, fix=self.fix)
+
     def __str__(self) -> str:
         where = "" if self.file is None else f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         parts = [where + self.problem]

@@ -17,6 +17,7 @@ from tinkit.cli.common import (
     examples,
     print_table,
 )
+from tinkit.errors import UsageError
 
 CODE_BASES = ("tinkit", "tin", "x_temporal", "tsm", "trn", "mmaction2", "timm", "torchvision", "pyslowfast")
 RecipeOption = Annotated[
@@ -72,6 +73,7 @@ def convert(
     replace_head: Annotated[
         bool, typer.Option("--replace-head", help="Let a classifier of another size start anew.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     weights: WeightsOption = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
@@ -87,10 +89,14 @@ def convert(
     from tinkit.engine.weights import open_source
     from tinkit.models.foreign_classes import read_names
 
+    if weights is not None and Path(checkpoint).is_file():
+        raise UsageError("--weights chooses among a run's checkpoints", fix="leave it out, or name the run")
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)
     source = open_source(checkpoint, runs, weights)
     names = () if classes is None else read_names(classes)
-    report = convert_weights(source, network, out, to, classes=names, order=class_order, replace_head=replace_head)
+    report = convert_weights(
+        source, network, out, to, classes=names, order=class_order, replace_head=replace_head, force=force
+    )
     Reporter(quiet).say(f"{source.path}: {report.summary()}")
     row = {"layout": report.layout, "used": len(report.used), "new": len(report.new), "dropped": len(report.dropped)}
     print_table("", [row | {"to": to, "file": str(out)}], as_json=as_json)

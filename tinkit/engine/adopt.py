@@ -20,7 +20,8 @@ from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
 from tinkit.engine.weights import load_source, open_source
 from tinkit.errors import UsageError
-from tinkit.files import sha256_file, write_atomic
+from tinkit.files import sha256_file, sha256_text, write_atomic
+from tinkit.models.foreign_classes import ALPHABETICAL, named_order
 from tinkit.recipe import Recipe, load_recipe, rename
 
 WORD = "last"  # the word of --weights that an adopted run has
@@ -29,7 +30,7 @@ WORD = "last"  # the word of --weights that an adopted run has
 def adopted_name(checkpoint: Path, recipe: Recipe) -> str:
     """What the run of a checkpoint is called unless it is said: the recipe's name and the file's."""
     stem = re.sub(r"(\.pth|\.tar|\.pt|\.pkl|\.pyth|\.bin|\.safetensors)+$", "", checkpoint.name)
-    return f"{recipe.name}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', stem)}"
+    return f"{recipe.name}-" + re.sub(r"[^\w.-]+", "_", stem)
 
 
 def named_run(
@@ -56,7 +57,7 @@ def named_run(
     if weights is not None:
         raise UsageError("--weights chooses among a run's checkpoints", fix="leave out --weights or --recipe")
     resolved = load_recipe(recipe, overrides).recipe
-    return Run(runs / (run_name or adopted_name(path, resolved))), WORD, resolved
+    return Run(runs / rename(resolved, run_name or adopted_name(path, resolved)).name), WORD, resolved
 
 
 def adopt(
@@ -78,7 +79,7 @@ def adopt(
     """
     manifest = open_manifest(data, split)
     named = rename(recipe.model_copy(update={"data": data}), run.name)
-    origin = {"sha256": sha256_file(checkpoint), "order": order or "as the data set"}
+    origin = {"sha256": sha256_file(checkpoint), "order": _order_words(order, manifest)}
     if run.weights_names():
         _check_same(run, named, manifest, origin)
         return
@@ -90,6 +91,13 @@ def adopt(
     account = {"file": str(checkpoint)} | origin | report.to_json()
     write_atomic(run.weights_path, json.dumps(account, indent=2) + "\n")
     save_checkpoint(run.checkpoint(WORD), model, Progress(), _info(named, manifest, origin))
+
+
+def _order_words(order: str | None, manifest: Manifest) -> str:
+    """How the checkpoint numbers its classes: of a file of names what is in it, not what it is called."""
+    if order is None or order == ALPHABETICAL:
+        return order or "as the data set"
+    return f"a file of names, SHA-256 {sha256_text(chr(10).join(named_order(order, manifest.classes)))}"
 
 
 def refuse_to_train_on(run: Run) -> None:

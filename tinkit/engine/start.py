@@ -125,12 +125,12 @@ def prepare(
     runs: Path,
     world: World,
     replace_head: bool = False,
-) -> tuple[Trainer, tuple[Path | str, ForeignReport] | None]:
+) -> tuple[Trainer, tuple[Path, ForeignReport] | None]:
     """The trainer with the model that training starts from, and where its weights came from, if from a file."""
     if resume:
         refuse_to_train_on(run)
     model = None
-    origin: tuple[Path | str, ForeignReport] | None = None
+    origin: tuple[Path, ForeignReport] | None = None
     if resume and world.share(bool(run.step_paths()) or run.checkpoint("last").is_file()):
         model = build_model(recipe, len(train_set.classes), pretrained=False)
     elif resume and run.weights_path.is_file():
@@ -142,13 +142,13 @@ def prepare(
     elif tune_from is not None:
         model = build_model(recipe, len(train_set.classes), pretrained=False)
         origin = load_weights_into(model, tune_from, runs, train_set.classes, replace_head=replace_head)
+    elif isinstance(recipe.model.pretrained, str):
+        model = build_model(recipe, len(train_set.classes), pretrained=False)
+        origin = load_weights_into(model, recipe.model.pretrained, runs, train_set.classes, replace_head=True)
     elif recipe.model.pretrained is True:
         reporter.say(f"{recipe.model.backbone}: ImageNet weights from timm's hub, or its cache")
         model = world.first(lambda: build_model(recipe, len(train_set.classes)))  # fetched once, then in the cache
-    trainer = Trainer(run, recipe, train_set, val_set, reporter, model, world)
-    if trainer.model.pretrained_report is not None:
-        origin = str(recipe.model.pretrained), trainer.model.pretrained_report
-    return trainer, origin
+    return Trainer(run, recipe, train_set, val_set, reporter, model, world), origin
 
 
 def describe(trainer: Trainer) -> str:
@@ -179,7 +179,7 @@ def load_weights_into(
     return opened.path, load_source(opened, model, classes, replace_head=replace_head)
 
 
-def _say_origin(run: Run, path: Path | str, report: ForeignReport, reporter: Reporter) -> None:
+def _say_origin(run: Run, path: Path, report: ForeignReport, reporter: Reporter) -> None:
     """A few lines for people, and what became of every key in the run's folder."""
     reporter.say(f"{path}: {report.summary()}")
     write_atomic(run.weights_path, json.dumps({"file": str(path)} | report.to_json(), indent=2) + "\n")

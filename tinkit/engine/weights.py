@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,16 @@ from torch import Tensor
 from tinkit.engine.checkpoint import is_checkpoint, read_weights
 from tinkit.engine.run import find_checkpoint, load_run_weights
 from tinkit.errors import UsageError, UserError
-from tinkit.models import Classifier, ForeignReport, load_foreign, read_checkpoint
-from tinkit.models.checkpoints import read_class_names
+from tinkit.models import Classifier, ForeignReport, load_foreign
+from tinkit.models.checkpoints import read_file
 from tinkit.models.foreign import class_layers
 from tinkit.models.foreign_classes import named_order, reorder_classes, rows_by_name
+
+# Layouts in which a convolution behind a shift has another name; and that name.
+_TELLING = ("tsm", "tsn", "trn", "mmaction2")
+_SHIFTED = re.compile(r"\.(?:conv\d?(?:\.\d)?(?:\.conv)?\.net(?:\.conv)?|net\.conv1(?:\.conv)?)\.weight$")
+# Why an entry was dropped that changes what the network computes; a classifier that is left over does not.
+_MORE = re.compile(r"a steering network|the model has no (?:consensus|backbone)\.(?!.*\b(?:fc|head|classifier)\b)")
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
     """
     path = Path(name)
     if path.is_file() and not is_checkpoint(path):
-        return Source(path, read_checkpoint(path), read_class_names(path))
+        file = read_file(path)
+        return Source(path, file.state, file.classes)
     if not path.is_file() and (path.suffix or (len(path.parts) > 1 and not path.is_dir())):
         raise UsageError(f"{name}: no such file", expected="a checkpoint's file, or a run")
     if path.is_file() and not (path.parent.parent / "recipe.toml").is_file():
@@ -59,17 +67,31 @@ def load_source(
 
     ``order`` tells how the checkpoint numbers its classes (``alphabetical``, or a file of names), where it does not do
     so itself. The same names in another order are put into that of ``classes``; the report's notes say so. A classifier
-    of another size is an error unless ``replace_head``, and with ``whole`` so is every entry that the file lacks.
+    of another size is an error unless ``replace_head``. With ``whole`` the file must be of this very network: every
+    entry that it lacks is an error, and so is every weight that the model has no place for.
     """
     if order is not None and source.classes is not None:
         raise UsageError(f"{source.path} tells the order of its classes itself", fix="leave out --class-order")
-    report = load_foreign(source.state, model, replace_head=replace_head)
-    if whole:
-        _check_whole(source, report)
+    try:
+        report = load_foreign(source.state, model, replace_head=replace_head or whole)
+        if whole:
+            check_lacking(report)
+            _check_network(source, report, model)
+        return _in_order(source, report, model, classes, order)
+    except UserError as error:
+        raise error.at(source.path) from error
+
+
+def _in_order(
+    source: Source, report: ForeignReport, model: Classifier, classes: Sequence[str], order: str | None
+) -> ForeignReport:
+    """Put the classes that ``model`` has from ``source`` into the order of ``classes``, and note it."""
     theirs = named_order(order, classes) if order is not None else source.classes
     heads = {f"{name}.weight" for name in class_layers(model)}
     if theirs is None or not classes or heads.isdisjoint(report.used.values()):
-        return report
+        if order is None:
+            return report
+        return replace(report, notes=(*report.notes, "the order of its classes does not matter: none of them is used"))
     if order is None and set(theirs) != set(classes):
         note = "the checkpoint's classes have other names than the data set's, and keep their order"
     else:
@@ -81,15 +103,41 @@ def load_source(
     return replace(report, notes=(*report.notes, note))
 
 
-def _check_whole(source: Source, report: ForeignReport) -> None:
-    """Raise if something of the model would have a random start: scores of it would mean nothing."""
+def check_lacking(report: ForeignReport, but: Sequence[str] = ()) -> None:
+    """Raise if something of the model, ``but`` some layers, would have a random start: scores would mean nothing."""
+    head = next((reason for reason in report.dropped.values() if reason.startswith("a classifier")), None)
+    if head is not None and not but:
+        raise UserError(f"has {head}", fix="name the recipe and the data set that the checkpoint was made with")
     told = " ".join(report.notes)
-    missing = [name for name in report.new if not name.endswith("num_batches_tracked") and name not in told]
+    missing = [
+        name
+        for name in report.new
+        if not name.endswith("num_batches_tracked") and name not in told and name.rpartition(".")[0] not in but
+    ]
     if missing:
         some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise UserError(
             f"lacks {len(missing)} entries of the model ({some})",
-            file=source.path,
             expected=f"all weights of the recipe's model; the file's layout is {report.layout}",
+            fix="name the recipe of the network that the checkpoint was made with; to train from it as it is, "
+            "`tinkit train RECIPE --tune-from FILE`",
+        )
+
+
+def _check_network(source: Source, report: ForeignReport, model: Classifier) -> None:
+    """Raise if the file is of a network that does more than the model, or shifts where the model does not."""
+    more = [reason for reason in report.dropped.values() if _MORE.match(reason)]
+    if more:
+        raise UserError(
+            f"has {len(more)} weights that the recipe's model has no place for: {more[0]}",
+            expected="a file of the recipe's very network",
             fix="name the recipe of the network that the checkpoint was made with",
+        )
+    temporal = getattr(model, "temporal", "3d")
+    shifts = any(_SHIFTED.search(name) for name in source.state)
+    if report.layout in _TELLING and temporal in ("tsn", "tsm") and shifts != (temporal == "tsm"):
+        raise UserError(
+            f"is of a network that {'shifts' if shifts else 'does not shift'} features, by its names, and the recipe's "
+            f"model is a {temporal}",
+            fix=f"name a recipe with temporal = '{'tsm' if shifts else 'tsn'}'",
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,27 @@ from tinkit.models.stand_ins import allowed_names
 
 # Where training scripts put the weights inside what they save.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state", "weights")
-CLASSES_KEY = "classes"  # in a safetensors file's metadata: the names of the classes in order, as a JSON list
+CLASSES_KEY = (
+    "classes"  # the names of the classes in order: in a safetensors file's metadata as JSON, or under ``meta``
+)
+
+
+@dataclass(frozen=True)
+class ForeignFile:
+    """What a file of weights holds."""
+
+    state: dict[str, Tensor]
+    classes: tuple[str, ...] | None
+    """The names of the classes in the order of the classifier, where a file of ``tinkit convert`` tells them."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in a safetensors file or in one of ``torch.save``, on the CPU.
+    """The state dict in a file of weights: :func:`read_file` says which files, and what is raised."""
+    return read_file(path).state
+
+
+def read_file(path: str | Path) -> ForeignFile:
+    """The state dict in a safetensors file or in one of ``torch.save``, on the CPU, and the names of its classes.
 
     Looks inside ``{"state_dict": ...}``, ``{"model": ...}`` and the like. Entries that are not tensors are left out.
     Raises :class:`~tinkit.errors.UserError` for a file that is missing, damaged, without weights, or that holds Python
@@ -32,26 +50,29 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise UserError("no such file", file=path, expected="a checkpoint: safetensors, or a file of torch.save")
     with path.open("rb") as handle:
         head = handle.read(9)
-    content = _read_safetensors(path) if head[8:] == b"{" else _read_pickle(path)
+    if head[8:] == b"{":
+        content, classes = _read_safetensors(path)
+    else:
+        content = _read_pickle(path)
+        about = content.get("meta") if isinstance(content, dict) else None
+        classes = about.get(CLASSES_KEY) if isinstance(about, dict) else None
     weights = _unwrap(content)
     if not weights:
         raise UserError("holds no weights", file=path, expected=f"a state dict, or one under {', '.join(WRAPPERS)}")
-    return weights
+    return ForeignFile(weights, _class_names(classes, path) if classes else None)
 
 
-def read_class_names(path: str | Path) -> tuple[str, ...] | None:
-    """The names of the classes in the order of the classifier, where a file of ``tinkit convert`` tells them."""
+def _class_names(classes: Any, path: Path) -> tuple[str, ...]:
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        raise UserError("its names of classes are no list of text", file=path, expected="a file of `tinkit convert`")
+    return tuple(classes)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except Exception:  # not safetensors, or damaged: reading the weights says what it is
-        return None
-    return tuple(json.loads(metadata[CLASSES_KEY])) if CLASSES_KEY in metadata else None
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
+            classes = (file.metadata() or {}).get(CLASSES_KEY, "null")
+        return load_file(path), json.loads(classes)
     except Exception as error:  # the format's own errors, and whatever a damaged header leads to
         raise _damaged(path, error) from error
 
@@ -61,7 +82,7 @@ def _read_pickle(path: Path) -> Any:
         try:
             return _load(path)
         except Exception as error:  # a damaged pickle can raise nearly anything
-            objects = _refused_objects(path)
+            objects = _refused_objects(path, error)
             if not objects:
                 raise _damaged(path, error) from error
             raise UserError(
@@ -82,18 +103,32 @@ def _load(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
 
 
-def _refused_objects(path: Path) -> list[str]:
+def _refused_objects(path: Path, error: Exception) -> list[str]:
     """The names of what ``weights_only`` refuses in the file; none if it cannot even be read."""
     try:
         return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # damaged, or of the format before PyTorch 1.6
+    except Exception:  # damaged, or of the format before PyTorch 1.6, where the first one stands in the error alone
+        found = re.search(r"\bGLOBAL (\w+(?:\.\w+)*\.(\w+))", str(error))
+    if found is None:
         return []
+    with path.open("rb") as handle:
+        handle.seek(max(0, path.stat().st_size - len(found[2]) - 1))
+        cut = found[2].encode() in handle.read()  # the file ends within the name, less a byte taken for a line's end
+    return [] if cut else [found[1]]
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    reason = (str(error).splitlines() or [""])[0][:200]
+    with path.open("rb") as handle:
+        head = handle.read(64).lstrip()
+    reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+    if head.startswith(b"version https://git-lfs"):
+        reason = "it is Git LFS's note of where the file is"
+    elif head.startswith(b"<"):
+        reason = "it is a page of the web"
+    elif "weights_only" in str(error):  # PyTorch says how to run whatever is in it, which nobody should
+        reason = f"{type(error).__name__}: neither weights nor anything that may be loaded"
     return UserError(
-        f"cannot be read as a checkpoint: {type(error).__name__}: {reason}",
+        f"cannot be read as a checkpoint: {reason}",
         file=path,
         expected="a whole safetensors file or file of torch.save",
         fix="download or copy it again, and compare its size",

@@ -116,7 +116,7 @@ def classes_in(state_dict: Mapping[str, Any], model: VideoClassifier | Video3D) 
     names = {key: stripped(key) for key in state_dict}
     layout = recognise({name: state_dict[key] for key, name in names.items()}, model)
     for key, name in names.items():
-        if layout.ours(name) in layers:
+        if layout.ours(name) in layers and isinstance(state_dict[key], Tensor) and state_dict[key].ndim:
             return int(state_dict[key].shape[0])
     return None
 
@@ -152,25 +152,27 @@ def _check_head(dropped: Mapping[str, str]) -> None:
 
 def _without_names(reason: str) -> str:
     """A reason without the layer's name and the shapes, so that reasons of one kind are counted together."""
-    return re.sub(r"\(\d[\d, ]*\)", "(...)", re.sub(r"\bbackbone\.\S+", "a layer", reason))
+    plain = re.sub(r"\(\d[\d, ]*\)", "(...)", re.sub(r"\bbackbone\.\S+", "a layer", reason))
+    return plain.replace("has no a layer", "has no such layer")
 
 
 def _misfit(target: str, value: Any, own: Mapping[str, Tensor], model: Any) -> str | None:
     """Why ``value`` cannot become the model's ``target``; None if it can."""
+    head = target in own and target.rpartition(".")[0] in class_layers(model)
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
-        return "not a plain tensor"
+        return "a classifier that is no plain tensor" if head else "not a plain tensor"
     if target not in own:
         if ".temporal." in target and getattr(model, "temporal", "3d") != "tin":
             return f"a steering network, and a {getattr(model, 'temporal', '3d')} model has none"
         return f"the model has no {target.rpartition('.')[0] or target}"
     if (value.is_floating_point(), value.is_complex()) != (own[target].is_floating_point(), own[target].is_complex()):
-        return f"{value.dtype} numbers, and {target} of the model is {own[target].dtype}"
+        return f"{'a classifier of ' * head}{value.dtype} numbers, and {target} of the model is {own[target].dtype}"
     here, there = tuple(own[target].shape), tuple(value.shape)
     if target == "classifier.weight" and there[2:] == (1, 1):  # timm's ResNet-v2 classifies by a convolution
         there = there[:2]
     if here == there or _is_rgb_of(target, value, own[target], model):
         return None
-    if target.rpartition(".")[0] in class_layers(model) and len(there) == len(here) and there[1:] == here[1:]:
+    if head and len(there) == len(here) and there[1:] == here[1:]:
         return f"a classifier of {there[0]} classes, and the model has {here[0]}"
     if target.startswith(("classifier.", "consensus.")):
         return f"a classifier whose {target} is {there}, and the model's is {here}"

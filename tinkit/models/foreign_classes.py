@@ -49,17 +49,18 @@ def rows_by_name(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
 
     Raises :class:`~tinkit.errors.UserError` unless both have the same names, each once.
     """
+    fix = f"name the order by a file of the same names, one a line, or by the word {ALPHABETICAL}"
     row = {name: number for number, name in enumerate(theirs)}
     for names, whose in ((theirs, "the checkpoint's"), (ours, "the data set's")):
         if len(set(names)) < len(names):
             twice = next(name for name in names if list(names).count(name) > 1)
-            raise UserError(f"{whose} classes cannot be told by name: {twice!r} is there twice")
+            raise UserError(f"{whose} classes cannot be told by name: {twice!r} is there twice", fix=fix)
     for name in ours:
         if name not in row:
-            raise UserError(f"the checkpoint has no class {name!r}{did_you_mean(name, theirs)}")
+            raise UserError(f"the checkpoint has no class {name!r}{did_you_mean(name, theirs)}", fix=fix)
     if len(ours) < len(theirs):
         more = next(name for name in theirs if name not in ours)
-        raise UserError(f"the data set has no class {more!r}{did_you_mean(more, ours)}")
+        raise UserError(f"the data set has no class {more!r}{did_you_mean(more, ours)}", fix=fix)
     return [row[name] for name in ours]
 
 

@@ -96,7 +96,7 @@ def _names_for(model: VideoClassifier, own: Mapping[str, Tensor], code_base: str
             raise _no_place("timm", "one classifier of a network that has none, or two, there")
         return names
     networks = _NAMES.get(code_base, {})
-    network = _network_of(own)
+    network = _network_of(model, own)
     if network not in networks:  # pyslowfast has none
         raise UserError(
             f"{code_base} has no such backbone",
@@ -106,13 +106,26 @@ def _names_for(model: VideoClassifier, own: Mapping[str, Tensor], code_base: str
     return networks[network]
 
 
-def _network_of(own: Mapping[str, Tensor]) -> str:
-    """The network whose names all of the backbone's are; empty for any other."""
+def _network_of(model: VideoClassifier, own: Mapping[str, Tensor]) -> str:
+    """The network whose names all of the backbone's are, and which computes the same; empty for any other."""
     backbone = [name for name in own if name.startswith("backbone.")]
     if all(_RESNET.fullmatch(name) for name in backbone):
-        return "resnet"
+        return "resnet" if _is_torchvisions(model.backbone) else ""
     plain = [TSN_MOBILENET.theirs(name) for name in backbone if ".temporal." not in name]
     return "mobilenetv2" if all(name.startswith("base_model.features.") for name in plain) else ""
+
+
+def _is_torchvisions(resnet: nn.Module) -> bool:
+    """Whether a ResNet of torchvision's names is one of torchvision's: no other norms, activations or poolings."""
+    plain = (nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.Identity, nn.Conv2d, nn.Linear)
+    within = "bn|act|aa|se|drop|maxpool|downsample"
+    parts = (
+        module
+        for name, module in resnet.named_modules()
+        if re.match(within, name.rpartition(".")[2]) and not list(module.children())
+    )
+    pooled = getattr(resnet, "maxpool", None)
+    return all(isinstance(part, plain) for part in parts) and isinstance(pooled, nn.MaxPool2d)
 
 
 def _wrappers(model: nn.Module, code_base: str) -> dict[str, str]:
