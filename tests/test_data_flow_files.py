@@ -40,9 +40,13 @@ def test_a_folder_is_read_as_it_was_written(tmp_path: Path, layout: FlowLayout, 
 def test_a_window_of_a_folder(tmp_path: Path, layout: FlowLayout) -> None:
     pairs = flow_pairs(7)
     folder = write_flow(tmp_path / "9", pairs, layout)
-    with open_folder(folder, layout, start=2, frames=3) as reader:
+    with open_folder(folder, layout, start=2, frames=4) as reader:  # frames 2 to 5, of eight
         assert reader.num_frames == 3
         assert np.array_equal(reader.read([2])[0], pairs[4])
+    with open_folder(folder, layout, start=6, frames=9) as reader:
+        assert reader.num_frames == 1
+    with open_folder(folder, layout, start=2, frames=1) as reader:  # nothing moves in one frame
+        assert reader.num_frames == 0
 
 
 def test_grey_jpegs_are_read_as_pillow_reads_them(tmp_path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -100,17 +104,63 @@ def test_a_data_set_is_completed_and_its_broken_clips_are_told(manifest: Manifes
     assert (first.made, first.found, first.failed) == (1, 0, {})
     folder = manifest.root / "flow"
     before = {path: path.stat().st_mtime_ns for path in (folder / "a").iterdir()}
-    half = folder / ".b.tmp"  # a run was killed here
-    half.mkdir()
-    (half / "flow_x_00009.jpg").write_bytes(b"left over")
+    for name, age in (("killed", 2 * 24 * 3600), ("running", 60)):
+        half = folder / f".tinkit-flow-{name}" / "b"
+        half.mkdir(parents=True)
+        (half / "flow_x_00009.jpg").write_bytes(b"left over")
+        os.utime(half.parent, (time.time() - age,) * 2)
     result = make_flow([manifest], FILES, FlowSettings(), workers=workers, on_clips=heard.append)
     assert (result.made, result.found) == (1, 1)
     assert result.failed["still.mp4"] == "1 frames have no flow between them"
     assert list(result.failed) == ["still.mp4", "broken.mp4"]
     assert sum(heard) == 4
     assert {path: path.stat().st_mtime_ns for path in (folder / "a").iterdir()} == before
-    assert sorted(path.name for path in folder.iterdir()) == [STATE, "a", "b"]
+    assert sorted(path.name for path in folder.iterdir()) == [".tinkit-flow-running", STATE, "a", "b"]
     assert len(list((folder / "b").iterdir())) == 8
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> list[str]:
+    """The command on 24 clips."""
+    for number in range(24):
+        write_video(tmp_path / f"{number}.mp4", count=12, seed=number)
+    write_manifest(tmp_path, [(str(number), f"{number}.mp4", "a") for number in range(24)])
+    (tmp_path / "mine.toml").write_text('extends = "demo_tsn"\n[data]\ndataset = "table"\ntrain = "train.csv"\n')
+    command = ["data", "flow", str(tmp_path / "mine.toml"), "--data", str(tmp_path), "--split", "train"]
+    return [sys.executable, "-m", "tinkit", *command, "--workers", "1"]
+
+
+def whole(folder: Path) -> int:
+    """How many clips have flow, all of it."""
+    clips = [path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")]
+    assert all(len(list(clip.iterdir())) == 22 for clip in clips)
+    return len(clips)
+
+
+def test_two_at_once_do_the_work_of_one(many: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    runs = [subprocess.Popen(many, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for run in runs:
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 0, said
+    assert whole(tmp_path / "flow") == 24
+    assert not list((tmp_path / "flow").glob(".tinkit-flow-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_when_it_is_stopped_nothing_runs_on(many: list[str], tmp_path: Path, number: signal.Signals) -> None:
+    pytest.importorskip("cv2")
+    run = subprocess.Popen(many, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while run.poll() is None and not list((tmp_path / "flow").glob("[0-9]*")):
+        time.sleep(0.01)
+    run.send_signal(number)
+    _, said = run.communicate(timeout=120)  # waits for whoever holds the pipes: a worker that was left would
+    if run.returncode != 0:  # unless it was done before
+        assert run.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number], said
+        assert "Traceback" not in said
+        assert number == signal.SIGKILL or "the same command goes on" in said
+    assert subprocess.run(many, check=False, capture_output=True).returncode == 0
+    assert whole(tmp_path / "flow") == 24
 
 
 def test_a_clip_s_folder_appears_whole_or_not_at_all(manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:

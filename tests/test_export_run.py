@@ -156,6 +156,14 @@ def test_the_command(
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["clips"], row["file"]) == ("N x 5 x 3 x 32 x 32", str(out))
     assert row["largest difference"] < 1e-5
+    assert command(monkeypatch, *words) == 0  # again
+    assert command(monkeypatch, "export", runs["demo_tin"].folder, "--format", "torch", "--out", out) == 2
+    assert "is no export of this run" in capsys.readouterr().err
+    best = run.checkpoint("best").read_bytes()
+    for form in ("onnx", "torch"):
+        assert command(monkeypatch, "export", run.folder, "--format", form, "--out", run.checkpoint("best")) == 2
+    assert run.checkpoint("best").read_bytes() == best
+    capsys.readouterr()
     assert command(monkeypatch, "export", run.folder, "--format", "onxx") == 2
     assert "did you mean 'onnx'" in capsys.readouterr().err
 

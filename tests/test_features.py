@@ -147,23 +147,32 @@ def test_a_file_that_is_there_is_kept_or_replaced_but_never_lost(
     monkeypatch.setattr(features, "pooled_features", lambda *_: pytest.fail("they are there already"))
     assert features_of_split(run, "best", "val", views(run), QUIET, out=path) == first
     before = path.read_bytes()
-    with pytest.raises(UserError, match="of other clips or other views"):
+    with pytest.raises(UserError, match="of other clips, of other views or by another run"):
         features_of_split(run, "best", "val", views(run, views="2x1"), QUIET, out=path)
-    with pytest.raises(UserError, match="of other clips or other views"):
+    with pytest.raises(UserError, match="of other clips, of other views or by another run"):
         features_of_files(run, "best", [manifest.root / manifest.row(0).path], views(run), path)
-    assert path.read_bytes() == before
     monkeypatch.undo()
-    other = run.checkpoint("last")
-    whole = other.read_bytes()
+    other = untrained(manifest.root, tmp_path / "runs", "train.seed=3", recipe="demo_tsn")
+    with pytest.raises(UserError, match="by another run"):
+        features_of_split(other, "best", "val", views(other), QUIET, out=path)
+    assert path.read_bytes() == before
+    video, files = [manifest.root / manifest.row(0).path], tmp_path / "files.arrow"
+    first_of = features_of_files(run, "best", video, views(run), files)
+    assert features_of_files(run, "best", video, views(run), files) == first_of
+    for who, how in ((run, {"views": "2x1"}), (other, {})):
+        with pytest.raises(UserError, match="by another run"):
+            features_of_files(who, "best", video, views(who, **how), files)
+    last = run.checkpoint("last")
+    whole = last.read_bytes()
     features_of_split(run, "last", "val", views(run), QUIET, out=tmp_path / "last.arrow")
-    header = read_header(other)["info"]
+    header = read_header(last)["info"]
     model = build_model(run.load_recipe(), 12, pretrained=False)
-    model.load_state_dict(load_weights(other))
+    model.load_state_dict(load_weights(last))
     torch.nn.init.zeros_(model.backbone.conv1[0].weight)
-    save_checkpoint(other, model, Progress(), header)
+    save_checkpoint(last, model, Progress(), header)
     features_of_split(run, "last", "val", views(run), QUIET, out=tmp_path / "last.arrow")
     assert len(np.unique(read_features(tmp_path / "last.arrow").features, axis=0)) == 1  # of a newer checkpoint
-    other.write_bytes(whole)
+    last.write_bytes(whole)
     foreign = tmp_path / "notes.arrow"
     foreign.write_text("mine")
     for write in (

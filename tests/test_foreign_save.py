@@ -130,6 +130,9 @@ def test_mobilenet_names_of_the_tsm_repository() -> None:
         ("tin", {"temporal": "tsn", "backbone": "mobilenetv2_050"}, "tin has no such backbone"),
         ("torchvision", {"temporal": "tsn", "backbone": "mobilenetv3_small_050"}, "torchvision has no such backbone"),
         ("tsm", {"temporal": "tsn", "backbone": "resnet18d"}, "tsm has no such backbone"),
+        ("tsm", {"temporal": "tsn", "backbone": "resnet50_gn"}, "tsm has no such backbone"),
+        ("torchvision", {"temporal": "tsn", "backbone": "resnetblur50"}, "torchvision has no such backbone"),
+        ("mmaction2", {"temporal": "tsn", "backbone": "resnetaa50"}, "mmaction2 has no such backbone"),
         ("pyslowfast", {"temporal": "tsn"}, "pyslowfast has no such backbone"),
         (
             "tsm",

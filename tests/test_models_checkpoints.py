@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from tinkit.errors import UserError
-from tinkit.models import read_checkpoint
+from tinkit.models.checkpoints import read_checkpoint, read_file
 
 WEIGHTS = {"layer.weight": torch.arange(6.0).view(2, 3), "layer.bias": torch.ones(2, dtype=torch.bfloat16)}
 
@@ -74,12 +75,15 @@ def test_malicious_pickle_is_refused_and_not_run(tmp_path: Path, form: str) -> N
         read_checkpoint(file)
     assert not mark.exists()
     assert str(file) in str(caught.value)
+    assert "weights_only" not in str(caught.value)  # nobody is told how to run it
     pickle.loads(pickle.dumps(Malicious(mark)))  # it would have
     assert mark.exists()
 
 
-def test_objects_beside_tensors_are_named(tmp_path: Path) -> None:
-    torch.save({"state_dict": WEIGHTS, "args": argparse.Namespace(lr=0.1)}, tmp_path / "file.pth")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_beside_tensors_are_named(tmp_path: Path, zipped: bool) -> None:
+    content = {"state_dict": WEIGHTS, "args": argparse.Namespace(lr=0.1)}
+    torch.save(content, tmp_path / "file.pth", _use_new_zipfile_serialization=zipped)
     with pytest.raises(UserError, match=r"argparse\.Namespace") as caught:
         read_checkpoint(tmp_path / "file.pth")
     assert "save the weights alone" in str(caught.value)
@@ -105,6 +109,28 @@ def test_files_without_weights(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "file.pth")
     with pytest.raises(UserError, match="holds no weights"):
         read_checkpoint(tmp_path / "file.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "Git LFS"),
+        (b"<!doctype html><p>", "page of the web"),
+    ],
+)
+def test_what_was_downloaded_in_its_place_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "file.pth").write_bytes(content)
+    with pytest.raises(UserError, match=reason):
+        read_checkpoint(tmp_path / "file.pth")
+
+
+@pytest.mark.parametrize("classes", [5, "abc", {"a": 1}, [1, 2]])
+def test_names_of_classes_that_are_none(tmp_path: Path, classes: Any) -> None:
+    save_file(WEIGHTS, tmp_path / "a.safetensors", {"classes": json.dumps(classes)})
+    torch.save({"state_dict": WEIGHTS, "meta": {"classes": classes}}, tmp_path / "a.pth")
+    for name in ("a.safetensors", "a.pth"):
+        with pytest.raises(UserError, match="no list of text"):
+            read_file(tmp_path / name)
 
 
 def test_what_is_not_a_file(tmp_path: Path) -> None:

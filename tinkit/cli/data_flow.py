@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +12,7 @@ import typer
 
 from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
 from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
-from tinkit.errors import UserError
+from tinkit.errors import Interrupted, UserError
 
 EPILOG = examples(
     "tinkit data flow mmit --data data/mmit",
@@ -26,7 +29,9 @@ def flow(
     method: Annotated[
         Literal["dis", "tvl1"], typer.Option(help="Dense inverse search, or TV-L1: as published, and far slower.")
     ] = "dis",
-    bound: Annotated[float, typer.Option(min=1e-3, help="Motion, in pixels, that is kept as 0 and as 255.")] = 20.0,
+    bound: Annotated[
+        float, typer.Option(min=1e-3, max=1e4, help="Motion, in pixels, that is kept as 0 and as 255.")
+    ] = 20.0,
     short_side: Annotated[
         int | None, typer.Option(min=16, max=4096, help="Scale frames to this short side first; else as they are.")
     ] = None,
@@ -57,7 +62,8 @@ def flow(
     settings = FlowSettings(method=method, bound=bound, short_side=short_side)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=quiet or as_json or not console.is_terminal) as progress:
+    hidden = quiet or as_json or not console.is_terminal
+    with _stoppable(), Progress(*columns, console=console, disable=hidden) as progress:
         task = progress.add_task("optical flow", total=count_clips(manifests))
         result = make_flow(
             manifests, files, settings, workers=workers, on_clips=lambda count: progress.advance(task, count)
@@ -65,6 +71,26 @@ def flow(
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:
         raise UserError(f"no clip's flow could be computed: the first, {next(iter(result.failed.items()))}")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the work with a word on how to go on."""
+    number = signal.SIGINT
+
+    def stop(sent: int, _: object) -> None:
+        nonlocal number
+        number = signal.Signals(sent)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "interrupted; the clips that are whole are kept"
+        raise Interrupted(kept, number=number, fix="the same command goes on") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_json: bool, quiet: bool) -> None:

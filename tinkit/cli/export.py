@@ -12,7 +12,7 @@ from tinkit.cli.common import JsonOption, RunsOption, WeightsOption, complete_ru
 EPILOG = examples(
     "tinkit export mmit_r50",
     "tinkit export demo_tin --format torch --out tin.pt2",
-    "tinkit export demo_tsm --weights last --segments 16 --crop 64",
+    "tinkit export demo_tsm --weights last --segments 16 --crop 48",
 )
 
 

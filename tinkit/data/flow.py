@@ -33,7 +33,7 @@ class FlowSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Method = "dis"
-    bound: float = Field(20.0, gt=0)
+    bound: float = Field(20.0, gt=0, allow_inf_nan=False)
     short_side: int | None = Field(None, ge=16, le=4096)
 
 

@@ -92,7 +92,8 @@ class FlowFiles:
 class FlowFolder(ClipReader):
     """A clip's optical flow, from its folder: frame i is pair i, uint8 (H, W, 2), x and y.
 
-    ``start`` and ``frames`` cut a window out of it, as :func:`~tinkit.data.frames.open_clip` does. Raises
+    ``start`` and ``frames`` cut a window of so many frames out of the clip, as :func:`~tinkit.data.frames.open_clip`
+    does: one pair less, for the last would lead out of it. Raises
     :class:`~tinkit.data.reader.BrokenClip` if an image is missing, or x without its y.
     """
 
@@ -101,7 +102,7 @@ class FlowFolder(ClipReader):
         if found[0] != found[-1]:
             raise BrokenClip(f"{len(found[0])} images of flow in x, {len(found[-1])} in y")
         self._folder, self._templates, self._first = folder, templates, found[0].start + start
-        self.num_frames = window(len(found[0]), start, frames)
+        self.num_frames = window(len(found[0]), start, None if frames is None else frames - 1)
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
         for index in wanted:

@@ -3,12 +3,19 @@ that has none."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +34,8 @@ STATE = ".tinkit-flow.json"
 
 _QUALITY = 95
 _CLIPS_A_TASK = 4
+_SHOP = ".tinkit-flow-"
+_LONG_AGO = 24 * 3600  # seconds without a new clip, after which a run is taken to be dead
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,9 @@ def make_flow(
     """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet.
 
     In ``workers`` processes (in this one if 0); ``on_clips(n)`` hears of n more. A clip's folder appears when it is
-    whole, so that an interrupted run is completed by the same call. A clip that cannot be decoded is reported and left
-    out. Raises :class:`~tinkit.errors.UserError`, before anything is written, if OpenCV is missing, if the folder holds
-    flow that was computed otherwise, and if it is that of the frames themselves.
+    whole, so that an interrupted run is completed by the same call, and several of them may run at once. A clip that
+    cannot be decoded is reported and left out. Raises :class:`~tinkit.errors.UserError`, before anything is written, if
+    OpenCV is missing, if the folder holds flow that was computed otherwise, and if it is that of the frames themselves.
     """
     flow_function(settings.method)
     root = manifests[0].root
@@ -70,10 +79,11 @@ def make_flow(
     if on_clips is not None:
         on_clips(len(wanted) - len(todo))
     failed: dict[str, str] = {}
-    for count, reasons in _run(todo, manifests[0], files, settings, workers):
-        failed |= reasons
-        if on_clips is not None:
-            on_clips(count)
+    with _workshop(root / files.folder) as shop:
+        for count, reasons in _run(todo, shop, manifests[0], files, settings, workers):
+            failed |= reasons
+            if on_clips is not None:
+                on_clips(count)
     return FlowResult(len(todo) - len(failed), len(wanted) - len(todo), failed)
 
 
@@ -104,7 +114,8 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
     state = folder / STATE
     wanted = {"layout": files.layout, **settings.model_dump()}
     if not state.exists():
-        if folder.is_dir() and any(folder.iterdir()):
+        # what begins with a dot may be another run's, which is just writing this down
+        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise UserError(
                 f"{folder} is there already, and `tinkit data flow` did not begin it",
                 fix="name a new folder with data.flow_folder",
@@ -127,47 +138,77 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
         )
 
 
+@contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """A folder of this run's own in which clips are made; those of runs that were killed long ago are removed."""
+    for left in folder.glob(f"{_SHOP}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LONG_AGO:
+                shutil.rmtree(left, ignore_errors=True)
+    shop = Path(tempfile.mkdtemp(prefix=_SHOP, dir=folder))
+    try:
+        yield shop
+    finally:
+        shutil.rmtree(shop, ignore_errors=True)
+
+
 def _run(
-    todo: Sequence[_Job], manifest: Manifest, files: FlowFiles, settings: FlowSettings, workers: int
+    todo: Sequence[_Job], shop: Path, manifest: Manifest, files: FlowFiles, settings: FlowSettings, workers: int
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Compute every clip of ``todo``; yields (clips, {path: why not}) as tasks end."""
     tasks = [todo[begin : begin + _CLIPS_A_TASK] for begin in range(0, len(todo), _CLIPS_A_TASK)]
     if workers == 0:
         for task in tasks:
-            yield len(task), _make(task, manifest.frame_template, files, settings)
+            yield len(task), _make(task, shop, manifest.frame_template, files, settings)
         return
     # A fork of a process in which OpenCV has threads would wait for them for ever.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        futures = {pool.submit(_make, task, manifest.frame_template, files, settings): len(task) for task in tasks}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
+        futures = {
+            pool.submit(_make, task, shop, manifest.frame_template, files, settings): len(task) for task in tasks
+        }
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that computes flow was killed; the clips that are whole are kept",
+                fix="the same command goes on; if memory was short, with fewer --workers",
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _one_thread() -> None:
-    """The processes are the parallelism."""
+def _begin_worker() -> None:
+    """One thread, for the processes are the parallelism; and an end when the process that began this one has ended."""
     import cv2
 
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _make(task: Sequence[_Job], frame_template: str, files: FlowFiles, settings: FlowSettings) -> dict[str, str]:
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _make(
+    task: Sequence[_Job], shop: Path, frame_template: str, files: FlowFiles, settings: FlowSettings
+) -> dict[str, str]:
     """Compute some clips; {path: why not} for those that have no flow."""
     failed = {}
     for job in task:
         try:
-            _make_clip(job, frame_template, files, settings)
+            _make_clip(job, shop, frame_template, files, settings)
         except BrokenClip as error:
             failed[job.path] = error.reason
     return failed
 
 
-def _make_clip(job: _Job, frame_template: str, files: FlowFiles, settings: FlowSettings) -> None:
-    temporary = job.folder.with_name(f".{job.folder.name}.tmp")  # always the same: a killed run's is found and removed
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+def _make_clip(job: _Job, shop: Path, frame_template: str, files: FlowFiles, settings: FlowSettings) -> None:
+    temporary = Path(tempfile.mkdtemp(dir=shop))
+    temporary.chmod(shop.parent.stat().st_mode & 0o777)  # temporary folders are for their owner alone
     templates = files.templates(job.folder)
     try:
         with open_clip(job.clip, files.media, frame_template) as clip:
@@ -175,7 +216,12 @@ def _make_clip(job: _Job, frame_template: str, files: FlowFiles, settings: FlowS
             for index, pair in flow.frames(range(flow.num_frames)):
                 for template, data in zip(templates, _encode(pair, len(templates)), strict=True):
                     (temporary / template.format(index + 1)).write_bytes(data)
-        temporary.rename(job.folder)
+        job.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.rename(job.folder)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise  # else another run was faster, and its clip is whole
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

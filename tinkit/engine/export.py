@@ -55,7 +55,8 @@ def export_run(run: Run, weights: str, form: str, views: ViewConfig | None = Non
 
     ``form`` is ``onnx`` or ``torch``; ``views`` replaces the recipe's (its crop and number of frames count). ``out`` is
     ``export/WEIGHTS.onnx`` or ``.pt2`` in the run's folder unless said. Raises
-    :class:`~tinkit.errors.UserError` where ONNX is not installed and where the file's logits are others.
+    :class:`~tinkit.errors.UserError` where ONNX is not installed, where the file's logits are others, and where the
+    file is there and is not an earlier export of the same run and weights.
     """
     kind = _check_form(form)
     recipe = run.load_recipe()
@@ -66,6 +67,7 @@ def export_run(run: Run, weights: str, form: str, views: ViewConfig | None = Non
     merge_batch_norm(model)
     metadata = _metadata(run, weights, recipe, config, model, checkpoint)
     path = out or run.folder / "export" / f"{weights}{SUFFIX[kind]}"
+    _check_place(path, metadata)
     shape = metadata["input"]["shape"][1:]
     program = torch.export.export(
         model, (torch.randn(2, *shape),), dynamic_shapes=({0: torch.export.Dim("clips", min=1)},)
@@ -98,6 +100,22 @@ def read_metadata(path: Path) -> dict[str, Any]:
     except Exception as error:  # two libraries' own ways to fail
         raise UserError(f"not a network that tinkit exported: {error}", file=path) from error
     return found
+
+
+def _check_place(path: Path, metadata: dict[str, Any]) -> None:
+    """Raise :class:`~tinkit.errors.UsageError` if something else would be lost."""
+    if not path.exists():
+        return
+    try:
+        there = read_metadata(path)
+    except UserError:
+        there = {}
+    if any(there.get(name) != metadata[name] for name in ("run", "weights")):
+        raise UsageError(
+            "is there, and is no export of this run and these weights",
+            file=path,
+            fix="move it away to keep it, or name another: --out FILE",
+        )
 
 
 def _check_form(form: str) -> Format:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,9 +129,12 @@ def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: View
     check_segments(recipe, views)
     ids = [str(path) for path in paths]
     check_ids(ids, out)
-    if out.exists() and list(inspect_features(out).ids) != ids:
-        raise _other_clips(out)
+    about = inspect_features(out) if out.exists() else None
     network = _Network(run, weights, views, amp_of_test(recipe, views, choose_device().type))
+    info = network.info | {"views": views.views, "protocol": protocol_of(views, recipe.clip), "weights": weights}
+    info["protocol"] |= {"precision": PRECISION[network.amp]}
+    if about is not None and (list(about.ids), _what_of(about.info)) != (ids, _what_of(info)):
+        raise _other_clips(out)
     rows: list[NDArray[np.float32] | None] = []
     reasons: dict[str, str] = {}
     for path in paths:
@@ -146,8 +149,6 @@ def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: View
     _require_some(ids, reasons)
     width = next(len(row) for row in rows if row is not None)
     features = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
-    info = network.info | {"views": views.views, "protocol": protocol_of(views, recipe.clip), "weights": weights}
-    info["protocol"] |= {"precision": PRECISION[network.amp]}
     valid = np.array([row is not None for row in rows])
     write_features(out, info | {"split": ""}, ids, [None] * len(ids), ids, [(features, valid)])
     return _written(out, reasons)
@@ -209,8 +210,9 @@ def _is_current(path: Path, plan: Plan, reporter: Reporter) -> bool:
     """Whether the file that is there is what would be written. Raises a UserError for one that is something else."""
     if not path.exists():
         return False
-    there, wanted = inspect_features(path).info.get("hashes", {}), plan.info.hashes
-    if there.get("test") != wanted["test"]:
+    about, own = inspect_features(path).info, dataclasses.asdict(plan.info)
+    there, wanted = about.get("hashes", {}), plan.info.hashes
+    if there.get("test") != wanted["test"] or _what_of(about) != _what_of(own):
         raise _other_clips(path)
     if there == wanted:
         reporter.say(f"{path} is up to date; move it away to make it again")
@@ -219,9 +221,16 @@ def _is_current(path: Path, plan: Plan, reporter: Reporter) -> bool:
     return bool(there == wanted)
 
 
+def _what_of(info: Mapping[str, Any]) -> list[Any]:
+    """Whose features a file has, and of which views."""
+    return [info.get(name) for name in ("run", "weights", "views", "protocol")]
+
+
 def _other_clips(path: Path) -> UsageError:
     return UsageError(
-        "is there, with features of other clips or other views", file=path, fix="move it away, or name another: --out"
+        "is there, with features of other clips, of other views or by another run",
+        file=path,
+        fix="move it away, or name another: --out",
     )
 
 

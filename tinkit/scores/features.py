@@ -121,6 +121,8 @@ def inspect_features(path: str | Path) -> FeatureAbout:
 
 def _open(path: str | Path) -> tuple[pa.Table, FeatureAbout]:
     """The file's table, mapped into memory, and what it holds."""
+    if Path(path).is_dir():
+        raise UserError("is a folder", file=path, expected="a feature file")
     if not Path(path).is_file():
         raise UserError("no such feature file", file=path, fix="make it with `tinkit predict RUN --features`")
     try:
