@@ -6,6 +6,7 @@ The first convolution is turned from RGB weights as TSN does (Wang et al. 2016, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -54,6 +55,8 @@ def read_modality(backbone: nn.Module, modality: Modality, flow_length: int = FL
             expected="one of three channels (RGB) in one group",
         )
     conv.in_channels = model_channels(modality, flow_length)
+    if isinstance(scale := getattr(conv, "scale", None), float):  # NFNet's: what it divides weights by, for three
+        conv.scale = scale * math.sqrt(3 / conv.in_channels)  # type: ignore[assignment]
     with torch.no_grad():
         conv.weight = nn.Parameter(turn_rgb_weight(conv.weight, conv.in_channels), conv.weight.requires_grad)
 

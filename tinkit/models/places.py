@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -121,17 +123,18 @@ def _input_shapes(backbone: nn.Module, modules: Mapping[str, nn.Module]) -> dict
     def noting(name: str) -> Any:
         return lambda _module, inputs: seen[name].append(inputs[0] if inputs else None)
 
-    handles = [module.register_forward_pre_hook(noting(name)) for name, module in modules.items()]
-    tensors = [*backbone.named_parameters(), *backbone.named_buffers()]
-    images = torch.empty(_IMAGES, 3, *_image_size(backbone), device="meta")
-    training = backbone.training
+    shadow = _shadow(backbone)
+    for name in modules:
+        shadow.get_submodule(name).register_forward_pre_hook(noting(name))
+    size = _image_size(backbone)
     try:
         with torch.no_grad(), torch.device("meta"):
-            torch.func.functional_call(backbone.eval(), {name: tensor.to("meta") for name, tensor in tensors}, images)
-    finally:
-        backbone.train(training)
-        for handle in handles:
-            handle.remove()
+            shadow.eval()(torch.empty(_IMAGES, 3, *size))
+    except Exception as error:  # whatever timm's models raise for images that they do not take
+        raise UserError(
+            f"the backbone does not take RGB images of {size[0]}x{size[1]} pixels: {str(error)[:200]}",
+            fix="say the size in backbone_kwargs, as in {img_size = 224}, and no other number of channels",
+        ) from error
     for name, inputs in seen.items():
         if len(inputs) != 1 or not isinstance(inputs[0], Tensor):
             raise UserError(
@@ -140,6 +143,16 @@ def _input_shapes(backbone: nn.Module, modules: Mapping[str, nn.Module]) -> dict
                 expected="a module that is called once, with one tensor",
             )  # fmt: skip
     return {name: tuple(inputs[0].shape) for name, inputs in seen.items()}
+
+
+def _shadow(backbone: nn.Module) -> nn.Module:
+    """A copy of the backbone that has shapes and no numbers."""
+    tensors: list[Tensor] = [*backbone.parameters(), *backbone.buffers()]
+    without = {
+        id(one): nn.Parameter(one.detach().to("meta"), False) if isinstance(one, nn.Parameter) else one.to("meta")
+        for one in tensors
+    }
+    return copy.deepcopy(backbone, without)
 
 
 def _image_size(backbone: Any) -> tuple[int, int]:
@@ -160,17 +173,56 @@ def _place(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, 
     if isinstance(module, nn.Conv2d):
         return Place(name, owner, module, module.in_channels, NCHW)
     assert shape is not None
-    layout = _layout(backbone, shape)
+    layout = _layout(backbone, name, module, shape)
     return Place(name, owner, module, shape[1] if layout.format == "NCHW" else shape[-1], layout)
 
 
-def _layout(backbone: nn.Module, shape: tuple[int, ...]) -> Layout:
-    """Of square images, the features' one odd side of three is the channels; else timm's model says."""
+def _layout(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, ...]) -> Layout:
+    """Where the channels are: as many as the module's own weights say, and where that leaves two places or none, of
+    square images the one odd side of three; else timm's model says."""
     if len(shape) == 3:
-        patches = getattr(getattr(backbone, "patch_embed", None), "num_patches", None)
-        # Some models join their class token late, and have the patches alone until then.
-        return Layout("NLC", 0 if shape[1] == patches else int(getattr(backbone, "num_prefix_tokens", 0)))
+        return Layout("NLC", _prefix(backbone, name, shape[1], shape[2]))
     first, second, third = shape[1:]
+    width = _width(module)
+    if width is not None and (first == width) != (third == width):
+        return Layout("NHWC" if third == width else "NCHW")
     if (first == second) != (second == third):
         return Layout("NHWC" if first == second else "NCHW")
     return Layout("NHWC" if str(getattr(backbone, "output_fmt", "NCHW")) == "NHWC" else "NCHW")
+
+
+def _width(module: nn.Module) -> int | None:
+    """The channels that the first layer inside ``module`` reads; None where nothing in it says."""
+    for layer in module.modules():
+        match layer:
+            case nn.Linear():
+                return layer.in_features
+            case nn.LayerNorm():
+                return layer.normalized_shape[-1]
+            case nn.Conv2d():
+                return layer.in_channels
+    return None
+
+
+def _prefix(backbone: nn.Module, name: str, tokens: int, channels: int) -> int:
+    """How many of the ``tokens`` belong to no pixel. Raises :class:`~tinkit.errors.UserError` where that is not known,
+    and where patches lie along the last side, which is that of the channels."""
+    cutting = getattr(backbone, "patch_embed", getattr(backbone, "stem", None))  # MLP-Mixers call it stem
+    patches = getattr(cutting, "num_patches", None)
+    if tokens == patches:  # some models join their class token late, and have the patches alone until then
+        return 0
+    prefix = getattr(backbone, "num_prefix_tokens", None)
+    if patches is not None and channels == patches and tokens != patches + int(prefix or 0):
+        raise UserError(
+            f"{name} is given (B*T, {tokens}, {channels}), with the {patches} patches last",
+            expected="tokens (B*T, L, C), with the channels last",
+            fix="choose a module that mixes channels, or the one before",
+        )
+    if prefix is None and math.isqrt(tokens) ** 2 != tokens:
+        extra = next((n for n in (1, 2) if math.isqrt(tokens - n) ** 2 == tokens - n), None)
+        if extra is not None:
+            raise UserError(
+                f"{name} is given {tokens} tokens, of which {extra} seem to be of the class; timm does not say",
+                fix="choose a module that is given features (B*T, C, H, W), or another backbone",
+            )
+    return int(prefix or 0)

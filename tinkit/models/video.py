@@ -193,6 +193,8 @@ def _check_settings(temporal: str, num_classes: int, num_segments: int, dropout:
 
 
 def _check_places(temporal: Temporal, place: str | None, shift_place: ShiftPlace, temporal_pool: bool) -> None:
+    if place == "":
+        raise UserError("place is empty", expected="a module's name, as in 'blocks.*.attn'; or no place at all")
     if shift_place != "blockres" and (temporal != "tsm" or place is not None):
         by_hand = "" if place is None else f" and place = {place!r}"
         raise UserError(
@@ -206,22 +208,37 @@ def _check_places(temporal: Temporal, place: str | None, shift_place: ShiftPlace
 def _make_backbone(name: str, imagenet: bool, zero_init_last: bool, kwargs: Mapping[str, Any]) -> nn.Module:
     """timm's model without its classifier."""
     settings = {**kwargs, "pretrained": imagenet, "num_classes": 0}
-    create = import_timm().create_model
+    for key in ("global_pool", "features_only"):
+        if key in kwargs and bool(kwargs[key]) is (key == "features_only"):
+            raise UserError(f"backbone_kwargs: {key} = {kwargs[key]!r}", expected="one vector of features a frame")
     try:
-        if not zero_init_last:  # True is the default of timm's ResNets
-            with suppress(TypeError):  # of a family that has no such setting
-                return cast(nn.Module, create(name, zero_init_last=False, **settings))
-        return cast(nn.Module, create(name, **settings))
+        backbone = _created(name, zero_init_last, settings)
     except Exception as error:  # the hub, the network, the disk and timm all fail in their own ways
-        reason = str(error).partition("\n")[0][:200]
-        if kwargs and isinstance(error, TypeError):
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        if kwargs and (isinstance(error, TypeError | AssertionError) or not imagenet):
             raise UserError(f"{name!r} does not take its backbone_kwargs: {reason}") from error
         if not imagenet:
-            raise
+            raise UserError(f"timm does not make {name!r}: {reason}") from error
         raise UserError(
             f"the pretrained weights of {name!r} could not be fetched: {reason}",
             fix="name a local file instead (pretrained = 'weights.pth'), or start from none (pretrained = false)",
         ) from error
+
+    if "img_size" in kwargs:  # not all of timm's models tell
+        size = kwargs["img_size"]
+        height, width = (size, size) if isinstance(size, int) else size
+        backbone.pretrained_cfg = {**backbone.pretrained_cfg, "input_size": (3, height, width)}
+    if "drop_rate" not in kwargs and getattr(backbone, "drop_rate", None):
+        backbone.drop_rate = 0.0  # the dropout before the classifier is ours
+    return cast(nn.Module, backbone)
+
+
+def _created(name: str, zero_init_last: bool, settings: Mapping[str, Any]) -> Any:
+    create = import_timm().create_model
+    if not zero_init_last:  # True is the default of timm's ResNets
+        with suppress(TypeError):  # of a family that has no such setting
+            return create(name, zero_init_last=False, **settings)
+    return create(name, **settings)
 
 
 def _features_of(backbone: Any) -> int:
