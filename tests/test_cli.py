@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scored_runs import command as tinkit
 from typer.main import get_command
 
-from tinkit.cli.app import app, main
+from tinkit.cli.app import app
 from tinkit.scores import read_scores
 
 SMALL = [
@@ -23,16 +24,6 @@ SMALL = [
     "train.workers=0",
 ]  # fmt: skip
 SETS = [word for setting in SMALL for word in ("--set", setting)]
-
-
-def tinkit(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
-    """Run the command in this process as its entry point would; returns the exit code."""
-    monkeypatch.setattr(sys, "argv", ["tinkit", *(str(word) for word in words)])
-    try:
-        main()
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
-    return 0
 
 
 def commands() -> list[list[str]]:

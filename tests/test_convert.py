@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scored_runs import command as tinkit
 from tiny_runs import QUIET, TINY, tiny, train
 
-from tinkit.cli.app import main
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.checkpoint import load_weights
 from tinkit.engine.run import Run
@@ -34,16 +33,6 @@ def made(challenge: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     train(challenge, runs, "tin", *RESNET, recipe="demo_tin", steps=1)
     return runs
-
-
-def tinkit(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
-    """Run the command in this process as its entry point would; returns the exit code."""
-    monkeypatch.setattr(sys, "argv", ["tinkit", *(str(word) for word in words)])
-    try:
-        main()
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
-    return 0
 
 
 def scores_of(run: Path, weights: str = "last") -> np.ndarray[Any, Any]:

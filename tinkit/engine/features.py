@@ -131,8 +131,15 @@ def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: View
     check_ids(ids, out)
     about = inspect_features(out) if out.exists() else None
     network = _Network(run, weights, views, amp_of_test(recipe, views, choose_device().type))
-    info = network.info | {"views": views.views, "protocol": protocol_of(views, recipe.clip), "weights": weights}
-    info["protocol"] |= {"precision": PRECISION[network.amp]}
+    header = read_header(network.checkpoint)["info"]
+    info: dict[str, Any] = {name: header[name] for name in ("task", "classes", "trained_on")}
+    info |= {
+        "run": run.name,
+        "weights": weights,
+        "views": views.views,
+        "protocol": protocol_of(views, recipe.clip) | {"precision": PRECISION[network.amp]},
+        "hashes": {"recipe": run.recipe_hash(), "checkpoint": sha256_file(network.checkpoint)},
+    }
     if about is not None and (list(about.ids), _what_of(about.info)) != (ids, _what_of(info)):
         raise _other_clips(out)
     rows: list[NDArray[np.float32] | None] = []
@@ -158,16 +165,10 @@ class _Network:
     """A run's network, ready to test: views (B, V, T, C, H, W) uint8 to features (B, V, F)."""
 
     def __init__(self, run: Run, weights: str, views: ViewConfig, amp: Amp, world: World | None = None) -> None:
-        self._model, recipe, checkpoint = load_model(run, weights, views.num_segments, world)
+        self._model, recipe, self.checkpoint = load_model(run, weights, views.num_segments, world)
         self.amp = amp
         prepare_to_test(self._model)
         self._pixels = Pixels(self._model, choose_device(world), recipe.train.channels_last)
-        about = read_header(checkpoint)["info"]
-        self.info: dict[str, Any] = {name: about[name] for name in ("task", "classes", "trained_on")}
-        self.info |= {
-            "run": run.name,
-            "hashes": {"recipe": run.recipe_hash(), "checkpoint": sha256_file(checkpoint)},
-        }
 
     @torch.inference_mode()
     def __call__(self, frames: Tensor) -> Tensor:

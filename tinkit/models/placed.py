@@ -16,6 +16,12 @@ from tinkit.models.temporal import TemporalInterlace
 from tinkit.ops import steered_conv
 
 
+def settings_of(convolution: nn.Conv2d) -> dict[str, Any]:
+    """The arguments that make another convolution like this one."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    return {name: getattr(convolution, name) for name in names} | {"bias": convolution.bias is not None}
+
+
 def precede(place: Place, temporal: nn.Module) -> None:
     """Let ``temporal`` change what the module at ``place`` is given from now on.
 
@@ -45,18 +51,7 @@ class TemporalConv2d(nn.Conv2d):
     """
 
     def __init__(self, convolution: nn.Conv2d, temporal: nn.Module) -> None:
-        super().__init__(
-            convolution.in_channels,
-            convolution.out_channels,
-            convolution.kernel_size,  # type: ignore[arg-type]  # torch types its attributes wider than its arguments
-            convolution.stride,  # type: ignore[arg-type]
-            convolution.padding,  # type: ignore[arg-type]
-            convolution.dilation,  # type: ignore[arg-type]
-            convolution.groups,
-            convolution.bias is not None,
-            convolution.padding_mode,
-            device="meta",
-        )
+        super().__init__(**settings_of(convolution), device="meta")
         self.weight, self.bias = convolution.weight, convolution.bias
         self.temporal = temporal
 

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinkit.errors import UserError
+from tinkit.models.placed import settings_of
 from tinkit.models.places import Place
 from tinkit.models.temporal import GROUPS, MAX_OFFSET, interlace_fold
 
@@ -95,16 +96,7 @@ class RegularisedConv2d(nn.Conv2d):
                 f"r-TCN before a convolution of {convolution.groups} groups, padding with {convolution.padding_mode}",
                 expected="a convolution of one group that pads with zeros",
             )
-        super().__init__(
-            convolution.in_channels,
-            convolution.out_channels,
-            convolution.kernel_size,  # type: ignore[arg-type]  # torch types its attributes wider than its arguments
-            convolution.stride,  # type: ignore[arg-type]
-            convolution.padding,  # type: ignore[arg-type]
-            convolution.dilation,  # type: ignore[arg-type]
-            bias=convolution.bias is not None,
-            device="meta",
-        )
+        super().__init__(**settings_of(convolution), device="meta")
         self.weight, self.bias = convolution.weight, convolution.bias
         self.num_segments = num_segments
         self.temporal = TriangleTaps(convolution.in_channels, shift_div, offset_init)
