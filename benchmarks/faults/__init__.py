@@ -1,0 +1,1 @@
+"""Faults that tinkit must survive, a module a kind; `make proof-faults` runs them all."""
