@@ -7,7 +7,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test check format clean gpu help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
-.PHONY: proof-resume proof-train proof-wheel
+X proof-train proof-wheel
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -92,6 +92,9 @@ proof-resume: $(STAMP) ## a run killed 20 times against an unbroken one, into be
 
 proof-train: $(STAMP) ## tinkit's losses against a plain loop's, into benchmarks/results/proof_train.csv
 	$(BIN)/python benchmarks/proof_train.py
+
+proof-faults: $(STAMP) ## every kind of fault that tinkit must survive, into benchmarks/results/faults.csv and docs/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/proof_faults.py
 
 proof-wheel: $(STAMP) ## the wheel and all its dependencies in an empty environment: list, find, train a step
 	bash benchmarks/proof_wheel.sh $(BIN)/python
