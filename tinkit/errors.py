@@ -7,6 +7,8 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
+from tinkit.terminal import plain
+
 
 class UserError(Exception):
     """Something a user can mend. The command line prints it without a traceback and exits with ``exit_code``.
@@ -40,7 +42,8 @@ class UserError(Exception):
         return type(self)(self.problem, file=file, expected=self.expected, fix=self.fix)
 
     def __str__(self) -> str:
-        where = "" if self.file is None else f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        file = None if self.file is None else plain(self.file)
+        where = "" if file is None else f"{file}:{self.line}: " if self.line else f"{file}: "
         parts = [where + self.problem]
         if self.expected:
             parts.append(f"expected: {self.expected}")

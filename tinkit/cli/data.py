@@ -11,6 +11,7 @@ from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
 from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
 from tinkit.errors import UserError
+from tinkit.terminal import note, print_json, print_line
 
 if TYPE_CHECKING:
     from tinkit.data.manifest import Manifest
@@ -71,7 +72,7 @@ def prepare(
     print_table(f"Manifests of {root}", [_summary(manifest) for manifest in manifests], as_json=as_json)
     for manifest in manifests:
         for line in manifest.skipped:
-            typer.echo(f"{manifest.split}: {line}", err=True)
+            note(f"{manifest.split}: {line}")
     for manifest in manifests:
         manifest.require_media()
 
@@ -109,8 +110,6 @@ def stats(
     as_json: JsonOption = False,
 ) -> None:
     """Count labels: how many clips have each class, how many labels a clip has."""
-    import json
-
     from tinkit.data.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
@@ -122,11 +121,11 @@ def stats(
     ]
     a_clip = [{"labels": n, "clips": int(clips)} for n, clips in enumerate(manifest.labels_a_clip()) if clips]
     if as_json:
-        typer.echo(json.dumps({**summary, "labels_a_clip": a_clip, "per_class": classes}, indent=2))
+        print_json({**summary, "labels_a_clip": a_clip, "per_class": classes})
         return
     print_table(f"{split} of {manifest.root}", [summary])
     if not manifest.labelled:
-        typer.echo("the labels of this split are not known")
+        print_line("the labels of this split are not known")
         return
     print_table("Labels a clip", a_clip)
     print_table("Clips a class", sorted(classes, key=lambda row: -int(row["clips"])))
