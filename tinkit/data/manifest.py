@@ -211,7 +211,7 @@ def _config_hash(config: DataConfig) -> str:
 def _key(config: DataConfig, root: Path, split: Split) -> str:
     """Changes when the configuration, the annotation files or the format of manifests do."""
     parts: list[Any] = [VERSION, _config_hash(config), split]
-    for file in annotation_files(config, root, split):
+    for file in filter(None, annotation_files(config, root, split)):
         status = file.stat()
         parts.append([str(file), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tinkit.data.annotations.rows import Rows, read_text, split_words
+from tinkit.data.annotations.rows import Rows, split_words
 from tinkit.errors import UserError, did_you_mean
+from tinkit.text_file import read_text
 
 _COLUMNS = ("id", "path", "labels", "source")
 
