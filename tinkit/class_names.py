@@ -122,7 +122,10 @@ def _perhaps_numbered(file: Path, lines: list[Line], form: re.Pattern[str]) -> l
         return None
     certain = found[0] is not None or _is_header(lines[0][1])
     if len(entries) == len(lines) - (found[0] is None) and _start(entries) is not None and certain:
-        return entries
+        if _in_order(found):
+            return entries
+        if len(entries) >= _FEW:
+            raise _unclear(file, lines[-len(entries)])
     if _FEW <= len(entries) < len(lines) <= 2 * len(entries) and _in_order(found):
         raise _unlike(file, lines[found.index(None)], len(entries))
     return None
@@ -154,6 +157,16 @@ def _unlike(file: Path, line: Line, count: int) -> UserError:
         line=line[0],
         expected=_EXPECTED,
         fix="number every class or none; if the line is a header, delete it",
+    )
+
+
+def _unclear(file: Path, line: Line) -> UserError:
+    return UserError(
+        f"the number in {line[1]!r} may number the class or belong to its name: no number is there twice, nor in order",
+        file=file,
+        line=line[0],
+        expected=_EXPECTED,
+        fix="put a comma between number and name if it numbers the class, and names into quotation marks if not",
     )
 
 

@@ -117,7 +117,7 @@ def parse_json(
     for found in _ESCAPES.finditer(text):
         if found[1]:
             line = text.count("\n", 0, found.start()) + 1
-            raise UserError("half a character (a lone surrogate)", file=file, line=line, expected=expected)
+            raise UserError("not text: half of a character (a lone surrogate)", file=file, line=line, expected=expected)
     return content
 
 
@@ -145,6 +145,16 @@ def as_utf8(handle: BinaryIO, file: Path) -> BinaryIO:
     data = handle.read(MAX_BYTES + 1)
     _refuse_large(len(data), file)
     return io.BytesIO(decode(data, file).encode())
+
+
+def require_utf8(file: Path) -> None:
+    """Raise :class:`~tinkit.errors.UserError` with line and readings, as :func:`read_text` does, if it is no text."""
+    with file.open("rb") as handle:
+        for number, line in enumerate(as_utf8(handle, file), 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                raise not_utf8(line, number, file) from None
 
 
 def not_utf8(line: bytes, number: int, file: Path) -> UserError:

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.rows import Rows
+from tinkit.data.clip_path import ESCAPE
 from tinkit.data.config import DataConfig
 
-# A component that is `..`, an absolute path, a drive letter, or a control character (NUL above all).
 _CONTROL = r"[\x00-\x1f\x7f]"
-_ESCAPE = r"(?:^|[/\\])\.\.(?:[/\\]|$)|^[/\\]|^[A-Za-z]:[/\\]|[\x00-\x1f\x7f]"
 
 
 def check_ids(rows: Rows) -> None:
@@ -51,9 +50,7 @@ def check_paths(rows: Rows) -> None:
     """Refuse a path that is empty or leads out of the data set's folder."""
     paths = rows.paths
     bad = first_true(
-        pc.or_kleene(
-            pc.fill_null(pc.match_substring_regex(paths, _ESCAPE), True), pc.equal(pc.fill_null(paths, ""), "")
-        )
+        pc.or_kleene(pc.fill_null(pc.match_substring_regex(paths, ESCAPE), True), pc.equal(pc.fill_null(paths, ""), ""))
     )
     if bad is not None:
         raise rows.fail(
