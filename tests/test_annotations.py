@@ -107,7 +107,7 @@ class TestMmit:
             ("a/1.mp4,1\na/../../b.mp4,1\n", 2, "does not lie below"),
             ("/etc/passwd,1\n", 1, "the path '/etc/passwd' does not lie below"),
             ("a/1\x00.mp4,1\n", 1, "holds zero bytes"),
-            ("a/1\x01.mp4,1\n", 1, r"the id 'a/1\x01.mp4' holds a control character"),
+            ("a/1\x01.mp4,1\n", 1, r"the path 'a/1\x01.mp4' does not lie below"),
             (",1\n", 1, "the row has no id"),
         ],
     )

@@ -104,7 +104,8 @@ def _numbered(file: Path, lines: list[Line], form: re.Pattern[str]) -> list[Entr
     odd = next((index for index, entry in enumerate(found) if entry is None), None)
     if odd is None:
         return entries
-    certain = len(entries) > 1 or _is_header(lines[0][1])
+    columns = max(lines[0][1].count(mark) for mark in ",;\t") + 1
+    certain = columns <= 2 and (len(entries) > 1 or _is_header(lines[0][1]))
     if odd == 0 and len(entries) == len(lines) - 1 and _start(entries) is not None and certain:
         return entries
     if len(entries) > 1 and 2 * len(entries) >= len(lines) and _in_order(found):

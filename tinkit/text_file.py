@@ -84,9 +84,15 @@ def read_lines(file: Path) -> list[str]:
 
 def check_lines(text: str, file: Path) -> str:
     """``text``, if no line is longer than :data:`MAX_LINE`; else raises :class:`~tinkit.errors.UserError`."""
-    if len(text) > MAX_LINE and (found := re.search(rf"[^\n]{{{MAX_LINE + 1}}}", text)):
-        line = text.count("\n", 0, found.start()) + 1
-        raise UserError(f"a line longer than {MAX_LINE} characters", file=file, line=line, expected="a list or table")
+    begin = 0
+    while len(text) - begin > MAX_LINE:
+        end = text.rfind("\n", begin, begin + MAX_LINE + 1)
+        if end < 0:
+            line = text.count("\n", 0, begin) + 1
+            raise UserError(
+                f"a line longer than {MAX_LINE} characters", file=file, line=line, expected="a list or table"
+            )
+        begin = end + 1
     return text
 
 
@@ -193,10 +199,11 @@ def _unmarked_utf16(data: bytes) -> str | None:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        # Bytes of another encoding would make controls and characters of nobody's; a few zeros may be chance.
+        # Bytes of another encoding would make controls, characters of nobody's, and no ends of lines.
         usual = all(unicodedata.category(c) not in ("Cc", "Cn", "Co") or c in "\t\r\n" for c in set(text))
         zeros = data[high::2].count(0)
-        if usual and (zeros >= 8 or 3 * zeros >= 2 * len(text)):
+        lines = 4 * text.count("\n") >= data.count(b"\n")
+        if usual and lines and zeros >= max(3, len(text) // 8):
             return encoding
     return None
 

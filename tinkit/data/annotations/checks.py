@@ -25,7 +25,7 @@ def check_ids(rows: Rows) -> None:
     empty = first_true(pc.or_kleene(pc.is_null(rows.ids), pc.equal(rows.ids, "")))
     if empty is not None:
         raise rows.fail(empty, "the row has no id", expected="the name of a clip")
-    odd = first_true(pc.match_substring_regex(rows.ids, _CONTROL))
+    odd = None if rows.ids is rows.paths else first_true(pc.match_substring_regex(rows.ids, _CONTROL))
     if odd is not None:
         raise rows.fail(
             odd,

@@ -31,9 +31,8 @@ def label_indices(rows: Rows, classes: ClassNames, config: DataConfig) -> pa.Arr
         raise rows.fail(0, "the row has no label", expected="labels", fix=_UNLABELLED)
     counts = pc.list_value_length(rows.labels).fill_null(0).to_numpy()
     if (counts == 0).any() and not config.negatives:
-        negatives = ", or set data.negatives = true if clips may belong to no class" if task == "multi-label" else ""
         bad = int((counts == 0).argmax())
-        raise rows.fail(bad, "the row has no label", expected="a label", fix=_UNLABELLED + negatives)
+        raise rows.fail(bad, "the row has no label", **_without_label(rows.ids[bad].as_py(), config))
     words, parents = pc.fill_null(rows.labels.flatten(), ""), pc.list_parent_indices(rows.labels).to_numpy()
     indices = _indices(rows, words, parents, classes, config)
     indices, parents = _once(indices, parents, len(classes.names))
@@ -47,6 +46,19 @@ def label_indices(rows: Rows, classes: ClassNames, config: DataConfig) -> pa.Arr
             fix="set data.task = 'multi-label' if a clip may have several",
         )
     return regroup(pa.array(indices, pa.int32()), parents, len(rows.ids))
+
+
+def _without_label(name: str, config: DataConfig) -> dict[str, str]:
+    """What was expected of a row without a label, and how to mend it."""
+    comma = {"mmit": ",", "sthv1": ";", "jester": ";"}.get(config.dataset)
+    other = next((mark for mark in ",;\t|" if comma and mark != comma and mark in name), None)
+    if other is not None:
+        return {
+            "expected": f"id and label between {comma!r}",
+            "fix": f"the row holds {other!r}: write {comma!r} in its place, or set dataset = 'list' and delimiter",
+        }
+    negatives = ", or set data.negatives = true if clips may belong to no class"
+    return {"expected": "a label", "fix": _UNLABELLED + (negatives if config.layout.task == "multi-label" else "")}
 
 
 def _indices(rows: Rows, words: pa.Array, parents: np.ndarray, classes: ClassNames, config: DataConfig) -> np.ndarray:
@@ -111,7 +123,7 @@ def _refuse_numbers_as_names(
 
 def _refuse_split_codes(rows: Rows, said: np.ndarray, parents: np.ndarray, count: int) -> None:
     """HMDB51's lists say of each clip whether it is trained (1) or tested (2) on, or neither: no label at all."""
-    if not len(said) or not np.isin(said, _SPLIT_CODES).all():
+    if not len(said) or said.max() > _SPLIT_CODES[-1] or said.min() < _SPLIT_CODES[0]:
         return
     named_so = "_test_split" in rows.file.name
     few = len(said) < _FEW_ROWS or count <= len(_SPLIT_CODES) or len(np.unique(said)) < 2
