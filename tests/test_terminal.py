@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from tinkit import terminal
 from tinkit.cli.app import app
 from tinkit.cli.common import examples
-from tinkit.cli.help import plain_help
+from tinkit.cli.parser import plain_help
 from tinkit.errors import UserError
 from tinkit.terminal import Notices, plain, print_json, print_line, print_table
 
@@ -171,6 +171,18 @@ def test_a_reader_that_has_gone_ends_the_command_without_a_word(words: str) -> N
     child = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (child.returncode, child.stderr) == (1, "")
+
+
+def test_a_pipe_of_our_own_that_breaks_is_told_of() -> None:
+    code = (
+        "import tinkit.cli.data as d, sys; sys.argv[1:] = ['data', 'list']\n"
+        "def broken(*_, **__): raise BrokenPipeError(32, 'Broken pipe')\n"
+        "d.print_table = broken\n"
+        "from tinkit.cli.app import main; main()"
+    )
+    child = _child(code)
+    assert child.returncode == 1
+    assert child.stderr.startswith("error: a connection between tinkit's processes broke")
 
 
 def _commands(group: typer.Typer, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

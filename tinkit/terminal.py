@@ -175,6 +175,11 @@ def lost_output() -> OSError | None:
     return lost
 
 
+def is_lost_output(error: OSError) -> bool:
+    """Whether ``error`` was raised by writing to standard output; True where nobody keeps account of that."""
+    return not isinstance(sys.stdout, _ResultStream) or sys.stdout.lost is error
+
+
 def _visible(character: str, lines: bool) -> str:
     if unicodedata.category(character) not in _OBEYED or character in _JOINERS or (lines and character in "\n\t"):
         return character

@@ -29,7 +29,7 @@ from tinkit.cli import (
     train,
 )
 from tinkit.cli.common import examples
-from tinkit.cli.help import WrongUse, plain_help, wrong_use
+from tinkit.cli.parser import WrongUse, plain_help, wrong_use
 from tinkit.errors import SaidElsewhere, UserError
 from tinkit.pages import keep_buffers
 from tinkit.terminal import complain, lost_output, plain, prepare, print_line

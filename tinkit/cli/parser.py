@@ -1,4 +1,4 @@
-"""Help texts and complaints of the parser of the command line: whole paragraphs, and nothing taken for markup."""
+"""What typer's parser is told to do otherwise: help in whole paragraphs, without markup; broken pipes not hidden."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 import typer
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
+
+from tinkit.errors import UserError
+from tinkit.terminal import is_lost_output
 
 # Which library it comes from differs between versions of typer; that its own errors derive from it does not.
 WrongUse: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -44,6 +47,18 @@ class _Group(TyperGroup):
         super().__init__(*args, **settings)
         self.help, self.epilog = _whole(self.help), _whole(self.epilog)
         _escape_help(self.params)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Typer ends without a word at any broken pipe: one that is not the output's is told of."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if is_lost_output(error):
+                raise
+            raise UserError(
+                "a connection between tinkit's processes broke",
+                fix="see what was said above; if memory was short, use fewer workers",
+            ) from error
 
 
 def _whole(text: str | None) -> str | None:
