@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from inspect import cleandoc
 from typing import Any
 
 import typer
-from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from tinkit.errors import UserError
@@ -36,17 +34,18 @@ def wrong_use(error: Any) -> str:
 
 
 class _Command(TyperCommand):
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.help, self.epilog = _whole(self.help), _whole(self.epilog)
-        _escape_help(self.params)
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        _show_as_written(self)
+        super().format_help(ctx, formatter)
 
 
 class _Group(TyperGroup):
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.help, self.epilog = _whole(self.help), _whole(self.epilog)
-        _escape_help(self.params)
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, which lists those of the commands."""
+        for command in (self, *self.commands.values()):
+            _show_as_written(command)
+        super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Typer ends without a word at any broken pipe: one that is not the output's is told of."""
@@ -61,14 +60,14 @@ class _Group(TyperGroup):
             ) from error
 
 
-def _whole(text: str | None) -> str | None:
-    """``text`` with a line a paragraph, which the terminal breaks where it ends, and brackets that stay."""
-    if text is None:
-        return None
-    return escape("\n\n".join(" ".join(part.split("\n")) for part in cleandoc(text).split("\n\n")))
+def _show_as_written(command: Any) -> None:
+    """Put the texts of ``command`` so that rich shows them: a line a paragraph, brackets escaped."""
+    from rich.markup import escape  # by those who ask for help alone
 
-
-def _escape_help(parameters: Iterable[Any]) -> None:
-    for parameter in parameters:
-        if getattr(parameter, "help", None):
-            parameter.help = escape(parameter.help)
+    if getattr(command, "shown_as_written", False):
+        return
+    command.shown_as_written = True
+    for holder, name in ((command, "help"), (command, "epilog"), *((one, "help") for one in command.params)):
+        if text := getattr(holder, name, None):
+            paragraphs = [" ".join(part.split("\n")) for part in cleandoc(text).split("\n\n")]
+            setattr(holder, name, escape("\n\n".join(paragraphs)))
