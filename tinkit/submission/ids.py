@@ -152,9 +152,10 @@ def _columns(path: Path, delimiter: str | None) -> tuple[list[str], list[int]]:
                 name = line if delimiter is None else split_row(line, delimiter, "csv")[0]
             except ValueError as error:
                 raise UserError(str(error), file=path, line=number, expected="a csv row") from error
-            if not name.strip():
+            name = name.lstrip("\ufeff").strip()  # a mark in the middle: files were put one after the other
+            if not name:
                 raise UserError("a row without an id", file=path, line=number)
-            ids.append(name.strip().lstrip("\ufeff"))  # where files with marks were put one after the other
+            ids.append(name)
             lines.append(number)
     return ids, lines
 

@@ -16,6 +16,7 @@ from tinkit.data.annotations.rows import Rows, split_words
 from tinkit.errors import UserError, did_you_mean
 from tinkit.text_file import check_lines, read_text
 
+_MOST_ROWS = 100_000_000  # a file of some kilobytes may claim any number
 _COLUMNS = ("id", "path", "labels", "source")
 
 
@@ -77,12 +78,16 @@ def _from_csv(file: Path, delimiter: str, *, labelled: bool) -> tuple[np.ndarray
 
 def _from_parquet(file: Path, *, labelled: bool) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
     try:
+        rows = pq.read_metadata(file).num_rows
+        if rows > _MOST_ROWS:
+            raise UserError(f"{rows} rows", file=file, expected=f"at most {_MOST_ROWS}")
         table = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as problem:
+        names = [name.strip().lower() for name in table.column_names]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
         raise UserError(f"not a Parquet file: {problem}", file=file) from None
-    _check_columns(file, [name.strip().lower() for name in table.column_names], None, labelled=labelled)
+    _check_columns(file, names, None, labelled=labelled)
     columns = []
-    for name, chunks in zip(table.column_names, table.columns, strict=True):
+    for name, chunks in zip(names, table.columns, strict=True):
         column = chunks.combine_chunks()
         lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
         listed = any(is_list(column.type) for is_list in lists)
@@ -90,7 +95,7 @@ def _from_parquet(file: Path, *, labelled: bool) -> tuple[np.ndarray, list[tuple
         try:
             cast = column.cast(kind)
             cast.validate(full=True)  # what is called text may hold any bytes
-            columns.append((name.strip().lower(), cast))
+            columns.append((name, cast))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise UserError(
                 f"the column {name!r} is {column.type}, or not in UTF-8", file=file, expected="text or numbers"
