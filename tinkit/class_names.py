@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinkit.class_headers import INDEX_WORDS, NAME_WORDS, is_header, is_table, unquoted, word_of
 from tinkit.errors import UserError
 from tinkit.text_file import parse_json, read_lines, read_text
 
@@ -33,17 +34,6 @@ _PERHAPS = (
 
 _LARGE = 10**9  # in place of an index of more digits than any count of classes has
 _FEW = 4  # numbered lines, of such numbers, from which another line among them is a fault
-
-_NAME_WORDS = (
-    *("name", "class_name", "classname", "label_name", "category_name", "label", "class"),
-    *("key", "category", "action", "verb", "noun", "template"),
-)
-_INDEX_WORDS = (
-    *("id", "index", "idx", "number", "no", "nr", "class_id", "classid"),
-    *("class_index", "class_number", "label_id", "category_id"),
-)
-_SINGLE_WORDS = {*_NAME_WORDS[:7], "names", "classes", "labels", "category", "categories", "id"}
-"""Words of a header, most telling first; the last are hardly a class on their own."""
 
 _EXPECTED = "a class a line, `name,index`, `index,name`, or a csv with columns such as id and name"
 
@@ -69,13 +59,6 @@ def read_class_names(file: Path, count: int | None = None) -> ClassNames:
     if not lines:
         raise UserError("the file is empty", file=file, expected="one class a line")
     return _from_table(file, lines) or _from_lines(file, lines, count)
-
-
-def unquoted(text: str) -> str:
-    """``text`` without the quotation marks that a csv writer puts around a field, if it wears them."""
-    if len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1].replace('""', ""):
-        return text[1:-1].replace('""', '"')
-    return text
 
 
 def without_brackets(template: str) -> str:
@@ -105,7 +88,7 @@ def _numbered(file: Path, lines: list[Line], form: re.Pattern[str]) -> list[Entr
     if odd is None:
         return entries
     columns = max(lines[0][1].count(mark) for mark in ",;\t") + 1
-    certain = columns <= 2 and (len(entries) > 1 or _is_header(lines[0][1]))
+    certain = columns <= 2 and (len(entries) > 1 or is_header(lines[0][1]))
     if odd == 0 and len(entries) == len(lines) - 1 and _start(entries) is not None and certain:
         return entries
     if len(entries) > 1 and 2 * len(entries) >= len(lines) and _in_order(found):
@@ -121,7 +104,7 @@ def _perhaps_numbered(file: Path, lines: list[Line], form: re.Pattern[str]) -> l
     prefixes = {match["prefix"] for match in matches if match}
     if len(entries) < 2 or len(prefixes) > 1 or len({name for _, name, _ in entries}) < len(entries):
         return None
-    certain = found[0] is not None or _is_header(lines[0][1])
+    certain = found[0] is not None or is_header(lines[0][1])
     if len(entries) == len(lines) - (found[0] is None) and _start(entries) is not None and certain:
         if _in_order(found):
             return entries
@@ -187,7 +170,7 @@ def _refuse_other_count(file: Path, lines: list[Line]) -> None:
 def _without_header(file: Path, lines: list[Line], count: int | None) -> list[Line]:
     """Lines of names alone without a header, where ``count`` says that there is one."""
     number, text = lines[0]
-    if len(lines) == 1 or count == len(lines) or not (_is_header(text) or _is_table([line for _, line in lines])):
+    if len(lines) == 1 or count == len(lines) or not (is_header(text) or is_table([line for _, line in lines])):
         return lines
     if count == len(lines) - 1:
         return lines[1:]
@@ -200,26 +183,6 @@ def _without_header(file: Path, lines: list[Line], count: int | None) -> list[Li
     )
 
 
-def _is_header(text: str) -> bool:
-    words = [_word(field) for field in re.split(r"[,;\t]|\s+(?=\S+$)" if " " in text else r"[,;\t]", text)]
-    if len(words) == 1:
-        return words[0] in _SINGLE_WORDS
-    return all(word in _SINGLE_WORDS or word in _NAME_WORDS or word in _INDEX_WORDS for word in words)
-
-
-def _is_table(lines: Sequence[str]) -> bool:
-    """Whether all lines have as many fields as the first, more than one, and that names a column."""
-    for delimiter in ",;\t":
-        words = [_word(field) for field in lines[0].split(delimiter)]
-        if len(words) > 1 and any(word in _SINGLE_WORDS or word in _INDEX_WORDS for word in words):
-            return all(line.count(delimiter) == len(words) - 1 for line in lines)
-    return False
-
-
-def _word(field: str) -> str:
-    return unquoted(field.strip()).strip().lower().replace(" ", "_")
-
-
 def _is_integer(text: str) -> bool:
     return re.fullmatch(r"[+-]?\d+", text) is not None
 
@@ -227,9 +190,9 @@ def _is_integer(text: str) -> bool:
 def _from_table(file: Path, lines: list[Line]) -> ClassNames | None:
     """The names in a csv of three columns or more, whose header says which column is which; else None."""
     for delimiter in ",;\t":
-        header = [_word(field) for field in lines[0][1].split(delimiter)]
-        names = [word for word in _NAME_WORDS if word in header]
-        indices = [word for word in _INDEX_WORDS if word in header]
+        header = [word_of(field) for field in lines[0][1].split(delimiter)]
+        names = [word for word in NAME_WORDS if word in header]
+        indices = [word for word in INDEX_WORDS if word in header]
         if len(header) >= 3 and names and indices and len(set(header)) == len(header):
             columns = header.index(names[0]), header.index(indices[0])
             return _by_index(file, list(_table_entries(file, delimiter, len(header), *columns)))

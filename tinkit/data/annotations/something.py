@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.class_names import unquoted, without_brackets
+from tinkit.class_headers import unquoted
+from tinkit.class_names import without_brackets
 from tinkit.data.annotations.rows import Rows, text_lines
 from tinkit.data.config import Media
 from tinkit.errors import UserError
