@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Sequence
 
@@ -13,7 +14,10 @@ INDEX_WORDS = (
     *("id", "index", "idx", "number", "no", "nr", "class_id", "classid"),
     *("class_index", "class_number", "label_id", "category_id"),
 )
-_SINGLE_WORDS = {*NAME_WORDS[:7], "names", "classes", "labels", "category", "categories", "id"}
+_SINGLE_WORDS = frozenset(
+    (*NAME_WORDS[:7], "names", "classes", "labels", "category", "categories", "id", "class_names", "label_names")
+    + ("action", "actions", "activity", "activities", "verb", "verbs", "noun", "nouns", "template", "class_label")
+)
 """Words of a header, most telling first; the last are hardly a class on their own."""
 
 
@@ -30,8 +34,15 @@ def is_table(lines: Sequence[str]) -> bool:
     for delimiter in ",;\t":
         words = [word_of(field) for field in lines[0].split(delimiter)]
         if len(words) > 1 and any(word in _SINGLE_WORDS or word in INDEX_WORDS for word in words):
-            return all(line.count(delimiter) == len(words) - 1 for line in lines)
+            return all(_width(line, delimiter) == len(words) for line in lines)
     return False
+
+
+def _width(line: str, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter), []))
+    except csv.Error:  # a longer field than the reader takes, or a quotation mark that is not closed
+        return 0
 
 
 def word_of(field: str) -> str:
