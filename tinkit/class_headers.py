@@ -15,8 +15,10 @@ INDEX_WORDS = (
     *("class_index", "class_number", "label_id", "category_id"),
 )
 _SINGLE_WORDS = frozenset(
-    (*NAME_WORDS[:7], "names", "classes", "labels", "category", "categories", "id", "class_names", "label_names")
-    + ("action", "actions", "activity", "activities", "verb", "verbs", "noun", "nouns", "template", "class_label")
+    (
+        *(*NAME_WORDS[:7], "names", "classes", "labels", "category", "categories", "id", "class_names", "label_names"),
+        *("action", "actions", "activity", "activities", "verb", "verbs", "noun", "nouns", "template", "class_label"),
+    )
 )
 """Words of a header, most telling first; the last are hardly a class on their own."""
 

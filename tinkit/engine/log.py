@@ -106,6 +106,11 @@ class Reporter:
         if not self._quiet:
             self._notices.say(text)
 
+    def say_lines(self, text: str) -> None:
+        """Print a text of several lines."""
+        for line in text.split("\n"):
+            self.say(line)
+
     @contextmanager
     def progress(self, title: str, total: int, done: int = 0) -> Iterator[Meter]:
         """Show work of ``total`` units, of which ``done`` are done."""
