@@ -207,13 +207,17 @@ class TestCommands:
         assert "train: none of 3 clips that were tried can be decoded" in message
         for clip in ("sing/yt-a_1.mp4", "x/1.mp4", "x/2.mp4"):
             write_video(root / "videos" / clip, count=3)
+        assert "train: 2 of 3 clips are missing" in self.run("prepare", "mmit", "--data", str(root), code=1)
+        (root / "videos/pet").mkdir()
+        for clip in ("sing/yt-a_4.mp4", "pet/getty-id7_13.mp4"):
+            write_video(root / "videos" / clip, count=3)
         rows = json.loads(self.run("prepare", "mmit", "--data", str(root), "--json"))
         assert [(row["split"], row["clips"], row["labels"]) for row in rows] == [
             ("train", 3, 4),
             ("val", 1, 1),
             ("test", 1, None),
         ]
-        assert [(row["missing"], row["empty"]) for row in rows] == [(2, 0), (0, 0), (0, 0)]
+        assert [(row["missing"], row["empty"]) for row in rows] == [(0, 0)] * 3
         assert rows[0]["sources"] == 2
         assert rows[0]["classes without a clip"] == 1
 

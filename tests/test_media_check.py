@@ -12,7 +12,7 @@ from video_files import write_images, write_manifest, write_video
 
 from tinkit.cli.app import app
 from tinkit.data.manifest import Manifest
-from tinkit.data.media_check import count_present, decode_one, require_present
+from tinkit.data.media_check import Presence, count_present, decode_one, require_present
 from tinkit.data.missing import why_missing
 from tinkit.errors import UserError
 
@@ -31,7 +31,24 @@ def test_missing_and_empty_files_are_counted(tmp_path: Path) -> None:
     found = count_present(manifest)
     assert (found.files, found.missing, found.empty, found.first) == (8, 4, 1, "3.mp4")
     assert found.lacking == 5
-    require_present(manifest, found)  # five are tolerated, as in training
+    with pytest.raises(UserError, match="4 of 8 clips are missing and 1 are empty"):
+        require_present(manifest, found)
+
+
+@pytest.mark.parametrize(
+    ("files", "lacking", "good"),
+    [(49, 23, False), (2, 1, False), (49, 4, True), (50, 5, True), (49, 5, False), (100, 6, False), (1000, 10, True),
+     (1000, 11, False), (9, 1, False), (10, 1, True), (5, 0, True)],
+)  # fmt: skip
+def test_how_many_are_tolerated(tmp_path: Path, files: int, lacking: int, good: bool) -> None:
+    """One in a hundred; of few clips five, but not more than a tenth."""
+    found = Presence(files, lacking, 0, "x.mp4" if lacking else None)
+    manifest = manifest_of(tmp_path, ["x.mp4"])
+    if good:
+        require_present(manifest, found)
+    else:
+        with pytest.raises(UserError, match=f"{lacking} of {files} clips are missing"):
+            require_present(manifest, found)
 
 
 def test_folders_of_images_are_counted(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def prepare(
     """Read and check the annotations, and build the manifests (train, val, and test where there is a list of it).
 
     Every clip's file is looked for, and one clip of each split is decoded. Exits with 1 where more than 1% of a split's
-    clips (and more than five) are missing or empty.
+    clips are missing or empty (of few clips: more than five, or than a tenth).
     """
     from tinkit.data.config import resolve_root
     from tinkit.data.manifest import open_manifest

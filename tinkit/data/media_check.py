@@ -20,6 +20,7 @@ from tinkit.errors import UserError
 
 _TRIED = 8  # clips, of which one must be decodable
 _SHARE, _BORNE = 0.01, 5  # as train.max_broken is unless said otherwise: missing clips that training tolerates
+_MOST = 0.1  # of a small split five clips may be most: not more than this share
 _STEP = 1000
 
 
@@ -56,14 +57,17 @@ def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = N
 
 
 def require_present(manifest: Manifest, found: Presence) -> None:
-    """Raise :class:`~tinkit.errors.UserError` where more clips are missing or empty than training tolerates."""
-    if found.lacking <= max(_BORNE, _SHARE * found.files):
+    """Raise :class:`~tinkit.errors.UserError` where more clips are missing or empty than training tolerates.
+
+    That is 1% of them, or five where these are at most a tenth.
+    """
+    if found.lacking <= min(max(_BORNE, _SHARE * found.files), _MOST * found.files):
         return
     assert found.first is not None
     cause = why_missing(manifest.root, [found.first])
     raise UserError(
         f"{manifest.split}: {words(found)}, such as {manifest.root / found.first}" + (f": {cause[0]}" if cause else ""),
-        expected=f"at most {_SHARE:.0%} (or {_BORNE}): training stops beyond train.max_broken",
+        expected=f"at most {_SHARE:.0%}, or {_BORNE} if these are at most {_MOST:.0%}: training stops at more of them",
         fix=cause[1] if cause else "download them, or take them out of the annotation",
     )
 
