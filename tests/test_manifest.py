@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
+from video_files import write_video
 
 from tinkit.cli.data import app
 from tinkit.data.config import DataConfig
@@ -202,12 +203,21 @@ class TestCommands:
             (root / "videos" / folder).mkdir(parents=True)
         for clip in ("sing/yt-a_1.mp4", "x/1.mp4", "x/2.mp4"):
             (root / "videos" / clip).touch()
+        message = self.run("prepare", "mmit", "--data", str(root), code=1)
+        assert "train: none of 3 clips that were tried can be decoded" in message
+        for clip in ("sing/yt-a_1.mp4", "x/1.mp4", "x/2.mp4"):
+            write_video(root / "videos" / clip, count=3)
+        assert "train: 2 of 3 clips are missing" in self.run("prepare", "mmit", "--data", str(root), code=1)
+        (root / "videos/pet").mkdir()
+        for clip in ("sing/yt-a_4.mp4", "pet/getty-id7_13.mp4"):
+            write_video(root / "videos" / clip, count=3)
         rows = json.loads(self.run("prepare", "mmit", "--data", str(root), "--json"))
         assert [(row["split"], row["clips"], row["labels"]) for row in rows] == [
             ("train", 3, 4),
             ("val", 1, 1),
             ("test", 1, None),
         ]
+        assert [(row["missing"], row["empty"]) for row in rows] == [(0, 0)] * 3
         assert rows[0]["sources"] == 2
         assert rows[0]["classes without a clip"] == 1
 

@@ -79,7 +79,7 @@ def test_doubled_id_names_both_lines(tmp_path: Path) -> None:
         ("a.json", '{"Moving something": "0"}', "no list of clips"),
         ("a.json", '[{"name": "5"}]', "entry 1 has no id"),
         ("a.json", "[1, true]", "entry 2 has no id"),
-        ("a.json", '["\\ud800"]', "is no text"),
+        ("a.json", '["\\ud800"]', "lone surrogate"),
         ("a.json", "[", "not valid JSON"),
         ("a.json", "[" * 100_000, "not valid JSON"),
         ("a.json", '["a", "a"]', "entry 1 and in entry 2"),

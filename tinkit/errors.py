@@ -7,6 +7,11 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
+from tinkit.terminal import plain
+
+_LONGEST_WORD = 500  # characters of a word that may be a misspelling
+_LONGEST = 20_000  # characters of one part of a message
+
 
 class UserError(Exception):
     """Something a user can mend. The command line prints it without a traceback and exits with ``exit_code``.
@@ -40,12 +45,13 @@ class UserError(Exception):
         return type(self)(self.problem, file=file, expected=self.expected, fix=self.fix)
 
     def __str__(self) -> str:
-        where = "" if self.file is None else f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
-        parts = [where + self.problem]
+        file = None if self.file is None else plain(self.file)
+        where = "" if file is None else f"{file}:{self.line}: " if self.line else f"{file}: "
+        parts = [where + _bounded(self.problem)]
         if self.expected:
-            parts.append(f"expected: {self.expected}")
+            parts.append(f"expected: {_bounded(self.expected)}")
         if self.fix:
-            parts.append(f"fix: {self.fix}")
+            parts.append(f"fix: {_bounded(self.fix)}")
         return "\n  ".join(parts)
 
 
@@ -78,7 +84,15 @@ class SaidElsewhere(UserError):  # noqa: N818 - the error is another's
     """The main process of several has failed and says why; this one has nothing to add."""
 
 
+def _bounded(text: str) -> str:
+    """``text`` without its middle where it is very long: it may hold a line of somebody's file."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of ``known``, or an empty string when nothing is near."""
+    if len(word) > _LONGEST_WORD:  # such comparisons take the product of the lengths
+        return ""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""

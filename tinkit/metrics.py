@@ -53,7 +53,11 @@ def check_metric(metric: str, task: Task) -> MetricName:
     for name in known:
         if name == metric:
             return name
-    raise UsageError(f"{metric!r} is no metric of a {task} task", expected=f"one of: {', '.join(known)}")
+    raise UsageError(
+        f"{metric!r} is no metric of a {task} task",
+        expected=f"one of: {', '.join(known)}",
+        fix="or set data.task, if clips have one label (single-label) or may have several (multi-label)",
+    )
 
 
 def sample_map(scores: ArrayLike, labels: ArrayLike) -> float:

@@ -29,8 +29,10 @@ from tinkit.cli import (
     train,
 )
 from tinkit.cli.common import examples
+from tinkit.cli.parser import WrongUse, plain_help, wrong_use
 from tinkit.errors import SaidElsewhere, UserError
 from tinkit.pages import keep_buffers
+from tinkit.terminal import complain, lost_output, plain, prepare, print_line
 
 app = typer.Typer(
     name="tinkit",
@@ -62,11 +64,12 @@ app.command("export", epilog=export.EPILOG)(export.export)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("models", epilog=models.EPILOG)(models.models)
 app.add_typer(kernels.app, name="kernels")
+plain_help(app)
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"tinkit {__version__}")
+        print_line(f"tinkit {__version__}")
         raise typer.Exit
 
 
@@ -81,44 +84,60 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; a user's mistake is one message, without a traceback."""
+    prepare()
     keep_buffers()
     try:
-        app()
+        code = app(standalone_mode=False)
     except SaidElsewhere as error:
         _leave(error.exit_code)
     except UserError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except WrongUse as error:
+        if message := wrong_use(error):  # none where a command without arguments has shown its help
+            complain(message)
+        _leave(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; Python would complain again while flushing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # of any kind: what is not a user's to mend keeps its traceback
+        _fail_unforeseen(error)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _fail_unforeseen(error: Exception) -> NoReturn:
+    """End with what the system refused, in a line; or with a traceback, for the mistake is ours."""
+    if isinstance(error, OSError):
+        if lost := lost_output():
+            _leave_without_output(lost, 1)
         known = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
         known |= {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
-        if isinstance(error, OSError) and error.errno in known:
-            place = f"{error.filename}: " if error.filename else ""
+        if error.errno in known:
+            place = f"{plain(error.filename)}: " if error.filename else ""
             _fail(f"{place}{error.strerror}; what was there before is kept", 1)
-        if not _one_of_several():
-            raise
-        traceback.print_exc()
-        _leave(1)
+    if not _one_of_several():
+        raise error
+    traceback.print_exc()
+    _leave(1)
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    label = typer.style("error: ", fg="red", bold=True)
-    typer.echo(label + message, err=True)  # in one piece: several processes may speak
+    complain(message)
     _leave(code)
 
 
 def _leave(code: int) -> NoReturn:
-    """End with an error; as one of several processes at once, for a broken connection may hold up the ordinary way."""
-    if not _one_of_several():
+    """End; as one of several processes with an error at once, for a broken connection may hold up the ordinary way."""
+    if lost := lost_output():
+        _leave_without_output(lost, code)
+    if code == 0 or not _one_of_several():
         sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(code)
+
+
+def _leave_without_output(lost: OSError, code: int) -> NoReturn:
+    """End with an error since results could not be printed; without a word where their reader (head, less) has left."""
+    if lost.errno != errno.EPIPE:
+        complain(f"standard output: {lost.strerror}; results could not be printed")
+    _leave(code or 1)
 
 
 def _one_of_several() -> bool:

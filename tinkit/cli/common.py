@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tinkit.files import ShippedKind, shipped_names
+from tinkit.terminal import print_table as print_table
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
@@ -72,29 +70,3 @@ def _shipped_beginning(kind: ShippedKind, incomplete: str) -> list[str]:
 def examples(*lines: str) -> str:
     """The epilog of a command's help: one example a line, in the order given."""
     return "Examples:\n\n" + "\n\n".join(f"$ {line}" for line in lines)
-
-
-def print_table(title: str, rows: Sequence[dict[str, Any]], *, as_json: bool = False) -> None:
-    """Print ``rows`` (the keys of the first are the columns) as a table, or as a JSON list.
-
-    Floats are shown with two decimals in a table and whole in JSON; None is shown as ``-``.
-    """
-    if as_json:
-        sys.stdout.write(json.dumps(list(rows), indent=2) + "\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for name in rows[0] if rows else ():
-        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160).print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -97,6 +97,6 @@ def convert(
     report = convert_weights(
         source, network, out, to, classes=names, order=class_order, replace_head=replace_head, force=force
     )
-    Reporter(quiet).say(f"{source.path}: {report.summary()}")
+    Reporter(quiet).say_lines(f"{source.path}: {report.summary()}")
     row = {"layout": report.layout, "used": len(report.used), "new": len(report.new), "dropped": len(report.dropped)}
     print_table("", [row | {"to": to, "file": str(out)}], as_json=as_json)

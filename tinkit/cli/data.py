@@ -11,9 +11,11 @@ from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
 from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
 from tinkit.errors import UserError
+from tinkit.terminal import Notices, note, print_json, print_line
 
 if TYPE_CHECKING:
     from tinkit.data.manifest import Manifest
+    from tinkit.data.media_check import Presence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,19 +63,35 @@ def prepare(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is up to date.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read and check the annotations, and build the manifests (train, val, and test where there is a list of it)."""
+    """Read and check the annotations, and build the manifests (train, val, and test where there is a list of it).
+
+    Every clip's file is looked for, and one clip of each split is decoded. Exits with 1 where more than 1% of a split's
+    clips are missing or empty (of few clips: more than five, or than a tenth).
+    """
     from tinkit.data.config import resolve_root
     from tinkit.data.manifest import open_manifest
+    from tinkit.data.media_check import decode_one, require_present, words
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)
     manifests = [open_manifest(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
-    print_table(f"Manifests of {root}", [_summary(manifest) for manifest in manifests], as_json=as_json)
+    found = [_count(manifest) for manifest in manifests]
+    rows = [
+        _summary(manifest) | {"missing": one.missing, "empty": one.empty}
+        for manifest, one in zip(manifests, found, strict=True)
+    ]
+    print_table(f"Manifests of {root}", rows, as_json=as_json)
     for manifest in manifests:
         for line in manifest.skipped:
-            typer.echo(f"{manifest.split}: {line}", err=True)
-    for manifest in manifests:
+            note(f"{manifest.split}: {line}")
+    note("looked for every clip's file, and decodes one clip of each split; whether the others can be is not known")
+    for manifest, one in zip(manifests, found, strict=True):
         manifest.require_media()
+        decode_one(manifest)
+        if one.lacking:
+            note(f"{manifest.split}: {words(one)}, such as {manifest.root / (one.first or '')}")
+    for manifest, one in zip(manifests, found, strict=True):
+        require_present(manifest, one)
 
 
 @app.command("show", epilog=examples("tinkit data show mmit --split val -n 5", "tinkit data show mmit --id a/b_1.mp4"))
@@ -109,8 +127,6 @@ def stats(
     as_json: JsonOption = False,
 ) -> None:
     """Count labels: how many clips have each class, how many labels a clip has."""
-    import json
-
     from tinkit.data.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
@@ -122,14 +138,22 @@ def stats(
     ]
     a_clip = [{"labels": n, "clips": int(clips)} for n, clips in enumerate(manifest.labels_a_clip()) if clips]
     if as_json:
-        typer.echo(json.dumps({**summary, "labels_a_clip": a_clip, "per_class": classes}, indent=2))
+        print_json({**summary, "labels_a_clip": a_clip, "per_class": classes})
         return
     print_table(f"{split} of {manifest.root}", [summary])
     if not manifest.labelled:
-        typer.echo("the labels of this split are not known")
+        print_line("the labels of this split are not known")
         return
     print_table("Labels a clip", a_clip)
     print_table("Clips a class", sorted(classes, key=lambda row: -int(row["clips"])))
+
+
+def _count(manifest: Manifest) -> Presence:
+    from tinkit.data.media_check import count_present
+
+    notices = Notices()
+    with notices.bar(f"files of {manifest.split}", len(manifest), shown=notices.is_terminal) as bar:
+        return count_present(manifest, bar.advance)
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import typer
 from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
 from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
 from tinkit.errors import Interrupted, UserError
+from tinkit.terminal import Notices, print_json, print_line
 
 EPILOG = examples(
     "tinkit data flow mmit --data data/mmit",
@@ -44,9 +45,6 @@ def flow(
     An interrupted run is completed by the same command. Clips that cannot be decoded are listed, and have none. OpenCV
     computes it: install tinkit with its extra called flow.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from tinkit.data.config import resolve_root
     from tinkit.data.flow import FlowSettings
     from tinkit.data.flow_files import FlowFiles
@@ -60,14 +58,10 @@ def flow(
         manifest.require_media()
     files = FlowFiles.of(config)
     settings = FlowSettings(method=method, bound=bound, short_side=short_side)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = quiet or as_json or not console.is_terminal
-    with _stoppable(), Progress(*columns, console=console, disable=hidden) as progress:
-        task = progress.add_task("optical flow", total=count_clips(manifests))
-        result = make_flow(
-            manifests, files, settings, workers=workers, on_clips=lambda count: progress.advance(task, count)
-        )
+    notices = Notices()
+    shown = notices.is_terminal and not (quiet or as_json)
+    with _stoppable(), notices.bar("optical flow", count_clips(manifests), shown=shown) as bar:
+        result = make_flow(manifests, files, settings, workers=workers, on_clips=bar.advance)
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:
         raise UserError(f"no clip's flow could be computed: the first, {next(iter(result.failed.items()))}")
@@ -94,14 +88,12 @@ def _stoppable() -> Iterator[None]:
 
 
 def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_json: bool, quiet: bool) -> None:
-    import json
-
     if as_json:
         values: dict[str, Any] = {"folder": str(folder), "made": made, "found": found, "failed": failed}
-        typer.echo(json.dumps(values, indent=2))
+        print_json(values)
         return
     if not quiet:
         already = f" ({found} were there already)" if found else ""
-        typer.echo(f"the optical flow of {made} clips made in {folder}{already}")
+        print_line(f"the optical flow of {made} clips made in {folder}{already}")
     if failed:
         print_table(f"{len(failed)} clips have none", [{"clip": path, "why": why} for path, why in failed.items()])

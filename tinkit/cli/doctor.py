@@ -58,7 +58,9 @@ def doctor(
         try:
             rows.append({"what": name, "works": "yes", "found": check()})
         except UserError as error:
-            rows.append({"what": name, "works": "no", "found": str(error)})
+            rows.append(
+                {"what": name, "works": "no", "found": "; ".join(line.strip() for line in str(error).splitlines())}
+            )
         except Exception as error:  # whatever a broken installation raises is what a doctor is asked for
             rows.append({"what": name, "works": "no", "found": f"{type(error).__name__}: {error}"})
     print_table("", rows, as_json=as_json)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +10,7 @@ import typer
 
 from tinkit.cli.common import JsonOption, complete_members, examples, print_table
 from tinkit.errors import UsageError
+from tinkit.terminal import print_json, print_line
 
 if TYPE_CHECKING:
     from tinkit.fusion import EnsembleSpec, Fusion, Measured
@@ -103,7 +102,7 @@ def ensemble(
     spec = _spec(words, runs, views, weights, changes)
     fusion = fuse(spec, resolve_members(spec.members, spec.splits, runs), fusions / spec.name, force=force)
     if as_json:
-        sys.stdout.write(json.dumps(fusion.record, indent=2) + "\n")
+        print_json(fusion.record)
     else:
         _show(spec, fusion)
 
@@ -139,14 +138,14 @@ def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
     title = f"{spec.name}: {spec.method}"
     print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
     if measured and (note := _note(measured, record["metric"])):
-        typer.echo(f"note: {note}")
+        print_line(f"note: {note}")
     if spec.fit and measured is None:
-        typer.echo(f"note: {spec.fit} has no labels, so nothing was measured")
+        print_line(f"note: {spec.fit} has no labels, so nothing was measured")
     for split, counts in record["missing_clips"].items():
         if lacking := {name: count for name, count in counts.items() if count}:
-            typer.echo(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
+            print_line(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
     for split in spec.splits:
-        typer.echo(fusion.folder / f"{split}.arrow")
+        print_line(fusion.folder / f"{split}.arrow")
 
 
 def _joint(measured: Measured) -> dict[str, Metrics]:

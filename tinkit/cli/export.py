@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tinkit.cli.common import JsonOption, RunsOption, WeightsOption, complete_runs, examples, print_table
+from tinkit.terminal import note
 
 EPILOG = examples(
     "tinkit export mmit_r50",
@@ -47,7 +48,7 @@ def export(
     views = override_views(found.load_recipe().test, crop=crop, num_segments=segments)
     written = export_run(found, word, form, views, out)
     if written.difference is None:
-        typer.echo("its logits were not compared: onnxruntime is not installed", err=True)
+        note("its logits were not compared: onnxruntime is not installed")
     shape = " x ".join("N" if size is None else str(size) for size in written.metadata["input"]["shape"])
     row: dict[str, Any] = {"run": found.name, "weights": word, "clips": shape, "file": str(written.path)}
     # tiny: the two decimals of a table would show none of it

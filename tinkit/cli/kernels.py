@@ -10,6 +10,7 @@ import typer
 
 from tinkit.cli.common import JsonOption, examples, print_table
 from tinkit.errors import UserError
+from tinkit.terminal import note, note_lines
 
 if TYPE_CHECKING:
     from tinkit.ops.cuda_check import KernelUse
@@ -29,7 +30,7 @@ def build(as_json: JsonOption = False) -> None:
 
     native = open_library(shipped("kernels"))
     if native.output:
-        typer.echo(native.output, err=True)
+        note_lines(native.output)
     if native.problem is not None:
         raise UserError(native.problem, fix="install a C++20 compiler (g++ or clang++), or name one in CXX")
     if native.file is None:
@@ -80,10 +81,10 @@ def check(as_json: JsonOption = False) -> None:
         found = check_kernels()
     except KernelError as error:
         if error.output:
-            typer.echo(error.output, err=True)
+            note_lines(error.output)
         raise
     if found is None:
-        typer.echo("neither nvcc nor NVRTC was found: no CUDA kernel was checked", err=True)
+        note("neither nvcc nor NVRTC was found: no CUDA kernel was checked")
         return
     if as_json:
         print_table("", [asdict(use) for use in found.kernels], as_json=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
+from tinkit.terminal import note
 
 EPILOG = examples(
     "tinkit models", "tinkit models resnet50 'slowfast_*' --bench", "tinkit models convnext_small --temporal tin --json"
@@ -36,7 +37,7 @@ def models(
 
     def say(what: str) -> None:
         if bench and not quiet:
-            typer.echo(what, err=True)
+            note(what)
 
     rows = list(table_rows(networks(backbones or (), temporal or ()), seconds if bench else None, say))
     if not as_json:

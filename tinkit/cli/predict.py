@@ -20,6 +20,7 @@ from tinkit.cli.common import (
     print_table,
 )
 from tinkit.errors import Interrupted, UsageError
+from tinkit.terminal import note
 
 if TYPE_CHECKING:
     from tinkit.data.views import ViewConfig
@@ -143,6 +144,6 @@ def _rows(prediction: Prediction) -> list[dict[str, Any]]:
 
 def _say(written: WrittenFeatures, as_json: bool) -> None:
     for clip, reason in written.reasons.items():
-        typer.echo(f"null features, cannot be decoded: {clip}: {reason}", err=True)
+        note(f"null features, cannot be decoded: {clip}: {reason}")
     row: dict[str, Any] = {"clips": written.clips, "broken": written.broken, "features": written.width}
     print_table("", [row | {"file": str(written.path)}], as_json=as_json)

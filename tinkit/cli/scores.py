@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from tinkit.cli.common import JsonOption, examples, print_table
 from tinkit.errors import UsageError, UserError
+from tinkit.terminal import print_line
 
 if TYPE_CHECKING:
     from tinkit.scores import ScoreInfo, ScoreTable
@@ -125,7 +125,7 @@ def merge(
     _refuse_existing(out, force)
     table = merge_tables([read_scores(file) for file in files], files)
     write_scores(out, table)
-    sys.stdout.write(f"{out}: {len(table)} clips of {len(files)} files\n")
+    print_line(f"{out}: {len(table)} clips of {len(files)} files")
 
 
 @app.command(
@@ -192,7 +192,7 @@ def import_scores(
     table = foreign_table(found, info, file, labels=labels, source=source)
     write_scores(out, table)
     known = "" if labels is None else f", {sum(name in labels for name in found.ids)} of them known to {like}"
-    sys.stdout.write(f"{out}: {len(table)} clips{known}, {int((~table.valid).sum())} without scores\n")
+    print_line(f"{out}: {len(table)} clips{known}, {int((~table.valid).sum())} without scores")
 
 
 def _facts(table: ScoreTable) -> dict[str, str]:

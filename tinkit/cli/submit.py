@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from tinkit.cli.common import JsonOption, QuietOption, complete_challenges, examples, print_table
 from tinkit.errors import UsageError
+from tinkit.terminal import note, print_json, print_line
 
 if TYPE_CHECKING:
     from tinkit.submission import CheckReport, Rehearsal
@@ -108,18 +108,18 @@ def _refuse(mode: str, **options: object) -> None:
 
 
 def _print_manifest(manifest: dict[str, Any], out: Path, *, as_json: bool, quiet: bool) -> None:
-    for note in manifest["notes"]:
-        typer.echo(f"warning: {note}", err=True)
+    for line in manifest["notes"]:
+        note(f"warning: {line}")
     if as_json:
-        _print_json(manifest)
+        print_json(manifest)
         return
     ids = manifest["ids"]
-    typer.echo(f"{out}: {manifest['clips']} clips, {manifest['bytes']} bytes, sha256 {manifest['sha256'][:12]}")
+    print_line(f"{out}: {manifest['clips']} clips, {manifest['bytes']} bytes, sha256 {manifest['sha256'][:12]}")
     if not quiet:
-        typer.echo(
+        print_line(
             f"test clips: {ids['path']}, read as {ids['form']}" if ids["checked"] else f"test clips: {ids['note']}"
         )
-        typer.echo(f"all that went in: {out.with_name('manifest.json')}")
+        print_line(f"all that went in: {out.with_name('manifest.json')}")
 
 
 def _judge(
@@ -139,7 +139,7 @@ def _judge(
         path, challenge, ids=ids, answers=answers, categories=categories, num_classes=num_classes
     )
     if as_json:
-        _print_json(_as_dict(report, rehearsal))
+        print_json(_as_dict(report, rehearsal))
     else:
         _print_report(report, quiet=quiet)
         if rehearsal is not None:
@@ -152,16 +152,16 @@ def _judge(
 def _print_report(report: CheckReport, *, quiet: bool) -> None:
     for problem in report.problems:
         where = f"{report.path}:{problem.line}" if problem.line else str(report.path)
-        typer.echo(f"{where}: {problem.severity}: {problem.kind}: {problem.message}")
+        print_line(f"{where}: {problem.severity}: {problem.kind}: {problem.message}")
     for kind, count in report.counts.items():
         shown = sum(problem.kind == kind for problem in report.problems)
         if count > shown:
-            typer.echo(f"{report.path}: {kind}: {count - shown} more")
+            print_line(f"{report.path}: {kind}: {count - shown} more")
     if not quiet:
-        for note in report.notes:
-            typer.echo(f"note: {note}")
+        for line in report.notes:
+            print_line(f"note: {line}")
     verdict = "good" if report.ok else "not good"
-    typer.echo(f"{report.path}: {verdict}: {report.rows} rows, {report.errors} errors, {report.warnings} warnings")
+    print_line(f"{report.path}: {verdict}: {report.rows} rows, {report.errors} errors, {report.warnings} warnings")
 
 
 def _as_dict(report: CheckReport, rehearsal: Rehearsal | None) -> dict[str, Any]:
@@ -172,9 +172,3 @@ def _as_dict(report: CheckReport, rehearsal: Rehearsal | None) -> dict[str, Any]
         "ok": report.ok,
         "rehearsal": None if rehearsal is None else asdict(rehearsal),
     }
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

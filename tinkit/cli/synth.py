@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from tinkit.cli.common import JsonOption, QuietOption, examples
+from tinkit.terminal import Notices, print_json, print_line
 
 EPILOG = examples(
     "tinkit synth mmit data/mmit",
@@ -33,23 +34,17 @@ def synth(
     Training, validation and an unlabelled test split; the answers of the test split lie outside, in DIR-answers.
     A set that was interrupted is completed by the same command.
     """
-    import json
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from tinkit.data.synth import SynthSpec, synthesise
 
     spec = SynthSpec(layout, clips=clips, val=val, test=test, seed=seed, size=size, frames=frames)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=quiet or as_json or not console.is_terminal) as progress:
-        task = progress.add_task(f"clips of {folder}", total=clips + val + test)
-        result = synthesise(spec, folder, workers=workers, on_clips=lambda count: progress.advance(task, count))
+    notices = Notices()
+    shown = notices.is_terminal and not (quiet or as_json)
+    with notices.bar(f"clips of {folder}", clips + val + test, shown=shown) as bar:
+        result = synthesise(spec, folder, workers=workers, on_clips=bar.advance)
     if as_json:
         values = {"root": str(result.root), "answers": str(result.answers), "made": result.made, "found": result.found}
-        typer.echo(json.dumps(values, indent=2))
+        print_json(values)
     elif not quiet:
         already = f" ({result.found} were there already)" if result.found else ""
-        typer.echo(f"{result.made} clips made in {result.root}{already}")
-        typer.echo(f"hidden answers of the test split: {result.answers}")
+        print_line(f"{result.made} clips made in {result.root}{already}")
+        print_line(f"hidden answers of the test split: {result.answers}")

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tinkit.data import crops, sampling
+from tinkit.data.clip_path import clip_path
 from tinkit.data.config import Media
 from tinkit.data.flips import flip_permutation
 from tinkit.data.flow import ComputedFlow, FlowSettings
@@ -264,7 +265,8 @@ def _fill_views(
 def _open(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None) -> ClipReader:
     reader: ClipReader
     if flow is None:
-        reader = open_clip(manifest.root / row.path, manifest.media, manifest.frame_template, row.start, row.frames)
+        path = clip_path(manifest.root, row.path)
+        reader = open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames)
     else:
         folder = flow.clip_folder(manifest.root, row.path)
         reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames)

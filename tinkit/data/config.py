@@ -147,7 +147,11 @@ class DataConfig(BaseModel):
     val: str | None = Field(None, description="Annotation file of the validation split, relative to the root.")
     test: str | None = Field(None, description="Annotation file of the test split, relative to the root.")
     categories: str | None = Field(None, description="File of class names, relative to the root.")
-    num_classes: int | None = Field(None, gt=0, description="Count of classes; the category file's unless given.")
+    num_classes: int | None = Field(
+        None, gt=0, le=10**7, description="Count of classes: checked, or in place of a category file that is not there."
+    )
+    first_label: Literal[0, 1] | None = Field(None, description="The number of the first class in labels; else 0.")
+    negatives: bool = Field(False, description="Whether a clip may belong to no class (multi-label).")
     media: Media | None = Field(None, description="Whether a clip is a video file or a folder of images.")
     media_folder: str | None = Field(None, description="Folder of the clips, relative to the root; '' is the root.")
     frame_template: str | None = Field(None, description="Name of an image in a folder, such as {:05d}.jpg, from 1.")
@@ -196,6 +200,8 @@ class DataConfig(BaseModel):
                 f"class_order = 'alphabetical' does not go with dataset = {self.dataset!r}, whose labels are numbers "
                 "that index the category file"
             )
+        if self.negatives and self.layout.task == "single-label":
+            raise ValueError("negatives belongs to task = 'multi-label': with one label a clip has a class")
         if self.columns != "path frames labels" and self.dataset != "list":
             raise ValueError("columns belongs to dataset = 'list'")
         if self.delimiter is not None and self.dataset not in ("list", "table"):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinkit.data.clip_path import clip_path
 from tinkit.data.config import DataConfig, FlowLayout, Media
 from tinkit.data.frames import find_numbers, read_image, template_pattern
 from tinkit.data.manifest import Manifest
@@ -52,14 +53,14 @@ class FlowFiles:
 
     def clip_folder(self, root: Path, path: str) -> Path:
         """The folder with the flow of the clip at ``path`` (relative to ``root``, as in a manifest)."""
-        place = Path(path)
+        place = clip_path(Path(), path)
         if self.media_folder and place.is_relative_to(self.media_folder):
             place = place.relative_to(self.media_folder)
         if self.media == "video":
             place = place.with_suffix("")
         if self.layout == "x_suffix":
             place = place.with_name(_six_digits(place.name))
-        return root / self.folder / place
+        return clip_path(root / self.folder, str(place))
 
     def templates(self, folder: Path) -> tuple[str, ...]:
         """How the images in a clip's ``folder`` are called: those of x and of y, or those that hold both.

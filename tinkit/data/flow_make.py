@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
+from tinkit.data.clip_path import clip_path
 from tinkit.data.flow import ComputedFlow, FlowSettings, flow_function
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.frames import open_clip
@@ -103,7 +104,7 @@ def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
     jobs: dict[Path, _Job] = {}
     for path in dict.fromkeys(path for manifest in manifests for path in manifest.table.column("path").to_pylist()):
         folder = files.clip_folder(root, path)
-        other = jobs.setdefault(folder, _Job(path, root / path, folder))
+        other = jobs.setdefault(folder, _Job(path, clip_path(root, path), folder))
         if other.path != path:
             raise UserError(f"the clips {other.path!r} and {path!r} would share the folder of flow {folder}")
     return list(jobs.values())

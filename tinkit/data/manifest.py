@@ -20,8 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations import annotation_files
+from tinkit.data.clip_path import clip_path
 from tinkit.data.config import SPLITS, DataConfig, Media, Split, resolve_root
 from tinkit.data.manifest_table import METADATA, SCHEMA, VERSION, build_table
+from tinkit.data.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import atomic_path, cache_folder
 from tinkit.metrics import Task
@@ -121,11 +123,14 @@ class Manifest:
         if len(self) == 0:
             return
         tried = [self.row(int(index)).path for index in np.unique(np.linspace(0, len(self) - 1, 16, dtype=int))]
-        if not any((self.root / path).exists() for path in tried):
+        if not any(clip_path(self.root, path).exists() for path in tried):
+            cause = why_missing(self.root, tried)
             raise UserError(
                 f"none of {len(tried)} clips of {self.split!r} that were looked for is there, such as "
-                f"{self.root / tried[0]}",
-                fix="move or link the clips there, or name their folder with data.media_folder (relative to the root)",
+                f"{self.root / tried[0]}" + (f": {cause[0]}" if cause else ""),
+                fix=cause[1]
+                if cause
+                else "move or link the clips there, or name their folder with data.media_folder (relative to the root)",
             )
 
 
@@ -211,7 +216,7 @@ def _config_hash(config: DataConfig) -> str:
 def _key(config: DataConfig, root: Path, split: Split) -> str:
     """Changes when the configuration, the annotation files or the format of manifests do."""
     parts: list[Any] = [VERSION, _config_hash(config), split]
-    for file in annotation_files(config, root, split):
+    for file in filter(None, annotation_files(config, root, split)):
         status = file.stat()
         parts.append([str(file), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -86,7 +86,7 @@ def adopt(
     classes = manifest.classes
     model = build_model(named, len(classes), pretrained=False)
     report = load_source(open_source(str(checkpoint), run.folder.parent), model, classes, order=order, whole=True)
-    reporter.say(f"{checkpoint}: {report.summary()}")
+    reporter.say_lines(f"{checkpoint}: {report.summary()}")
     create_run(run.name, named, run.folder.parent)
     account = {"file": str(checkpoint)} | origin | report.to_json()
     write_atomic(run.weights_path, json.dumps(account, indent=2) + "\n")

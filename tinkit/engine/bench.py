@@ -20,6 +20,7 @@ from typing import Any
 
 from tinkit.errors import UserError
 from tinkit.pages import asks_for_huge_pages, keep_buffers, why_not_kept, without_kept_buffers
+from tinkit.terminal import print_line
 
 _PAUSE = 0.05  # seconds: another process' threads spin a while after their work
 _ROUNDS = 3  # at least
@@ -198,7 +199,7 @@ def _serve(network: Network, ways: Sequence[Way]) -> None:
     for line in sys.stdin:
         started = time.perf_counter()
         runs[int(line)]()
-        print(1000 * (time.perf_counter() - started), flush=True)
+        print_line(1000 * (time.perf_counter() - started))
 
 
 def _forward(network: Network, way: Way) -> Callable[[], None]:

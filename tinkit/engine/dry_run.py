@@ -52,7 +52,7 @@ def dry_run(
             run, recipe, train_set, val_set, reporter, False, tune_from, runs, world, replace_head
         )
         if origin is not None:
-            reporter.say(f"{origin[0]}: {origin[1].summary()}")
+            reporter.say_lines(f"{origin[0]}: {origin[1].summary()}")
         seconds, waited = _measure(trainer)
     pieces, micro = pieces_of(recipe, world)
     parameters = list(trainer.model.parameters())

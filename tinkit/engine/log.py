@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from tinkit.engine.checkpoint import Progress as TrainProgress
 from tinkit.engine.run import Run
 from tinkit.files import write_atomic
+from tinkit.terminal import Bar, Notices
 
 _PLAIN_SECONDS = 30.0  # without a terminal: a line at most so often
 
@@ -99,39 +98,42 @@ class Reporter:
     """Progress for people: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True)
+        self._notices = Notices()
         self._quiet = quiet
 
     def say(self, text: str) -> None:
         """Print one line."""
         if not self._quiet:
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._notices.say(text)
+
+    def say_lines(self, text: str) -> None:
+        """Print a text of several lines."""
+        for line in text.split("\n"):
+            self.say(line)
 
     @contextmanager
     def progress(self, title: str, total: int, done: int = 0) -> Iterator[Meter]:
         """Show work of ``total`` units, of which ``done`` are done."""
-        if self._quiet or not self.console.is_terminal:
+        if self._quiet or not self._notices.is_terminal:
             yield Meter(title, total, done, None, self)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console, transient=True) as bar:
+        with self._notices.bar(title, total, done) as bar:
             yield Meter(title, total, done, bar, self)
 
 
 class Meter:
     """One piece of work under way; :meth:`advance` says how far it is."""
 
-    def __init__(self, title: str, total: int, done: int, bar: Progress | None, reporter: Reporter) -> None:
+    def __init__(self, title: str, total: int, done: int, bar: Bar | None, reporter: Reporter) -> None:
         self._title, self._total, self._done, self._bar, self._reporter = title, total, done, bar, reporter
-        self._task = bar.add_task(title, total=total, completed=done, note="") if bar else None
         self._started = self._said = time.monotonic()
         self._first = done
 
     def advance(self, units: int, note: str = "") -> None:
         """``units`` more are done."""
         self._done += units
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, note=note)
+        if self._bar is not None:
+            self._bar.advance(units, note)
             return
         now = time.monotonic()
         if now - self._said >= _PLAIN_SECONDS and self._done < self._total:

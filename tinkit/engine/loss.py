@@ -119,6 +119,7 @@ def _check(config: LossConfig, name: str, task: Task) -> None:
         raise UsageError(
             "loss.name = 'cross_entropy' needs one label a clip, and this data set has several",
             expected="bce, focal or asymmetric",
+            fix="set data.task = 'single-label' if every clip has one label: those of a table may have several",
         )
     if name == "asymmetric" and task == "single-label":
         raise UsageError(

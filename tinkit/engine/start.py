@@ -181,5 +181,5 @@ def load_weights_into(
 
 def _say_origin(run: Run, path: Path, report: ForeignReport, reporter: Reporter) -> None:
     """A few lines for people, and what became of every key in the run's folder."""
-    reporter.say(f"{path}: {report.summary()}")
+    reporter.say_lines(f"{path}: {report.summary()}")
     write_atomic(run.weights_path, json.dumps({"file": str(path)} | report.to_json(), indent=2) + "\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tinkit.class_names import read_class_names
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.foreign import class_layers
 
@@ -32,16 +33,17 @@ def named_order(order: str, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """The lines of a file of names; empty ones do not count. Raises :class:`~tinkit.errors.UserError`."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    """The names in a file of class names, in their order; see :func:`~tinkit.class_names.read_class_names`.
+
+    Raises :class:`~tinkit.errors.UserError`.
+    """
+    if not path.is_file():
         raise UserError(
-            f"cannot be read: {getattr(error, 'strerror', None) or error}",
+            "no such file",
             file=path,
             expected=f"a text file of one class name a line, or the word {ALPHABETICAL}",
-        ) from error
-    return tuple(line.strip() for line in lines if line.strip())
+        )
+    return read_class_names(path).names
 
 
 def rows_by_name(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:

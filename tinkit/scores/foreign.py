@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tinkit.errors import UserError, did_you_mean
 from tinkit.scores.table import Labels, ScoreInfo, ScoreTable
+from tinkit.text_file import as_utf8, require_utf8
 
 _MOST_BYTES = 16 << 30  # an npz may not unpack to more
 
@@ -110,13 +111,15 @@ def _read_csv(path: Path) -> Foreign:
     from pyarrow import csv
 
     try:
-        with csv.open_csv(path) as reader:
+        with path.open("rb") as source, csv.open_csv(as_utf8(source, path)) as reader:
             names = reader.schema.names
         types = {name: pa.float32() for name in names[1:]} | {names[0]: pa.string()}
         if len(types) < len(names):
             raise UserError("two columns have the same name", file=path, line=1)
-        table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        with path.open("rb") as source:
+            table = csv.read_csv(as_utf8(source, path), convert_options=csv.ConvertOptions(column_types=types))
+    except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
+        require_utf8(path)
         raise UserError(
             f"not a csv of scores: {error}", file=path, expected="a header; an id, then a number a class"
         ) from error

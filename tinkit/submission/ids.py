@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tinkit.errors import UserError
 from tinkit.files import sha256_file
 from tinkit.submission.spec import FileName, apply_rule
-from tinkit.submission.text import is_text, open_bytes, read_lines, require_file, split_row
+from tinkit.submission.text import open_list, read_lines, require_file, split_row
+from tinkit.text_file import is_text, read_json
 
 _VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
 _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
@@ -58,9 +57,11 @@ def read_ids(path: Path) -> IdList:
         return _from_folder(path)
     require_file(path)
     with path.open("rb") as handle:
-        start = handle.read(4096)
+        start = handle.read(8)
     if start.startswith((b"ARROW1", b"PK\x03\x04")):
         raise UserError("is no list of clips", file=path, expected="a csv, json or text file of ids, or a folder")
+    with open_list(path) as handle:
+        start = handle.read(4096)
     if path.suffix.lower() == ".json" or start.lstrip()[:1] in (b"[", b"{"):
         form, ids, lines = _from_json(path)
     elif path.suffix.lower() == ".csv":
@@ -97,10 +98,7 @@ def _from_json(path: Path) -> tuple[str, list[str], list[int]]:
     if path.stat().st_size > _MAX_JSON:
         raise UserError(f"larger than {_MAX_JSON >> 20} MiB", file=path, expected="a list of test clips")
     expected = 'a list of {"id": "78687"}, as the official test file, or of texts'
-    try:
-        content: Any = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"not valid JSON: {error}", file=path, line=getattr(error, "lineno", None)) from error
+    content, _ = read_json(path, expected)
     if not isinstance(content, list):
         raise UserError("holds no list of clips", file=path, expected=expected)
     entries = [entry.get("id") if isinstance(entry, dict) else entry for entry in content]
@@ -112,7 +110,7 @@ def _from_json(path: Path) -> tuple[str, list[str], list[int]]:
 
 
 def _from_csv(path: Path) -> tuple[str, list[str], list[int]]:
-    with open_bytes(path) as handle:
+    with open_list(path) as handle:
         first = next((line for _, line in read_lines(handle, path) if line), "")
     delimiter = ";" if ";" in first else ","
     ids, lines = _columns(path, delimiter)
@@ -146,7 +144,7 @@ def _columns(path: Path, delimiter: str | None) -> tuple[list[str], list[int]]:
     """The first field of each line that is not blank (the whole line without a delimiter), and the lines."""
     ids: list[str] = []
     lines: list[int] = []
-    with open_bytes(path) as handle:
+    with open_list(path) as handle:
         for number, line in read_lines(handle, path):
             if not line.strip():
                 continue
@@ -154,9 +152,10 @@ def _columns(path: Path, delimiter: str | None) -> tuple[list[str], list[int]]:
                 name = line if delimiter is None else split_row(line, delimiter, "csv")[0]
             except ValueError as error:
                 raise UserError(str(error), file=path, line=number, expected="a csv row") from error
-            if not name.strip():
+            name = name.lstrip("\ufeff").strip()  # a mark in the middle: files were put one after the other
+            if not name:
                 raise UserError("a row without an id", file=path, line=number)
-            ids.append(name.strip())
+            ids.append(name)
             lines.append(number)
     return ids, lines
 

@@ -15,7 +15,7 @@ from tinkit.submission.check import known_classes
 from tinkit.submission.ids import IdList
 from tinkit.submission.rows import is_header, parse_index, parse_scores, split_rows
 from tinkit.submission.spec import Challenge, MetricName
-from tinkit.submission.text import open_bytes, read_lines, require_file, split_row
+from tinkit.submission.text import open_list, read_lines, require_file, split_row
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def read_answers(path: Path) -> Answers:
     ids: dict[str, int] = {}
     labels: list[tuple[int, ...]] = []
     expected = "csv with the header `id,labels`, class indices split by spaces"
-    with open_bytes(path) as handle:
+    with open_list(path) as handle:
         for number, line in read_lines(handle, path):
             if number == 1:
                 if line != "id,labels":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tinkit.errors import UserError
+from tinkit.text_file import as_utf8, is_text, not_utf8
 
 MAX_LINE = 1 << 20  # bytes; 1,000 classes of 20 characters take a fiftieth of it
 MAX_ROWS = 5_000_000
@@ -70,6 +71,16 @@ def require_file(path: Path) -> None:
         raise UserError(f"cannot be read: {error.strerror}", file=path) from error
 
 
+@contextmanager
+def open_list(path: Path) -> Iterator[BinaryIO]:
+    """As :func:`open_bytes`, for a list that somebody else wrote: in UTF-8 whatever its mark or UTF-16 says.
+
+    Not for a submission's file, which is judged as its organisers' program would read it.
+    """
+    with open_bytes(path) as handle:
+        yield as_utf8(handle, path)
+
+
 def read_lines(handle: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
     """Line number (from 1) and text of each line, without its ending.
 
@@ -91,7 +102,7 @@ def read_lines(handle: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
         try:
             yield number, raw.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise UserError("not UTF-8 text", file=path, line=number) from error
+            raise not_utf8(raw, number, path) from error
 
 
 def ends_in_newline(path: Path) -> bool:
@@ -99,15 +110,6 @@ def ends_in_newline(path: Path) -> bool:
     with open_bytes(path) as handle:
         handle.seek(-1, os.SEEK_END)
         return handle.read(1) == b"\n"
-
-
-def is_text(value: str) -> bool:
-    """Whether ``value`` can be written: a file's name or JSON may hold halves of characters, which cannot."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def split_row(line: str, delimiter: str, quoting: str) -> list[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tinkit.data.annotations.categories import read_categories
-from tinkit.data.annotations.checks import check_ids, check_paths, label_indices
+from tinkit.data.annotations.categories import classes_of, read_categories
+from tinkit.data.annotations.checks import below_root, check_ids, check_paths
+from tinkit.data.annotations.labels import label_indices
 from tinkit.data.annotations.lists import read_list
 from tinkit.data.annotations.mmit import read_mmit
 from tinkit.data.annotations.rows import Rows
@@ -29,37 +30,33 @@ class Annotation:
     labels: pa.Array
 
 
-def annotation_files(config: DataConfig, root: Path, split: Split) -> tuple[Path, Path]:
+def annotation_files(config: DataConfig, root: Path, split: Split) -> tuple[Path, Path | None]:
     """The annotation file of ``split`` and the category file.
 
-    Raises :class:`~tinkit.errors.UserError` that says where it looked and which key names another place.
+    The latter is None where ``data.num_classes`` takes its place. Raises :class:`~tinkit.errors.UserError` that says
+    where it looked and which key names another place.
     """
     layout = config.layout
-    return (
-        _find(root, layout.places(split), f"the annotation of split {split!r} ({config.dataset})", f"data.{split}"),
-        _find(root, layout.categories, f"the names of the classes ({config.dataset})", "data.categories"),
-    )
+    file = _find(root, layout.places(split), f"the annotation of split {split!r} ({config.dataset})", f"data.{split}")
+    if config.num_classes and not config.categories and not any((root / name).is_file() for name in layout.categories):
+        return file, None
+    what = f"the names of the classes ({config.dataset})"
+    return file, _find(root, layout.categories, what, "data.categories")
 
 
 def read_annotation(config: DataConfig, root: Path, split: Split) -> Annotation:
     """Read and check one split. Raises :class:`~tinkit.errors.UserError` that names the file and the line."""
     file, category_file = annotation_files(config, root, split)
-    classes = read_categories(category_file, config.layout.class_order)
-    if config.num_classes is not None and config.num_classes != len(classes):
-        raise UserError(
-            f"the file names {len(classes)} classes",
-            file=category_file,
-            expected=f"{config.num_classes}, as data.num_classes says",
-            fix="leave data.num_classes out, or name the file of this version in data.categories",
-        )
-    rows = _read_rows(config, file, classes, labelled=split not in config.unlabelled)
+    classes = classes_of(config, category_file)
+    rows = _read_rows(config, file, classes.names, labelled=split not in config.unlabelled)
+    rows = below_root(rows, config, root)
     check_ids(rows)
     check_paths(rows)
     if split in config.unlabelled:
         labels = pa.nulls(len(rows.ids), pa.list_(pa.int32()))
     else:
-        labels = label_indices(rows, classes, config.layout.task)
-    return Annotation(rows, classes, labels)
+        labels = label_indices(rows, classes, config)
+    return Annotation(rows, classes.names, labels)
 
 
 def _read_rows(config: DataConfig, file: Path, classes: tuple[str, ...], *, labelled: bool) -> Rows:

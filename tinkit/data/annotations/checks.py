@@ -1,28 +1,37 @@
-"""What every annotation must hold, whatever its layout: ids once, paths below the root, labels that are classes.
+"""What every annotation must hold, whatever its layout: ids once, and paths below the root.
 
 A million rows are checked by columns; only an error looks at a single row.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations.rows import Rows, regroup
-from tinkit.errors import did_you_mean
-from tinkit.metrics import Task
+from tinkit.data.annotations.rows import Rows
+from tinkit.data.clip_path import ESCAPE
+from tinkit.data.config import DataConfig
 
-_INTEGER = r"^[+-]?\d{1,9}$"
-# A component that is `..`, an absolute path, a drive letter, or a control character (NUL above all).
-_ESCAPE = r"(?:^|[/\\])\.\.(?:[/\\]|$)|^[/\\]|^[A-Za-z]:[/\\]|[\x00-\x1f\x7f]"
+_CONTROL = r"[\x00-\x1f\x7f]"
 
 
 def check_ids(rows: Rows) -> None:
-    """Refuse an empty id, and an id that stands twice (both lines are named)."""
-    empty = _first(pc.or_kleene(pc.is_null(rows.ids), pc.equal(rows.ids, "")))
+    """Refuse an empty id, one with control characters, and one that stands twice (both lines are named)."""
+    empty = first_true(pc.or_kleene(pc.is_null(rows.ids), pc.equal(rows.ids, "")))
     if empty is not None:
         raise rows.fail(empty, "the row has no id", expected="the name of a clip")
+    odd = None if rows.ids is rows.paths else first_true(pc.match_substring_regex(rows.ids, _CONTROL))
+    if odd is not None:
+        raise rows.fail(
+            odd,
+            f"the id {rows.ids[odd].as_py()!r} holds a control character",
+            expected="a name that fits on one line of text",
+        )
     codes = rows.ids.dictionary_encode().indices.to_numpy()
     if len(codes) and int(codes.max()) + 1 == len(codes):
         return
@@ -40,10 +49,8 @@ def check_ids(rows: Rows) -> None:
 def check_paths(rows: Rows) -> None:
     """Refuse a path that is empty or leads out of the data set's folder."""
     paths = rows.paths
-    bad = _first(
-        pc.or_kleene(
-            pc.fill_null(pc.match_substring_regex(paths, _ESCAPE), True), pc.equal(pc.fill_null(paths, ""), "")
-        )
+    bad = first_true(
+        pc.or_kleene(pc.fill_null(pc.match_substring_regex(paths, ESCAPE), True), pc.equal(pc.fill_null(paths, ""), ""))
     )
     if bad is not None:
         raise rows.fail(
@@ -53,80 +60,39 @@ def check_paths(rows: Rows) -> None:
         )
 
 
-def label_indices(rows: Rows, classes: tuple[str, ...], task: Task) -> pa.Array:
-    """The labels as class indices: list<int32>, one list a row, a label that is said twice kept once.
+def below_root(rows: Rows, config: DataConfig, root: Path) -> Rows:
+    """``rows`` with absolute paths below the clips' folder made relative to it, and ids that are such paths likewise.
 
-    A word that is a class's name is that class; otherwise it is a number from 0. Raises
-    :class:`~tinkit.errors.UserError` for a row without a label, for two labels in a single-label set, and for a word
-    that is neither a name nor a number in range.
+    Raises :class:`~tinkit.errors.UserError` for those that lie elsewhere.
     """
-    if rows.labels is None:
-        raise rows.fail(0, "the row has no label", expected="labels", fix=_UNLABELLED)
-    counts = pc.list_value_length(rows.labels).fill_null(0).to_numpy()
-    if (counts == 0).any():
-        raise rows.fail(int((counts == 0).argmax()), "the row has no label", expected="a label", fix=_UNLABELLED)
-    words, parents = pc.fill_null(rows.labels.flatten(), ""), pc.list_parent_indices(rows.labels).to_numpy()
-    indices = _indices(rows, words, parents, classes)
-    indices, parents = _once(indices, parents, len(classes))
-    counts = np.bincount(parents, minlength=len(rows.ids))
-    if task == "single-label" and (counts > 1).any():
-        bad = int((counts > 1).argmax())
+    absolute = pc.fill_null(pc.starts_with(rows.paths, "/"), False)
+    if first_true(absolute) is None:
+        return rows
+    roots = {root.as_posix()} | ({config.root.expanduser().absolute().as_posix()} if config.root else set())
+    media = config.layout.media_folder.strip("/")
+    paths, ids = rows.paths, rows.ids
+    for folder in sorted(roots):
+        prefix = f"^{re.escape(folder.rstrip('/'))}/+" + (f"{re.escape(media)}/+" if media else "")
+        paths = pc.replace_substring_regex(paths, pattern=prefix, replacement="")
+        ids = pc.replace_substring_regex(ids, pattern=prefix, replacement="")
+    outside = first_true(pc.fill_null(pc.starts_with(paths, "/"), False))
+    if outside is not None:
+        path = paths[outside].as_py()
+        inside = media and any(path.startswith(f"{folder.rstrip('/')}/") for folder in roots)
         raise rows.fail(
-            bad,
-            f"the row has {counts[bad]} labels: {', '.join(rows.labels[bad].as_py())}",
-            expected="one label",
-            fix="set data.task = 'multi-label' if a clip may have several",
+            outside,
+            f"the path {path!r} does not lie below the {'clips' if inside else 'data set'}' folder".replace(
+                "set'", "set's"
+            ),
+            expected=f"a path relative to {root / media}, or an absolute one below it",
+            fix="set data.media_folder = ''"
+            if inside
+            else "name the folder that holds all clips with --data or data.root",
         )
-    return regroup(pa.array(indices, pa.int32()), parents, len(rows.ids))
+    return replace(rows, paths=paths, ids=ids)
 
 
-_UNLABELLED = "name the split in data.unlabelled if its labels are not known"
-
-
-def _indices(rows: Rows, words: pa.Array, parents: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-    """(M,) int64 of every word, in the order of the file."""
-    named = pc.index_in(words, pa.array(classes, words.type))
-    is_integer = pc.match_substring_regex(words, _INTEGER)
-    _refuse_numbers_as_names(rows, words, parents, is_integer, classes)
-    numbers = pc.if_else(is_integer, words, "-1").cast(pa.int64())
-    indices = pc.coalesce(named.cast(pa.int64()), numbers).to_numpy()
-    bad = (indices < 0) | (indices >= len(classes))
-    if not bad.any():
-        return indices
-    at = int(bad.argmax())
-    word = words[at].as_py()
-    if is_integer[at].as_py():
-        problem, expected = f"the label {word} is out of range", f"0 to {len(classes) - 1} ({len(classes)} classes)"
-    else:
-        problem = f"{word!r} is not a class{did_you_mean(word, classes)}"
-        expected = f"the name of a class, or its number, 0 to {len(classes) - 1}"
-    raise rows.fail(int(parents[at]), problem, expected=expected, fix=_UNLABELLED if word in ("-1", "0") else None)
-
-
-def _refuse_numbers_as_names(
-    rows: Rows, words: pa.Array, parents: np.ndarray, is_integer: pa.Array, classes: tuple[str, ...]
-) -> None:
-    """Where classes are *named* by numbers other than their own, a number in a label could mean two things."""
-    twofold = [name for index, name in enumerate(classes) if name.lstrip("+-").isdigit() and name != str(index)]
-    at = _first(pc.and_(is_integer, pc.is_in(words, pa.array(twofold, words.type)))) if twofold else None
-    if at is not None:
-        word = words[at].as_py()
-        raise rows.fail(
-            int(parents[at]),
-            f"the label {word} is the name of class {classes.index(word)}, and a number of its own",
-            expected="names that are not numbers, or that number the classes from 0 in order",
-            fix="rename the classes",
-        )
-
-
-def _once(indices: np.ndarray, parents: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and their rows with what a row says twice kept once, in the order of the file."""
-    _, first = np.unique(parents.astype(np.int64) * num_classes + indices, return_index=True)
-    first.sort()
-    return indices[first], parents[first]
-
-
-def _first(mask: pa.Array) -> int | None:
+def first_true(mask: pa.Array) -> int | None:
     """The index of the first True, or None."""
     index = pc.index(mask, pa.scalar(True)).as_py()
     return None if index < 0 else int(index)

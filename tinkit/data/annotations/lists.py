@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -85,12 +86,26 @@ def _fields_of_line(
             if tail == 0 and len(words) > 1
             else f"too few numbers after the path: {line!r}"
         )
-        raise UserError(problem, file=file, line=number, expected=expected)
+        raise UserError(problem, file=file, line=number, expected=expected, fix=_advice(line, columns, delimiter))
     ints = [*rest[:numbers], *["-1"] * (numbers - len(rest))]
     bad = next((word for word in ints if not re.fullmatch(r"\d{1,18}|-1", word)), None)
     if bad is not None:
         raise UserError(f"{bad!r} is not a number of frames", file=file, line=number, expected=expected)
     return (path if delimiter is None else words[0]), " ".join(ints), ",".join(rest[numbers:])
+
+
+def _advice(line: str, columns: ListColumns, delimiter: str | None) -> str | None:
+    """What to set where a line has the fields of another kind of list, or none."""
+    wanted = _NUMBERS_BEFORE_LABELS[columns] + 1
+    for other in ",;|\t":
+        fields = [field.strip() for field in line.split(other)]
+        if other != delimiter and len(fields) > wanted and all(re.fullmatch(r"[+-]?\d+", f) for f in fields[1:]):
+            return f"set data.delimiter = {json.dumps(other)}"
+    words = line.split() if delimiter is None else line.split(delimiter)
+    numbers = sum(re.fullmatch(r"[+-]?\d+", word.strip()) is not None for word in words[1:])
+    if len(words) == numbers + 1 and numbers == 1 and columns != "path labels":
+        return "set data.columns = 'path labels' if the number is a label; else name the split in data.unlabelled"
+    return "name the split in data.unlabelled if its labels are not known" if not numbers else None
 
 
 def _end_of_path(line: str, words: list[str], tail: int) -> int:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.errors import UserError
+from tinkit.text_file import check_lines, read_text
 
 
 @dataclass(frozen=True)
@@ -39,25 +40,11 @@ class Rows:
         return UserError(f"{self.unit} {number}: {problem}", file=self.file, expected=expected, fix=fix)
 
 
-def read_text(file: Path) -> str:
-    """The text of a UTF-8 file, without a byte-order mark and with ``\\n`` for every end of line."""
-    data = file.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise UserError(
-            f"byte {data[problem.start]:#04x} is not UTF-8",
-            file=file,
-            line=data.count(b"\n", 0, problem.start) + 1,
-            expected="a text file in UTF-8",
-            fix=f"convert it, for example: iconv -f latin1 -t utf-8 {file.name} > utf8-{file.name}",
-        ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def text_lines(file: Path) -> tuple[np.ndarray, pa.Array]:
     """The lines of a file that hold something, stripped, and their numbers (int64, from 1)."""
-    lines = pc.utf8_trim_whitespace(pc.split_pattern(pa.array([read_text(file)], pa.large_string()), "\n").flatten())
+    lines = pc.utf8_trim_whitespace(
+        pc.split_pattern(pa.array([check_lines(read_text(file), file)], pa.large_string()), "\n").flatten()
+    )
     kept = pc.not_equal(lines, "")
     numbers = np.flatnonzero(kept.to_numpy(zero_copy_only=False)) + 1
     lines = lines.filter(kept)

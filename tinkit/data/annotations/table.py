@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tinkit.data.annotations.rows import Rows, read_text, split_words
+from tinkit.data.annotations.rows import Rows, split_words
 from tinkit.errors import UserError, did_you_mean
+from tinkit.text_file import check_lines, read_text
 
+_MOST_ROWS = 100_000_000  # a file of some kilobytes may claim any number
 _COLUMNS = ("id", "path", "labels", "source")
 
 
@@ -23,10 +26,9 @@ def read_table(file: Path, classes: tuple[str, ...], delimiter: str | None, *, l
     ``labels`` would be lost without a word.
     """
     if file.suffix.lower() in (".parquet", ".pq"):
-        lines, named, unit = *_from_parquet(file), "row"
+        lines, named, unit = *_from_parquet(file, labelled=labelled), "row"
     else:
-        lines, named, unit = *_from_csv(file, delimiter or ","), "line"
-    _check_columns(file, tuple(name for name, _ in named), labelled=labelled)
+        lines, named, unit = *_from_csv(file, delimiter or ",", labelled=labelled), "line"
     columns = dict(named)
     labels = columns.get("labels")
     if not len(lines):
@@ -42,12 +44,14 @@ def read_table(file: Path, classes: tuple[str, ...], delimiter: str | None, *, l
     )
 
 
-def _from_csv(file: Path, delimiter: str) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
+def _from_csv(file: Path, delimiter: str, *, labelled: bool) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
     """The lines on which the rows end, and the columns as text."""
-    reader = csv.reader(io.StringIO(read_text(file), newline=""), delimiter=delimiter, strict=True)
+    text = check_lines(read_text(file), file)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     lines, rows = [], []
     try:
         header = [name.strip().lower() for name in next(reader, [])]
+        _check_columns(file, header, delimiter, labelled=labelled)
         for row in reader:
             if not row:
                 continue
@@ -72,27 +76,47 @@ def _from_csv(file: Path, delimiter: str) -> tuple[np.ndarray, list[tuple[str, p
     return np.array(lines, np.int64), named
 
 
-def _from_parquet(file: Path) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
+def _from_parquet(file: Path, *, labelled: bool) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
     try:
+        rows = pq.read_metadata(file).num_rows
+        if rows > _MOST_ROWS:
+            raise UserError(f"{rows} rows", file=file, expected=f"at most {_MOST_ROWS}")
         table = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as problem:
+        names = [name.strip().lower() for name in table.column_names]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
         raise UserError(f"not a Parquet file: {problem}", file=file) from None
+    _check_columns(file, names, None, labelled=labelled)
     columns = []
-    for name, chunks in zip(table.column_names, table.columns, strict=True):
+    for name, chunks in zip(names, table.columns, strict=True):
         column = chunks.combine_chunks()
         lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
         listed = any(is_list(column.type) for is_list in lists)
         kind = pa.list_(pa.string()) if listed else pa.string()
         try:
-            columns.append((name.strip().lower(), column.cast(kind)))
+            cast = column.cast(kind)
+            cast.validate(full=True)  # what is called text may hold any bytes
+            columns.append((name, cast))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise UserError(f"the column {name!r} is {column.type}", file=file, expected="text or numbers") from None
+            raise UserError(
+                f"the column {name!r} is {column.type}, or not in UTF-8", file=file, expected="text or numbers"
+            ) from None
     return np.arange(1, table.num_rows + 1), columns
 
 
-def _check_columns(file: Path, names: tuple[str, ...], *, labelled: bool) -> None:
+def _check_columns(file: Path, names: list[str], delimiter: str | None, *, labelled: bool) -> None:
+    """Refuse columns that are doubled, unknown or missing; ``delimiter`` is None where the file has none."""
     needed = ("id", "path", "labels") if labelled else ("id", "path")
     expected = f"the columns {', '.join(needed)}, and source if you know it"
+    if delimiter is not None and len(names) == 1:
+        for other in ",;\t|":
+            if other != delimiter and set(needed) <= {part.strip(' "') for part in names[0].split(other)}:
+                raise UserError(
+                    f"the columns stand between {other!r}, not {delimiter!r}",
+                    file=file,
+                    line=1,
+                    expected=expected,
+                    fix=f"set data.delimiter = {json.dumps(other)}",
+                )
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two columns {name!r}", file=file, expected=expected)

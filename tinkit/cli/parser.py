@@ -1,0 +1,73 @@
+"""What typer's parser is told to do otherwise: help in whole paragraphs, without markup; broken pipes not hidden."""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tinkit.errors import UserError
+from tinkit.terminal import is_lost_output
+
+# Which library it comes from differs between versions of typer; that its own errors derive from it does not.
+WrongUse: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What the parser raises for an unknown command, option or value."""
+
+
+def plain_help(app: typer.Typer) -> None:
+    """Have every command and group of ``app``, those added so far, show its texts as they were written."""
+    for command in app.registered_commands:
+        command.cls = _Command
+    for group in app.registered_groups:
+        group.cls = _Group
+        if group.typer_instance is not None:
+            plain_help(group.typer_instance)
+    app.info.cls = _Group
+
+
+def wrong_use(error: Any) -> str:
+    """The message of a :data:`WrongUse`, and where to read on; nothing where it has shown a command's help instead."""
+    context, message = getattr(error, "ctx", None), str(error.format_message())
+    return message if context is None or not message else f"{message}\n  fix: see `{context.command_path} --help`"
+
+
+class _Command(TyperCommand):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        _show_as_written(self)
+        super().format_help(ctx, formatter)
+
+
+class _Group(TyperGroup):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, which lists those of the commands."""
+        for command in (self, *self.commands.values()):
+            _show_as_written(command)
+        super().format_help(ctx, formatter)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Typer ends without a word at any broken pipe: one that is not the output's is told of."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if is_lost_output(error):
+                raise
+            raise UserError(
+                "a connection between tinkit's processes broke",
+                fix="see what was said above; if memory was short, use fewer workers",
+            ) from error
+
+
+def _show_as_written(command: Any) -> None:
+    """Put the texts of ``command`` so that rich shows them: a line a paragraph, brackets escaped."""
+    from rich.markup import escape  # by those who ask for help alone
+
+    if getattr(command, "shown_as_written", False):
+        return
+    command.shown_as_written = True
+    for holder, name in ((command, "help"), (command, "epilog"), *((one, "help") for one in command.params)):
+        if text := getattr(holder, name, None):
+            paragraphs = [" ".join(part.split("\n")) for part in cleandoc(text).split("\n\n")]
+            setattr(holder, name, escape("\n\n".join(paragraphs)))
