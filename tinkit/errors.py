@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,7 +79,27 @@ class SaidElsewhere(UserError):  # noqa: N818 - the error is another's
     """The main process of several has failed and says why; this one has nothing to add."""
 
 
+def short(value: object) -> str:
+    """``value`` as an error shows it: at most 60 characters, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python shows no number of more than 4,300 digits
+        return "a value that is too long to show"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The ``count`` of ``known`` most like ``word``, the most like first."""
+    matcher = difflib.SequenceMatcher(b=word[:200])
+
+    def likeness(name: str) -> float:
+        matcher.set_seq1(name)
+        return matcher.ratio()
+
+    return heapq.nlargest(count, known, key=likeness)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of ``known``, or an empty string when nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""

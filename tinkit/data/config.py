@@ -9,10 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tinkit.errors import UserError
 from tinkit.metrics import Task
+from tinkit.table import Table
 
 LayoutName = Literal["mmit", "sthv1", "sthv2", "jester", "list", "table"]
 Split = Literal["train", "val", "test"]
@@ -134,10 +135,8 @@ LAYOUTS: Mapping[LayoutName, Layout] = MappingProxyType(
 )
 
 
-class DataConfig(BaseModel):
+class DataConfig(Table):
     """The ``[data]`` table. A key left out takes the value that is usual for ``dataset`` (see :data:`LAYOUTS`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: LayoutName = Field(description="The layout of the annotation files.")
     name: str | None = Field(None, description="Folder below $TINKIT_DATA; the layout's name unless given.")

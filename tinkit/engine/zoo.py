@@ -30,7 +30,6 @@ from tinkit.files import shipped_names
 from tinkit.models import Classifier
 from tinkit.models.merging import merge_batch_norm
 from tinkit.models.modality import pixels_of
-from tinkit.models.video import SHIFT_DIV
 from tinkit.models.video3d import ARCHS
 from tinkit.recipe import Published, Recipe, load_recipe
 from tinkit.timm_import import import_timm
@@ -218,7 +217,7 @@ def _product(patterns: Sequence[str]) -> Iterator[Network]:
         for temporal in TEMPORALS if backbone != "resnet50" else (*TEMPORALS, "rtcn"):
             model = ModelConfig.model_validate({"backbone": backbone, "temporal": temporal})
             clip = ClipConfig(size=_fixed_size(backbone) or ClipConfig().size)
-            yield Network(model.model_copy(update={"shift_div": SHIFT_DIV[temporal]}), clip)
+            yield Network(model, clip)
 
 
 def _fixed_size(backbone: str) -> int | None:
