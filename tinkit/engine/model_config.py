@@ -84,6 +84,11 @@ class ModelConfig(Table):
         return self.temporal == "3d"
 
     @property
+    def moves_channels(self) -> bool:
+        """Whether ``shift_div`` means anything."""
+        return self.temporal in ("tin", "tsm", "rtcn")
+
+    @property
     def fixed_frames(self) -> str | None:
         """Why a test must show as many frames as training did; Left out: it need not."""
         if self.temporal == "tin":

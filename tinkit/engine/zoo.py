@@ -118,7 +118,7 @@ def networks(patterns: Sequence[str] = (), temporals: Sequence[str] = ()) -> lis
     real = {name: recipe for name, recipe in recipes.items() if recipe.data.version != "synthetic"}
     published: dict[str, dict[str, tuple[Published, ...]]] = {}
     for name, recipe in real.items():
-        if recipe.published:
+        if recipe.published and not recipe.departs:  # else they are numbers of another training, or network
             published.setdefault(_key(_of_recipe(recipe)), {})[name] = recipe.published
     found = {_key(network): network for network in [*_product(patterns), *map(_of_recipe, real.values())]}
     chosen = [
@@ -235,7 +235,7 @@ def _of_recipe(recipe: Recipe) -> Network:
 def _key(network: Network) -> str:
     """The same for two networks that are one: what is only of training is left out."""
     model = network.model.model_dump(include=set(_SETTINGS))
-    shift_div = network.model.shift_div if network.model.temporal in ("tin", "tsm", "rtcn") else None
+    shift_div = network.model.shift_div if network.model.moves_channels else None
     clip = network.clip.model_dump(include={"num_segments", "size", "modality"})
     return repr((sorted(model.items()), shift_div, sorted(clip.items())))
 

@@ -10,6 +10,7 @@ from typing import Any
 from tinkit.data.annotations.rows import read_text
 from tinkit.data.config import ClassOrder
 from tinkit.errors import UserError
+from tinkit.json_file import parse_json
 
 _NAME_INDEX = re.compile(r"^(?P<name>.*\S)\s*,\s*(?P<index>[+-]?\d+)$")
 
@@ -52,10 +53,7 @@ def _from_lines(file: Path) -> tuple[str, ...]:
 def _from_json(file: Path) -> tuple[str, ...]:
     text = read_text(file)
     expected = 'an object of class names and indices: {"Approaching something with your camera": "0", ...}'
-    try:
-        pairs = json.loads(text, object_pairs_hook=list)
-    except json.JSONDecodeError as problem:
-        raise UserError(f"not JSON: {problem.msg}", file=file, line=problem.lineno, expected=expected) from None
+    pairs = parse_json(text, expected, file, pairs=True)
     if not isinstance(pairs, list) or not pairs or not all(isinstance(pair, tuple) for pair in pairs):
         raise UserError("not an object of class names", file=file, expected=expected)
     entries, position = [], 0
@@ -69,7 +67,7 @@ def _from_json(file: Path) -> tuple[str, ...]:
 
 
 def _integer(file: Path, line: int, name: str, index: Any) -> int:
-    if isinstance(index, int | str) and not isinstance(index, bool) and re.fullmatch(r"\d+", str(index)):
+    if isinstance(index, int | str) and not isinstance(index, bool) and re.fullmatch(r"\d{1,9}", str(index)):
         return int(index)
     raise UserError(f"the index of {name!r} is {index!r}", file=file, line=line, expected="an integer from 0")
 

@@ -15,6 +15,7 @@ from tinkit.data.annotations.categories import unquoted, without_brackets
 from tinkit.data.annotations.rows import Rows, read_text, text_lines
 from tinkit.data.config import Media
 from tinkit.errors import UserError
+from tinkit.json_file import parse_json
 
 
 def read_something_v1(file: Path, media: Media) -> Rows:
@@ -35,10 +36,7 @@ def read_something_v1(file: Path, media: Media) -> Rows:
 def read_something_v2(file: Path, media: Media) -> Rows:
     """A list of objects with ``id`` and, where labelled, ``template``; the class is the template without brackets."""
     text = read_text(file)
-    try:
-        entries = json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise UserError(f"not JSON: {problem.msg}", file=file, line=problem.lineno, expected=_V2) from None
+    entries = parse_json(text, _V2, file)
     if not isinstance(entries, list) or not entries:
         raise UserError("not a list of clips", file=file, expected=_V2)
     ids, labels = [], []
