@@ -106,10 +106,14 @@ def find_toml(kind: ShippedKind, name: str) -> Path:
     what = kind.rstrip("s")
     expected = f"a .toml file that is there, or a built-in {what}: {', '.join(nearest(stem, known))}, ..."
     listing = "`tinkit recipes` lists all" if kind == "recipes" else None
+    shown = name[:200] if name.isprintable() else repr(name[:200])
     if by_path and (stem not in known or path.parent.name not in (kind, "")):
-        raise UsageError(f"{name}: no such file{did_you_mean(stem, known)}", expected=expected, fix=listing)
+        near = did_you_mean(name, map(str, _beside(path))) or did_you_mean(stem, known)
+        raise UsageError(f"{shown}: no such file{near}", expected=expected, fix=listing)
     if stem not in known:
-        raise UsageError(f"no {what} is called {name!r}{did_you_mean(stem, known)}", expected=expected, fix=listing)
+        raise UsageError(
+            f"no {what} is called {name[:200]!r}{did_you_mean(stem, known)}", expected=expected, fix=listing
+        )
     if by_path:
         logger.warning("%s: no such file; the built-in %s %s is taken", name, what, stem)
     return shipped(kind) / f"{stem}.toml"
@@ -140,6 +144,13 @@ def read_bounded(path: Path, limit: int, expected: str) -> bytes:
         size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit} bytes"
         raise UserError(f"larger than {size}", file=path, expected=expected)
     return data
+
+
+def _beside(path: Path) -> list[Path]:
+    """The TOML files in the folder of ``path``, as far as it can be read."""
+    with suppress(OSError, ValueError):
+        return [found for found in sorted(path.parent.glob("*.toml"))[:1000] if found.is_file()]
+    return []
 
 
 def _is_there(path: Path) -> bool:

@@ -77,7 +77,8 @@ def read_toml(path: Path) -> TomlFile:
         ) from error
     file = TomlFile(path, values, key_lines(text))
     if strange := strange_value(values):
-        raise UserError(f"{'.'.join(strange[0])}: {strange[1]}", file=path, line=file.line(".".join(strange[0])))
+        key = ".".join(strange[0])
+        raise UserError(f"{key or 'a key'}: {strange[1]}", file=path, line=file.line(key))
     return file
 
 
@@ -155,12 +156,13 @@ def explain(
     ``place`` says where the key at a location (``["optim", "lr"]``) was given; what has no file was said on the command
     line and is a :class:`~tinkit.errors.UsageError`. ``aliases``: other programs' names of a key to its own.
     """
-    details: dict[tuple[str, ...], Any] = {}
-    for detail in error.errors(include_url=False):  # of a key that takes several types there is one for each
-        details.setdefault(
-            (*_located(model, detail["loc"])[0], *([detail["msg"]] if not detail["loc"] else [])), detail
-        )
-    chosen = list(details.values())
+    chosen: list[Any] = []
+    told: set[tuple[str, ...]] = set()  # keys, and what lies around them
+    for detail in error.errors(include_url=False):
+        key = tuple(_located(model, detail["loc"])[0]) or (detail["msg"],)
+        if key not in told:  # of a key that takes several types there are several
+            chosen.append(detail)
+            told |= {key[:length] for length in range(1, len(key) + 1)}
     problems = [_problem(detail, model, place, aliases) for detail in chosen[:_MOST_PROBLEMS]]
     if len(problems) == 1:
         return problems[0]
@@ -178,17 +180,19 @@ def _problem(
     match detail["type"]:
         case "extra_forbidden":
             own = _own_name(key, model, aliases)
-            problem = f"unknown key {short(key)}" + (
-                f"; here it is {own!r}" if own else did_you_mean(location[-1], fields)
-            )
+            if "." in location[-1] and own == location[-1]:
+                hint = f": in quotes a dot is part of the name; write {own} without them"
+            else:
+                hint = f"; here it is {own!r}" if own else did_you_mean(location[-1], fields)
+            problem = f"unknown key {short(key)}{hint}"
             words = f"one of: {', '.join(sorted(fields))}"
         case "missing":
             problem = f"{key!r} is missing"
             words = f"`{location[-1]} = ...`" + (f" under [{location[0]}]" if location[1:] else "") + f": {words}"
         case _:
             message = detail["msg"].removeprefix("Value error, ")
-            if field is not None and is_choice_of_types(field) and detail["type"] != "value_error":
-                message = "not a value that this key takes"
+            if field is not None and (is_choice_of_types(field) or message.startswith("Input is not a valid path")):
+                message = message if detail["type"] == "value_error" else "not a value that this key takes"
             shown = "" if isinstance(detail["input"], dict | BaseModel) else f" = {short(detail['input'])}"
             problem = (f"{key}{shown}: {message}" if key else message) + _nearest_choice(detail)
             # a check of the whole table names the key that it is about first

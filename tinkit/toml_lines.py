@@ -29,7 +29,7 @@ def longest_key(text: str) -> int:
 
     (What tomllib needs for a key grows with the square of its parts.)
     """
-    return max((1 + sum(1 for _ in _PIECE.finditer(run)) for run in _NO_KEY.split(text)), default=0)
+    return max((1 + sum(1 for _ in _PIECE.finditer(run)) for run in _NO_KEY.split(text) if "." in run), default=1)
 
 
 def key_lines(text: str) -> dict[str, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -179,6 +181,13 @@ class DataConfig(Table):
         if template is None:
             return None
         try:
+            fields = [
+                (name, spec, how) for _, name, spec, how in string.Formatter().parse(template) if name is not None
+            ]
+            if len(template) > 200 or any(
+                name not in ("", "0") or how or re.search(r"[{}]|\d{3}", spec or "") for name, spec, how in fields
+            ):
+                raise ValueError("a width of at most two digits, and nothing else in the braces")
             names = template.format(1), template.format(2)
         except (IndexError, KeyError, ValueError) as problem:
             raise ValueError(

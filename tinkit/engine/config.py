@@ -124,7 +124,7 @@ class EmaConfig(Table):
     """``[ema]``: an exponential moving average of the weights, validated and kept beside the raw ones."""
 
     decay: float | None = Field(default=None, gt=0, lt=1)
-    """What a step keeps of the average (0.9998, say); Left out: no average."""
+    """What a step keeps of the average (0.9998, say); left out: no average."""
     warmup: bool = False
     """Begin with a smaller decay: timm's ``1 - (1 + step)**(-2/3)``, while that is below ``decay``."""
 
@@ -146,11 +146,11 @@ class TrainConfig(Table):
     compile: bool = False
     """Run the model through ``torch.compile``."""
     workers: int | None = Field(default=None, ge=0)
-    """Loader processes of each process; Left out: one a core, at most 8. The clips and crops do not depend on it."""
+    """Loader processes of each process; left out: one a core, at most 8. The clips and crops do not depend on it."""
     val_every: int = Field(default=1, ge=1)
     """Validate after every so many epochs, and after the last."""
     metric: MetricName | None = None
-    """What ``best`` means; Left out: ``sample_map`` for multi-label, ``top1`` for single-label."""
+    """What ``best`` means; left out: ``sample_map`` for multi-label, ``top1`` for single-label."""
     samples: int = Field(default=4, ge=0, le=64)
     """Validation clips that TensorBoard shows with their likeliest classes."""
     max_broken: float = Field(default=0.01, ge=0, le=1)

@@ -7,21 +7,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from tinkit.errors import UsageError, UserError, short
 from tinkit.files import find_toml, write_atomic
 from tinkit.recipe.aliases import ALIASES
 from tinkit.recipe.marks import Layer, Origin, merged_values, with_marks
 from tinkit.recipe.schema import Recipe
+from tinkit.table import Table, tables_in, types_in
 from tinkit.toml import Place, TomlFile, explain, read_toml, strange_value
 from tinkit.toml_lines import longest_key
 
 _MOST_FILES = 32  # of a chain of parents; ours have four
 _MOST_PARTS = 32
+
+
+class _Nothing(Table):
+    """Below a key that is no table."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def load_recipe(name: str, overrides: Sequence[str] = (), data_root: Path | None
         _deep_set(command, "data.root", str(data_root.absolute()))
     if command:
         if strange := strange_value(command):
-            raise UsageError(f"{'.'.join(strange[0])}: {strange[1]}")
+            raise UsageError(f"{'.'.join(strange[0]) or 'a key'}: {strange[1]}")
         layers.append(Layer(command, None))
     try:
         recipe = Recipe.model_validate(merged_values(layers, path.stem))
@@ -120,6 +127,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def _toml_or_text(key: str, value: str) -> Any:
+    """``2`` is a number, but for a key that takes texts only."""
     try:
         found = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
@@ -129,7 +137,19 @@ def _toml_or_text(key: str, value: str) -> Any:
         raise UsageError(f"--set {key} = {short(value)}: {what}") from error
     if len(found) > 1 or isinstance(found["value"], date | time):  # no key takes a date, and 1.1.1 is a text as well
         return value.strip()
+    if isinstance(found["value"], int | float) and _takes_text(key):
+        return value.strip()
     return found["value"]
+
+
+def _takes_text(key: str) -> bool:
+    table: type[BaseModel] = Recipe
+    field: FieldInfo | None = None
+    for part in key.split("."):
+        field = table.model_fields.get(part)
+        inner = tables_in(field.annotation) if field else []
+        table = inner[0] if inner else _Nothing
+    return field is not None and set(types_in(field.annotation)) <= {str, NoneType}
 
 
 def _deep_set(values: dict[str, Any], key: str, value: Any) -> None:

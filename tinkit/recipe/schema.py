@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from tinkit.as_published import defaults_of
 from tinkit.data.config import DataConfig
@@ -19,7 +21,7 @@ from tinkit.engine.config import (
     TrainConfig,
 )
 from tinkit.engine.model_config import ModelConfig
-from tinkit.errors import short
+from tinkit.errors import did_you_mean, short
 from tinkit.table import Table
 
 _LONGEST_NAME = 200
@@ -56,6 +58,25 @@ class Published(Table):
     """What a reader must know before comparing."""
     spread: float | None = Field(default=None, ge=0)
     """Points of the metric by which an honest repetition may differ, where that is known."""
+
+
+def known_keys(table: type[BaseModel], prefix: str = "") -> set[str]:
+    """The dotted keys of a table, and of those in it but for lists of tables."""
+    keys: set[str] = set()
+    for name, field in table.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys |= known_keys(inner, f"{prefix}{name}.")
+        else:
+            keys.add(f"{prefix}{name}")
+    return keys
+
+
+def _fits_any(pattern: str, known: Iterable[str]) -> bool:
+    """Whether a pattern is about a key, or about a name that a key's own table has (``model.backbone_kwargs.x``)."""
+    if len(pattern) > _LONGEST_NAME:
+        return False
+    return any(fnmatchcase(key, pattern) or pattern.startswith(f"{key}.") for key in known)
 
 
 class Recipe(Table):
@@ -105,7 +126,10 @@ class Recipe(Table):
     @field_validator("sources")
     @classmethod
     def _published_or_assumed(cls, sources: dict[str, str]) -> dict[str, str]:
+        known = known_keys(cls)
         for pattern, mark in sources.items():
+            if pattern not in known and not _fits_any(pattern, known):
+                raise ValueError(f"{short(pattern)} fits no key{did_you_mean(pattern, known)}")
             if mark.split(":")[0] not in ("published", "assumed", "changed"):
                 raise ValueError(
                     f"{short(pattern)} is marked {short(mark)}; write 'published: WHERE' or 'assumed: WHY'"
