@@ -143,7 +143,9 @@ def _mark(key: str, value: Any, place: str, stages: Sequence[_Stage]) -> str:
         return max(found)[2]
     if place == "default":
         return DEFAULT
-    return CHANGED if other or place == "--set" else UNMARKED
+    if place == "--set" and not other:
+        other = not same(stages[-2].values.get(key, _MISSING), value)
+    return CHANGED if other else UNMARKED
 
 
 def same(one: Any, other: Any) -> bool:
