@@ -71,8 +71,10 @@ def test_every_default_of_the_models_is_the_recipes() -> None:
             elif key == "backbone_kwargs":
                 assert (default or {}) == value, name
             else:
-                assert default == value and type(default) is type(value), f"{name}({parameter}=)"
-    assert {("VideoClassifier", key) for key in ("dropout", "classifier_std", "zero_init_last", "consensus")} <= compared
+                assert (default, type(default)) == (value, type(value)), f"{name}({parameter}=)"
+    assert {
+        ("VideoClassifier", key) for key in ("dropout", "classifier_std", "zero_init_last", "consensus")
+    } <= compared
     assert {("Video3D", key) for key in ("arch", "dropout", "num_frames", "variant", "stem_pool")} <= compared
     assert len(compared) >= 35
 

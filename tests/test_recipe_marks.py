@@ -90,7 +90,7 @@ def test_a_value_said_again_keeps_its_mark(base: Path) -> None:
 
 
 def test_lists_and_tables_are_values_too(base: Path) -> None:
-    resolved = load_recipe(child(base, 'schedule = { milestones = [10, 21] }\noptim = { lr = 0.02, batch = 8 }\n'))
+    resolved = load_recipe(child(base, "schedule = { milestones = [10, 21] }\noptim = { lr = 0.02, batch = 8 }\n"))
     assert marks(resolved, "schedule.milestones", "schedule.kind", "optim.lr", "optim.batch") == [
         "changed",
         "published: the paper",

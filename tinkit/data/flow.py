@@ -32,8 +32,11 @@ class FlowSettings(Table):
     """
 
     method: Method = "dis"
+    """How flow is computed: dense inverse search, or TV-L1, some hundred times slower."""
     bound: float = Field(20.0, gt=0)
+    """The largest motion that is told apart, in pixels."""
     short_side: int | None = Field(None, ge=16, le=4096)
+    """Frames are scaled to it first, in pixels. Left out: flow is computed at their own size."""
 
 
 def flow_function(method: Method) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], Field2d]:

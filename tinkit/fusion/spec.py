@@ -77,7 +77,7 @@ class EnsembleSpec(Table):
         if isinstance(values, dict):
             if isinstance(values.get("apply"), str):
                 values = values | {"apply": (values["apply"],)}
-            if list(values.get("apply", ())) == ["none"]:
+            if values.get("apply") in (["none"], ("none",)):
                 values = values | {"apply": ()}
             if values.get("fit") == "none":
                 values = values | {"fit": None}
