@@ -174,7 +174,10 @@ def _recipes() -> str:
     for name in shipped_names("recipes"):
         resolved = load_recipe(name)
         recipe = resolved.recipe
-        numbers = "<br>".join(_number(entry) for entry in recipe.published) or "-"
+        parts = [_number(entry) for entry in recipe.published]
+        if parts and recipe.departs:
+            parts.append(f"of another training: this recipe differs in {', '.join(recipe.departs)}")
+        numbers = "<br>".join(parts) or "-"
         lines.append([f"`{name}`", recipe.description, numbers, _training(resolved)])
     return _table(heads, lines)
 

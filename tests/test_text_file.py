@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from tinkit.data.annotations import read_annotation
 from tinkit.data.config import DataConfig
 from tinkit.errors import UserError
+from tinkit.json_file import parse_json, read_json
 from tinkit.models.foreign_classes import read_names
 from tinkit.scores.foreign import read_foreign
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
 from tinkit.submission.rehearsal import read_answers
-from tinkit.text_file import MAX_LINE, as_utf8, decode, parse_json, read_json, read_lines, read_text
+from tinkit.text_file import MAX_LINE, as_utf8, decode, read_lines, read_text
 
 MARKED = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 FILE = Path("x.txt")
@@ -114,7 +115,7 @@ def test_json_that_is_none(tmp_path: Path, text: str, problem: str, line: int | 
 
 
 def test_json_with_pairs_of_halves_and_escaped_backslashes() -> None:
-    assert parse_json('["\\ud83d\\ude00", "\\\\ud800"]', FILE, "") == ["\U0001f600", "\\ud800"]
+    assert parse_json('["\\ud83d\\ude00", "\\\\ud800"]', "", FILE) == ["\U0001f600", "\\ud800"]
 
 
 @pytest.mark.parametrize("encoding", [*MARKED, "utf-16-le", "utf-16-be"])

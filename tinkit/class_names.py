@@ -15,7 +15,8 @@ from typing import Any
 
 from tinkit.class_headers import INDEX_WORDS, NAME_WORDS, is_header, is_table, unquoted, word_of
 from tinkit.errors import UserError
-from tinkit.text_file import parse_json, read_lines, read_text
+from tinkit.json_file import parse_json
+from tinkit.text_file import read_lines, read_text
 
 Line = tuple[int, str]
 Entry = tuple[int, str, int]  # line, name, index
@@ -219,7 +220,7 @@ def _table_entries(file: Path, delimiter: str, width: int, name_at: int, index_a
 def _from_json(file: Path) -> ClassNames:
     text = read_text(file)
     expected = 'an object of class names and indices: {"Approaching something with your camera": "0", ...}'
-    pairs = parse_json(text, file, expected, list)
+    pairs = parse_json(text, expected, file, pairs=True)
     if not isinstance(pairs, list) or not pairs or not all(isinstance(pair, tuple) for pair in pairs):
         raise UserError("not an object of class names", file=file, expected=expected)
     turned = all(_is_integer(key) and isinstance(value, str) and not _is_integer(value) for key, value in pairs)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import signal
 from collections.abc import Iterable
 from pathlib import Path
 
 from tinkit.terminal import plain
 
-_LONGEST_WORD = 500  # characters of a word that may be a misspelling
 _LONGEST = 20_000  # characters of one part of a message
 
 
@@ -90,9 +90,27 @@ def _bounded(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
+def short(value: object) -> str:
+    """``value`` as an error shows it: at most 60 characters, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python shows no number of more than 4,300 digits
+        return "a value that is too long to show"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The ``count`` of ``known`` most like ``word``, the most like first."""
+    matcher = difflib.SequenceMatcher(b=word[:200])
+
+    def likeness(name: str) -> float:
+        matcher.set_seq1(name)
+        return matcher.ratio()
+
+    return heapq.nlargest(count, known, key=likeness)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of ``known``, or an empty string when nothing is near."""
-    if len(word) > _LONGEST_WORD:  # such comparisons take the product of the lengths
-        return ""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""

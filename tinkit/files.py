@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from tinkit.errors import UsageError, UserError, did_you_mean
+from tinkit.errors import UsageError, UserError, did_you_mean, nearest
+
+logger = logging.getLogger(__name__)
 
 ShippedKind = Literal["recipes", "ensembles", "submissions", "kernels"]
 
@@ -89,23 +93,75 @@ def shipped_names(kind: ShippedKind) -> list[str]:
 def find_toml(kind: ShippedKind, name: str) -> Path:
     """The file that ``name`` means: a path when it ends in ``.toml`` or holds a slash, else a built-in.
 
-    A path that does not exist falls back to the built-in of the same stem, so that ``recipes/mmit_r50.toml`` works from
-    any folder. Raises :class:`~tinkit.errors.UsageError` with the nearest known name.
+    A path below a folder of that kind that does not exist falls back to the built-in of the same stem, which is said,
+    so that ``recipes/mmit_r50.toml`` works from any folder. Raises :class:`~tinkit.errors.UsageError` with the nearest
+    known names.
     """
     path = Path(name)
-    if path.suffix == ".toml" or len(path.parts) > 1:
-        if path.is_file():
-            return path
-        if path.parent.name not in (kind, ""):
-            raise UsageError(f"{name}: no such file", fix=f"name a file, or one of: {', '.join(shipped_names(kind))}")
-    builtin = shipped(kind) / f"{path.stem if path.suffix == '.toml' else name}.toml"
-    if builtin.is_file():
-        return builtin
+    by_path = path.suffix == ".toml" or len(path.parts) > 1
+    if by_path and _is_there(path):
+        return path
+    stem = path.stem if path.suffix == ".toml" else path.name
     known = shipped_names(kind)
-    raise UsageError(
-        f"no {kind.rstrip('s')} is called {name!r}{did_you_mean(path.stem, known)}",
-        expected=f"a .toml file, or one of: {', '.join(known)}",
-    )
+    what = kind.rstrip("s")
+    expected = f"a .toml file that is there, or a built-in {what}: {', '.join(nearest(stem, known))}, ..."
+    listing = "`tinkit recipes` lists all" if kind == "recipes" else None
+    shown = name[:200] if name.isprintable() else repr(name[:200])
+    if by_path and (stem not in known or path.parent.name not in (kind, "")):
+        near = did_you_mean(name, map(str, _beside(path))) or did_you_mean(stem, known)
+        raise UsageError(f"{shown}: no such file{near}", expected=expected, fix=listing)
+    if stem not in known:
+        raise UsageError(
+            f"no {what} is called {name[:200]!r}{did_you_mean(stem, known)}", expected=expected, fix=listing
+        )
+    if by_path:
+        logger.warning("%s: no such file; the built-in %s %s is taken", name, what, stem)
+    return shipped(kind) / f"{stem}.toml"
+
+
+def read_bounded(path: Path, limit: int, expected: str) -> bytes:
+    """The bytes of a file of at most ``limit`` bytes.
+
+    Raises :class:`~tinkit.errors.UserError` for a larger one, for one that cannot be read, and for a folder, a device
+    or a pipe, which is not waited for.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+                raise UserError(f"is {what}, not a file", file=path, expected=expected)
+            with open(descriptor, "rb", closefd=False) as handle:
+                data = handle.read(limit + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", file=path, expected=expected) from error
+    except ValueError as error:  # a NUL, or half a surrogate pair, in the path
+        raise UserError(f"{str(path)!r} is not a path: {error}", expected=expected) from error
+    if len(data) > limit:
+        size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit} bytes"
+        raise UserError(f"larger than {size}", file=path, expected=expected)
+    return data
+
+
+def _beside(path: Path) -> list[Path]:
+    """The TOML files in the folder of ``path``, as far as it can be read."""
+    with suppress(OSError, ValueError):
+        return [found for found in sorted(path.parent.glob("*.toml"))[:1000] if found.is_file()]
+    return []
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything at ``path``; raises a UserError where that cannot be told."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        raise UserError(f"{str(path)[:100]}: cannot be read: {error.strerror}") from error
+    return True
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import codecs
 import io
-import json
-import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tinkit.errors import UserError
 
@@ -42,8 +40,6 @@ _OTHERS = {
     "Windows-1252": "cp1252",
     "Windows-1250": "cp1250",
 }
-# An escape of one character, of the two halves of one, or (group 1) of a half that stands alone.
-_ESCAPES = re.compile(r"\\[^u]|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(\\u[dD][89a-fA-F])")
 _SAMPLE = 1 << 20  # bytes from which other encodings are judged
 _SHOWN = 40  # characters of a reading
 
@@ -94,37 +90,6 @@ def check_lines(text: str, file: Path) -> str:
             )
         begin = end + 1
     return text
-
-
-def read_json(
-    file: Path, expected: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
-) -> tuple[Any, str]:
-    """What a JSON file holds, and its text; ``pairs`` makes the objects, as ``json.loads`` has it.
-
-    Raises :class:`~tinkit.errors.UserError`, with the line where it is known, for what is not JSON, nested too deep,
-    or holds numbers of thousands of digits or halves of characters.
-    """
-    text = read_text(file)
-    return parse_json(text, file, expected, pairs), text
-
-
-def parse_json(
-    text: str, file: Path, expected: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
-) -> Any:
-    """As :func:`read_json`, of a text that was read already."""
-    try:
-        content = json.loads(text, object_pairs_hook=pairs)
-    except json.JSONDecodeError as problem:
-        raise UserError(f"not valid JSON: {problem.msg}", file=file, line=problem.lineno, expected=expected) from None
-    except RecursionError:
-        raise UserError("not valid JSON: nested too deep", file=file, expected=expected) from None
-    except ValueError:  # Python refuses to convert integers of thousands of digits
-        raise UserError("not valid JSON: a number of thousands of digits", file=file, expected=expected) from None
-    for found in _ESCAPES.finditer(text):
-        if found[1]:
-            line = text.count("\n", 0, found.start()) + 1
-            raise UserError("not text: half of a character (a lone surrogate)", file=file, line=line, expected=expected)
-    return content
 
 
 def is_text(value: str) -> bool:

@@ -30,6 +30,8 @@ def _listed() -> list[dict[str, Any]]:
     for name in shipped_names("recipes"):
         recipe = load_recipe(name).recipe
         numbers = [f"{entry.number:g} {entry.metric} ({entry.views})" for entry in recipe.published]
+        if numbers and recipe.departs:
+            numbers.append(f"of another training: differs in {', '.join(recipe.departs)}")
         rows.append({"recipe": name, "description": recipe.description, "published": "; ".join(numbers) or None})
     return rows
 

@@ -185,7 +185,8 @@ def _shrunk(recipe: Recipe, overfit: int | None, *, renamed: bool) -> Recipe:
     """``recipe`` with a batch that so few clips can fill, and a name that says what it is."""
     if overfit is None:
         return recipe
+    from tinkit.recipe import change
+
     batch = min(recipe.optim.batch, overfit)
-    optim = recipe.optim.model_copy(update={"batch": batch, "micro_batch": None} if batch < recipe.optim.batch else {})
-    name = recipe.name if renamed else f"{recipe.name}-overfit"
-    return recipe.model_copy(update={"optim": optim, "name": name})
+    shrunk = {"optim.batch": batch, "optim.micro_batch": None} if batch < recipe.optim.batch else {}
+    return change(recipe, {**shrunk, "name": recipe.name if renamed else f"{recipe.name}-overfit"})

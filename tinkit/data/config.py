@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tinkit.errors import UserError
 from tinkit.metrics import Task
+from tinkit.table import Table
 
 LayoutName = Literal["mmit", "sthv1", "sthv2", "jester", "list", "table"]
 Split = Literal["train", "val", "test"]
@@ -134,10 +137,8 @@ LAYOUTS: Mapping[LayoutName, Layout] = MappingProxyType(
 )
 
 
-class DataConfig(BaseModel):
+class DataConfig(Table):
     """The ``[data]`` table. A key left out takes the value that is usual for ``dataset`` (see :data:`LAYOUTS`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: LayoutName = Field(description="The layout of the annotation files.")
     name: str | None = Field(None, description="Folder below $TINKIT_DATA; the layout's name unless given.")
@@ -184,6 +185,13 @@ class DataConfig(BaseModel):
         if template is None:
             return None
         try:
+            fields = [
+                (name, spec, how) for _, name, spec, how in string.Formatter().parse(template) if name is not None
+            ]
+            if len(template) > 200 or any(
+                name not in ("", "0") or how or re.search(r"[{}]|\d{3}", spec or "") for name, spec, how in fields
+            ):
+                raise ValueError("a width of at most two digits, and nothing else in the braces")
             names = template.format(1), template.format(2)
         except (IndexError, KeyError, ValueError) as problem:
             raise ValueError(

@@ -12,17 +12,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tinkit.data import crops
 from tinkit.data.reader import BrokenClip, ClipReader, Frame
 from tinkit.errors import UserError
+from tinkit.table import Table
 
 Method = Literal["dis", "tvl1"]
 Field2d = NDArray[np.float32]
 
 
-class FlowSettings(BaseModel):
+class FlowSettings(Table):
     """How flow is computed and kept.
 
     ``dis`` is dense inverse search (Kroeger et al. 2016, arXiv 1603.03590), ``tvl1`` the dual TV-L1 method (Zach et al.
@@ -30,11 +31,12 @@ class FlowSettings(BaseModel):
     ``short_side``: frames are scaled to it first; None: flow is computed at their own size.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     method: Method = "dis"
-    bound: float = Field(20.0, gt=0, allow_inf_nan=False)
+    """How flow is computed: dense inverse search, or TV-L1, some hundred times slower."""
+    bound: float = Field(20.0, gt=0)
+    """The largest motion that is told apart, in pixels."""
     short_side: int | None = Field(None, ge=16, le=4096)
+    """Frames are scaled to it first, in pixels. Left out: flow is computed at their own size."""
 
 
 def flow_function(method: Method) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], Field2d]:

@@ -29,6 +29,7 @@ from tinkit.data.manifest import Manifest
 from tinkit.data.reader import BrokenClip, Frame
 from tinkit.errors import UserError
 from tinkit.files import write_atomic
+from tinkit.json_file import read_json
 
 STATE = ".tinkit-flow.json"
 """In the folder of flow: how it was computed, so that nobody mixes two ways in one data set."""
@@ -124,8 +125,8 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
         write_atomic(state, json.dumps(wanted, indent=1) + "\n")
         return
     try:
-        found = json.loads(state.read_text())
-    except ValueError:
+        found = read_json(state, "how the flow in this folder is computed", limit=1 << 20)
+    except UserError:
         found = None
     if found != wanted:
         found = found if isinstance(found, dict) else {}

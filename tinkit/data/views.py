@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from tinkit.as_published import IMAGES
 from tinkit.data.modality import FLOW_LENGTH, Modality
 from tinkit.errors import UsageError
+from tinkit.table import Table
 
 TestRule = Literal["even", "centre", "random", "twice", "dense"]
 Scale = Annotated[float, Field(gt=0, le=1)]
@@ -55,12 +57,15 @@ def _readable(text: str) -> str:
 ViewsText = Annotated[str, AfterValidator(_readable)]
 
 
-class ClipConfig(BaseModel):
+class ClipConfig(Table):
     """The ``[clip]`` table: the frames, crop and flip of a training clip."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_segments: int = Field(8, ge=1, le=1024, description="Frames of a clip that the model sees (T).")
+    num_segments: int = Field(
+        IMAGES.num_segments,
+        ge=1,
+        le=1024,
+        description="Frames of a clip that the model sees (T). Left out: 8; with model.temporal = '3d' 32.",
+    )
     sampling: Literal["segments", "dense"] = Field(
         "segments", description="Training: a random frame of each segment, or T frames a stride apart."
     )
@@ -91,10 +96,8 @@ class ClipConfig(BaseModel):
         return values
 
 
-class ViewConfig(BaseModel):
+class ViewConfig(Table):
     """The ``[test]`` table: the views of a clip at test time and how their scores are averaged."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     views: ViewsText = Field("1x1", description="KxS: K temporal samples by S crops (1, 3, 5 or 10).")
     sampling: TestRule = Field("even", description="Temporal rule; centre is even with one sample.")

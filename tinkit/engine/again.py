@@ -44,5 +44,6 @@ def goes_on(run: Run, recipe: Recipe) -> bool:
 
 
 def _values(recipe: Recipe) -> dict[str, Any]:
-    flat = flatten(recipe.model_dump(mode="json", exclude={"sources", "published", "description"}))
-    return {key: value for key, value in flat.items() if not key.startswith(_FREE)}
+    flat = flatten(recipe.model_dump(mode="json", exclude={"sources", "published", "departs", "description"}))
+    ignored = () if recipe.model.moves_channels else ("model.shift_div",)
+    return {key: value for key, value in flat.items() if not key.startswith((*_FREE, *ignored))}

@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tinkit.errors import UserError
 from tinkit.files import atomic_path, write_atomic
+from tinkit.json_file import parse_json
 
 # what numpy raises for a file that is cut short or none of its own
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_DAMAGED = (OSError, UserError, ValueError, AttributeError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Blocks:
         try:
             with np.load(path) as file:
                 values = file["values"]
-                reasons = {int(row): reason for row, reason in json.loads(str(file["reasons"])).items()}
+                reasons = {int(row): reason for row, reason in parse_json(str(file["reasons"]), "reasons").items()}
         except _DAMAGED:
             return None
         return Block(start, values, reasons) if len(values) else None

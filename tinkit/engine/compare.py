@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from tinkit.engine.protocol import fits, stated
 from tinkit.engine.run import Run, find_run
 from tinkit.errors import UserError
 from tinkit.files import shipped, shipped_names
 from tinkit.fusion.spec import PublishedFusion, load_spec
+from tinkit.json_file import read_json
 from tinkit.metrics import Metrics
 from tinkit.recipe import Published
 from tinkit.scores import ScoreInfo, read_scores
@@ -40,12 +42,20 @@ def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dic
 
 
 def measured_row(
-    name: str, info: ScoreInfo, metric: str, measured: Metrics | None, entry: Published | PublishedFusion | None
+    name: str,
+    info: ScoreInfo,
+    metric: str,
+    measured: Metrics | None,
+    entry: Published | PublishedFusion | None,
+    departs: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What scores with ``info`` measured by ``metric``, beside the published number that ``entry`` is."""
+    """What scores with ``info`` measured by ``metric``, beside the published number that ``entry`` is.
+
+    ``departs`` are the recipe's keys whose values are not those of the training that was published.
+    """
     protocol = info.protocol | {"average": info.average}
     row = _row(name, info.split, info.views, protocol, metric, entry)
-    row |= {"weights": info.weights, "note": _note(info, measured)}
+    row |= {"weights": info.weights, "note": _note(info, measured, departs if entry is not None else ())}
     if measured is None or metric not in measured.values:
         return row
     row["measured"] = value = 100 * measured[metric]
@@ -75,8 +85,7 @@ def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
 
     Where its weights were fitted, the cross-validated estimate stands for the optimistic number.
     """
-    record = json.loads((folder / "fusion.json").read_text())
-    published = [PublishedFusion.model_validate(entry) for entry in record.get("published", ())]
+    record, published = _fusion_record(folder / "fusion.json")
     estimate = record["metrics"].get("cross_validated")
     rows, shown = [], []
     for path in sorted(folder.glob("*.arrow")):
@@ -92,6 +101,18 @@ def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
                 row = measured_row(folder.name, table.info, metric, measured, None if fitted else entry)
                 rows.append(_estimated(row, metric, estimate, measured, entry) if fitted else _noted(row, entry))
     return rows + [_unmeasured(folder.name, entry) for entry in published if entry not in shown]
+
+
+def _fusion_record(path: Path) -> tuple[dict[str, Any], list[PublishedFusion]]:
+    """What a fusion says of itself. Raises a UserError for a file that is not one's."""
+    record = read_json(path, "a fusion's record")
+    try:
+        published = [PublishedFusion.model_validate(entry) for entry in record.get("published", ())]
+        if not isinstance(record["metrics"], dict) or "fit" not in record:
+            raise TypeError("metrics and fit are missing")
+    except (ValidationError, AttributeError, KeyError, TypeError) as error:
+        raise UserError("is not a fusion's record, or damaged", file=path, fix="fuse again: tinkit ensemble") from error
+    return record, published
 
 
 def _estimated(
@@ -120,7 +141,8 @@ def _fewer(clips: int, measured: Metrics) -> str | None:
 
 
 def _run_rows(run: Run) -> list[dict[str, Any]]:
-    published = run.load_recipe().published
+    recipe = run.load_recipe()
+    published, departs = recipe.published, recipe.departs
     scores = run.folder / "scores"
     rows: list[dict[str, Any]] = []
     shown: set[int] = set()
@@ -132,12 +154,21 @@ def _run_rows(run: Run) -> list[dict[str, Any]]:
             same = [n for n, entry in enumerate(published) if entry.metric == metric and fits(entry, table.info)]
             shown |= set(same)
             entries: list[Published | None] = [published[n] for n in same] or [None]
-            rows += [measured_row(run.name, table.info, metric, measured, entry) for entry in entries]
+            rows += [measured_row(run.name, table.info, metric, measured, entry, departs) for entry in entries]
     for number, entry in enumerate(published):
         if number not in shown:
             protocol = stated(entry) | {"average": entry.average}
-            rows.append(_row(run.name, entry.split, entry.views, protocol, entry.metric, entry))
+            row = _row(run.name, entry.split, entry.views, protocol, entry.metric, entry)
+            rows.append(row | {"note": _departure(departs)})
     return rows
+
+
+def _departure(departs: Sequence[str]) -> str | None:
+    """That a published number is of another training than this run's; None where it is not."""
+    if not departs:
+        return None
+    more = f" and {len(departs) - 5} more" if len(departs) > 5 else ""
+    return f"trained otherwise than published: {', '.join(departs[:5])}{more}"
 
 
 def _row(
@@ -166,11 +197,13 @@ def _row(
     }
 
 
-def _note(info: ScoreInfo, measured: Metrics | None) -> str | None:
+def _note(info: ScoreInfo, measured: Metrics | None, departs: Sequence[str] = ()) -> str | None:
     """What a reader must know before comparing."""
     notes = []
     if info.split in info.trained_on:
         notes.append("its weights have seen this split")
     if measured is not None and (broken := measured.counts.get("without_scores", 0)):
         notes.append(f"{broken} clips without scores")
+    if departure := _departure(departs):
+        notes.append(departure)
     return "; ".join(notes) or None

@@ -5,31 +5,33 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tinkit.metrics import MetricName
+from tinkit.table import Table
 
 AmpChoice = Literal["auto", "off", "bf16", "fp16"]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class OptimConfig(_Table):
+class OptimConfig(Table):
     """``[optim]``: the optimiser, the batch and the length of training."""
 
     name: str = "sgd"
     """A timm optimiser name; ``sgd`` is with or without Nesterov as ``nesterov`` says."""
-    lr: float = Field(gt=0, allow_inf_nan=False)
+    lr: float = Field(gt=0)
+    """The learning rate at the end of the warm-up; never rescaled."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """What a step keeps of the one before."""
     nesterov: bool = False
+    """Nesterov's momentum, with ``sgd``."""
     weight_decay: float = Field(default=5e-4, ge=0)
+    """How much of a weight a step takes off, before the learning rate."""
     batch: int = Field(ge=1)
     """Clips a step, over all processes. The learning rate is never rescaled."""
     micro_batch: int | None = Field(default=None, ge=1)
-    """Clips in memory at once; it must divide ``batch``. None: all of them."""
+    """Clips in memory at once; it must divide ``batch``. Left out: all of them."""
     epochs: int = Field(ge=1)
+    """How often the training split is gone through; more than ``schedule.warmup_epochs``."""
     clip_grad: float = Field(default=20.0, ge=0)
     """The largest norm of the gradient; larger ones are scaled down. 0: no clipping."""
     groups: Literal["published", "single"] = "published"
@@ -44,18 +46,20 @@ class OptimConfig(_Table):
         return self
 
 
-class ScheduleConfig(_Table):
+class ScheduleConfig(Table):
     """``[schedule]``: the learning rate by iteration."""
 
     kind: Literal["cosine", "step", "plateau"] = "cosine"
+    """How the rate falls: along a cosine, at ``milestones``, or when validation stops getting better."""
     warmup_epochs: float = Field(default=1.0, ge=0)
+    """Epochs until the rate is ``optim.lr``."""
     warmup: Literal["linear", "exponential"] = "linear"
     """How the rate rises: by equal steps, or by equal factors."""
     warmup_start: float = Field(default=0.1, gt=0, le=1)
     """The learning rate at step 0, as a multiple of ``optim.lr``."""
     t_max: float | None = Field(default=None, gt=0)
     """Epochs from the start of training to the cosine's lowest point, as X-Temporal counts them; the rate rises again
-    after it. None: TIN's formula, which ends at the last epoch."""
+    after it. Left out: TIN's formula, which ends at the last epoch."""
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Epochs at which ``step`` multiplies the rate by ``factor``."""
     factor: float = Field(default=0.1, gt=0, lt=1)
@@ -76,11 +80,11 @@ class ScheduleConfig(_Table):
         return self
 
 
-class LossConfig(_Table):
+class LossConfig(Table):
     """``[loss]``: what is minimised."""
 
     name: Literal["bce", "asymmetric", "focal", "cross_entropy"] | None = None
-    """None: ``bce`` for multi-label, ``cross_entropy`` for single-label."""
+    """Left out: ``bce`` for multi-label, ``cross_entropy`` for single-label."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over classes, in the multi-label losses. timm's asymmetric loss sums, which wants another learning rate."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -88,21 +92,22 @@ class LossConfig(_Table):
     gamma: float = Field(default=2.0, ge=0)
     """The exponent of ``focal``."""
     alpha: float | None = Field(default=None, gt=0, lt=1)
-    """The weight of positives in ``focal``; negatives have ``1 - alpha``. None: no weights."""
+    """The weight of positives in ``focal``; negatives have ``1 - alpha``. Left out: no weights."""
     gamma_neg: float = Field(default=4.0, ge=0)
+    """The exponent of ``asymmetric`` for negatives."""
     gamma_pos: float = Field(default=1.0, ge=0)
-    """The exponents of ``asymmetric``, for negatives and positives."""
+    """The exponent of ``asymmetric`` for positives."""
     margin: float = Field(default=0.05, ge=0, lt=1)
     """``asymmetric`` takes this off the probability of negatives."""
     class_balance: float | None = Field(default=None, gt=0, lt=1)
-    """Weigh classes by their effective number of clips, with this beta (0.999, say). None: all alike."""
+    """Weigh classes by their effective number of clips, with this beta (0.999, say). Left out: all alike."""
     soft_labels: str | None = None
     """A score file of the training split whose probabilities are mixed into the targets."""
     soft_weight: float = Field(default=0.5, gt=0, le=1)
     """The share of the soft labels in a target."""
 
 
-class MixConfig(_Table):
+class MixConfig(Table):
     """``[mix]``: mixup and cutmix of pairs of clips, all frames of a clip alike."""
 
     mixup: float = Field(default=0.0, ge=0)
@@ -115,35 +120,37 @@ class MixConfig(_Table):
     """Where both are on: the share of mixed steps that take cutmix."""
 
 
-class EmaConfig(_Table):
+class EmaConfig(Table):
     """``[ema]``: an exponential moving average of the weights, validated and kept beside the raw ones."""
 
     decay: float | None = Field(default=None, gt=0, lt=1)
-    """What a step keeps of the average (0.9998, say); None: no average."""
+    """What a step keeps of the average (0.9998, say); left out: no average."""
     warmup: bool = False
     """Begin with a smaller decay: timm's ``1 - (1 + step)**(-2/3)``, while that is below ``decay``."""
 
 
-class TrainConfig(_Table):
+class TrainConfig(Table):
     """``[train]``: how the steps are computed. Only ``seed``, ``amp``, ``splits`` and ``on_nan`` change the science."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Of the order of clips, their crops, and the weights that start at random."""
     splits: tuple[Literal["train", "val"], ...] = ("train",)
     """The splits to train on. With ``val`` there is no validation, and no fusion is fitted on the run's val scores."""
     amp: AmpChoice = "off"
     """Mixed precision. ``auto`` is settled when a run is begun: ``bf16`` where the device computes in it, else ``off``.
     """
     channels_last: bool = True
+    """The memory layout of images and weights: channels last, or first."""
     checkpoint_activations: bool = False
     """Keep only the blocks' inputs for the backward pass and compute the rest again: less memory, a third more time."""
     compile: bool = False
     """Run the model through ``torch.compile``."""
     workers: int | None = Field(default=None, ge=0)
-    """Loader processes of each process; None: one a core, at most 8. The clips and crops do not depend on it."""
+    """Loader processes of each process; left out: one a core, at most 8. The clips and crops do not depend on it."""
     val_every: int = Field(default=1, ge=1)
     """Validate after every so many epochs, and after the last."""
     metric: MetricName | None = None
-    """What ``best`` means; None: ``sample_map`` for multi-label, ``top1`` for single-label."""
+    """What ``best`` means; left out: ``sample_map`` for multi-label, ``top1`` for single-label."""
     samples: int = Field(default=4, ge=0, le=64)
     """Validation clips that TensorBoard shows with their likeliest classes."""
     max_broken: float = Field(default=0.01, ge=0, le=1)
@@ -172,7 +179,7 @@ class TrainConfig(_Table):
         return self
 
 
-class SaveConfig(_Table):
+class SaveConfig(Table):
     """``[save]``: checkpoints. One is saved at the end of every epoch in any case."""
 
     every: int | str | None = None

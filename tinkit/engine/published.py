@@ -60,6 +60,6 @@ def run_published(
                 stop=stop,
             )
         result = done[key]
-        row = measured_row(run.name, result.info, entry.metric, result.metrics, entry)
+        row = measured_row(run.name, result.info, entry.metric, result.metrics, entry, recipe.departs)
         rows.append(row | {"clips": result.clips, "scores": str(result.path)})
     return rows

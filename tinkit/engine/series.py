@@ -8,17 +8,14 @@ from typing import Any
 
 from tinkit.engine.checkpoint import Progress, read_header
 from tinkit.engine.run import Run
-from tinkit.recipe import Recipe, rename
+from tinkit.recipe import Recipe, change, rename
 
 
 def seeded(recipe: Recipe, count: int) -> list[Recipe]:
     """``recipe`` on ``count`` seeds from its own upwards, each as the run ``NAME-seedS``."""
     seeds = range(recipe.train.seed, recipe.train.seed + count)
     renamed = [rename(recipe, f"{recipe.name}-seed{seed}") for seed in seeds]
-    return [
-        one.model_copy(update={"train": one.train.model_copy(update={"seed": seed})})
-        for one, seed in zip(renamed, seeds, strict=True)
-    ]
+    return [change(one, {"train.seed": seed}) for one, seed in zip(renamed, seeds, strict=True)]
 
 
 def run_series(recipes: Sequence[Recipe], train: Callable[[Recipe], Run]) -> list[dict[str, Any]]:

@@ -30,7 +30,6 @@ from tinkit.files import shipped_names
 from tinkit.models import Classifier
 from tinkit.models.merging import merge_batch_norm
 from tinkit.models.modality import pixels_of
-from tinkit.models.video import SHIFT_DIV
 from tinkit.models.video3d import ARCHS
 from tinkit.recipe import Published, Recipe, load_recipe
 from tinkit.timm_import import import_timm
@@ -119,7 +118,7 @@ def networks(patterns: Sequence[str] = (), temporals: Sequence[str] = ()) -> lis
     real = {name: recipe for name, recipe in recipes.items() if recipe.data.version != "synthetic"}
     published: dict[str, dict[str, tuple[Published, ...]]] = {}
     for name, recipe in real.items():
-        if recipe.published:
+        if recipe.published and not recipe.departs:  # else they are numbers of another training, or network
             published.setdefault(_key(_of_recipe(recipe)), {})[name] = recipe.published
     found = {_key(network): network for network in [*_product(patterns), *map(_of_recipe, real.values())]}
     chosen = [
@@ -218,7 +217,7 @@ def _product(patterns: Sequence[str]) -> Iterator[Network]:
         for temporal in TEMPORALS if backbone != "resnet50" else (*TEMPORALS, "rtcn"):
             model = ModelConfig.model_validate({"backbone": backbone, "temporal": temporal})
             clip = ClipConfig(size=_fixed_size(backbone) or ClipConfig().size)
-            yield Network(model.model_copy(update={"shift_div": SHIFT_DIV[temporal]}), clip)
+            yield Network(model, clip)
 
 
 def _fixed_size(backbone: str) -> int | None:
@@ -236,7 +235,7 @@ def _of_recipe(recipe: Recipe) -> Network:
 def _key(network: Network) -> str:
     """The same for two networks that are one: what is only of training is left out."""
     model = network.model.model_dump(include=set(_SETTINGS))
-    shift_div = network.model.shift_div if network.model.temporal in ("tin", "tsm", "rtcn") else None
+    shift_div = network.model.shift_div if network.model.moves_channels else None
     clip = network.clip.model_dump(include={"num_segments", "size", "modality"})
     return repr((sorted(model.items()), shift_div, sorted(clip.items())))
 

@@ -6,21 +6,20 @@ import copy
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tinkit.fusion.members import Missing
 from tinkit.metrics import MetricName
 from tinkit.scores import Kind
+from tinkit.table import Table
 from tinkit.toml import explain, read_toml
 
 Method = Literal["mean-logits", "mean-probabilities", "mean-ranks", "search"]
 Space = Literal["logits", "probabilities"]
 
 
-class MemberSpec(BaseModel):
+class MemberSpec(Table):
     """One model: a run's score files, picked by views and weights, or one score file for each split."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: str | None = Field(None, min_length=1, description="A run's name under ./runs, or its folder.")
     views: str | None = Field(None, description="Which of the run's score files, like 2x3; needed if it has several.")
@@ -39,10 +38,8 @@ class MemberSpec(BaseModel):
         return self
 
 
-class PublishedFusion(BaseModel):
+class PublishedFusion(Table):
     """A ``[[published]]`` entry: what somebody reported for an ensemble like this one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: float = Field(description="In percent, as papers print it.")
     metric: MetricName = Field(description="What was measured.")
@@ -54,10 +51,8 @@ class PublishedFusion(BaseModel):
     )
 
 
-class EnsembleSpec(BaseModel):
+class EnsembleSpec(Table):
     """A fusion: its members, how they are joined, where that is fitted and where it is applied."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("fusion", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+=-]*$", description="The folder under ./fusions.")
     fit: str | None = Field(
@@ -82,7 +77,7 @@ class EnsembleSpec(BaseModel):
         if isinstance(values, dict):
             if isinstance(values.get("apply"), str):
                 values = values | {"apply": (values["apply"],)}
-            if list(values.get("apply", ())) == ["none"]:
+            if values.get("apply") in (["none"], ("none",)):
                 values = values | {"apply": ()}
             if values.get("fit") == "none":
                 values = values | {"fit": None}

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinkit.as_published import RELATIONS_SAMPLED
 from tinkit.errors import UserError, did_you_mean
 
 ConsensusKind = Literal["avg", "identity", "trn", "trn_multiscale"]
@@ -99,7 +100,7 @@ class MultiscaleRelation(nn.Module):
         num_segments: int,
         num_classes: int,
         in_features: int = FRAME_FEATURES,
-        sampled: int = 3,
+        sampled: int = RELATIONS_SAMPLED,
         sample_in_test: bool = False,
     ) -> None:
         super().__init__()
@@ -169,7 +170,7 @@ def make_consensus(
     num_segments: int,
     num_classes: int,
     relation_features: int = FRAME_FEATURES,
-    relations_sampled: int = 3,
+    relations_sampled: int = RELATIONS_SAMPLED,
     sample_in_test: bool = False,
 ) -> Average | EveryFrame | Relation | MultiscaleRelation:
     """The consensus of that name. The last three arguments are for relations; see :class:`MultiscaleRelation`.

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinkit.as_published import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.placed import settings_of
 from tinkit.models.places import Place
@@ -41,7 +42,7 @@ class TriangleTaps(nn.Module):
     Raises :class:`~tinkit.errors.UserError` for too few channels or an ``offset_init`` out of range.
     """
 
-    def __init__(self, channels: int, shift_div: int, offset_init: float = 0.5) -> None:
+    def __init__(self, channels: int, shift_div: int, offset_init: float = OFFSET_INIT) -> None:
         super().__init__()
         if not -MAX_OFFSET < offset_init < MAX_OFFSET:
             raise UserError(f"offset_init is {offset_init:g} frames", expected="a number between -2 and 2, exclusive")
@@ -90,7 +91,9 @@ class RegularisedConv2d(nn.Conv2d):
     Raises :class:`~tinkit.errors.UserError` for a convolution in groups, or one that pads with anything but zeros.
     """
 
-    def __init__(self, convolution: nn.Conv2d, num_segments: int, shift_div: int, offset_init: float = 0.5) -> None:
+    def __init__(
+        self, convolution: nn.Conv2d, num_segments: int, shift_div: int, offset_init: float = OFFSET_INIT
+    ) -> None:
         if convolution.groups != 1 or convolution.padding_mode != "zeros":
             raise UserError(
                 f"r-TCN before a convolution of {convolution.groups} groups, padding with {convolution.padding_mode}",
@@ -119,7 +122,7 @@ class RegularisedConv2d(nn.Conv2d):
         return out.flatten(0, 1)
 
 
-def regularise(place: Place, num_segments: int, shift_div: int, offset_init: float = 0.5) -> None:
+def regularise(place: Place, num_segments: int, shift_div: int, offset_init: float = OFFSET_INIT) -> None:
     """Make the plain 2D convolution at ``place`` one of five frames.
 
     Raises :class:`~tinkit.errors.UserError` for any other module, and as :class:`RegularisedConv2d`.

@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from tinkit.as_published import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.layouts import NCHW, Layout
 from tinkit.ops import Steering, interlace, steer
@@ -34,7 +35,7 @@ class TemporalInterlace(nn.Module):
     """
 
     def __init__(
-        self, channels: int, num_segments: int, shift_div: int, offset_init: float = 0.5, layout: Layout = NCHW
+        self, channels: int, num_segments: int, shift_div: int, offset_init: float = OFFSET_INIT, layout: Layout = NCHW
     ) -> None:
         super().__init__()
         self.num_segments = num_segments

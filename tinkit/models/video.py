@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from torch import Tensor, nn
 
+from tinkit.as_published import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
 from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.chain import may_chain, run_chain
@@ -27,7 +28,6 @@ from tinkit.models.temporal_pool import add_temporal_pool, check_temporal_pool, 
 from tinkit.timm_import import import_timm
 
 Temporal = Literal["tin", "tsm", "tsn", "rtcn"]
-SHIFT_DIV: dict[str, int] = {"tin": 4, "tsm": 8, "tsn": 1, "rtcn": 4}  # published; TSN moves nothing
 
 
 class VideoClassifier(nn.Module):
@@ -72,17 +72,17 @@ class VideoClassifier(nn.Module):
 
     def __init__(
         self,
-        backbone: str = "resnet50",
+        backbone: str = IMAGES.backbone,
         temporal: Temporal = "tin",
         num_classes: int = 313,
-        num_segments: int = 8,
+        num_segments: int = IMAGES.num_segments,
         shift_div: int | None = None,
-        dropout: float = 0.8,
+        dropout: float = IMAGES.dropout,
         pretrained: bool | str | Path = False,
-        offset_init: float = 0.5,
+        offset_init: float = OFFSET_INIT,
         place: str | None = None,
-        zero_init_last: bool = True,
-        classifier_std: float = 0.001,
+        zero_init_last: bool = IMAGES.zero_init_last,
+        classifier_std: float = IMAGES.classifier_std,
         backbone_kwargs: Mapping[str, Any] | None = None,
         shift_place: ShiftPlace = "blockres",
         temporal_pool: bool = False,
@@ -90,7 +90,7 @@ class VideoClassifier(nn.Module):
         non_local_subsample: bool = True,
         non_local_places: Mapping[str, Sequence[int]] | None = None,
         consensus: ConsensusKind = "avg",
-        relations_sampled: int = 3,
+        relations_sampled: int = RELATIONS_SAMPLED,
         sample_in_test: bool = False,
         modality: Modality = "rgb",
         flow_length: int = FLOW_LENGTH,

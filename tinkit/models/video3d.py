@@ -8,6 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from tinkit.as_published import CLIPS
 from tinkit.data.modality import FLOW_LENGTH, Modality
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.checkpoints import read_checkpoint
@@ -60,16 +61,16 @@ class Video3D(nn.Module):
 
     def __init__(
         self,
-        arch: str = "slowfast_50",
+        arch: str = CLIPS.backbone,
         num_classes: int = 313,
-        num_frames: int = 32,
+        num_frames: int = CLIPS.num_segments,
         variant: Variant3D | None = None,
-        dropout: float = 0.5,
+        dropout: float = CLIPS.dropout,
         speed_ratio: int | None = None,
         lateral_kernel: int | None = None,
         stem_pool: bool | None = None,
-        zero_init_last: bool = False,
-        classifier_std: float = 0.01,
+        zero_init_last: bool = CLIPS.zero_init_last,
+        classifier_std: float = CLIPS.classifier_std,
         pretrained: str | Path | None = None,
     ) -> None:
         super().__init__()

@@ -5,26 +5,30 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from datetime import date, time
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
-from tinkit.errors import UsageError, UserError
+from tinkit.errors import UsageError, UserError, short
 from tinkit.files import find_toml, write_atomic
+from tinkit.recipe.aliases import ALIASES
+from tinkit.recipe.marks import Layer, Origin, merged_values, with_marks
 from tinkit.recipe.schema import Recipe
-from tinkit.toml import Place, TomlFile, explain, flatten, read_toml
+from tinkit.table import Table, tables_in, types_in
+from tinkit.toml import Place, TomlFile, explain, read_toml, strange_value
+from tinkit.toml_lines import longest_key
+
+_MOST_FILES = 32  # of a chain of parents; ours have four
+_MOST_PARTS = 32
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a value came from: ``place`` is ``default``, ``FILE:LINE`` or ``--set``; ``mark`` what the recipe says."""
-
-    place: str
-    mark: str
-    """``published: WHERE``, ``assumed: WHY``, ``changed`` (by ``--set``), or empty if the recipe does not say."""
+class _Nothing(Table):
+    """Below a key that is no table."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,6 @@ class ResolvedRecipe:
     origins: dict[str, Origin]
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """One source of values: a file, or the command line."""
-
-    values: dict[str, Any]
-    file: TomlFile | None
-
-    def place(self, key: str) -> str:
-        return f"{self.file.path}:{self.file.line(key)}" if self.file else "--set"
-
-
 def load_recipe(name: str, overrides: Sequence[str] = (), data_root: Path | None = None) -> ResolvedRecipe:
     """Resolve a built-in name or a TOML file, with ``overrides`` of the form ``optim.lr=0.01`` on top.
 
@@ -53,22 +46,21 @@ def load_recipe(name: str, overrides: Sequence[str] = (), data_root: Path | None
     file, the line, the key and the nearest known key.
     """
     path = find_toml("recipes", name)
-    layers = _file_layers(path, ())
+    layers = _file_layers(path)
     command: dict[str, Any] = {}
     for override in overrides:
-        _deep_set(command, *_parse_override(override))
+        _deep_set(command, *parse_override(override))
     if data_root is not None:
         _deep_set(command, "data.root", str(data_root.absolute()))
     if command:
-        layers.append(_Layer(command, None))
-    merged: dict[str, Any] = {"name": path.stem}
-    for layer in layers:
-        merged = _merge(merged, {key: value for key, value in layer.values.items() if key != "extends"})
+        if strange := strange_value(command):
+            raise UsageError(f"{'.'.join(strange[0]) or 'a key'}: {strange[1]}")
+        layers.append(Layer(command, None))
     try:
-        recipe = Recipe.model_validate(merged)
+        recipe = Recipe.model_validate(merged_values(layers, path.stem))
     except ValidationError as error:
-        raise explain(error, Recipe, lambda location: _place(location, layers, path)) from error
-    return ResolvedRecipe(recipe, _origins(recipe, layers))
+        raise explain(error, Recipe, lambda location: _place(location, layers, path), ALIASES) from error
+    return ResolvedRecipe(*with_marks(recipe, layers))
 
 
 def rename(recipe: Recipe, name: str) -> Recipe:
@@ -84,35 +76,80 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     write_atomic(path, tomli_w.dumps(_without_none(recipe.model_dump(mode="json"))))
 
 
-def _file_layers(path: Path, seen: tuple[Path, ...]) -> list[_Layer]:
+def _file_layers(path: Path) -> list[Layer]:
     """The file's values, behind those of what it extends."""
-    file = read_toml(path)
-    if path.resolve() in seen:
-        raise UserError("extends itself in a circle", file=path, line=file.line("extends"))
+    layers: list[Layer] = []
+    seen: set[Path] = set()
+    following: Path | None = path
+    while following is not None:
+        file = read_toml(following)
+        seen.add(following.resolve())
+        layers.insert(0, Layer(file.values, file))
+        following = _parent(file)
+        if following is not None and following.resolve() in seen:
+            raise UserError("extends itself in a circle", file=file.path, line=file.line("extends"))
+        if len(layers) == _MOST_FILES and following is not None:
+            raise UserError(
+                f"extends a recipe that extends another, and so on for more than {_MOST_FILES} files",
+                file=path,
+                line=layers[-1].file.line("extends") if layers[-1].file else None,
+            )
+    return layers
+
+
+def _parent(file: TomlFile) -> Path | None:
+    """The file that ``file`` extends: one beside it, or a built-in."""
     parent = file.values.get("extends")
     if parent is None:
-        return [_Layer(file.values, file)]
+        return None
+    line = file.line("extends")
     if not isinstance(parent, str):
-        raise UserError(f"extends is {parent!r}", file=path, line=file.line("extends"), expected="a recipe's name")
-    beside = path.parent / (parent if parent.endswith(".toml") else f"{parent}.toml")
+        raise UserError(f"extends is {short(parent)}", file=file.path, line=line, expected="a recipe's name")
     try:
-        parent_path = beside if beside.is_file() else find_toml("recipes", parent)
+        beside = file.path.parent / (parent if parent.endswith(".toml") else f"{parent}.toml")
+        return beside if beside.is_file() else find_toml("recipes", parent)
     except UsageError as error:
-        raise UserError(error.problem, file=path, line=file.line("extends"), expected=error.expected) from error
-    return [*_file_layers(parent_path, (*seen, path.resolve())), _Layer(file.values, file)]
+        raise UserError(error.problem, file=file.path, line=line, expected=error.expected, fix=error.fix) from error
+    except OSError as error:
+        raise UserError(f"extends {short(parent)}: {error.strerror}", file=file.path, line=line) from error
 
 
-def _parse_override(text: str) -> tuple[str, Any]:
+def parse_override(text: str) -> tuple[str, Any]:
     """``optim.lr=0.01`` as a key and a TOML value; what is not TOML is taken as text, so quotes are not needed."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"--set {text}: no value", expected="KEY=VALUE, as in --set optim.lr=0.01")
     if key.strip() == "extends":
         raise UsageError("--set extends: a recipe's parent is named in its file", expected='extends = "NAME" there')
+    if key.count(".") >= _MOST_PARTS or longest_key(value) > _MOST_PARTS:
+        raise UsageError(f"--set {short(text)}: a dotted key of more than {_MOST_PARTS} parts")
+    return key.strip(), _toml_or_text(key.strip(), value)
+
+
+def _toml_or_text(key: str, value: str) -> Any:
+    """``2`` is a number, but for a key that takes texts only."""
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        found = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+        return value.strip()
+    except (RecursionError, ValueError) as error:
+        what = "nested too deep" if isinstance(error, RecursionError) else str(error).partition(";")[0]
+        raise UsageError(f"--set {key} = {short(value)}: {what}") from error
+    if len(found) > 1 or isinstance(found["value"], date | time):  # no key takes a date, and 1.1.1 is a text as well
+        return value.strip()
+    if isinstance(found["value"], int | float) and _takes_text(key):
+        return value.strip()
+    return found["value"]
+
+
+def _takes_text(key: str) -> bool:
+    table: type[BaseModel] = Recipe
+    field: FieldInfo | None = None
+    for part in key.split("."):
+        field = table.model_fields.get(part)
+        inner = tables_in(field.annotation) if field else []
+        table = inner[0] if inner else _Nothing
+    return field is not None and set(types_in(field.annotation)) <= {str, NoneType}
 
 
 def _deep_set(values: dict[str, Any], key: str, value: Any) -> None:
@@ -124,37 +161,7 @@ def _deep_set(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """``above`` over ``below``: tables are merged, everything else is replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _origins(recipe: Recipe, layers: list[_Layer]) -> dict[str, Origin]:
-    """The origin of every key of the resolved recipe but ``sources`` itself."""
-    given = [(layer, flatten(layer.values)) for layer in layers]
-    origins: dict[str, Origin] = {}
-    for key in flatten(recipe.model_dump(exclude={"sources"})):
-        owner = next((layer for layer, flat in reversed(given) if key in flat), None)
-        place = owner.place(key) if owner else "default"
-        origins[key] = Origin(place, _mark(key, place, recipe.sources))
-    return origins
-
-
-def _mark(key: str, place: str, sources: dict[str, str]) -> str:
-    """Published or assumed: by the longest pattern that fits; a default only by its very name."""
-    if place == "--set":
-        return "changed"
-    fitting = [pattern for pattern in sources if fnmatchcase(key, pattern) and (place != "default" or pattern == key)]
-    if fitting:
-        return sources[max(fitting, key=len)]
-    return "assumed: the default" if place == "default" else ""
-
-
-def _place(location: Sequence[str], layers: list[_Layer], path: Path) -> Place:
+def _place(location: Sequence[str], layers: list[Layer], path: Path) -> Place:
     """Where the key at ``location`` was given: the last layer that has it, else the recipe's own file."""
     owner = next((layer for layer in reversed(layers) if _has(layer.values, location)), None)
     if owner is None:

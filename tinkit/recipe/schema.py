@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
+from tinkit.as_published import defaults_of
 from tinkit.data.config import DataConfig
 from tinkit.data.views import ClipConfig, TestRule, ViewConfig, ViewsText
 from tinkit.engine.config import (
@@ -18,42 +21,71 @@ from tinkit.engine.config import (
     TrainConfig,
 )
 from tinkit.engine.model_config import ModelConfig
+from tinkit.errors import did_you_mean, short
+from tinkit.table import Table
+
+_LONGEST_NAME = 200
 
 
-class Published(BaseModel):
+class Published(Table):
     """A ``[[published]]`` entry: one number that somebody reported for this recipe, with how it was measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: float
     """In percent, as papers print it."""
     metric: Literal["sample_map", "class_map", "top1", "top5"]
+    """What was measured."""
     views: ViewsText
     """Temporal x spatial views, as in ``2x3``."""
     average: Literal["logits", "probabilities"] | None = None
-    """What was averaged over the views; None: not stated, or a single view."""
+    """What was averaged over the views. Left out: not stated, or a single view."""
     sampling: TestRule | None = None
-    """The temporal rule of the views; this and the next five are None where ``[test]`` says it all or nothing is
-    stated."""
+    """The temporal rule of the views. Left out, as the next five may be: as in ``[test]``, or not stated."""
     stride: int | None = Field(default=None, ge=1)
+    """Frames from one to the next in dense sampling."""
     scale: int | None = Field(default=None, ge=1)
+    """What the short side of a frame was resized to, in pixels."""
     crop: int | None = Field(default=None, ge=1)
+    """Width and height of a crop, in pixels."""
     flip: bool | None = None
+    """Whether the mirror image of every view was tested too."""
     num_segments: int | None = Field(default=None, ge=1)
+    """Frames of a view."""
     split: str = "val"
+    """The split that it was measured on."""
     source: str
+    """Who reported it."""
     note: str = ""
-    spread: float | None = None
+    """What a reader must know before comparing."""
+    spread: float | None = Field(default=None, ge=0)
     """Points of the metric by which an honest repetition may differ, where that is known."""
 
 
-class Recipe(BaseModel):
+def known_keys(table: type[BaseModel], prefix: str = "") -> set[str]:
+    """The dotted keys of a table, and of those in it but for lists of tables."""
+    keys: set[str] = set()
+    for name, field in table.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys |= known_keys(inner, f"{prefix}{name}.")
+        else:
+            keys.add(f"{prefix}{name}")
+    return keys
+
+
+def _fits_any(pattern: str, known: Iterable[str]) -> bool:
+    """Whether a pattern is about a key, or about a name that a key's own table has (``model.backbone_kwargs.x``)."""
+    if len(pattern) > _LONGEST_NAME:
+        return False
+    return any(fnmatchcase(key, pattern) or pattern.startswith(f"{key}.") for key in known)
+
+
+class Recipe(Table):
     """A training recipe, resolved: every key has a value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
+    """The run's folder below ``runs/``; the file's name unless given."""
     description: str = ""
+    """What ``tinkit recipes`` says of it."""
     data: DataConfig
     clip: ClipConfig = ClipConfig()
     model: ModelConfig = ModelConfig()
@@ -66,22 +98,42 @@ class Recipe(BaseModel):
     save: SaveConfig = SaveConfig()
     test: ViewConfig = ViewConfig()
     published: tuple[Published, ...] = ()
+    """Numbers that somebody reported for it; a recipe's own replace its parent's."""
+    departs: tuple[str, ...] = ()
+    """The keys of training whose values are not those that the published numbers were measured with. Found where a
+    recipe is loaded, kept in a run's."""
     sources: dict[str, str] = Field(default_factory=dict)
-    """Key patterns (``optim.*``) to ``published: WHERE`` or ``assumed: WHY``; the longest pattern that fits counts."""
+    """Key patterns (``optim.*``) to ``published: WHERE``, ``assumed: WHY`` or ``changed``, of the values that this file
+    or its parents give; the longest pattern that fits counts. Once loaded: every marked key and its mark."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _frames_of_the_network(cls, values: Any) -> Any:
+        """A network over space and time has another usual number of frames than ``[clip]`` by itself."""
+        if isinstance(values, dict) and isinstance(model := values.get("model"), dict):
+            clip, usual = values.get("clip", {}), defaults_of(model.get("temporal")).num_segments
+            if isinstance(clip, dict) and "num_segments" not in clip:
+                return values | {"clip": clip | {"num_segments": usual}}
+        return values
 
     @field_validator("name")
     @classmethod
     def _one_folder(cls, name: str) -> str:
-        if "/" in name or "\0" in name or name in ("", ".", ".."):
-            raise ValueError("a run's name is one folder, without a slash")
+        if "/" in name or not name.isprintable() or name in ("", ".", "..") or len(name.encode()) > _LONGEST_NAME:
+            raise ValueError(f"a run's name is one folder, without a slash, of at most {_LONGEST_NAME} bytes")
         return name
 
     @field_validator("sources")
     @classmethod
     def _published_or_assumed(cls, sources: dict[str, str]) -> dict[str, str]:
+        known = known_keys(cls)
         for pattern, mark in sources.items():
-            if mark.split(":")[0] not in ("published", "assumed"):
-                raise ValueError(f"{pattern!r} is marked {mark!r}; write 'published: WHERE' or 'assumed: WHY'")
+            if pattern not in known and not _fits_any(pattern, known):
+                raise ValueError(f"{short(pattern)} fits no key{did_you_mean(pattern, known)}")
+            if mark.split(":")[0] not in ("published", "assumed", "changed"):
+                raise ValueError(
+                    f"{short(pattern)} is marked {short(mark)}; write 'published: WHERE' or 'assumed: WHY'"
+                )
         return sources
 
     @model_validator(mode="after")

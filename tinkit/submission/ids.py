@@ -11,9 +11,10 @@ from pathlib import Path
 
 from tinkit.errors import UserError
 from tinkit.files import sha256_file
+from tinkit.json_file import parse_json
 from tinkit.submission.spec import FileName, apply_rule
 from tinkit.submission.text import open_list, read_lines, require_file, split_row
-from tinkit.text_file import is_text, read_json
+from tinkit.text_file import is_text, read_text
 
 _VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
 _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
@@ -98,7 +99,7 @@ def _from_json(path: Path) -> tuple[str, list[str], list[int]]:
     if path.stat().st_size > _MAX_JSON:
         raise UserError(f"larger than {_MAX_JSON >> 20} MiB", file=path, expected="a list of test clips")
     expected = 'a list of {"id": "78687"}, as the official test file, or of texts'
-    content, _ = read_json(path, expected)
+    content = parse_json(read_text(path), expected, path)
     if not isinstance(content, list):
         raise UserError("holds no list of clips", file=path, expected=expected)
     entries = [entry.get("id") if isinstance(entry, dict) else entry for entry in content]

@@ -7,11 +7,12 @@ import string
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tinkit.errors import did_you_mean
 from tinkit.files import find_toml
 from tinkit.metrics import Task
+from tinkit.table import Table
 from tinkit.toml import explain, read_toml
 
 FileName = Literal["id", "basename", "stem"]
@@ -28,16 +29,14 @@ _ONLY_FOR = {
 }
 
 
-class Challenge(BaseModel):
+class Challenge(Table):
     """The rules of one leaderboard's file. Every key whose official wording was not found is listed in ``assumed``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str = Field(min_length=1, description="The challenge's full name.")
     source: str = Field(min_length=1, description="Where the format was read.")
     assumed: tuple[str, ...] = Field((), description="Keys below whose official wording was not found.")
     task: Task = Field(description="Whether a clip has several labels or one.")
-    num_classes: Annotated[int, Field(ge=1)] | None = Field(None, description="None: as many as the scores have.")
+    num_classes: Annotated[int, Field(ge=1)] | None = Field(None, description="Left out: as many as the scores have.")
     class_order: Literal["file", "alphabetical"] = Field(
         "file", description="How a category file without indices numbers its names."
     )

@@ -16,7 +16,8 @@ from tinkit.class_names import without_brackets
 from tinkit.data.annotations.rows import Rows, text_lines
 from tinkit.data.config import Media
 from tinkit.errors import UserError
-from tinkit.text_file import read_json
+from tinkit.json_file import parse_json
+from tinkit.text_file import read_text
 
 
 def read_something_v1(file: Path, media: Media) -> Rows:
@@ -36,7 +37,8 @@ def read_something_v1(file: Path, media: Media) -> Rows:
 
 def read_something_v2(file: Path, media: Media) -> Rows:
     """A list of objects with ``id`` and, where labelled, ``template``; the class is the template without brackets."""
-    entries, text = read_json(file, _V2)
+    text = read_text(file)
+    entries = parse_json(text, _V2, file)
     if not isinstance(entries, list) or not entries:
         raise UserError("not a list of clips", file=file, expected=_V2)
     ids, labels = [], []

@@ -17,6 +17,7 @@ from tinkit.data.synth.render import digit_images, digit_targets, render
 from tinkit.data.synth.scenes import digit_pools
 from tinkit.errors import UserError
 from tinkit.files import write_atomic
+from tinkit.json_file import read_json
 
 # Raised when the same numbers would give other clips.
 _VERSION = 1
@@ -93,8 +94,8 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
         write_atomic(state, json.dumps(wanted, indent=1) + "\n")
         return
     try:
-        found = json.loads(state.read_text())
-    except ValueError:
+        found = read_json(state, "what the synthetic challenge in this folder is", limit=1 << 20)
+    except UserError:
         found = {}
     if not isinstance(found, dict) or found != wanted:
         found = found if isinstance(found, dict) else {}

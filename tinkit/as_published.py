@@ -1,0 +1,49 @@
+"""The settings of a network that nobody gave: as published, for recipes and for constructors. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+SHIFT_DIV: Mapping[str, int] = MappingProxyType({"tin": 4, "tsm": 8, "tsn": 1, "rtcn": 4})
+"""One channel in so many moves, by temporal module. TSN moves none."""
+OFFSET_INIT = 0.5
+"""Where the offsets of TIN and r-TCN start, in frames."""
+RELATIONS_SAMPLED = 3
+"""Relations a scale of multi-scale TRN in a training step."""
+
+
+@dataclass(frozen=True)
+class NetworkDefaults:
+    """What a kind of network has unless it is told otherwise."""
+
+    backbone: str
+    num_segments: int
+    dropout: float
+    zero_init_last: bool
+    classifier_std: float
+
+
+IMAGES = NetworkDefaults("resnet50", num_segments=8, dropout=0.8, zero_init_last=True, classifier_std=0.001)
+"""An image backbone with a temporal module: TIN's own, which TSN's and TSM's code share but for the dropout."""
+CLIPS = NetworkDefaults("slowfast_50", num_segments=32, dropout=0.5, zero_init_last=False, classifier_std=0.01)
+"""A network over space and time: SlowFast's."""
+
+
+def defaults_of(temporal: object) -> NetworkDefaults:
+    """The defaults of networks with that ``model.temporal``."""
+    return CLIPS if temporal == "3d" else IMAGES
+
+
+def left_out_model(temporal: object) -> dict[str, Any]:
+    """What the keys of ``[model]`` mean that a recipe with that ``temporal`` leaves out.
+
+    Training starts from ImageNet weights and freezes their batch statistics ("partial BN"), where there are such.
+    """
+    chosen = asdict(defaults_of(temporal))
+    del chosen["num_segments"]
+    of_images = temporal != "3d"
+    moved = SHIFT_DIV.get(temporal) if temporal in ("tin", "tsm", "rtcn") else None
+    return chosen | {"shift_div": moved, "pretrained": of_images, "partial_bn": of_images}
