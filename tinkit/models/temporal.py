@@ -208,9 +208,10 @@ class _Shift(torch.autograd.Function):
     Written as one step since autograd would copy the whole gradient once for each of the four parts that are written.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, num_segments: int, fold: int, exchanged: bool) -> Tensor:
-        ctx.num_segments, ctx.fold, ctx.exchanged = num_segments, fold, exchanged
+    def forward(x: Tensor, num_segments: int, fold: int, exchanged: bool) -> Tensor:
         shifted = x.clone()
         out, clips = (y.unflatten(0, (y.shape[0] // num_segments, num_segments)) for y in (shifted, x))
         first, second = slice(fold), slice(fold, 2 * fold)
@@ -222,8 +223,16 @@ class _Shift(torch.autograd.Function):
         return shifted
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.num_segments, ctx.fold, ctx.exchanged = inputs
+
+    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         return _Shift.apply(grad, ctx.num_segments, ctx.fold, not ctx.exchanged), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, along: Tensor, *_: None) -> Tensor:
+        return _Shift.apply(along, ctx.num_segments, ctx.fold, ctx.exchanged)
 
 
 def interlace_fold(channels: int, shift_div: int) -> int:
