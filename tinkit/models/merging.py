@@ -72,12 +72,16 @@ def _last(module: nn.Module) -> Any:
     return module
 
 
-def _may_merge(convolution: nn.Module, norm: nn.Module) -> bool:
+def _may_merge(convolution: Any, norm: Any) -> bool:
     if type(convolution) not in (nn.Conv2d, TemporalConv2d) or type(norm) is not nn.BatchNorm2d:
         return False
+    if type(convolution) is TemporalConv2d and not is_library(TemporalConv2d, "convolve"):
+        return False
     plain = all(untouched(part) and is_library(type(part)) for part in (convolution, norm))
-    present = [tensor for part in (convolution, norm) for tensor in part.parameters(recurse=False)]
-    return plain and norm.running_mean is not None and are_plain(*present)
+    weights = [part.weight for part in (convolution, norm) if part.weight is not None]
+    biases = [part.bias for part in (convolution, norm) if part.bias is not None]
+    whole = is_library(nn.Conv2d, "_conv_forward") and are_plain(*weights, *biases)
+    return plain and whole and norm.running_mean is not None
 
 
 @torch.no_grad()

@@ -36,12 +36,23 @@ def precede(place: Place, temporal: nn.Module) -> None:
         setattr(place.owner, place.attribute, TemporalConv2d(place.module, temporal))
     else:
         place.module.temporal = temporal
-        place.module.register_forward_pre_hook(_move_input)
+        place.module.register_forward_pre_hook(MovesInput(temporal))
 
 
-def _move_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Names the module that it is called with, and none else, so that a copied model moves by its own weights."""
-    return (cast(nn.Module, module.temporal)(inputs[0]), *inputs[1:])
+class MovesInput:
+    """The hook that gives a module what its submodule ``temporal`` makes of its input.
+
+    A copied model has copied hooks, which move by the copy's weights. A module that takes this one's place with its
+    hooks alone (a quantised one) has no submodules: its input is moved by ``temporal`` as it was.
+    """
+
+    def __init__(self, temporal: nn.Module) -> None:
+        self.temporal = temporal
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The inputs, of which the first is moved."""
+        temporal = getattr(module, "temporal", self.temporal)
+        return (temporal(inputs[0]), *inputs[1:])
 
 
 class TemporalConv2d(nn.Conv2d):
