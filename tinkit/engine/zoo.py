@@ -6,7 +6,6 @@ every temporal module in one backbone of each family of :mod:`tinkit.models.fami
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -143,7 +142,7 @@ def cost_of(network: Network) -> Cost:
     for module in model.modules():
         if isinstance(module, _BatchNorm):  # counted as nothing, and slow where there are no numbers
             module.forward = _unchanged  # type: ignore[assignment]
-    with FlopCounterMode(display=False, custom_mapping=_formulas()) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(network.video(model))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Cost(parameters / 1e6, counter.get_total_flops() / 2e9)  # PyTorch counts additions too
@@ -242,30 +241,3 @@ def _key(network: Network) -> str:
 
 def _unchanged(x: Tensor) -> Tensor:
     return x
-
-
-def _formulas() -> dict[Any, Callable[..., int]]:
-    """What tinkit's operators compute, as PyTorch counts its own: convolutions and products, nothing elementwise."""
-    operators = torch.ops.tinkit
-
-    def convolution(weight: Sequence[int], out: Sequence[int]) -> int:
-        return 2 * math.prod(out) * math.prod(weight[1:])
-
-    def steering(frames: int, images: int, fold: int) -> int:
-        """OffsetNet's convolution and two Linear layers, WeightNet's convolution of two channels."""
-        return 2 * (images * fold * 3 * (1 + 2) + images // frames * (frames * frames + frames * 2))
-
-    def steer(pooled: Sequence[int], *weights: Sequence[int], out_shape: Any, **_: Any) -> int:
-        return steering(weights[2][0], *pooled)
-
-    def interlaced_conv(*arguments: Any, out_shape: Sequence[int], **_: Any) -> int:
-        return convolution(arguments[4], out_shape)
-
-    def steered_conv(x: Sequence[int], fold: int, *arguments: Any, out_shape: Any, **_: Any) -> int:
-        return steering(arguments[2][0], x[0], fold) + convolution(arguments[8], out_shape[0])
-
-    return {
-        operators.steer: steer,
-        operators.interlaced_conv: interlaced_conv,
-        operators.steered_conv: steered_conv,
-    }

@@ -22,7 +22,7 @@ from tinkit.models.video3d import Video3D
 def checkpoint_blocks(model: VideoClassifier | Video3D, backbone: str) -> None:
     """From now on every residual block of ``model`` computes its activations twice, and keeps none, in training.
 
-    The gradient is the same. Call it last: a copy of the model would go on calling the blocks of the original.
+    The gradient is the same. Call it last: blocks that are put in later are not among them.
     """
     for block in _blocks(model, backbone):
         block.forward = partial(_twice, block, block.forward)

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
+from tinkit.models.layouts import NCHW
 from tinkit.models.places import Place
-from tinkit.models.temporal import TemporalInterlace
-from tinkit.ops import steered_conv
+from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
+from tinkit.models.temporal import SteeringTap, TemporalInterlace
+from tinkit.ops import Steering, fold_mean, interlaced_conv, steer, steered_conv
+
+Pair = tuple[int, int]
 
 
 def settings_of(convolution: nn.Conv2d) -> dict[str, Any]:
@@ -31,12 +36,23 @@ def precede(place: Place, temporal: nn.Module) -> None:
         setattr(place.owner, place.attribute, TemporalConv2d(place.module, temporal))
     else:
         place.module.temporal = temporal
-        place.module.register_forward_pre_hook(_move_input)
+        place.module.register_forward_pre_hook(MovesInput(temporal))
 
 
-def _move_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Names the module that it is called with, and none else, so that a copied model moves by its own weights."""
-    return (cast(nn.Module, module.temporal)(inputs[0]), *inputs[1:])
+class MovesInput:
+    """The hook that gives a module what its submodule ``temporal`` makes of its input.
+
+    A copied model has copied hooks, which move by the copy's weights. A module that takes this one's place with its
+    hooks alone (a quantised one) has no submodules: its input is moved by ``temporal`` as it was.
+    """
+
+    def __init__(self, temporal: nn.Module) -> None:
+        self.temporal = temporal
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The inputs, of which the first is moved."""
+        temporal = getattr(module, "temporal", self.temporal)
+        return (temporal(inputs[0]), *inputs[1:])
 
 
 class TemporalConv2d(nn.Conv2d):
@@ -45,9 +61,9 @@ class TemporalConv2d(nn.Conv2d):
     It takes over the parameters of ``convolution``, so the state dict keeps the plain convolution's names; those of
     ``temporal`` come under ``temporal.``.
 
-    A plain :class:`TemporalInterlace` and the convolution run as one operator, which writes to ``x`` while it runs and
-    puts everything back (:mod:`tinkit.ops.conv`). One that hooks watch, or whose ``forward`` is another, is called like
-    any other module, and so it is where the convolution pads with anything but zeros.
+    A :class:`TemporalInterlace` that nobody changed or watches (:mod:`tinkit.models.stock`) and the convolution run as
+    one operator, which writes to ``x`` while it runs and puts everything back (:mod:`tinkit.ops.conv`). Any other is
+    called like any other module, and so it is where the convolution pads with anything but zeros.
     """
 
     def __init__(self, convolution: nn.Conv2d, temporal: nn.Module) -> None:
@@ -57,36 +73,51 @@ class TemporalConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B*T, C, H, W) -> what the convolution makes of the moved features."""
-        temporal = self.interlace()
-        if temporal is None:
+        operands = self.operands(x)
+        if operands is None:
             return self.convolve(self.temporal(x))
-        pads = cast(tuple[int, int], self.padding)
-        out, offset, gain = steered_conv(
-            x, temporal.fold, temporal.weights(), self.weight, self.bias, self.stride, pads, self.dilation, self.groups
-        )
-        temporal.steering(offset, gain)
-        return out
+        temporal, steering = operands
+        rest = (self.weight, self.bias, self.stride, cast(Pair, self.padding), self.dilation, self.groups)
+        if untouched(temporal.steering) and type(temporal.steering) is SteeringTap:
+            return steered_conv(x, temporal.fold, steering, *rest)[0]
+        offset, gain = temporal.steering(*steer(fold_mean(x, temporal.fold), steering))
+        return interlaced_conv(x, offset, gain, temporal.fold, *rest)
 
     def convolve(self, x: Tensor) -> Tensor:
         """The convolution alone, of features that were moved already."""
         return super().forward(x)
 
-    def interlace(self) -> TemporalInterlace | None:
-        """The temporal module, where it and the convolution may run as operators instead of being called."""
-        plain = self.padding_mode == "zeros" and not isinstance(self.padding, str)
-        return (
-            self.temporal
-            if plain and isinstance(self.temporal, TemporalInterlace) and _is_plain(self.temporal)
-            else None
-        )
+    def operands(self, x: Tensor) -> tuple[TemporalInterlace, Steering] | None:
+        """The temporal module and its steering's weights, where operators may stand for it and this convolution."""
+        own = self.__dict__
+        temporal = own["_modules"]["temporal"]
+        if type(temporal) is not TemporalInterlace or own["padding_mode"] != "zeros" or isinstance(own["padding"], str):
+            return None
+        if not (nobody_between() and untouched(temporal) and temporal.layout == NCHW):
+            return None
+        if not torch.compiler.is_compiling() and not (_convolves_as_made(self) and still_written(_REPLACED)):
+            return None
+        bias = () if self.bias is None else (self.bias,)
+        if type(x) is not Tensor or not are_plain(self.weight, *bias):
+            return None
+        steering = temporal.weights()
+        return None if steering is None else (temporal, steering)
 
 
-def _is_plain(module: TemporalInterlace) -> bool:
-    """Whether nobody changed or watches what the module gives: else it is called as it is."""
-    backward = module._backward_hooks or module._backward_pre_hooks
-    return type(module).forward is TemporalInterlace.forward and not is_watched(module) and not backward
+_REPLACED = written(
+    (TemporalConv2d, "convolve"),
+    (nn.Conv2d, "forward"),
+    (nn.Conv2d, "_conv_forward"),
+    (TemporalInterlace, "forward"),
+    (TemporalInterlace, "steer"),
+    (SteeringTap, "forward"),
+)
 
 
-def is_watched(module: nn.Module) -> bool:
-    """Whether somebody sees what goes in or out of a forward pass, or has given the module another ``forward``."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+def _convolves_as_made(module: TemporalConv2d) -> bool:
+    """Whether a class made of this one (parametrised, say) convolves as this one; hooks on it are called anyway."""
+    kind, own = type(module), module.__dict__
+    same = kind is TemporalConv2d or (
+        kind.convolve is TemporalConv2d.convolve and kind._conv_forward is nn.Conv2d._conv_forward
+    )
+    return same and "convolve" not in own and "_conv_forward" not in own

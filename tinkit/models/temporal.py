@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tinkit.as_published import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.layouts import NCHW, Layout
+from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
 from tinkit.ops import Steering, interlace, steer
 
 GROUPS = 4
@@ -54,21 +55,49 @@ class TemporalInterlace(nn.Module):
         """Offsets (B, 4) in frames and gains (B, T, 4) for features ``x`` as the forward pass gets them.
 
         Float32, or float64 where the weights are that, whatever the dtype of the features and also under autocast.
+        Networks that somebody changed or watches are called, and compute in the dtype of their own weights.
         """
-        offset, gain = self.steering(*steer(self.layout.mean(x, self.fold), self.weights()))
+        pooled = self.layout.mean(x, self.fold)
+        weights = self.weights() if nobody_between() else None
+        found = self._call_networks(pooled) if weights is None else steer(pooled, weights)
+        offset, gain = self.steering(*found)
         return offset, gain
 
-    def weights(self) -> Steering:
-        """The weights of both networks, as :func:`tinkit.ops.steer` takes them."""
-        conv, fc1, fc2, gain = self.offset_net.conv, self.offset_net.fc1, self.offset_net.fc2, self.gain_net.conv
-        return Steering(
-            conv.weight, cast(Tensor, conv.bias), fc1.weight, fc1.bias, fc2.weight, fc2.bias,
-            gain.weight, cast(Tensor, gain.bias),
-        )  # fmt: skip
+    def weights(self) -> Steering | None:
+        """The weights of both networks, as :func:`tinkit.ops.steer` takes them; None unless it computes what they do.
+
+        It does where clauses 2 to 5 of :mod:`tinkit.models.stock` hold for the networks.
+        """
+        nets = self.__dict__["_modules"]
+        offset, gain = nets["offset_net"], nets["gain_net"]
+        if type(offset) is not OffsetNet or type(gain) is not GainNet or not (untouched(offset) and untouched(gain)):
+            return None
+        if not torch.compiler.is_compiling() and not still_written(_NETWORKS):
+            return None
+        parts = offset.__dict__["_modules"]
+        found: list[Any] = []
+        for part in (parts["conv"], parts["fc1"], parts["fc2"], gain.__dict__["_modules"]["conv"]):
+            if not untouched(part) or not _is_as_made(part):
+                return None
+            weights = part.__dict__["_parameters"]  # where a parametrised or pruned module does not have them
+            found += (weights.get("weight"), weights.get("bias"))
+        fits = are_plain(*found) and found[2].shape[0] == self.num_segments and found[0].shape[0] == 1
+        return Steering(*found) if fits else None
+
+    def _call_networks(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """What the networks give when they are called, for the fold's averages (B*T, F), outside autocast."""
+        clips = pooled.unflatten(0, (pooled.shape[0] // self.num_segments, self.num_segments)).transpose(1, 2)
+        device = pooled.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return self.offset_net(_as_read_by(self.offset_net, clips)), self.gain_net(
+                    _as_read_by(self.gain_net, clips)
+                )
+        return self.offset_net(_as_read_by(self.offset_net, clips)), self.gain_net(_as_read_by(self.gain_net, clips))
 
 
 class SteeringTap(nn.Module):
-    """Passes on what steers each forward pass, so that forward hooks see it; it has no weights and changes nothing."""
+    """Passes on what steers each forward pass: forward hooks see it, and what one returns steers instead."""
 
     def forward(self, offset: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets (B, 4) and gains (B, T, 4), as they are."""
@@ -76,10 +105,10 @@ class SteeringTap(nn.Module):
 
 
 class OffsetNet(nn.Module):
-    """The weights that give the offsets of a clip's four groups from the fold's averages (B, F, T), each in (-2, 2).
+    """The offsets of a clip's four groups from the fold's averages, each in (-2, 2) frames.
 
-    Two are learned, the other two are their opposites: half of the fold looks back, half ahead. Computed, together with
-    the gains, by :func:`tinkit.ops.steer`.
+    Two are learned, the other two are their opposites: half of the fold looks back, half ahead. As long as nobody
+    changes it, :func:`tinkit.ops.steer` computes it, together with the gains.
     """
 
     def __init__(self, fold: int, num_segments: int, offset_init: float) -> None:
@@ -92,17 +121,60 @@ class OffsetNet(nn.Module):
         # The inverse of the squashing: at zero input the offset is `offset_init`.
         nn.init.constant_(self.fc2.bias, math.log((MAX_OFFSET + offset_init) / (MAX_OFFSET - offset_init)))
 
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, F, T) -> (B, 4), float32 or better."""
+        squashed = torch.tanh(_at_least_float32(self.fc2(torch.relu(self.fc1(self.conv(clips).flatten(1))))) / 2)
+        half = squashed * MAX_OFFSET
+        return torch.cat([half, -half], 1)
+
 
 class GainNet(nn.Module):
-    """The weights that give the gains of a clip's frames and four groups from the fold's averages, each in (0, 2).
+    """The gains of a clip's frames and four groups from the fold's averages, each in (0, 2).
 
-    Two are learned; groups whose offsets are opposites share one. The paper calls it WeightNet.
+    Two are learned; groups whose offsets are opposites share one. The paper calls it WeightNet. As long as nobody
+    changes it, :func:`tinkit.ops.steer` computes it, together with the offsets.
     """
 
     def __init__(self, fold: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(fold, GROUPS // 2, kernel_size=3, padding=1)
         nn.init.constant_(cast(Tensor, self.conv.bias), 0.0)  # the gain is 1 at zero input
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, F, T) -> (B, T, 4), float32 or better."""
+        learned = 2 * torch.sigmoid(_at_least_float32(self.conv(clips))).transpose(1, 2)
+        return torch.cat([learned, learned], 2)
+
+
+_NETWORKS = written(
+    *((kind, "forward") for kind in (OffsetNet, GainNet, nn.Conv1d, nn.Linear)), (nn.Conv1d, "_conv_forward")
+)
+
+
+def _is_as_made(part: nn.Module) -> bool:
+    """Whether it is a Linear, or a convolution of three taps with a zero past either end."""
+    if type(part) is nn.Linear:
+        return True
+    own = part.__dict__
+    return (
+        type(part) is nn.Conv1d
+        and own["kernel_size"] == (3,)
+        and own["padding"] == (1,)
+        and own["stride"] == (1,)
+        and own["dilation"] == (1,)
+        and own["groups"] == 1
+        and own["padding_mode"] == "zeros"
+    )
+
+
+def _as_read_by(network: nn.Module, clips: Tensor) -> Tensor:
+    """``clips`` in the dtype of the network's parameters; float32 where it has none (quantised networks)."""
+    dtype = next((found.dtype for found in network.parameters() if found.is_floating_point()), torch.float32)
+    return clips.to(dtype)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class TemporalShift(nn.Module):
@@ -137,9 +209,10 @@ class _Shift(torch.autograd.Function):
     Written as one step since autograd would copy the whole gradient once for each of the four parts that are written.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, num_segments: int, fold: int, exchanged: bool) -> Tensor:
-        ctx.num_segments, ctx.fold, ctx.exchanged = num_segments, fold, exchanged
+    def forward(x: Tensor, num_segments: int, fold: int, exchanged: bool) -> Tensor:
         shifted = x.clone()
         out, clips = (y.unflatten(0, (y.shape[0] // num_segments, num_segments)) for y in (shifted, x))
         first, second = slice(fold), slice(fold, 2 * fold)
@@ -151,8 +224,16 @@ class _Shift(torch.autograd.Function):
         return shifted
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.num_segments, ctx.fold, ctx.exchanged = inputs
+
+    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         return _Shift.apply(grad, ctx.num_segments, ctx.fold, not ctx.exchanged), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, along: Tensor, *_: None) -> Tensor:
+        return _Shift.apply(along, ctx.num_segments, ctx.fold, ctx.exchanged)
 
 
 def interlace_fold(channels: int, shift_div: int) -> int:

@@ -1,5 +1,6 @@
 """The operators: ``interlace`` moves a part of the channels through time by learned, real-valued offsets."""
 
+from tinkit.ops import flops
 from tinkit.ops.conv import interlaced_conv
 from tinkit.ops.fold import fold_mean, interlace_fold
 from tinkit.ops.interlace import interlace
@@ -17,3 +18,5 @@ __all__ = [
     "steer",
     "steered_conv",
 ]
+
+flops.register()

@@ -25,12 +25,22 @@ from torch import Tensor
 
 from tinkit.ops.interlace import check_arguments, interlace, steering_for
 from tinkit.ops.layout import empty_fold, laid_out_as, may_borrow, settled
-from tinkit.ops.library import autocast_rule, define, fake, gradients, plain, to_autocast
+from tinkit.ops.library import (
+    autocast_rule,
+    define,
+    define_inner,
+    fake,
+    gradients,
+    is_transformed,
+    plain,
+    to_autocast,
+)
+from tinkit.ops.reference import interlace_reference
 
 _INPUTS = "Tensor x, Tensor offset, Tensor gain, int fold, Tensor weight, Tensor? bias"
 SETTINGS = "int[2] stride, int[2] padding, int[2] dilation, int groups"
 define(f"interlaced_conv({_INPUTS}, {SETTINGS}) -> Tensor")
-define(
+define_inner(
     f"interlaced_conv_backward(Tensor grad, {_INPUTS}, {SETTINGS}, bool[4] wanted)"
     " -> (Tensor? grad_x, Tensor? grad_offset, Tensor? grad_gain, Tensor? grad_weight, Tensor? grad_bias)"
 )
@@ -66,11 +76,10 @@ def interlaced_conv(
     but is written to meanwhile: nobody else may read it at the same time. Under autocast features, weight and bias are
     cast, offsets and gains are not.
 
-    Raises ``ValueError`` for an interlace that cannot be, ``RuntimeError`` for such a convolution. There are no second
-    derivatives.
+    Raises ``ValueError`` for an interlace that cannot be, ``RuntimeError`` for such a convolution.
     """
     check_arguments(x, offset, gain, fold)
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or is_transformed():
         return F.conv2d(interlace(x, offset, gain, fold), weight, bias, stride, padding, dilation, groups)
     offset, gain = steering_for(x, offset, gain)
     return torch.ops.tinkit.interlaced_conv(
@@ -208,5 +217,17 @@ def _cast(
     return to_autocast(x, dtype), offset, gain, fold, to_autocast(weight, dtype), bias, *settings
 
 
-gradients("interlaced_conv", _save, _gradients)
+def _saved(ctx: Any) -> tuple[Any, ...]:
+    x, offset, gain, weight, bias = ctx.saved_tensors
+    return x, offset, gain, ctx.fold, weight, bias, *ctx.settings
+
+
+def interlaced_conv_reference(
+    x: Tensor, offset: Tensor, gain: Tensor, fold: int, weight: Tensor, bias: Tensor | None, *settings: Any
+) -> Tensor:
+    """The operator in operations that autograd knows."""
+    return convolution(interlace_reference(x, offset, gain, fold), weight, bias, *settings)
+
+
+gradients("interlaced_conv", _save, _gradients, _saved, interlaced_conv_reference)
 autocast_rule("interlaced_conv", _cast)

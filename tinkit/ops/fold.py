@@ -14,20 +14,31 @@ import torch
 from torch import Tensor
 
 from tinkit.ops.gather import gather_backward, gather_fold, gather_products
-from tinkit.ops.interlace import check_arguments, save_inputs, steering_for
+from tinkit.ops.interlace import check_arguments, save_inputs, saved_inputs, steering_for
 from tinkit.ops.layout import empty_fold, laid_out_as, settled
-from tinkit.ops.library import autocast_rule, define, fake, gradients, plain, to_autocast
-from tinkit.ops.reference import interlace_over_time
+from tinkit.ops.library import (
+    autocast_rule,
+    define,
+    define_inner,
+    fake,
+    gradients,
+    is_transformed,
+    plain,
+    to_autocast,
+)
+from tinkit.ops.reference import interlace_over_time, interlace_reference
 
 define("interlace_fold(Tensor x, Tensor offset, Tensor gain, int fold) -> Tensor")
-define(
+define_inner(
     "interlace_fold_backward(Tensor grad, Tensor x, Tensor offset, Tensor gain, int fold) -> (Tensor, Tensor, Tensor)"
 )
 define("fold_mean(Tensor x, int fold) -> Tensor")
-define("interlace_write_(Tensor(a!) x, Tensor offset, Tensor gain, int fold, bool transposed) -> Tensor")
-define("fold_restore_(Tensor(a!) x, Tensor saved) -> ()")
-define("interlace_products(Tensor grad, Tensor moving, Tensor offset, Tensor gain) -> (Tensor offset, Tensor gain)")
-define("interlace_transpose_(Tensor(a!) grad, Tensor offset, Tensor gain, int fold, Tensor? added) -> ()")
+define_inner("interlace_write_(Tensor(a!) x, Tensor offset, Tensor gain, int fold, bool transposed) -> Tensor")
+define_inner("fold_restore_(Tensor(a!) x, Tensor saved) -> ()")
+define_inner(
+    "interlace_products(Tensor grad, Tensor moving, Tensor offset, Tensor gain) -> (Tensor offset, Tensor gain)"
+)
+define_inner("interlace_transpose_(Tensor(a!) grad, Tensor offset, Tensor gain, int fold, Tensor? added) -> ()")
 
 
 def interlace_fold(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
@@ -38,6 +49,8 @@ def interlace_fold(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor
     check_arguments(x, offset, gain, fold)
     if torch.compiler.is_exporting():
         return interlace_over_time(x[:, :fold], offset, gain, fold)
+    if is_transformed():
+        return _reference(x, *steering_for(x, offset, gain), fold)
     return torch.ops.tinkit.interlace_fold(settled(x), *steering_for(x, offset, gain), fold)
 
 
@@ -48,8 +61,8 @@ def fold_mean(x: Tensor, fold: int) -> Tensor:
     dimensions, for integers, and for a ``fold`` that is not between 1 and C.
     """
     check_mean(x, fold)
-    if torch.compiler.is_exporting():
-        return _mean(x, fold)
+    if torch.compiler.is_exporting() or is_transformed():
+        return mean_reference(x, fold)
     return torch.ops.tinkit.fold_mean(settled(x), fold)
 
 
@@ -76,7 +89,8 @@ def _backward(grad: Tensor, x: Tensor, offset: Tensor, gain: Tensor, fold: int) 
 
 
 @plain("fold_mean")
-def _mean(x: Tensor, fold: int) -> Tensor:
+def mean_reference(x: Tensor, fold: int) -> Tensor:
+    """:func:`fold_mean` in operations that autograd knows."""
     check_mean(x, fold)
     return x[:, :fold].mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
@@ -168,7 +182,8 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
 
 def _save_features(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
     # Kept for its shape and layout alone; the operators beside this one keep the same tensor.
-    ctx.save_for_backward(inputs[0])
+    x, ctx.fold = inputs
+    ctx.save_for_backward(x)
 
 
 def _mean_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -178,6 +193,14 @@ def _mean_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     return _widened(share, x), None
 
 
-gradients("interlace_fold", save_inputs, _gradients)
-gradients("fold_mean", _save_features, _mean_gradients)
+def _saved_features(ctx: Any) -> tuple[Tensor, int]:
+    return *ctx.saved_tensors, ctx.fold
+
+
+def _reference(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
+    return interlace_reference(x[:, :fold], offset, gain, fold)
+
+
+gradients("interlace_fold", save_inputs, _gradients, saved_inputs, _reference)
+gradients("fold_mean", _save_features, _mean_gradients, _saved_features, mean_reference)
 autocast_rule("interlace_fold", lambda dtype, x, *steering: (to_autocast(x, dtype), *steering))

@@ -27,11 +27,22 @@ from torch import Tensor
 
 from tinkit.ops.gather import gather_backward, gather_forward
 from tinkit.ops.layout import laid_out_as, settled
-from tinkit.ops.library import autocast_rule, define, fake, gradients, plain, to_autocast
-from tinkit.ops.reference import interlace_over_time
+from tinkit.ops.library import (
+    autocast_rule,
+    define,
+    define_inner,
+    fake,
+    gradients,
+    is_transformed,
+    plain,
+    to_autocast,
+)
+from tinkit.ops.reference import interlace_over_time, interlace_reference
 
 define("interlace(Tensor x, Tensor offset, Tensor gain, int fold) -> Tensor")
-define("interlace_backward(Tensor grad, Tensor x, Tensor offset, Tensor gain, int fold) -> (Tensor, Tensor, Tensor)")
+define_inner(
+    "interlace_backward(Tensor grad, Tensor x, Tensor offset, Tensor gain, int fold) -> (Tensor, Tensor, Tensor)"
+)
 
 
 def interlace(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
@@ -46,11 +57,14 @@ def interlace(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
     Under autocast the features are cast to the autocast dtype, offsets and gains are not: eight bits of mantissa would
     move an offset near 2 by up to 1/128 of a frame.
 
-    Raises ``ValueError`` naming the shapes if they do not fit together. There are no second derivatives.
+    Raises ``ValueError`` naming the shapes if they do not fit together. Second and higher derivatives are those of
+    :func:`~tinkit.ops.interlace_reference`, at its speed.
     """
     check_arguments(x, offset, gain, fold)
     if torch.compiler.is_exporting():
         return interlace_over_time(x, offset, gain, fold)
+    if is_transformed():
+        return interlace_reference(x, *steering_for(x, offset, gain), fold)
     return torch.ops.tinkit.interlace(settled(x), *steering_for(x, offset, gain), fold)
 
 
@@ -110,10 +124,15 @@ def save_inputs(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, int], output: Te
     ctx.save_for_backward(x, offset, gain)
 
 
+def saved_inputs(ctx: Any) -> tuple[Tensor, Tensor, Tensor, int]:
+    """What :func:`save_inputs` has kept."""
+    return *ctx.saved_tensors, ctx.fold
+
+
 def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
     x, offset, gain = ctx.saved_tensors
     return *torch.ops.tinkit.interlace_backward(laid_out_as(x, grad), x, offset, gain, ctx.fold), None
 
 
-gradients("interlace", save_inputs, _gradients)
+gradients("interlace", save_inputs, _gradients, saved_inputs, interlace_reference)
 autocast_rule("interlace", lambda dtype, x, *steering: (to_autocast(x, dtype), *steering))

@@ -1,9 +1,9 @@
 """The library in PyTorch's dispatcher that every operator of tinkit belongs to, and how native kernels come into it.
 
-An operator is registered in Python: its schema, its plain implementation for any device, its shapes, gradients and rule
-under autocast. A native kernel, registered for the key CPU or CUDA, is preferred by the dispatcher once it is there.
-The plain implementation is what runs until then: it asks for the native kernels of its device once, calls the operator
-again if that has brought one for it, and computes otherwise.
+An operator is registered in Python: its schema, its plain implementation for any device, its shapes, gradients, rule
+under autocast and what it counts as (:mod:`tinkit.ops.flops`). A native kernel, registered for the key CPU or CUDA, is
+preferred by the dispatcher once it is there. The plain implementation is what runs until then: it asks for the native
+kernels of its device once, calls the operator again if that has brought one for it, and computes otherwise.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -31,6 +33,20 @@ def define(schema: str) -> None:
     It runs outside autocast, on the tensors it is given, unless :func:`autocast_rule` says otherwise.
     """
     _LIBRARY.define(schema, tags=_TAGS)
+
+
+def define_inner(schema: str) -> None:
+    """Declare an operator that others are made of. It has no gradients, and says so where they would be needed."""
+    define(schema)
+    name = schema.partition("(")[0]
+
+    def kernel(keys: Any, *arguments: Any) -> Any:
+        if torch.is_grad_enabled() and torch._C._any_requires_grad(*arguments):
+            raise RuntimeError(f"tinkit::{name} has no gradients: call it under torch.no_grad()")
+        operator = getattr(torch.ops.tinkit, name).default
+        return operator.redispatch(keys & torch._C._after_autograd_keyset, *arguments)
+
+    _LIBRARY.impl(name, kernel, "Autograd", with_keyset=True)
 
 
 def plain(name: str) -> Callable[[Function], Function]:
@@ -67,9 +83,52 @@ def fake(name: str) -> Callable[[Function], Function]:
     return register
 
 
-def gradients(name: str, save: Callable[..., None], backward: Callable[..., Any]) -> None:
-    """Register what an operator saves for its backward pass (``setup_context``) and the backward pass itself."""
-    torch.library.register_autograd(f"tinkit::{name}", backward, setup_context=save, lib=_LIBRARY)
+def gradients(
+    name: str,
+    save: Callable[..., None],
+    backward: Callable[..., Any],
+    arguments: Callable[[Any], Sequence[Any]],
+    again: Callable[..., Any],
+) -> None:
+    """Register what an operator saves for its backward pass (``setup_context``) and the backward pass itself.
+
+    That pass cannot be differentiated. Where it has to be (``create_graph=True``), it is instead that of ``again``: the
+    operator in operations that autograd knows, applied to its ``arguments``, of which ``save`` has kept enough.
+    """
+
+    def either(ctx: Any, *grads: Tensor | None) -> Any:
+        if torch.is_grad_enabled():
+            return _differentiable(again, arguments(ctx), ctx.needs_input_grad, grads)
+        return backward(ctx, *grads)
+
+    torch.library.register_autograd(f"tinkit::{name}", either, setup_context=save, lib=_LIBRARY)
+
+
+def _differentiable(
+    function: Callable[..., Any], arguments: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
+) -> tuple[Tensor | None, ...]:
+    """The gradients of ``function``'s tensors that are needed, as functions of them and of the outputs' gradients."""
+    # Views, since one tensor may be two arguments, each of which has a gradient of its own.
+    given = [part.view_as(part) if need else part for part, need in zip(arguments, needs, strict=True)]
+    device = given[0].device.type
+    cast_down = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if cast_down else nullcontext():
+        found = function(*given)
+    outputs = found if isinstance(found, tuple) else (found,)
+    pairs = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None and out.requires_grad]
+    if not pairs:
+        return (None,) * len(given)
+    wanted = [part for part, need in zip(given, needs, strict=True) if need]
+    ends, slopes = zip(*pairs, strict=True)
+    parts = iter(torch.autograd.grad(ends, wanted, slopes, create_graph=True, allow_unused=True))
+    return tuple(next(parts) if need else None for need in needs)
+
+
+def is_transformed() -> bool:
+    """Whether ``torch.func`` or forward-mode AD is at work: operators then give way to operations that these know."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def autocast_rule(name: str, cast: Callable[..., tuple[Any, ...]]) -> None:

@@ -5,7 +5,7 @@ next block interlaces it does two things more: it puts the channels that will mo
 their own, and averages them over pixels. ``interlace_into_`` then writes their interlacing into the features. Whoever
 needs the features as they were (the shortcut at the end of that block) takes the fold from beside them. Nothing is
 written twice and nothing is put back, which nobody outside may see: these operators are for
-:mod:`tinkit.models.chain` only. Autograd is not told.
+:mod:`tinkit.models.chain` only, and have no gradients.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from tinkit.ops.gather import gather_fold
 from tinkit.ops.interlace import check_arguments
-from tinkit.ops.library import define, fake, plain
+from tinkit.ops.library import define_inner, fake, plain
 
-define(
+define_inner(
     "residual_(Tensor(a!) x, Tensor shortcut, Tensor(b!)? beside, bool held, bool aside, bool whole) -> Tensor pooled"
 )
-define("interlace_into_(Tensor(a!) x, Tensor beside, Tensor offset, Tensor gain) -> ()")
+define_inner("interlace_into_(Tensor(a!) x, Tensor beside, Tensor offset, Tensor gain) -> ()")
 
 
 def residual_(

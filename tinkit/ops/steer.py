@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tinkit.ops.library import define, fake, gradients, plain
+from tinkit.ops.library import define, define_inner, fake, gradients, is_transformed, plain
 
 GROUPS = 4
 
@@ -36,7 +36,7 @@ WEIGHTS = ", ".join(  # as in the schemas of operators
     )
 )
 define(f"steer(Tensor pooled, {WEIGHTS}) -> (Tensor offset, Tensor gain)")
-define(
+define_inner(
     f"steer_backward(Tensor grad_offset, Tensor grad_gain, Tensor pooled, {WEIGHTS}) -> ({', '.join(['Tensor'] * 9)})"
 )
 
@@ -61,13 +61,13 @@ def steer(pooled: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     float32 or all float64, contiguous, and so are the results; autocast changes nothing. Half-precision weights are
     taken as float32, and ``pooled`` in the dtype of the weights.
 
-    Raises ``ValueError`` naming the shapes if they do not fit together. There are no second derivatives.
+    Raises ``ValueError`` naming the shapes if they do not fit together.
     """
     weights = steering_weights(weights)
     pooled = pooled.to(weights[0].dtype).contiguous()
     check_steering(pooled, weights)
-    if torch.compiler.is_exporting():
-        return _forward(pooled, *weights)
+    if torch.compiler.is_exporting() or is_transformed():
+        return steer_reference(pooled, *weights)
     offset, gain = torch.ops.tinkit.steer(pooled, *weights)
     return offset, gain
 
@@ -97,7 +97,8 @@ def check_steering(pooled: Tensor, weights: Sequence[Tensor]) -> None:
 
 
 @plain("steer")
-def _forward(pooled: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+def steer_reference(pooled: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`steer` in operations that autograd knows."""
     check_steering(pooled, weights)
     hidden = _hidden(pooled, Steering(*weights))
     half = torch.tanh(hidden.z / 2) * 2
@@ -115,7 +116,7 @@ class _Hidden(NamedTuple):
 
 def _hidden(pooled: Tensor, weights: Steering) -> _Hidden:
     frames, fold = weights.fc1_weight.shape[0], pooled.shape[1]
-    sequence = pooled.view(pooled.shape[0] // frames, frames, fold).transpose(1, 2)
+    sequence = pooled.reshape(pooled.shape[0] // frames, frames, fold).transpose(1, 2)
     filters = torch.cat([weights.offset_conv_weight, weights.gain_conv_weight])
     convolved = F.conv1d(sequence, filters, torch.cat([weights.offset_conv_bias, weights.gain_conv_bias]), padding=1)
     along = convolved[:, 0]
@@ -172,4 +173,4 @@ def _gradients(ctx: Any, grad_offset: Tensor, grad_gain: Tensor) -> tuple[Tensor
     return torch.ops.tinkit.steer_backward(grad_offset.contiguous(), grad_gain.contiguous(), *ctx.saved_tensors)
 
 
-gradients("steer", _save, _gradients)
+gradients("steer", _save, _gradients, lambda ctx: ctx.saved_tensors, steer_reference)

@@ -22,16 +22,26 @@ from tinkit.ops.conv import (
     convolution_gradients,
     interlaced,
     interlaced_conv,
+    interlaced_conv_reference,
 )
-from tinkit.ops.fold import check_mean, fold_mean
+from tinkit.ops.fold import check_mean, fold_mean, mean_reference
 from tinkit.ops.interlace import check_arguments
 from tinkit.ops.layout import settled
-from tinkit.ops.library import autocast_rule, define, fake, gradients, plain, to_autocast
-from tinkit.ops.steer import WEIGHTS, check_steering, steer, steering_weights
+from tinkit.ops.library import (
+    autocast_rule,
+    define,
+    define_inner,
+    fake,
+    gradients,
+    is_transformed,
+    plain,
+    to_autocast,
+)
+from tinkit.ops.steer import WEIGHTS, check_steering, steer, steer_reference, steering_weights
 
 _INPUTS = f"Tensor x, int fold, {WEIGHTS}, Tensor weight, Tensor? bias, {SETTINGS}"
 define(f"steered_conv({_INPUTS}) -> (Tensor out, Tensor pooled, Tensor offset, Tensor gain)")
-define(
+define_inner(
     "steered_conv_backward(Tensor grad, Tensor? grad_pooled, Tensor? grad_offset, Tensor? grad_gain,"
     f" Tensor pooled, Tensor offset, Tensor gain, {_INPUTS}, bool[4] wanted) -> ({', '.join(['Tensor?'] * 11)})"
 )
@@ -69,7 +79,7 @@ def steered_conv(
     (B, 4) and gains (B, T, 4), float32 or, for float64 weights of steering, float64.
     """
     steering = steering_weights(steering)
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or is_transformed():
         offset, gain = steer(fold_mean(x, fold), steering)
         out = interlaced_conv(x, offset, gain, fold, weight, bias, stride, padding, dilation, groups)
         return out, offset, gain
@@ -170,5 +180,18 @@ def _cast(dtype: torch.dtype, *arguments: Any) -> tuple[Any, ...]:
     return to_autocast(x, dtype), fold, *steering, to_autocast(weight, dtype), bias, *settings
 
 
-gradients("steered_conv", _save, _gradients)
+def _saved(ctx: Any) -> tuple[Any, ...]:
+    x, *steering_and_rest = ctx.saved_tensors[3:]
+    return x, ctx.fold, *steering_and_rest, *ctx.settings
+
+
+def _reference(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, fold, steering, weight, bias, settings = _inputs(*arguments)
+    pooled = mean_reference(x, fold).to(steering[0].dtype)
+    offset, gain = steer_reference(pooled, *steering)
+    out = interlaced_conv_reference(x, offset, gain, fold, weight, bias, *settings)
+    return out, pooled, offset, gain
+
+
+gradients("steered_conv", _save, _gradients, _saved, _reference)
 autocast_rule("steered_conv", _cast)

@@ -1,0 +1,133 @@
+"""What must be true of a network for operators to stand for its modules: the one place that says it.
+
+tinkit computes some of a network's modules without calling them, from their weights and settings: the two networks
+that steer and the interlacing of a :class:`~tinkit.models.placed.TemporalConv2d`, with gradients and without, and on a
+CPU without gradients the ends of residual blocks (:mod:`tinkit.models.chain`). BatchNorm is merged into convolutions
+for tests (:mod:`tinkit.models.merging`). Whatever somebody changed must have its effect all the same. So a module is
+*called*, as in any PyTorch network, unless all of this holds:
+
+1. **Nobody stands between a call and its effect** (:func:`nobody_between`): no hook on all modules, no
+   ``TorchDispatchMode`` (FLOP counters, fake tensors), no ``TorchFunctionMode`` but that of a default device, no
+   ``torch.func`` transform, no forward-mode AD, no ``torch.jit.trace``, and ``nn.Module.__call__`` is PyTorch's.
+2. **The module is untouched** (:func:`untouched`): no hook of any kind (forward, backward, before or after, with
+   keywords, always called: pruning, ``weight_norm`` and offloading are hooks), no method of its own on the object, not
+   compiled in place.
+3. **It is of the very class** that tinkit puts there, not of a subclass or another (quantised, LoRA, parametrised,
+   sharded modules), and its settings are those it was made with.
+4. **The class does what its file says** (:func:`still_written`, :func:`is_library`): nobody has put another function
+   in the place of its ``forward``, or of a method that this calls.
+5. **Weights are plain tensors**, not of a subclass.
+
+The chain asks more: the backbone is exactly timm's ``ResNet``, its stages exactly ``nn.Sequential`` of exactly timm's
+blocks, each ending in exactly ``nn.ReLU``; clauses 2 and 4 hold for *every* module in it, since the chain writes to
+features that a module of somebody's own may have kept; and shortcuts are of the kinds that return new features.
+
+Nothing is remembered from one forward pass to the next, so that a change is seen at once. In a compiled network
+(``torch.compile``) only clauses 2, 3 and 5 are asked, once, when it is compiled: it has no hooks afterwards either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.modules import module as torch_module
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
+
+_LIBRARIES = ("torch", "timm", "torchvision", "tinkit")
+
+
+class Written(NamedTuple):
+    """A method as the file of its class defines it; ``function`` is None where another stood there on import."""
+
+    kind: type
+    name: str
+    function: Callable[..., Any] | None
+    code: CodeType | None
+
+
+def written(*methods: tuple[type, str]) -> tuple[Written, ...]:
+    """The methods, given as (class, name), as they are now: call it once, when a module is imported."""
+    found = []
+    for kind, name in methods:
+        function = getattr(kind, name) if _is_from_its_file(kind, name) else None
+        found.append(Written(kind, name, function, function and function.__code__))
+    return tuple(found)
+
+
+def still_written(methods: Sequence[Written]) -> bool:
+    """Whether nobody has put another function in the place of one of ``methods``."""
+    for kind, name, function, code in methods:
+        if getattr(kind, name) is not function or function is None or function.__code__ is not code:
+            return False
+    return True
+
+
+def is_library(kind: type, *names: str) -> bool:
+    """Whether PyTorch, timm or tinkit defines ``kind``, its ``forward`` and the methods ``names`` as they are now."""
+    return all(_is_from_its_file(kind, name) for name in ("forward", *names))
+
+
+def _is_from_its_file(kind: type, name: str) -> bool:
+    """By the code itself: whoever wraps a function can give it any name and module."""
+    function = getattr(kind, name)
+    if type(function) is not FunctionType or kind.__module__.partition(".")[0] not in _LIBRARIES:
+        return False
+    code, home = function.__code__, function.__globals__
+    if home["__name__"].partition(".")[0] not in _LIBRARIES or code.co_filename != home.get("__file__"):
+        return False
+    owner = kind if name in kind.__dict__ else next(base for base in kind.__mro__ if name in base.__dict__)
+    return code.co_qualname == f"{owner.__qualname__}.{name}"
+
+
+_CALL = written((nn.Module, "_wrapped_call_impl"), (nn.Module, "_call_impl"))
+
+
+def nobody_between() -> bool:
+    """Whether nobody sees or changes what all modules, or all of PyTorch's operations, do now."""
+    if torch.compiler.is_compiling():
+        return True
+    if torch_module._has_any_global_hook() or torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():
+        return False
+    if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+        return False
+    if torch._C._len_torch_function_stack() and any(
+        type(mode) is not DeviceContext for mode in _get_current_function_mode_stack()
+    ):
+        return False
+    return nn.Module.__call__ is _CALL[0].function and still_written(_CALL)
+
+
+def untouched(module: nn.Module) -> bool:
+    """Whether no hook watches or changes what the module is given and gives, and its methods are its class's."""
+    own = module.__dict__  # attributes of modules are slow, and this runs for every module before every forward pass
+    hooked = own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
+    return not hooked and keeps_methods(module)
+
+
+def keeps_methods(module: nn.Module) -> bool:
+    """Whether no method of the object stands before its class's.
+
+    Of the methods that a call goes through, and of those that tinkit does not call where an operator stands for them.
+    """
+    own = module.__dict__
+    return not (
+        "forward" in own
+        or "forward_features" in own
+        or "_conv_forward" in own
+        or "convolve" in own
+        or "steer" in own
+        or "_call_impl" in own
+        or "_wrapped_call_impl" in own
+        or "_compiled_call_impl" in own
+    )
+
+
+def are_plain(*tensors: Tensor | None) -> bool:
+    """Whether all are there, and ordinary tensors or parameters."""
+    return all(type(tensor) is nn.Parameter or type(tensor) is Tensor for tensor in tensors)
