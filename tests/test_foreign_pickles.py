@@ -124,4 +124,4 @@ def test_stand_ins_keep_nothing_but_items() -> None:
     assert not callable(thing)
     assert not hasattr(thing, "forward")
     config = follow(b"ceasydict\nEasyDict\n)\x81(Vlr\nI3\nu.")
-    assert (config["lr"], config == {"lr": 3}, config == config) == (3, False, True)  # noqa: PLR0124
+    assert (config["lr"], config == {"lr": 3}, config == config) == (3, False, True)

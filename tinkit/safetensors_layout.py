@@ -25,10 +25,11 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """``tensors``: {name: (dtype by the format's name, shape)}; ``metadata``: text by name."""
+    """``tensors``: {name: (dtype by the format's name, shape)}; ``order``: their names as they lie in the file."""
 
     metadata: dict[str, str]
     tensors: dict[str, tuple[str, tuple[int, ...]]]
+    order: tuple[str, ...]
 
 
 def read_layout(file: BinaryIO) -> Layout:
@@ -46,13 +47,13 @@ def read_layout(file: BinaryIO) -> Layout:
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise LayoutError("its metadata is not text by name")
-    return Layout(metadata, _tensors(header, size - 8 - length))
+    return _layout(metadata, header, size - 8 - length)
 
 
 def parse_json(data: bytes | str) -> Any:
     """JSON in which no name is there twice. Raises :class:`LayoutError`."""
     try:
-        return json.loads(data, object_pairs_hook=_once, parse_constant=_no_constant)
+        return json.loads(data, object_pairs_hook=_once)
     except LayoutError:
         raise
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, an integer of 4,300 digits; a deep nest
@@ -66,29 +67,25 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> Any:
-    raise LayoutError(f"its header holds {name}, which is not JSON")
-
-
-def _tensors(header: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _layout(metadata: dict[str, str], header: dict[str, Any], size: int) -> Layout:
     tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
     places = []
     for name, entry in header.items():
         if not name.isprintable():  # control characters and halves of surrogate pairs
-            raise LayoutError(f"it has an entry whose name is not text: {ascii(name[:80])}")
+            raise LayoutError(f"it has an entry whose name is not text: {name[:80]!a}")
         dtype, shape, (start, end) = _entry(name, entry)
         if 8 * (end - start) != math.prod(shape) * _BITS[dtype]:
             raise LayoutError(f"{name} is not as long as its shape {list(shape)} of {dtype}")
         tensors[name] = (dtype, shape)
         places.append((start, end, name))
-    at = 0
-    for start, end, name in sorted(places):
+    at, places = 0, sorted(places)
+    for start, end, name in places:
         if start != at:
             raise LayoutError(f"{name} does not begin where the tensor before it ends")
         at = end
     if at != size:
         raise LayoutError(f"its tensors are {at} bytes, and {size} follow the header")
-    return tensors
+    return Layout(metadata, tensors, tuple(name for _, _, name in places))
 
 
 def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], tuple[int, int]]:

@@ -84,8 +84,8 @@ def _read_torch(path: Path, place: str | None) -> ForeignFile:
         file = open_torch_file(path)
     except RefusedError as error:
         raise UserError(
-            f"holds Python objects beside tensors ({error}) that no checkpoint has a use for; nothing was loaded, since "
-            "rebuilding them could run any code",
+            f"holds Python objects beside tensors ({error}) that no checkpoint has a use for; nothing was loaded, "
+            "since rebuilding them could run any code",
             file=path,
             fix="do not use this file unless you know who made it, and why",
         ) from error

@@ -8,6 +8,7 @@ the weights. This machine calls nothing and imports nothing, so it need not refu
 from __future__ import annotations
 
 import pickletools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -283,7 +284,11 @@ class _Machine:
                 raise PickleError("a tensor without a storage")
             dtype = more[3] if name.name.endswith("3") else None
             return TensorRef(storage, offset, shape, stride, dtype.name if isinstance(dtype, Name) else None)
-        if name.name in ("_rebuild_parameter", "_rebuild_parameter_with_state", "_rebuild_device_tensor_from_cpu_tensor"):
+        if name.name in (
+            "_rebuild_parameter",
+            "_rebuild_parameter_with_state",
+            "_rebuild_device_tensor_from_cpu_tensor",
+        ):
             return arguments[0]
         if name.name == "_rebuild_from_type_v2":
             function, kind, inner, _ = arguments
@@ -294,7 +299,7 @@ class _Machine:
         raise RefusedError(str(name))
 
 
-_NEW = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": lambda: StandIn(None)}
+_NEW: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": lambda: StandIn(None)}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 
 

@@ -48,16 +48,20 @@ class StandIn(dict[Any, Any]):
         return self is not other
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Python 2 called this module otherwise.
 _BUILTINS = ("builtins", "__builtin__")
-_BUILTIN_NAMES = frozenset(
+_BUILTIN_NAMES = _words(
     "bool bytearray bytes complex dict float frozenset getattr int list long object range set slice str tuple type "
-    "unicode Ellipsis NoneType NotImplementedType".split()
+    "unicode Ellipsis NoneType NotImplementedType"
 )
 # Modules of Python's own whose objects stand in checkpoints, and none of whose names does anything.
-_HARMLESS_MODULES = frozenset(
+_HARMLESS_MODULES = _words(
     "argparse array collections datetime decimal enum fractions numbers pathlib pathlib._local random types typing "
-    "uuid zoneinfo ipaddress string".split()
+    "uuid zoneinfo ipaddress string"
 )
 _HARMLESS_NAMES = frozenset(
     [
@@ -75,11 +79,11 @@ _HARMLESS_NAMES = frozenset(
 # and what lies in these of their modules.
 _LIBRARIES = ("torch", "numpy")
 _LIBRARY_MODULES = ("torch.optim", "torch.nn", "torch.amp", "torch.cuda.amp", "numpy.random", "numpy.ma")
-_TYPES_OF_NUMBERS = frozenset(
+_TYPES_OF_NUMBERS = _words(
     "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 float bfloat16 complex64 "
     "complex128 complex32 half double long short int longlong intc dtype ndarray str_ bytes_ void object_ qint8 quint8 "
     "qint32 quint4x2 quint2x4 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz strided sparse_coo sparse_csr "
-    "contiguous_format channels_last channels_last_3d preserve_format".split()
+    "contiguous_format channels_last channels_last_3d preserve_format"
 )
 
 
