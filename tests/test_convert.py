@@ -196,7 +196,7 @@ def test_nothing_that_is_there_is_lost(
     Path("folder").mkdir()
     best = made / "tin" / "checkpoints" / "best.safetensors"
     for place, problem in (
-        ("mine.pth", "--force"), ("b.pth", "--force"), ("folder", "no file"), ("mine.pth/x.pth", "mine.pth"),
+        ("mine.pth", "--force"), ("b.pth", "--force"), ("folder", "not a file"), ("mine.pth/x.pth", "mine.pth"),
         (f"{'x' * 300}.pth", "too long"),
     ):  # fmt: skip
         assert tinkit(monkeypatch, *command, place) != 0

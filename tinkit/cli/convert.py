@@ -17,7 +17,6 @@ from tinkit.cli.common import (
     examples,
     print_table,
 )
-from tinkit.errors import UsageError
 
 CODE_BASES = ("tinkit", "tin", "x_temporal", "tsm", "trn", "mmaction2", "timm", "torchvision", "pyslowfast")
 RecipeOption = Annotated[
@@ -84,19 +83,19 @@ def convert(
     Says how many entries were used, are new or were dropped; FILE.json tells it of every single one.
     """
     from tinkit.engine.convert import convert as convert_weights
-    from tinkit.engine.convert import recipe_of
+    from tinkit.engine.convert import recipe_of, source_of
     from tinkit.engine.log import Reporter
-    from tinkit.engine.weights import open_source
     from tinkit.models.foreign_classes import read_names
 
-    if weights is not None and Path(checkpoint).is_file():
-        raise UsageError("--weights chooses among a run's checkpoints", fix="leave it out, or name the run")
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)
-    source = open_source(checkpoint, runs, weights)
+    source = source_of(checkpoint, weights, runs)
     names = () if classes is None else read_names(classes)
-    report = convert_weights(
+    converted = convert_weights(
         source, network, out, to, classes=names, order=class_order, replace_head=replace_head, force=force
     )
-    Reporter(quiet).say(f"{source.path}: {report.summary()}")
+    report, reporter = converted.report, Reporter(quiet)
+    reporter.say(f"{source.path}: {report.summary()}")
+    if converted.before:
+        reporter.say(f"{out}: it is there already, whole, as this command wrote it; --force writes it again")
     row = {"layout": report.layout, "used": len(report.used), "new": len(report.new), "dropped": len(report.dropped)}
     print_table("", [row | {"to": to, "file": str(out)}], as_json=as_json)
