@@ -62,6 +62,9 @@ def _check_optimizer(header: Mapping[str, Any], path: Path) -> None:
         )
         if not whole or not isinstance(groups, list) or not all(_is_group(group) for group in groups):
             raise _wrong(path, "its optimiser is not a state and groups of parameters")
+        numbers = [number for group in groups for number in group["params"]]
+        if sorted(numbers) != list(range(len(numbers))) or any(int(key) >= len(numbers) for key in state):
+            raise _wrong(path, "its optimiser's parameters are not counted through")
     if not isinstance(header.get("scaler"), dict | None) or not isinstance(header.get("ema", False), bool):
         raise _wrong(path, "its scaler or its ema is not what they are")
 

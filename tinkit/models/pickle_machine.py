@@ -67,7 +67,8 @@ _STORAGES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
     "ByteStorage": "uint8", "BoolStorage": "bool", "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128", "UntypedStorage": "uint8",
+    "ComplexDoubleStorage": "complex128", "UntypedStorage": "uint8", "QInt8Storage": "int8", "QUInt8Storage": "uint8",
+    "QInt32Storage": "int32", "QUInt4x2Storage": "uint8", "QUInt2x4Storage": "uint8",
 }  # fmt: skip
 _WIDTHS = {
     "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
@@ -282,7 +283,7 @@ class _Machine:
             storage, offset, shape, stride, *more = arguments
             if not isinstance(storage, StorageRef):
                 raise PickleError("a tensor without a storage")
-            dtype = more[3] if name.name.endswith("3") else None
+            dtype = more[2] if name.name.endswith("3") else None
             return TensorRef(storage, offset, shape, stride, dtype.name if isinstance(dtype, Name) else None)
         if name.name in (
             "_rebuild_parameter",

@@ -56,7 +56,7 @@ def _words(text: str) -> frozenset[str]:
 _BUILTINS = ("builtins", "__builtin__")
 _BUILTIN_NAMES = _words(
     "bool bytearray bytes complex dict float frozenset getattr int list long object range set slice str tuple type "
-    "unicode Ellipsis NoneType NotImplementedType"
+    "unicode xrange basestring Ellipsis NoneType NotImplementedType"
 )
 # Modules of Python's own whose objects stand in checkpoints, and none of whose names does anything.
 _HARMLESS_MODULES = _words(
@@ -83,7 +83,8 @@ _TYPES_OF_NUMBERS = _words(
     "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 float bfloat16 complex64 "
     "complex128 complex32 half double long short int longlong intc dtype ndarray str_ bytes_ void object_ qint8 quint8 "
     "qint32 quint4x2 quint2x4 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz strided sparse_coo sparse_csr "
-    "contiguous_format channels_last channels_last_3d preserve_format"
+    "contiguous_format channels_last channels_last_3d preserve_format "
+    "per_tensor_affine per_channel_affine per_tensor_symmetric per_channel_symmetric per_channel_affine_float_qparams"
 )
 
 

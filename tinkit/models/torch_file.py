@@ -105,10 +105,6 @@ def _open_zip(path: Path) -> TorchFile:
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error, EOFError) as error:
         raise PickleError(f"{type(error).__name__}: {error}") from error
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
-    if any(name.count("/") == 1 and name.endswith("/constants.pkl") for name in members):
-        raise PickleError("it is a program of TorchScript (torch.jit.save): save its state_dict() with torch.save")
-    if any(name.endswith("archive_format") for name in members):
-        raise PickleError("it is a program of torch.export: save the state_dict() of its module with torch.save")
     if len(roots) != 1:
         raise PickleError("a zip archive that torch.save did not write")
     root = roots[0]
@@ -129,16 +125,26 @@ def _open_zip(path: Path) -> TorchFile:
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     """The members by name, if together they are no larger than the file: nothing compressed, doubled or overlapping."""
+    _refuse_programs(archive.namelist())
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
             raise PickleError("its members are compressed, and torch.save compresses nothing")
+        if member.flag_bits & 1:
+            raise PickleError("its members are encrypted")
         if member.filename in members:
             raise PickleError(f"it has two members of one name: {member.filename[:100]!r}")
         members[member.filename] = member
     if sum(member.file_size for member in members.values()) > size:
         raise PickleError("its members claim to be larger than the file")
     return members
+
+
+def _refuse_programs(names: list[str]) -> None:
+    if any(name.endswith("/constants.pkl") and name.count("/") == 1 for name in names):
+        raise PickleError("it is a program of TorchScript (torch.jit.save): save its state_dict() with torch.save")
+    if any(name.endswith("archive_format") for name in names):
+        raise PickleError("it is a program of torch.export: save the state_dict() of its module with torch.save")
 
 
 def _read(path: Path, member: zipfile.ZipInfo) -> bytearray:
