@@ -117,6 +117,7 @@ def _asked(
     by = order if order is None or not Path(order).is_file() else sha256_file(order)
     asked = {
         "sha256": sha256_file(source.path),
+        "weights": _fingerprint(source.state),
         "to": to,
         "classes": list(classes),
         "order": by,
@@ -128,7 +129,7 @@ def _asked(
 def _fingerprint(state: Mapping[str, Tensor]) -> str:
     """Tells the weights of one file apart: raw from averaged ones. The file's hash tells files apart."""
     sums = hashlib.sha256()
-    for name, value in state.items():
+    for name, value in sorted(state.items()):  # files of safetensors come in any order
         words = value.detach().contiguous().flatten().view(torch.uint8)
         words = words.view(torch.int32) if words.numel() % 4 == 0 and words.storage_offset() % 4 == 0 else words
         sums.update(f"{name} {value.dtype} {list(value.shape)} {int(words.sum(dtype=torch.int64))}\n".encode())
