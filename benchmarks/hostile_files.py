@@ -325,6 +325,7 @@ def crafted_headers() -> Iterator[tuple[str, Callable[[dict[str, Any]], Any]]]:
         yield f"progress.{name} {value!r}", put("progress", name, value=value)
     yield "no progress", without("progress")
     yield "no info", without("info")
+    yield "weights of a kind that is none", put("weights", value=7)
     yield "another format", put("format", value=["x"])
     for value in ([], "x", 7, {}, {"state": [], "param_groups": []}, {"state": {"a": {}}, "param_groups": []}):
         yield f"optimiser {str(value)[:40]!r}", put("optimizer", value=value)

@@ -43,6 +43,8 @@ def check_header(header: dict[str, Any], path: Path, progress: Mapping[str, str]
             raise _wrong(path, f"its progress has an entry {name[:60]!r} that is not known")
         if kind in KINDS and not KINDS[kind](value):
             raise _wrong(path, f"progress.{name} is not of the kind {kind}")
+    if header.get("weights") not in (None, "raw", "ema"):
+        raise _wrong(path, "it does not say which weights it means in words that are known")
     info = header.get("info")
     if not isinstance(info, dict):
         raise _wrong(path, "its info is not a table")

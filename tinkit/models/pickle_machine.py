@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from tinkit.models.stand_ins import Name, StandIn, is_harmless
 
-MOST_STEPS = 5_000_000  # a million tensors with an optimiser's state; five seconds and 0.5 GB for whoever tries
+MOST_STEPS = 3_000_000  # seventy thousand tensors; a few seconds and 0.25 GB for whoever tries
 
 
 class PickleError(Exception):
