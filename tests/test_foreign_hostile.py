@@ -8,9 +8,11 @@ import datetime
 import decimal
 import enum
 import functools
+import gzip
 import pickle
 import resource
 import sys
+import tarfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,6 +199,33 @@ def test_tensors_that_are_not_plain_are_named(tmp_path: Path, made: Any, what: s
     assert f"odd is {what}" in refusal(tmp_path / "a.pth")
 
 
+class Labelled(torch.Tensor):
+    """Plain numbers, of a class of its own."""
+
+
+class Elsewhere(torch.Tensor):
+    """Numbers that lie elsewhere, as a distributed tensor's: it is rebuilt as a wrapper."""
+
+    @staticmethod
+    def __new__(cls, inner: torch.Tensor) -> Any:
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        raise NotImplementedError
+
+
+def test_classes_of_tensors(tmp_path: Path) -> None:
+    inner = torch.arange(3.0)
+    torch.save(WEIGHTS | {"more": inner.as_subclass(Labelled)}, tmp_path / "a.pth")  # type: ignore[arg-type]
+    found = read_checkpoint(tmp_path / "a.pth")["more"]
+    assert type(found) is torch.Tensor
+    assert torch.equal(found, inner)
+    torch.save(WEIGHTS | {"more": Elsewhere(inner)}, tmp_path / "a.pth")
+    assert "more is a tensor of the class" in refusal(tmp_path / "a.pth")
+    assert "Elsewhere" in refusal(tmp_path / "a.pth")
+
+
 @pytest.mark.parametrize("key", [*RAW, *AVERAGED])
 def test_the_usual_places_are_tried(tmp_path: Path, key: str, caplog: pytest.LogCaptureFixture) -> None:
     torch.save({key: WEIGHTS, "epoch": 3, "best": torch.tensor(1.0)}, tmp_path / "a.pth")
@@ -235,6 +264,11 @@ def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
         assert "a Caffe2 checkpoint (2 blobs)" in refusal(file)
     file.write_bytes(pickle.dumps({"model": {"conv1_w": np.ones((2, 2), np.float32)}}))
     assert "a pickle of NumPy arrays" in refusal(file)
+    file.write_bytes(gzip.compress(b"x"))
+    assert "an archive (tar or gzip)" in refusal(file)
+    with tarfile.open(file, "w") as archive:
+        archive.add(__file__)
+    assert "an archive (tar or gzip)" in refusal(file)
     torch.jit.save(torch.jit.script(nn.ReLU()), file)
     assert "a program of TorchScript" in refusal(file)
     torch.save(nn.Linear(2, 2), file)

@@ -11,7 +11,6 @@ from tinkit.cli.common import (
     JsonOption,
     QuietOption,
     RunsOption,
-    WeightsOption,
     complete_recipes,
     complete_runs,
     examples,
@@ -44,6 +43,7 @@ SetOption = Annotated[
 EPILOG = examples(
     "tinkit convert tsm_kinetics.pth.tar --recipe k400_tsm_r50 --out tsm.safetensors",
     "tinkit convert mmit_r50 --to mmaction2 --out mmit_r50.pth",
+    "tinkit convert timm_run.pth.tar --weights state_dict_ema --recipe k400_tsn_r50 --out ema.safetensors",
     "tinkit convert tin.pth --recipe sthv1_tin_r50 --class-order alphabetical --classes labels.txt --out a.safetensors",
 )
 
@@ -73,7 +73,14 @@ def convert(
         bool, typer.Option("--replace-head", help="Let a classifier of another size start anew.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
-    weights: WeightsOption = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="Of a run: best (unless said), last, ema, best-ema, step=N or mean=K. Of another file that holds "
+            "several: the key that they lie under, as model_ema.",
+        ),
+    ] = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
     quiet: QuietOption = False,

