@@ -25,7 +25,7 @@ from tinkit.errors import UserError
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-from hostile_files import crafted_headers, crafted_layouts, relaid, with_header
+from hostile_layouts import crafted_headers, crafted_layouts, relaid, with_header
 
 INFO = {"classes": ["a", "b"], "task": "multi-label", "trained_on": ["train"], "recipe": {}, "clips": {"count": 3}}
 

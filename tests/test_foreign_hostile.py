@@ -31,7 +31,8 @@ from tinkit.models.state_dicts import AVERAGED, RAW
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-from hostile_files import WEIGHTS, crafted_layouts, heavy_pickles, hostile_archives, member, relaid, running_pickles
+from hostile_files import WEIGHTS, heavy_pickles, hostile_archives, member, running_pickles
+from hostile_layouts import crafted_layouts, relaid
 
 
 def same(state: dict[str, torch.Tensor]) -> bool:

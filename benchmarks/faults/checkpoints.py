@@ -15,6 +15,7 @@ from typing import Any
 
 import file_faults
 import hostile_files
+import hostile_layouts
 import torch
 from safetensors.torch import save
 from torch import nn
@@ -96,18 +97,18 @@ def _changed(folder: Path, seed: int) -> Iterator[Outcome]:
 def _headers(folder: Path) -> Iterator[Outcome]:
     file = folder / "a.safetensors"
     good = save(hostile_files.WEIGHTS, {"format": "pt"})
-    for case, change in hostile_files.crafted_layouts():
-        file.write_bytes(hostile_files.relaid(good, change, seal=False))
+    for case, change in hostile_layouts.crafted_layouts():
+        file.write_bytes(hostile_layouts.relaid(good, change, seal=False))
         yield _read("a crafted safetensors file", case, file)
     model, optimizer = _trained()
     info = {"classes": ["a", "b"], "task": "multi-label", "trained_on": ["train"], "recipe": {}, "clips": {"count": 3}}
     save_checkpoint(file, model, Progress(metrics={"x": 0.5}), info, optimizer)
     good = file.read_bytes()
-    for case, change in hostile_files.crafted_layouts():
-        file.write_bytes(hostile_files.relaid(good, change, seal=True))
+    for case, change in hostile_layouts.crafted_layouts():
+        file.write_bytes(hostile_layouts.relaid(good, change, seal=True))
         yield _all_ways("a crafted checkpoint with right checksums", case, file)
-    for case, inner in hostile_files.crafted_headers():
-        file.write_bytes(hostile_files.with_header(good, inner))
+    for case, inner in hostile_layouts.crafted_headers():
+        file.write_bytes(hostile_layouts.with_header(good, inner))
         yield _all_ways("a crafted header with right checksums", case, file)
     file.unlink()
 

@@ -9,72 +9,23 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import IO, Any
 
+from tinkit.models.pickled_tensors import (
+    REBUILDERS,
+    WIDTHS,
+    OddTensor,
+    PickleError,
+    RefusedError,
+    TensorRef,
+    described_storage,
+    described_tensor,
+)
 from tinkit.models.stand_ins import Name, StandIn, is_harmless
 
 MOST_STEPS = 3_000_000  # seventy thousand tensors; a few seconds and 0.25 GB for whoever tries
 
 
-class PickleError(Exception):
-    """The stream is damaged, or no checkpoint."""
-
-
-class RefusedError(PickleError):
-    """The stream names something that has no business in a checkpoint."""
-
-
-@dataclass(frozen=True, eq=False)
-class StorageRef:
-    """The numbers of tensors: ``dtype`` by PyTorch's name, ``key`` in the file, ``start`` in ``numel`` items."""
-
-    dtype: str
-    key: str
-    numel: int
-    start: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class TensorRef:
-    """A tensor of these numbers; nothing here is checked yet."""
-
-    storage: StorageRef
-    offset: Any
-    shape: Any
-    stride: Any
-    dtype: str | None = None
-    """Where the storage is of bytes."""
-
-
-@dataclass(frozen=True, eq=False)
-class OddTensor:
-    """A tensor that is not plain: ``what`` it is, in words."""
-
-    what: str
-
-
-_ODD = {
-    "_rebuild_sparse_tensor": "a sparse tensor",
-    "_rebuild_sparse_csr_tensor": "a sparse tensor",
-    "_rebuild_qtensor": "a quantised tensor",
-    "_rebuild_nested_tensor": "a nested tensor",
-    "_rebuild_meta_tensor_no_storage": "a tensor without numbers (of the device 'meta')",
-    "_rebuild_device_tensor_from_numpy": "a tensor of a device of its own",
-    "_rebuild_wrapper_subclass": "a tensor of a class of its own",
-}
-_STORAGES = {
-    "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
-    "ByteStorage": "uint8", "BoolStorage": "bool", "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128", "UntypedStorage": "uint8", "QInt8Storage": "int8", "QUInt8Storage": "uint8",
-    "QInt32Storage": "int32", "QUInt4x2Storage": "uint8", "QUInt2x4Storage": "uint8",
-}  # fmt: skip
-_WIDTHS = {
-    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
-    "bool": 1, "complex64": 8, "complex128": 16,
-}  # fmt: skip
-_REBUILDERS = ("torch._utils", "torch._tensor")
 _MARK = object()
 _SIMPLE_KEYS = (str, int, float, bool, bytes, type(None), Name, StandIn)
 
@@ -92,7 +43,7 @@ def follow(stream: IO[bytes] | bytes, widths: dict[str, int] | None = None) -> A
                 return machine.stack.pop()
             machine.step(operation.name, argument)
     # what the stream's own words and a stack that is too short lead to
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, EOFError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, EOFError, RecursionError) as error:
         raise PickleError(f"{type(error).__name__}: {error}") from error
     raise PickleError("it does not end")
 
@@ -230,8 +181,8 @@ class _Machine:
         if kind == "module":  # a class whose source stands beside it, in a file of a whole model
             self.stack.append(about[0])
         elif kind == "storage":
-            storage = _storage(*about)
-            self.widths.setdefault(storage.key, _WIDTHS[storage.dtype])
+            storage = described_storage(*about)
+            self.widths.setdefault(storage.key, WIDTHS[storage.dtype])
             self.stack.append(storage)
         else:
             raise PickleError("a reference to nothing that a checkpoint has")
@@ -257,8 +208,8 @@ class _Machine:
         """What calling ``name`` would make, described."""
         if not isinstance(name, Name) or not isinstance(arguments, tuple):
             raise RefusedError("a call of something that the file itself makes")
-        if name.module in _REBUILDERS:
-            return self._rebuilt(name, arguments)
+        if name.module in REBUILDERS:
+            return described_tensor(name, arguments)
         if (name.module, name.name) == ("collections", "OrderedDict"):
             return self._ordered(arguments)
         if name.name == "getattr" and not (arguments and isinstance(arguments[0], Name)):
@@ -277,27 +228,6 @@ class _Machine:
                 made[pair[0]] = pair[1]
         return made
 
-    def _rebuilt(self, name: Name, arguments: tuple[Any, ...]) -> Any:
-        if name.name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"):
-            storage, offset, shape, stride, *more = arguments
-            if not isinstance(storage, StorageRef):
-                raise PickleError("a tensor without a storage")
-            dtype = more[2] if name.name.endswith("3") else None
-            return TensorRef(storage, offset, shape, stride, dtype.name if isinstance(dtype, Name) else None)
-        if name.name in (
-            "_rebuild_parameter",
-            "_rebuild_parameter_with_state",
-            "_rebuild_device_tensor_from_cpu_tensor",
-        ):
-            return arguments[0]
-        if name.name == "_rebuild_from_type_v2":
-            function, kind, inner, _ = arguments
-            made = self._made(function, inner)  # a subclass of plain numbers is these numbers
-            return OddTensor(f"a tensor of the class {kind}") if isinstance(made, OddTensor) else made
-        if name.name in _ODD:
-            return OddTensor(_ODD[name.name])
-        raise RefusedError(str(name))
-
 
 _NEW: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": lambda: StandIn(None)}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
@@ -307,16 +237,6 @@ def _name(module: Any, name: Any) -> Name:
     if not isinstance(module, str) or not isinstance(name, str):
         raise PickleError("a name that is not text")
     found = Name(module, name)
-    if module not in _REBUILDERS and not is_harmless(found):
+    if module not in REBUILDERS and not is_harmless(found):
         raise RefusedError(str(found))
     return found
-
-
-def _storage(kind: Any, key: Any, _location: Any, numel: Any, view: Any = None) -> StorageRef:
-    dtype = _STORAGES.get(kind.name) if isinstance(kind, Name) else None
-    start = 0
-    if view is not None:  # of the format before PyTorch 1.6: a part of another
-        _, start, numel = view
-    if dtype is None or not isinstance(numel, int) or not isinstance(start, int) or not isinstance(key, str | int):
-        raise PickleError(f"a storage of an unknown kind: {kind}"[:200])
-    return StorageRef(dtype, str(key), numel, start)

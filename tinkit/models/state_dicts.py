@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinkit.errors import UserError
-from tinkit.models.pickle_machine import OddTensor, TensorRef
+from tinkit.models.pickled_tensors import OddTensor, TensorRef
 from tinkit.models.stand_ins import StandIn
 
 # Where training scripts put the weights inside what they save; the first that is there is taken. Averaged weights come

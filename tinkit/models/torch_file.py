@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.models.pickle_machine import PickleError, StorageRef, TensorRef, follow
+from tinkit.models.pickle_machine import follow
+from tinkit.models.pickled_tensors import PickleError, StorageRef, TensorRef
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # that PyTorch's format before version 1.6 begins with
 _MOST_DIMENSIONS = 64
@@ -46,7 +47,7 @@ class BarePickleError(PickleError):
 def open_torch_file(path: Path) -> TorchFile:
     """What the file describes; no tensor is read yet.
 
-    Raises :class:`~tinkit.models.pickle_machine.PickleError` for a damaged file and for one of something else, OSError
+    Raises :class:`~tinkit.models.pickled_tensors.PickleError` for a damaged file and for one of something else, OSError
     for one that cannot be read.
     """
     with path.open("rb") as file:
