@@ -152,7 +152,7 @@ def heavy_pickles(size: int = 1_000_000) -> Iterator[tuple[str, bytes]]:
     yield (
         "rebuilt types, deep in each other",
         (
-            b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\nq\x00ctorch\nTensor\nq\x01)"
+            b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\nq\x00ctorch\nTensor\nq\x010)"
             + b"q\x020(h\x00h\x01h\x02Nt" * (size // 50)
             + b"R."
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +109,21 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, run: Run, what: str, request
             assert {path.name for path in folder.glob("out/*")} <= {"a.safetensors.json"}
         act(folder)
         check(folder, run)
+
+
+def test_a_full_disk_keeps_both_files_of_before(converted: Callable[[Path], Any], tmp_path: Path, run: Run) -> None:
+    converted(tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    source, recipe = open_source(str(run.folder), run.folder.parent), run.load_recipe()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before["a.safetensors"]) // 2, limits[1]))  # files grow no further
+    try:
+        with pytest.raises(OSError, match="File too large") as failed:
+            convert(source, recipe, tmp_path / "out" / "a.safetensors", "timm", force=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert failed.value.filename == str(tmp_path / "out" / "a.safetensors")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 def test_a_result_that_is_there_is_found_and_left(

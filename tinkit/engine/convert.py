@@ -20,7 +20,7 @@ from tinkit.engine.outputs import one_output
 from tinkit.engine.run import find_checkpoint
 from tinkit.engine.weights import Source, check_lacking, load_source, open_source
 from tinkit.errors import UsageError, UserError
-from tinkit.files import sha256_file, sha256_text, write_atomic
+from tinkit.files import atomic_path, sha256_file, sha256_text
 from tinkit.models import Classifier, ForeignReport
 from tinkit.models.checkpoints import CLASSES_KEY, read_file
 from tinkit.models.foreign import class_layers, classes_in
@@ -84,8 +84,10 @@ def convert(
         data = _packed(out, weights, to, classes)
         account = {"file": str(source.path), "sha256": asked["sha256"], "to": to, "classes": list(classes)}
         account |= {"asked": asked, "result": hashlib.sha256(data).hexdigest()}
-        write_atomic(account_path, json.dumps(account | report.to_json(), indent=2) + "\n")
-        write_atomic(out, data)
+        # both are whole beside their places before either is put there, the account first
+        with atomic_path(out) as new, atomic_path(account_path) as told:
+            told.write_text(json.dumps(account | report.to_json(), indent=2) + "\n")
+            new.write_bytes(data)
     return Converted(report)
 
 

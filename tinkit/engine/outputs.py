@@ -30,4 +30,8 @@ def one_output(path: Path) -> Iterator[None]:
         for target in (path, path.with_name(f"{path.name}.json")):
             for temporary in temporaries(target):
                 temporary.unlink(missing_ok=True)
-        yield
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a write knows no name, and people need one
+            raise
