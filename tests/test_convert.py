@@ -196,7 +196,7 @@ def test_nothing_that_is_there_is_lost(
     Path("folder").mkdir()
     best = made / "tin" / "checkpoints" / "best.safetensors"
     for place, problem in (
-        ("mine.pth", "--force"), ("b.pth", "--force"), ("folder", "no file"), ("mine.pth/x.pth", "mine.pth"),
+        ("mine.pth", "--force"), ("b.pth", "--force"), ("folder", "not a file"), ("mine.pth/x.pth", "mine.pth"),
         (f"{'x' * 300}.pth", "too long"),
     ):  # fmt: skip
         assert tinkit(monkeypatch, *command, place) != 0
@@ -262,3 +262,19 @@ def test_mistakes(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert tinkit(monkeypatch, *run, "--to", "tsm", *out) == 1
     assert tinkit(monkeypatch, *run, "--class-order", "alphabetical", *out) == 2  # it tells its own
     assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_averaged_weights_of_a_foreign_file_are_chosen_by_their_key(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = load_weights(made / "tin" / "checkpoints" / "last.safetensors")
+    averaged = weights | {"classifier.bias": weights["classifier.bias"] + 1}
+    torch.save({"state_dict": weights, "state_dict_ema": averaged, "args": Path("x")}, "theirs.pth.tar")
+    command = ["convert", "theirs.pth.tar", "--recipe", "demo_tin", *SETS, "-q", "--out"]
+    assert tinkit(monkeypatch, *command, "raw.safetensors") == 0
+    assert tinkit(monkeypatch, *command, "ema.safetensors", "--weights", "state_dict_ema") == 0
+    assert tinkit(monkeypatch, *command, "x.safetensors", "--weights", "model_ema") == 1
+    assert "state_dict_ema (" in capsys.readouterr().err
+    for name, wanted in (("raw", weights), ("ema", averaged)):
+        assert torch.equal(load_file(f"{name}.safetensors")["classifier.bias"], wanted["classifier.bias"])

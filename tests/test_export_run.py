@@ -158,7 +158,7 @@ def test_the_command(
     assert row["largest difference"] < 1e-5
     assert command(monkeypatch, *words) == 0  # again
     assert command(monkeypatch, "export", runs["demo_tin"].folder, "--format", "torch", "--out", out) == 2
-    assert "is no export of this run" in capsys.readouterr().err
+    assert "is not an export of this run" in capsys.readouterr().err
     best = run.checkpoint("best").read_bytes()
     for form in ("onnx", "torch"):
         assert command(monkeypatch, "export", run.folder, "--format", form, "--out", run.checkpoint("best")) == 2

@@ -153,3 +153,25 @@ def test_a_clip_network_goes_to_whom_it_is_of() -> None:
     assert to_foreign(model, "tinkit").keys() == model.state_dict().keys()
     with pytest.raises(UserError, match="mmaction2 has no network that computes what this slowfast does"):
         to_foreign(model, "mmaction2")
+
+
+@pytest.mark.parametrize("backbone", ["resnet50c", "resnet50d"])
+def test_deep_stems_go_to_x_temporal_and_back(backbone: str) -> None:
+    settings: dict[str, Any] = {
+        "backbone": backbone,
+        "temporal": "tin",
+        "backbone_kwargs": {"layers": (1, 1, 1, 1), "channels": (16, 16, 32, 32)},
+    }
+    model, again = make(**settings), make(**settings)
+    give_named_weights(model)
+    theirs = to_foreign(model, "x_temporal")
+    assert {"base_model.conv1.0.weight", "base_model.conv1.6.weight", "base_model.bn1.weight"} <= theirs.keys()
+    report = load_foreign({f"module.{name}": value for name, value in theirs.items()}, again, replace_head=False)
+    assert (report.new, report.dropped) == ((), {})
+    own = model.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in again.state_dict().items())
+
+
+def test_pools_that_x_temporal_has_not_stay_refused() -> None:
+    with pytest.raises(UserError, match="x_temporal has no such backbone"):
+        to_foreign(make(backbone="resnetaa50d", temporal="tsn"), "x_temporal")

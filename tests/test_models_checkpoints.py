@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import pickle
 from pathlib import Path
@@ -78,15 +77,6 @@ def test_malicious_pickle_is_refused_and_not_run(tmp_path: Path, form: str) -> N
     assert "weights_only" not in str(caught.value)  # nobody is told how to run it
     pickle.loads(pickle.dumps(Malicious(mark)))  # it would have
     assert mark.exists()
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_objects_beside_tensors_are_named(tmp_path: Path, zipped: bool) -> None:
-    content = {"state_dict": WEIGHTS, "args": argparse.Namespace(lr=0.1)}
-    torch.save(content, tmp_path / "file.pth", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(UserError, match=r"argparse\.Namespace") as caught:
-        read_checkpoint(tmp_path / "file.pth")
-    assert "save the weights alone" in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["zipped", "legacy", "safetensors"])

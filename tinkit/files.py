@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -27,19 +28,32 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Shorter than NAME_MAX even for a long name; the suffix stays, since some writers choose by it.
-    temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    temporary = target.with_name(f"{_temporary_stem(target)}{secrets.token_hex(4)}.tmp{target.suffix}")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # what the user's umask says; some writers would keep the file to themselves
         yield temporary
         temporary.chmod(mode)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        flush(temporary)
         temporary.replace(target)
-        _fsync_folder(target.parent)
+        flush_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporaries(target: Path) -> list[Path]:
+    """The temporary files that :func:`atomic_path` has made for ``target``, be their writers alive or dead."""
+    name = re.compile(rf"{re.escape(_temporary_stem(target))}[0-9a-f]{{8}}\.tmp{re.escape(target.suffix)}")
+    return [entry for entry in target.parent.iterdir() if name.fullmatch(entry.name)]
+
+
+def _temporary_stem(target: Path) -> str:
+    """How the names of temporary files of ``target``, and of no other, begin; the suffix stays, since some writers
+    choose by it."""
+    stem = target.stem
+    if len(os.fsencode(stem)) > 100:  # shorter than NAME_MAX
+        stem = f"{stem[:40]}-{sha256_text(stem)[:16]}"
+    return f".{stem}."
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> None:
@@ -47,6 +61,22 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's bytes are on disk."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a rename durable; folders cannot be flushed on every file system."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sha256_file(path: str | Path) -> str:
@@ -162,13 +192,3 @@ def _is_there(path: Path) -> bool:
     except OSError as error:
         raise UserError(f"{str(path)[:100]}: cannot be read: {error.strerror}") from error
     return True
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Make a rename durable; folders cannot be flushed on every file system."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -106,7 +106,11 @@ def _acquire(file: Path, output: Path) -> int:
                 raise _in_use(output, file, before, alive)
             if locked is not False and _is_the_file(descriptor, file):
                 _check_left_behind(output, file, before, alive, bool(locked))
-                record = _write_record(descriptor)
+                try:
+                    record = _write_record(descriptor)
+                except OSError:  # a full disk: an empty lock file would stay
+                    file.unlink(missing_ok=True)
+                    raise
                 if locked or _is_undisputed(descriptor, record):
                     return descriptor
         except BaseException:

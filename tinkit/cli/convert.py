@@ -11,13 +11,11 @@ from tinkit.cli.common import (
     JsonOption,
     QuietOption,
     RunsOption,
-    WeightsOption,
     complete_recipes,
     complete_runs,
     examples,
     print_table,
 )
-from tinkit.errors import UsageError
 
 CODE_BASES = ("tinkit", "tin", "x_temporal", "tsm", "trn", "mmaction2", "timm", "torchvision", "pyslowfast")
 RecipeOption = Annotated[
@@ -45,6 +43,7 @@ SetOption = Annotated[
 EPILOG = examples(
     "tinkit convert tsm_kinetics.pth.tar --recipe k400_tsm_r50 --out tsm.safetensors",
     "tinkit convert mmit_r50 --to mmaction2 --out mmit_r50.pth",
+    "tinkit convert timm_run.pth.tar --weights state_dict_ema --recipe k400_tsn_r50 --out ema.safetensors",
     "tinkit convert tin.pth --recipe sthv1_tin_r50 --class-order alphabetical --classes labels.txt --out a.safetensors",
 )
 
@@ -74,7 +73,14 @@ def convert(
         bool, typer.Option("--replace-head", help="Let a classifier of another size start anew.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
-    weights: WeightsOption = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="Of a run: best (unless said), last, ema, best-ema, step=N or mean=K. Of another file that holds "
+            "several: the key that they lie under, as model_ema.",
+        ),
+    ] = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -84,19 +90,19 @@ def convert(
     Says how many entries were used, are new or were dropped; FILE.json tells it of every single one.
     """
     from tinkit.engine.convert import convert as convert_weights
-    from tinkit.engine.convert import recipe_of
+    from tinkit.engine.convert import recipe_of, source_of
     from tinkit.engine.log import Reporter
-    from tinkit.engine.weights import open_source
     from tinkit.models.foreign_classes import read_names
 
-    if weights is not None and Path(checkpoint).is_file():
-        raise UsageError("--weights chooses among a run's checkpoints", fix="leave it out, or name the run")
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)
-    source = open_source(checkpoint, runs, weights)
+    source = source_of(checkpoint, weights, runs)
     names = () if classes is None else read_names(classes)
-    report = convert_weights(
+    converted = convert_weights(
         source, network, out, to, classes=names, order=class_order, replace_head=replace_head, force=force
     )
-    Reporter(quiet).say_lines(f"{source.path}: {report.summary()}")
+    report, reporter = converted.report, Reporter(quiet)
+    reporter.say_lines(f"{source.path}: {report.summary()}")
+    if converted.before:
+        reporter.say(f"{out}: it is there already, whole, as this command wrote it; --force writes it again")
     row = {"layout": report.layout, "used": len(report.used), "new": len(report.new), "dropped": len(report.dropped)}
     print_table("", [row | {"to": to, "file": str(out)}], as_json=as_json)

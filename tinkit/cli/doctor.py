@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,7 @@ def doctor(
         ("shared memory", lambda: _free("/dev/shm") if Path("/dev/shm").is_dir() else "none here"),
         ("disk", lambda: _free(".")),
     ]
+    _say_what_takes_long()
     rows: list[dict[str, Any]] = []
     for name, check in checks:
         try:
@@ -66,6 +68,15 @@ def doctor(
     print_table("", rows, as_json=as_json)
     if any(row["works"] == "no" for row in rows):
         raise typer.Exit(1)
+
+
+def _say_what_takes_long() -> None:
+    """On a machine without kernels, that they are compiled now: half a minute of silence looks like a fault."""
+    from tinkit.ops.cache import KernelError, kernel_folder
+
+    with suppress(KernelError):  # the row of the kernels tells of it
+        if os.environ.get("TINKIT_NATIVE") != "0" and not any(kernel_folder().glob("cpu-*")):
+            typer.echo("compiling the CPU kernels, once for this machine: usually 15 to 90 seconds", err=True)
 
 
 def _version_of(name: str) -> Callable[[], str]:

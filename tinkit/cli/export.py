@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, RunsOption, WeightsOption, complete_runs, examples, print_table
+from tinkit.cli.common import JsonOption, QuietOption, RunsOption, WeightsOption, complete_runs, examples, print_table
 from tinkit.terminal import note
 
 EPILOG = examples(
@@ -25,9 +25,7 @@ def export(
         ),
     ],
     form: Annotated[str, typer.Option("--format", help="onnx, or torch: a program of torch.export.")] = "onnx",
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Else RUN/export/WEIGHTS.onnx or .pt2.", dir_okay=False)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Else RUN/export/WEIGHTS.onnx or .pt2.")] = None,
     weights: WeightsOption = None,
     segments: Annotated[
         int | None, typer.Option(min=1, help="Frames of a clip; TSN and TSM see any number, TIN its own.")
@@ -35,6 +33,7 @@ def export(
     crop: Annotated[int | None, typer.Option(min=1, help="The frames' side in pixels; else the recipe's.")] = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Write a run's network to a file that needs no tinkit: normalised clips, any number of them, to logits.
 
@@ -42,11 +41,13 @@ def export(
     """
     from tinkit.data.views import override_views
     from tinkit.engine.export import export_run
+    from tinkit.engine.log import Reporter
     from tinkit.engine.run import find_checkpoint
 
     found, word = find_checkpoint(run, weights, runs)
     views = override_views(found.load_recipe().test, crop=crop, num_segments=segments)
-    written = export_run(found, word, form, views, out)
+    reporter = Reporter(quiet)
+    written = export_run(found, word, form, views, out, reporter.say)
     if written.difference is None:
         note("its logits were not compared: onnxruntime is not installed")
     shape = " x ".join("N" if size is None else str(size) for size in written.metadata["input"]["shape"])

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tinkit.engine.checkpoint_header import check_header
 from tinkit.engine.tensor_file import (
     check_tensor_file,
     is_tensor_file,
@@ -179,9 +180,12 @@ def resume_checkpoint(
     _load(model, _section(tensors, "model"), path)
     if ema is not None:
         _load(ema, averaged, path)
-    _load_optimizer(optimizer, _unpack(header["optimizer"], tensors), path)
+    _load_optimizer(optimizer, _unpack(header["optimizer"], tensors, path), path)
     if scaler is not None and header.get("scaler"):
-        scaler.load_state_dict(header["scaler"])
+        try:
+            scaler.load_state_dict(header["scaler"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"does not hold the state of a scaler: {error!r}", file=path) from error
     return Progress(**header["progress"])
 
 
@@ -204,17 +208,19 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     return value
 
 
-def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _unpack(value: Any, tensors: Mapping[str, Tensor], path: Path) -> Any:
     """What :func:`_pack` was given; tuples have become lists, and keys text."""
     if isinstance(value, list):
-        return [_unpack(entry, tensors) for entry in value]
+        return [_unpack(entry, tensors, path) for entry in value]
     if not isinstance(value, dict):
         return value
-    if "$tensor" in value:
-        return tensors[value["$tensor"]]
-    if "$dtype" in value:
-        return getattr(torch, value["$dtype"])
-    return {key: _unpack(entry, tensors) for key, entry in value.items()}
+    if "$tensor" in value or "$dtype" in value:
+        tensor, dtype = (str(value.get(kind)) for kind in ("$tensor", "$dtype"))
+        found = tensors.get(tensor) if "$tensor" in value else getattr(torch, dtype, None)
+        if not isinstance(found, Tensor | torch.dtype):
+            raise UserError(f"its optimiser mentions {value}, which is not there"[:200], file=path)
+        return found
+    return {key: _unpack(entry, tensors, path) for key, entry in value.items()}
 
 
 def _load(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
@@ -228,7 +234,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, packed: dict[str, Any], pa
     saved = {int(index): entries for index, entries in packed["state"].items()}
     try:
         optimizer.load_state_dict({"param_groups": packed["param_groups"], "state": saved})
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:  # the last two: values of another kind
         raise UserError(f"is not of this run's optimiser: {error}", file=path) from error
     # PyTorch has given the states the parameters' type, so that narrower ones would round differently from now on. And
     # they lie in memory as in the file, not as channels_last parameters do, which takes optimisers' slow path.
@@ -249,7 +255,7 @@ def _section(tensors: Mapping[str, Tensor], section: str) -> dict[str, Tensor]:
 def _known(header: dict[str, Any], path: Path) -> dict[str, Any]:
     if header.get("format") != _FORMAT:
         raise UserError("is a checkpoint of another version of tinkit", file=path, expected=f"the format {_FORMAT}")
-    return header
+    return check_header(header, path, {entry.name: str(entry.type) for entry in fields(Progress)})
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

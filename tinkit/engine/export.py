@@ -7,8 +7,10 @@ metadata, the extra file ``tinkit.json`` of PyTorch's archive (:func:`read_metad
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,12 +23,14 @@ from torch import Tensor
 from tinkit import __version__
 from tinkit.data.views import ViewConfig
 from tinkit.engine.checkpoint import read_header
+from tinkit.engine.outputs import one_output
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run
 from tinkit.engine.test import load_model
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import atomic_path, sha256_file
 from tinkit.models import Classifier
+from tinkit.models.finite import check_finite
 from tinkit.models.merging import merge_batch_norm
 from tinkit.models.modality import model_channels, pixels_of
 from tinkit.recipe import Recipe
@@ -37,6 +41,8 @@ KEY = "tinkit"
 VERSION = 1
 TOLERANCE = 1e-3  # of the largest logit: float32 in another order, not another network
 _EXTRA = f"{KEY}.json"
+_MOST_METADATA = 1 << 24  # bytes
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -50,35 +56,62 @@ class Exported:
     runs ONNX is installed."""
 
 
-def export_run(run: Run, weights: str, form: str, views: ViewConfig | None = None, out: Path | None = None) -> Exported:
+def _silent(_what: str) -> None:
+    pass
+
+
+def export_run(
+    run: Run,
+    weights: str,
+    form: str,
+    views: ViewConfig | None = None,
+    out: Path | None = None,
+    say: Say = _silent,
+) -> Exported:
     """Write the run's network, in evaluation mode and with BatchNorm merged into convolutions, and compare its logits.
 
     ``form`` is ``onnx`` or ``torch``; ``views`` replaces the recipe's (its crop and number of frames count). ``out`` is
-    ``export/WEIGHTS.onnx`` or ``.pt2`` in the run's folder unless said. Raises
-    :class:`~tinkit.errors.UserError` where ONNX is not installed, where the file's logits are others, and where the
-    file is there and is not an earlier export of the same run and weights.
+    ``export/WEIGHTS.onnx`` or ``.pt2`` in the run's folder unless said; ``say`` is told what takes time. Raises
+    :class:`~tinkit.errors.UserError` where ONNX is not installed, where weights are not finite, where the file's logits
+    are others, and where the file is there and is not an earlier export of the same run and weights.
     """
     kind = _check_form(form)
     recipe = run.load_recipe()
     config = views or recipe.test
     check_segments(recipe, config)
     model, _, checkpoint = load_model(run, weights, config.num_segments)
+    try:
+        check_finite(model.state_dict())
+    except UserError as error:
+        raise error.at(checkpoint) from error
     model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in torch's own
     merge_batch_norm(model)
     metadata = _metadata(run, weights, recipe, config, model, checkpoint)
     path = out or run.folder / "export" / f"{weights}{SUFFIX[kind]}"
-    _check_place(path, metadata)
+    with one_output(path):
+        _check_place(path, metadata)
+        difference = _write(model, path, kind, metadata, say)
+    return Exported(path, metadata, difference)
+
+
+def _write(model: Classifier, path: Path, kind: Format, metadata: dict[str, Any], say: Say) -> float | None:
     shape = metadata["input"]["shape"][1:]
+    say("tracing the network: usually 5 to 60 seconds")
     program = torch.export.export(
         model, (torch.randn(2, *shape),), dynamic_shapes=({0: torch.export.Dim("clips", min=1)},)
     )
     with atomic_path(path) as temporary:
         if kind == "onnx":
+            say("turning it into ONNX: usually 5 to 60 seconds")
             _save_onnx(program, temporary, metadata)
         else:
-            torch.export.save(program, temporary, extra_files={_EXTRA: _as_json(metadata)})
-        difference = _difference(model, temporary, kind, shape)
-    return Exported(path, metadata, difference)
+            say("writing it")
+            # in memory: on a full disk, PyTorch's own writer aborts the process
+            buffer = io.BytesIO()
+            torch.export.save(program, buffer, extra_files={_EXTRA: _as_json(metadata)})
+            temporary.write_bytes(buffer.getbuffer())
+        say("running it, to compare its logits with the run's: usually 1 to 20 seconds")
+        return _difference(model, temporary, kind, shape)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -87,19 +120,35 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises :class:`~tinkit.errors.UserError` for a file of another kind.
     """
     try:
-        if path.suffix == SUFFIX["onnx"]:
-            import onnx
-
-            properties = {prop.key: prop.value for prop in onnx.load(path, load_external_data=False).metadata_props}
-            text = properties[KEY]
-        else:
-            extra = {_EXTRA: ""}
-            torch.export.load(path, extra_files=extra)
-            text = extra[_EXTRA]
-        found: dict[str, Any] = json.loads(text)
-    except Exception as error:  # two libraries' own ways to fail
+        text = _onnx_text(path) if path.suffix == SUFFIX["onnx"] else _archived_text(path)
+        found = json.loads(text)
+    except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"not a network that tinkit exported: {error}", file=path) from error
+    if not isinstance(found, dict):
+        raise UserError("not a network that tinkit exported", file=path)
     return found
+
+
+def _onnx_text(path: Path) -> str:
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        properties = {prop.key: prop.value for prop in onnx.load(path, load_external_data=False).metadata_props}
+    except DecodeError as error:
+        raise ValueError(f"it is not ONNX: {error}") from error
+    text: str = properties[KEY]
+    return text
+
+
+def _archived_text(path: Path) -> str:
+    """The extra file of PyTorch's archive, read as the zip file that it is: loading a program may run what is in it."""
+    with zipfile.ZipFile(path) as archive:
+        member = next((entry for entry in archive.infolist() if entry.filename.endswith(f"/{_EXTRA}")), None)
+        if member is None or member.file_size > _MOST_METADATA:
+            raise KeyError(_EXTRA)
+        with archive.open(member) as file:
+            return file.read(_MOST_METADATA).decode()
 
 
 def _check_place(path: Path, metadata: dict[str, Any]) -> None:
@@ -112,7 +161,7 @@ def _check_place(path: Path, metadata: dict[str, Any]) -> None:
         there = {}
     if any(there.get(name) != metadata[name] for name in ("run", "weights")):
         raise UsageError(
-            "is there, and is no export of this run and these weights",
+            "is there, and is not an export of this run and these weights",
             file=path,
             fix="move it away to keep it, or name another: --out FILE",
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tinkit.errors import UserError
 from tinkit.files import atomic_path, sha256_text
+from tinkit.safetensors_layout import LayoutError, parse_json, read_layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,28 +143,34 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _read_header(path: Path, file: BinaryIO) -> dict[str, Any]:
-    """The header of an open file, checked against the header's checksum."""
-    size = file.seek(0, 2)
-    file.seek(0)
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or not 0 < length <= size - 8:
-        raise _damaged(path, f"it ends after {size} bytes")
+    """The header of an open file, checked against the header's checksum, and every tensor's place against the file."""
     try:
-        layout = json.loads(file.read(length))
-        metadata = layout.get("__metadata__", {})
-        # a changed byte can make one of these names another, not both
-        ours = _CHECKSUM in layout or "sha256" in metadata
-        text = metadata.get(_KEY)
-        right = ours and text is not None and sha256_text(text) == metadata.get("sha256")
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        raise _damaged(path, "its header cannot be read") from None
-    if not ours:
+        layout = read_layout(file)
+    except LayoutError as error:
+        raise _damaged(path, str(error)) from None
+    text, checksum = layout.metadata.get(_KEY), layout.metadata.get("sha256")
+    # a changed byte can make one of these names another, not both
+    if _CHECKSUM not in layout.tensors and checksum is None:
         if text is not None:
             raise UserError("is a checkpoint of an older tinkit", file=path, fix="train again with this version")
         raise UserError("is not a tinkit checkpoint", file=path, fix="load foreign weights with --tune-from")
-    if not right:
+    if text is None or sha256_text(text) != checksum:
         raise _damaged(path, "its header's checksum is wrong")
-    header: dict[str, Any] = json.loads(text)
+    if layout.tensors.get(_CHECKSUM) != ("U8", (_BYTES,)) or layout.order[-1] != _CHECKSUM:
+        raise _damaged(path, "it does not end in a checksum")
+    strange = next((name for name, (dtype, _) in layout.tensors.items() if dtype not in _DTYPES.values()), None)
+    if strange is not None:
+        raise _damaged(path, f"{strange} is of the type {layout.tensors[strange][0]}, which no checkpoint has")
+    return _parsed(path, text)
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        header = parse_json(text)
+    except LayoutError as error:
+        raise _damaged(path, str(error)) from None
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is not a JSON object")
     return header
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import re
-import warnings
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tinkit.errors import UserError
-from tinkit.models.stand_ins import allowed_names
+from tinkit.models.pickled_tensors import OddTensor, PickleError, RefusedError
+from tinkit.models.stand_ins import StandIn
+from tinkit.models.state_dicts import find_weights, is_averaged, is_worth_saying
+from tinkit.models.torch_file import BarePickleError, TorchFile, open_torch_file, read_tensors
+from tinkit.safetensors_layout import LayoutError, parse_json, read_layout
 
-# Where training scripts put the weights inside what they save.
-WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state", "weights")
+logger = logging.getLogger(__name__)
+
 CLASSES_KEY = (
     "classes"  # the names of the classes in order: in a safetensors file's metadata as JSON, or under ``meta``
 )
@@ -31,6 +32,8 @@ class ForeignFile:
     state: dict[str, Tensor]
     classes: tuple[str, ...] | None
     """The names of the classes in the order of the classifier, where a file of ``tinkit convert`` tells them."""
+    place: str = ""
+    """Where in the file the weights lie: ``state_dict``, ``model.state_dict``; empty for the file itself."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -38,28 +41,128 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     return read_file(path).state
 
 
-def read_file(path: str | Path) -> ForeignFile:
+def read_file(path: str | Path, place: str | None = None) -> ForeignFile:
     """The state dict in a safetensors file or in one of ``torch.save``, on the CPU, and the names of its classes.
 
-    Looks inside ``{"state_dict": ...}``, ``{"model": ...}`` and the like. Entries that are not tensors are left out.
-    Raises :class:`~tinkit.errors.UserError` for a file that is missing, damaged, without weights, or that holds Python
-    objects beside tensors, which ``torch.load(weights_only=True)`` refuses to rebuild.
+    Looks inside ``{"state_dict": ...}``, ``{"model": ...}`` and the like, or where ``place`` says; where there is a
+    choice, what was taken and how to take another is logged. Entries that are not tensors are left out, and objects
+    beside them are passed over. Raises :class:`~tinkit.errors.UserError` for a file that is missing, damaged, without
+    weights, that mentions what no checkpoint has a use for, or whose weights are not plain tensors.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError("no such file", file=path, expected="a checkpoint: safetensors, or a file of torch.save")
-    with path.open("rb") as handle:
-        head = handle.read(9)
-    if head[8:] == b"{":
-        content, classes = _read_safetensors(path)
-    else:
-        content = _read_pickle(path)
-        about = content.get("meta") if isinstance(content, dict) else None
-        classes = about.get(CLASSES_KEY) if isinstance(about, dict) else None
-    weights = _unwrap(content)
-    if not weights:
-        raise UserError("holds no weights", file=path, expected=f"a state dict, or one under {', '.join(WRAPPERS)}")
-    return ForeignFile(weights, _class_names(classes, path) if classes else None)
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(9)
+        if head[8:] == b"{" and head[:4] != b"PK\x03\x04":
+            return _read_safetensors(path, place)
+        return _read_torch(path, place)
+    except (PickleError, LayoutError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _read_safetensors(path: Path, place: str | None) -> ForeignFile:
+    with path.open("rb") as file:
+        layout = read_layout(file)
+    if not layout.tensors:
+        raise UserError("holds no weights", file=path, expected="a state dict")
+    if place:
+        raise UserError(f"holds no weights under {place!r}: a safetensors file has no dictionaries", file=path)
+    classes = parse_json(layout.metadata.get(CLASSES_KEY, "null"))
+    try:
+        state = load_file(path)
+    except (AttributeError, KeyError) as error:  # the library knows this type of numbers, and PyTorch does not
+        raise LayoutError(f"it has numbers of a type that PyTorch has not: {error}") from error
+    return ForeignFile(state, _class_names(classes, path) if classes else None)
+
+
+def _read_torch(path: Path, place: str | None) -> ForeignFile:
+    try:
+        file = open_torch_file(path)
+    except RefusedError as error:
+        raise UserError(
+            f"holds Python objects beside tensors ({error}) that no checkpoint has a use for; nothing was loaded, "
+            "since rebuilding them could run any code",
+            file=path,
+            fix="do not use this file unless you know who made it, and why",
+        ) from error
+    except BarePickleError as error:
+        raise _bare_pickle(path, error) from error
+    if isinstance(file.content, StandIn) and not file.content:
+        raise UserError(
+            f"holds a whole object ({file.content.name}) and not its weights",
+            file=path,
+            expected="a state dict",
+            fix="where you trust its origin, load it with the program that made it, and save its weights alone: "
+            "torch.save(model.state_dict(), 'weights.pth')",
+        )
+    return _weights_in(file, path, place)
+
+
+def _weights_in(file: TorchFile, path: Path, place: str | None) -> ForeignFile:
+    try:
+        chosen, others = find_weights(file.content, place)
+    except UserError as error:
+        raise error.at(path) from error
+    odd = {name: value for name, value in chosen.state.items() if isinstance(value, OddTensor)}
+    if odd:
+        name, value = next(iter(odd.items()))
+        raise UserError(
+            f"has {len(odd)} entries that are not plain tensors: {name[:200]} is {value.what}",
+            file=path,
+            expected="dense tensors with numbers",
+            fix="save them as such: tensor.dequantize(), tensor.to_dense() or tensor.full_tensor()",
+        )
+    if others or is_worth_saying(chosen.place):
+        _say_which(path, chosen.place, others)
+    about = file.content.get("meta") if isinstance(file.content, dict) else None
+    classes = about.get(CLASSES_KEY) if isinstance(about, dict) else None
+    weights = read_tensors(file, chosen.state)
+    return ForeignFile(weights, _class_names(classes, path) if classes else None, chosen.place)
+
+
+def _say_which(path: Path, place: str, others: list[str]) -> None:
+    kind = " (averaged weights)" if is_averaged(place) else ""
+    beside = ""
+    if others:
+        named = ", ".join(f"{other!r}" for other in others[:6])
+        beside = f"; there are more under {named}: `tinkit convert {path} --weights {others[0]} --out FILE` takes those"
+    logger.warning("%s: the weights under %r%s are taken%s", path, place or "the file itself", kind, beside)
+
+
+def _bare_pickle(path: Path, error: BarePickleError) -> UserError:
+    content = error.content
+    blobs = content.get("blobs") if isinstance(content, dict) else None
+    if isinstance(blobs, dict):
+        return UserError(
+            f"is a Caffe2 checkpoint ({len(blobs)} blobs), which is not read here",
+            file=path,
+            expected="a file of torch.save or a safetensors file",
+            fix="take the .pyth file of the same model from PySlowFast's model zoo, or load the .pkl in PySlowFast "
+            "(TRAIN.CHECKPOINT_TYPE caffe2) and save a checkpoint there",
+        )
+    arrays = isinstance(content, dict) and any(_is_array(value) for one in _nested(content) for value in one.values())
+    if arrays:
+        return UserError(
+            "is a pickle of NumPy arrays, which is not read here",
+            file=path,
+            expected="a file of torch.save or a safetensors file",
+            fix="save the arrays as tensors: safetensors.numpy.save_file(arrays, 'weights.safetensors')",
+        )
+    if isinstance(content, dict | list | tuple | StandIn):
+        return UserError("is a pickle without tensors", file=path, expected="a file of torch.save or safetensors")
+    return _damaged(path, error)
+
+
+def _nested(content: dict[Any, Any]) -> list[dict[Any, Any]]:
+    return [content, *(value for value in content.values() if isinstance(value, dict))]
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, StandIn) and value.state is not None
 
 
 def _class_names(classes: Any, path: Path) -> tuple[str, ...]:
@@ -68,79 +171,20 @@ def _class_names(classes: Any, path: Path) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    try:
-        with safe_open(path, "pt") as file:
-            classes = (file.metadata() or {}).get(CLASSES_KEY, "null")
-        return load_file(path), json.loads(classes)
-    except Exception as error:  # the format's own errors, and whatever a damaged header leads to
-        raise _damaged(path, error) from error
-
-
-def _read_pickle(path: Path) -> Any:
-    with torch.serialization.safe_globals(allowed_names()):
-        try:
-            return _load(path)
-        except Exception as error:  # a damaged pickle can raise nearly anything
-            objects = _refused_objects(path, error)
-            if not objects:
-                raise _damaged(path, error) from error
-            raise UserError(
-                f"holds Python objects beside tensors ({', '.join(objects[:5])}); they were not loaded, "
-                "since rebuilding them could run any code",
-                file=path,
-                fix="where you trust its origin, load it yourself and save the weights alone: "
-                "torch.save(model.state_dict(), 'weights.pth')",
-            ) from error
-
-
-def _load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except UnicodeDecodeError:  # Python 2 wrote the bytes of NumPy's numbers as text
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch says that it does not heed the encoding, and does
-            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
-
-
-def _refused_objects(path: Path, error: Exception) -> list[str]:
-    """The names of what ``weights_only`` refuses in the file; none if it cannot even be read."""
-    try:
-        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # damaged, or of the format before PyTorch 1.6, where the first one stands in the error alone
-        found = re.search(r"\bGLOBAL (\w+(?:\.\w+)*\.(\w+))", str(error))
-    if found is None:
-        return []
-    with path.open("rb") as handle:
-        handle.seek(max(0, path.stat().st_size - len(found[2]) - 1))
-        cut = found[2].encode() in handle.read()  # the file ends within the name, less a byte taken for a line's end
-    return [] if cut else [found[1]]
-
-
 def _damaged(path: Path, error: Exception) -> UserError:
     with path.open("rb") as handle:
-        head = handle.read(64).lstrip()
-    reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+        begins = handle.read(265)
+    head = begins.lstrip()
+    reason = (str(error).splitlines() or [""])[0][:200]
     if head.startswith(b"version https://git-lfs"):
         reason = "it is Git LFS's note of where the file is"
     elif head.startswith(b"<"):
         reason = "it is a page of the web"
-    elif "weights_only" in str(error):  # PyTorch says how to run whatever is in it, which nobody should
-        reason = f"{type(error).__name__}: neither weights nor anything that may be loaded"
+    elif begins[:2] == b"\x1f\x8b" or begins[257:262] == b"ustar":
+        reason = "it is an archive (tar or gzip): unpack it first"
     return UserError(
         f"cannot be read as a checkpoint: {reason}",
         file=path,
         expected="a whole safetensors file or file of torch.save",
         fix="download or copy it again, and compare its size",
     )
-
-
-def _unwrap(content: Any) -> dict[str, Tensor]:
-    for _ in range(3):  # {"model": {"state_dict": ...}} is as deep as scripts go
-        if not isinstance(content, dict):
-            return {}
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
-        if inner is None:
-            break
-        content = inner
-    return {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tinkit.errors import UserError
+from tinkit.models.finite import check_finite
 from tinkit.models.foreign_layouts import recognise, stripped
 from tinkit.models.keys3d import is_3d
 from tinkit.models.modality import first_convolution, turn_rgb_weight
@@ -65,13 +66,15 @@ def load_foreign(
     TSN. A first convolution of RGB is turned to the model's modality. A classifier of another size is dropped, and the
     model keeps its own; without ``replace_head`` it is an error. Batch counters may be missing. Raises
     :class:`~tinkit.errors.UserError`, and copies nothing, for a layout that is not known and for another backbone: a
-    file that holds less than half of the weights of the backbone's convolutions and linear layers.
+    file that holds less than half of the weights of the backbone's convolutions and linear layers, and for weights that
+    are not finite.
     """
     own = model.state_dict()
     used, dropped, layout = match_foreign(state_dict, model)
     _check_backbone(own, used, dropped)
     if not replace_head:
         _check_head(dropped)
+    check_finite({key: state_dict[key] for key in used})
     notes = []
     filled = set(used.values())
     with torch.no_grad():

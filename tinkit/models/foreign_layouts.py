@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from tinkit.errors import UserError
+from tinkit.models.foreign_elsewhere import network_elsewhere
 from tinkit.models.foreign_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
 from tinkit.models.foreign_names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped
 from tinkit.models.keys3d import SIGNATURES_3D, foreign_keys, is_3d
@@ -76,6 +77,7 @@ _EXAMPLES = {
     "mmaction2": "backbone.layer1.0.conv1.conv.weight",
     "resnet": "layer1.0.conv1.weight",
 }
+_KNOWN_3D = "; ".join(f"{who}'s {what}" for who, what in SIGNATURES_3D)
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,22 @@ def recognise(state: Mapping[str, Any], model: VideoClassifier | Video3D) -> Rec
     backbone = ((name, value.ndim) for name, value in model.state_dict().items() if name.startswith("backbone."))
     own = {name: ndim for name, ndim in backbone if ndim > 1}
     if not own.items().isdisjoint(dimensions.items()):
-        return Recognised("tinkit", str)
+        # mmaction2 takes timm's and torchvision's backbones as they are, and puts its own classifier behind them
+        theirs = any(name.startswith("cls_head.") for name in dimensions)
+        return Recognised("mmaction2", _with_heads) if theirs and not is_3d(model) else Recognised("tinkit", str)
     if (kind := _network_3d(dimensions)) is not None:
         return _of_3d(kind, model)
+    shapes = {name: tuple(value.shape) for name, value in state.items() if isinstance(value, Tensor)}
+    if (elsewhere := network_elsewhere(shapes)) is not None:
+        raise UserError(
+            f"the checkpoint is of {elsewhere} that is not known here",
+            expected=f"one of {_KNOWN_3D}; or an image network of a known layout",
+        )
     layout = _layout_2d(dimensions)
     if is_3d(model):
         if layout is not None:
             raise UserError(f"the checkpoint is of another backbone: an image network, in the layout {layout.name}")
-        raise _unknown(state, "one of " + "; ".join(f"{who}'s {what}" for who, what in SIGNATURES_3D))
+        raise _unknown(state, f"one of {_KNOWN_3D}")
     if layout is not None:
         if layout.name == "tinkit":
             return Recognised("tinkit", str)
@@ -117,6 +127,10 @@ def recognise(state: Mapping[str, Any], model: VideoClassifier | Video3D) -> Rec
         return Recognised("timm", timm_names(model).ours)
     known = "; ".join(f"{name} ({example})" for name, example in _EXAMPLES.items())
     raise _unknown(state, f"one of the layouts {known}; or timm's names of the backbone ({next(iter(bare))})")
+
+
+def _with_heads(name: str) -> str:
+    return MMACTION2.ours(name) if name.startswith("cls_head.") else name
 
 
 def timm_names(model: Any) -> Names:
@@ -135,10 +149,11 @@ def _layout_2d(names: Iterable[str]) -> Layout | None:
 
 
 def _network_3d(dimensions: Mapping[str, int]) -> tuple[str, str] | None:
-    """The code base and the family of a file of a 3D network, None for any other file."""
+    """The code base and the family of a file of a 3D network that is known here, None for any other file."""
+    one_path = not any(".pathway1_" in name for name in dimensions)
     for kind, signature in SIGNATURES_3D.items():
         if any(ndim == 5 and re.fullmatch(signature, name) for name, ndim in dimensions.items()):
-            return kind
+            return None if kind[0] == "pyslowfast" and one_path else kind
     return None
 
 
@@ -157,6 +172,9 @@ def _of_3d(kind: tuple[str, str], model: VideoClassifier | Video3D) -> Recognise
             fix=f"name the backbone that it was made with, and variant = '{code_base}'",
         )
     keys = foreign_keys(model)
+    # the challenge owner's files (moments_models) and others of the 3D-ResNets repository call the classifier so
+    head = {name: ours for name, ours in keys.items() if name.startswith("fc.")}
+    keys |= {name.replace("fc.", "last_linear.", 1): ours for name, ours in head.items()}
     return Recognised(code_base, lambda name: keys.get(name, f"backbone.{name.removeprefix('backbone.')}"))
 
 

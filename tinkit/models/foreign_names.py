@@ -115,7 +115,8 @@ MMACTION2 = Names(
         (".bn#.", ".conv#.bn."),
     ),
 )
-TORCHVISION_RESNET = Names((("classifier.", "fc."),), "")
+# the challenge owner's files (moments_models) have their ResNets' classifiers by the second name
+TORCHVISION_RESNET = Names((("classifier.", "fc."), ("classifier.", "last_linear.")), "")
 
 _WRAPPER = r"\.(?:net2?|block)(?=\.)"
 # A sub-sampled branch is a sequence with its pooling; mmaction2's convolutions are modules of their own inside it.

@@ -25,7 +25,7 @@ from tinkit.models.video3d import Video3D
 # Names of image networks in each code base, by network; timm has any.
 _NAMES: Mapping[str, Mapping[str, Names]] = {
     "tin": {"resnet": TSN},
-    "x_temporal": {"resnet": TSN},
+    "x_temporal": {"resnet": TSN, "deep-stem resnet": TSN},  # its ResNet-50-c and -d are named as timm's
     "tsm": {"resnet": TSN, "mobilenetv2": TSN_MOBILENET},
     "trn": {"resnet": TSN},
     "mmaction2": {"resnet": MMACTION2, "mobilenetv2": MMACTION2_MOBILENET},
@@ -41,6 +41,10 @@ _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 _RESNET = re.compile(
     r"backbone\.(?:(?:conv1|bn1|layer\d\.\d+\.(?:conv\d|bn\d|downsample\.[01]))\.\w+|.*\.temporal\..*|.*\.non_local.*)"
 )
+
+
+# ResNet-c: three convolutions at first; ResNet-d: pooling before the convolution of a shortcut, too
+_DEEP_STEM = re.compile(r"backbone\.(?:conv1\.[01346]|layer\d\.\d+\.downsample\.[12])\.\w+")
 
 
 def to_foreign(model: VideoClassifier | Video3D, code_base: str) -> dict[str, Tensor]:
@@ -111,12 +115,17 @@ def _network_of(model: VideoClassifier, own: Mapping[str, Tensor]) -> str:
     backbone = [name for name in own if name.startswith("backbone.")]
     if all(_RESNET.fullmatch(name) for name in backbone):
         return "resnet" if _is_torchvisions(model.backbone) else ""
+    if all(_RESNET.fullmatch(name) or _DEEP_STEM.fullmatch(name) for name in backbone):
+        return "deep-stem resnet" if _is_torchvisions(model.backbone) else ""
     plain = [TSN_MOBILENET.theirs(name) for name in backbone if ".temporal." not in name]
     return "mobilenetv2" if all(name.startswith("base_model.features.") for name in plain) else ""
 
 
 def _is_torchvisions(resnet: nn.Module) -> bool:
-    """Whether a ResNet of torchvision's names is one of torchvision's: no other norms, activations or poolings."""
+    """Whether a ResNet has torchvision's norms, activations and poolings in a block and behind the stem, and no other.
+
+    In a ResNet-d's shortcuts, what pools is not asked for: its name tells.
+    """
     plain = (nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.Identity, nn.Conv2d, nn.Linear)
     within = "bn|act|aa|se|drop|maxpool|downsample"
     parts = (

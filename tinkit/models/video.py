@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -17,6 +17,7 @@ from tinkit.models.checkpoints import read_checkpoint
 from tinkit.models.consensus import ConsensusKind, make_consensus
 from tinkit.models.families import check_known
 from tinkit.models.foreign import ForeignReport, load_foreign
+from tinkit.models.hub import fetching
 from tinkit.models.modality import check_modality, first_convolution, read_modality
 from tinkit.models.non_local import NonLocal, NonLocalKind, add_non_local
 from tinkit.models.placed import precede
@@ -212,7 +213,8 @@ def _make_backbone(name: str, imagenet: bool, zero_init_last: bool, kwargs: Mapp
         if key in kwargs and bool(kwargs[key]) is (key == "features_only"):
             raise UserError(f"backbone_kwargs: {key} = {kwargs[key]!r}", expected="one vector of features a frame")
     try:
-        backbone = _created(name, zero_init_last, settings)
+        with fetching(name) if imagenet else nullcontext():
+            backbone = _created(name, zero_init_last, settings)
     except Exception as error:  # the hub, the network, the disk and timm all fail in their own ways
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         if kwargs and (isinstance(error, TypeError | AssertionError) or not imagenet):
