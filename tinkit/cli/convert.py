@@ -17,7 +17,6 @@ from tinkit.cli.common import (
     examples,
     print_table,
 )
-from tinkit.errors import UsageError
 
 CODE_BASES = ("tinkit", "tin", "x_temporal", "tsm", "trn", "mmaction2", "timm", "torchvision", "pyslowfast")
 RecipeOption = Annotated[
@@ -89,8 +88,6 @@ def convert(
     from tinkit.engine.weights import open_source
     from tinkit.models.foreign_classes import read_names
 
-    if weights is not None and Path(checkpoint).is_file():
-        raise UsageError("--weights chooses among a run's checkpoints", fix="leave it out, or name the run")
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)
     source = open_source(checkpoint, runs, weights)
     names = () if classes is None else read_names(classes)

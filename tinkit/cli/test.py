@@ -118,7 +118,8 @@ def test(
         options |= {"world": world, "stop": stop}
         if recipe is not None:
             where = options["data"] or resolved.data
-            world.first(lambda: adopt(Path(run), resolved, where, split or "val", found, reporter, order=class_order))
+            chosen: dict[str, str | None] = {"order": class_order, "weights": weights}
+            world.first(lambda: adopt(Path(run), resolved, where, split or "val", found, reporter, **chosen))
         try:
             if as_published:
                 rows, title = run_published(found, word, reporter, **options), "Measured beside published, in percent"

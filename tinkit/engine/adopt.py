@@ -15,7 +15,7 @@ from typing import Any
 from tinkit.data.config import DataConfig
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.engine.build import build_model
-from tinkit.engine.checkpoint import Progress, read_header, save_checkpoint
+from tinkit.engine.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
 from tinkit.engine.weights import load_source, open_source
@@ -23,6 +23,7 @@ from tinkit.errors import UsageError
 from tinkit.files import sha256_file, sha256_text, write_atomic
 from tinkit.models.foreign_classes import ALPHABETICAL, named_order
 from tinkit.recipe import Recipe, load_recipe, rename
+from tinkit.run_folder import find_folder, owner_of
 
 WORD = "last"  # the word of --weights that an adopted run has
 
@@ -48,13 +49,13 @@ def named_run(
     """
     path = Path(name)
     if recipe is None:
-        if path.is_file() and not (path.resolve().parent.parent / "recipe.toml").is_file():
+        if find_folder(name, runs) is None and path.is_file() and owner_of(path) is None:
             raise UsageError(f"{name} belongs to no run", fix="say by which recipe to test it: --recipe RECIPE")
         run, word = find_checkpoint(name, weights, runs)
         return run, word, run.load_recipe()
     if not path.is_file():
         raise UsageError(f"{name}: no such file", expected="with --recipe, a checkpoint's file")
-    if weights is not None:
+    if weights is not None and not is_checkpoint(path):
         raise UsageError("--weights chooses among a run's checkpoints", fix="leave out --weights or --recipe")
     resolved = load_recipe(recipe, overrides).recipe
     return Run(runs / rename(resolved, run_name or adopted_name(path, resolved)).name), WORD, resolved
@@ -69,8 +70,9 @@ def adopt(
     reporter: Reporter,
     *,
     order: str | None = None,
+    weights: str | None = None,
 ) -> None:
-    """Make ``run`` of ``checkpoint``, or find that it is that already.
+    """Make ``run`` of ``checkpoint``, or find that it is that already. ``weights`` chooses as in :func:`open_source`.
 
     The classes are those of the ``split`` of ``data``; ``order`` tells how the checkpoint numbers them
     (``alphabetical``, or a file of names) if not so. Every entry of the model must be in the file. Raises
@@ -80,12 +82,14 @@ def adopt(
     manifest = open_manifest(data, split)
     named = rename(recipe.model_copy(update={"data": data}), run.name)
     origin = {"sha256": sha256_file(checkpoint), "order": _order_words(order, manifest)}
+    origin |= {} if weights is None else {"weights": weights}
     if run.weights_names():
         _check_same(run, named, manifest, origin)
         return
     classes = manifest.classes
     model = build_model(named, len(classes), pretrained=False)
-    report = load_source(open_source(str(checkpoint), run.folder.parent), model, classes, order=order, whole=True)
+    source = open_source(str(checkpoint), run.folder.parent, weights)
+    report = load_source(source, model, classes, order=order, whole=True)
     reporter.say(f"{checkpoint}: {report.summary()}")
     create_run(run.name, named, run.folder.parent)
     account = {"file": str(checkpoint)} | origin | report.to_json()

@@ -32,7 +32,7 @@ def average_steps(run: Run, count: int) -> Path:
         return path
     header = read_header(steps[newest[-1]])
     kept = {name: header[name] for name in ("format", "progress", "info")}
-    kept["info"] = kept["info"] | {"mean_of": made_of}
+    kept |= {"info": kept["info"] | {"mean_of": made_of}, "ema": False, "weights": "raw"}
     mean = _mean([steps[step] for step in newest])
     write_snapshot(Snapshot({f"model.{name}": tensor for name, tensor in mean.items()}, kept), path)
     return path

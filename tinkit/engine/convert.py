@@ -20,6 +20,7 @@ from tinkit.models.checkpoints import CLASSES_KEY
 from tinkit.models.foreign import class_layers, classes_in
 from tinkit.models.foreign_save import to_foreign
 from tinkit.recipe import Recipe, load_recipe
+from tinkit.run_folder import find_folder, owner_of
 
 # What each code base expects around the weights in a file of torch.save, and before every name.
 _WRAPPED: Mapping[str, tuple[str, str]] = {
@@ -113,7 +114,7 @@ def recipe_of(checkpoint: str, recipe: str | None, overrides: Sequence[str], wei
     if recipe is not None:
         return load_recipe(recipe, overrides).recipe
     path = Path(checkpoint)
-    if path.is_file() and not (path.resolve().parent.parent / "recipe.toml").is_file():
+    if find_folder(checkpoint, runs) is None and path.is_file() and owner_of(path) is None:
         raise UsageError(
             f"{checkpoint} belongs to no run, and does not tell which network it is of",
             fix="name the recipe of it: --recipe RECIPE, with --set for what is otherwise",

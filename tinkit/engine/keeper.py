@@ -1,7 +1,8 @@
 """The checkpoints of a run under way: written by one background thread, linked to their names, the old ones removed.
 
-Each is a file of its own step, ``checkpoints/step-00001234.safetensors``; ``last``, ``best`` and ``best-ema`` are
-further names (hard links) of such a file, so a checkpoint that is two things is on the disk once.
+Each is a file of its own step, ``checkpoints/step-00001234.safetensors``; ``last`` and ``best`` are further names (hard
+links) of such a file, so a checkpoint that is two things is on the disk once. ``best-ema`` is a file of its own, of
+averaged weights alone, so that a copy of it cannot be taken for anything else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from tinkit.engine.checkpoint import Snapshot, check_checkpoint, write_snapshot
+from tinkit.engine.checkpoint import Snapshot, averaged_only, check_checkpoint, write_snapshot
 from tinkit.engine.config import SaveConfig
 from tinkit.engine.run import Run
 from tinkit.errors import UserError
@@ -77,7 +78,10 @@ class Keeper:
         write_snapshot(snapshot, path)
         # ``last`` comes last: what it says of the best value is never ahead of ``best``
         for name in names:
-            _name(path, self._run.checkpoint(name))
+            if name == "best-ema":
+                write_snapshot(averaged_only(snapshot), self._run.checkpoint(name))
+            else:
+                _name(path, self._run.checkpoint(name))
         steps = self._run.step_paths()
         kept = sorted(number for number in steps if number <= step)[-self._keep :]
         for number, old in steps.items():

@@ -55,6 +55,7 @@ def start_training(
     *,
     resume: bool = False,
     tune_from: str | None = None,
+    tune_weights: str | None = None,
     replace_head: bool = False,
     trial: Trial = WHOLE,
     runs: Path = Path("runs"),
@@ -62,12 +63,15 @@ def start_training(
 ) -> Progress:
     """Open the data, make the run's folder unless it is resumed, build or load the model, and train.
 
-    ``tune_from`` names the weights to start from; with ``replace_head``, a classifier of another size starts anew.
+    ``tune_from`` names the weights to start from, ``tune_weights`` which of them as ``--weights`` does; with
+    ``replace_head``, a classifier of another size starts anew.
     What is wrong with the data, the weights or the recipe is found before anything is written.
     """
     world = world or World()
     train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
-    trainer, origin = prepare(run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world, replace_head)
+    trainer, origin = prepare(
+        run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world, replace_head, tune_weights
+    )
     if not resume:
         world.first(lambda: create_run(run.name, trainer.recipe, run.folder.parent) if world.main else None)
         if origin is not None and world.main:
@@ -125,6 +129,7 @@ def prepare(
     runs: Path,
     world: World,
     replace_head: bool = False,
+    tune_weights: str | None = None,
 ) -> tuple[Trainer, tuple[Path, ForeignReport] | None]:
     """The trainer with the model that training starts from, and where its weights came from, if from a file."""
     if resume:
@@ -141,7 +146,9 @@ def prepare(
         )
     elif tune_from is not None:
         model = build_model(recipe, len(train_set.classes), pretrained=False)
-        origin = load_weights_into(model, tune_from, runs, train_set.classes, replace_head=replace_head)
+        origin = load_weights_into(
+            model, tune_from, runs, train_set.classes, weights=tune_weights, replace_head=replace_head
+        )
     elif isinstance(recipe.model.pretrained, str):
         model = build_model(recipe, len(train_set.classes), pretrained=False)
         origin = load_weights_into(model, recipe.model.pretrained, runs, train_set.classes, replace_head=True)
@@ -168,14 +175,20 @@ def describe(trainer: Trainer) -> str:
 
 
 def load_weights_into(
-    model: Classifier, source: str, runs: Path, classes: Sequence[str] = (), *, replace_head: bool = False
+    model: Classifier,
+    source: str,
+    runs: Path,
+    classes: Sequence[str] = (),
+    *,
+    weights: str | None = None,
+    replace_head: bool = False,
 ) -> tuple[Path, ForeignReport]:
-    """Load a run's best weights, a file in a run's ``checkpoints``, or any checkpoint file.
+    """Load a run's best weights or what ``weights`` says, a file in a run's ``checkpoints``, or any checkpoint file.
 
     The classifier of a checkpoint that tells its classes' names is put into the order of ``classes``; one of another
     size is an error unless ``replace_head``. Returns the file and what became of every key.
     """
-    opened = open_source(source, runs)
+    opened = open_source(source, runs, weights)
     return opened.path, load_source(opened, model, classes, replace_head=replace_head)
 
 
