@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.checkpoint import Snapshot, check_checkpoint, load_weights, read_header, write_snapshot
+from tinkit.engine.finite import require_finite
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import checksum_of
 from tinkit.errors import UserError
@@ -52,6 +53,7 @@ def _mean(paths: list[Path]) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
     for path in paths:
         weights = load_weights(path)
+        require_finite(weights, "its weights", path, "leave that step out of the mean, with a smaller K")
         if sums and {name: t.shape for name, t in weights.items()} != {name: t.shape for name, t in sums.items()}:
             raise UserError("is of another model than the steps before it", file=path)
         for name, tensor in weights.items():

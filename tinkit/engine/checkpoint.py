@@ -137,6 +137,12 @@ def check_checkpoint(path: Path) -> dict[str, Any]:
     return _known(check_tensor_file(path), path)
 
 
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All tensors by their names in the file, and the header. Raises as :func:`check_checkpoint` does."""
+    tensors, header = read_tensor_file(path)
+    return tensors, _known(header, path)
+
+
 def is_checkpoint(path: Path) -> bool:
     """Whether ``path`` is a file that :func:`write_snapshot` wrote, as far as its beginning tells."""
     return is_tensor_file(path)
@@ -154,7 +160,7 @@ def read_weights(path: Path, ema: bool | None = None) -> tuple[dict[str, Tensor]
     Raises :class:`~tinkit.errors.UserError` where they are not in it, and for None where it holds both and does not
     say, as files of earlier releases.
     """
-    tensors, header = _read(path)
+    tensors, header = read_checkpoint(path)
     if ema is None:
         ema = _meant(header, path) == "ema"
     weights = _section(tensors, "ema" if ema else "model")
@@ -194,7 +200,7 @@ def resume_checkpoint(
     :class:`~tinkit.errors.UserError` when the file is damaged, holds no optimiser, is of another model or optimiser,
     or has averaged weights exactly when there is no ``ema`` to take them.
     """
-    tensors, header = _read(path)
+    tensors, header = read_checkpoint(path)
     if "optimizer" not in header:
         raise UserError("holds weights only: training cannot go on from it", file=path, expected="checkpoints/last")
     averaged = _section(tensors, "ema")
@@ -279,8 +285,3 @@ def _known(header: dict[str, Any], path: Path) -> dict[str, Any]:
     if header.get("format") != _FORMAT:
         raise UserError("is a checkpoint of another version of tinkit", file=path, expected=f"the format {_FORMAT}")
     return header
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors, header = read_tensor_file(path)
-    return tensors, _known(header, path)

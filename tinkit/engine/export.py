@@ -21,6 +21,7 @@ from torch import Tensor
 from tinkit import __version__
 from tinkit.data.views import ViewConfig
 from tinkit.engine.checkpoint import read_header
+from tinkit.engine.finite import NotFiniteError, told_of_run
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run
 from tinkit.engine.test import load_model
@@ -77,7 +78,10 @@ def export_run(run: Run, weights: str, form: str, views: ViewConfig | None = Non
             _save_onnx(program, temporary, metadata)
         else:
             torch.export.save(program, temporary, extra_files={_EXTRA: _as_json(metadata)})
-        difference = _difference(model, temporary, kind, shape)
+        try:
+            difference = _difference(model, temporary, kind, shape)
+        except NotFiniteError as error:
+            raise told_of_run(error, run, weights) from None
     return Exported(path, metadata, difference)
 
 
@@ -182,13 +186,17 @@ def _save_onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict
 def _difference(model: Classifier, path: Path, kind: Format, shape: list[int]) -> float | None:
     """How far the logits of the file are from the model's, for one and for three clips, over the largest of these."""
     run = _runner(path, kind)
-    if run is None:
-        return None
-    largest = 0.0
+    differences = []
     for clips in (1, 3):
         video = torch.randn(clips, *shape, generator=torch.Generator().manual_seed(clips))
-        wanted, found = model(video), run(video)
-        largest = max(largest, float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6)))
+        wanted = model(video)
+        if not wanted.isfinite().all():
+            raise NotFiniteError("the logits of noise are not finite")
+        if run is None:
+            return None
+        found = run(video)
+        differences.append((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    largest = float(torch.stack(differences).max())  # unlike Python's, it keeps NaN
     if not largest <= TOLERANCE:
         raise UserError(
             f"the exported network's logits differ from the run's by {largest:.1e} of the largest; nothing was written",

@@ -24,6 +24,7 @@ from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
 from tinkit.engine.choices import amp_of_test, prepare_to_test
 from tinkit.engine.distributed import World
+from tinkit.engine.finite import NotFiniteError, require_finite_values, told_of_run
 from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
 from tinkit.engine.precision import PRECISION, Amp, autocast
@@ -106,7 +107,10 @@ def features_of_split(
     kept = _OnDisk(Blocks(path.with_name(f".{path.stem}.partial"), plan.key))
     clips = TestClips(manifest, recipe.clip, views, flow)
     batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
-    each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
+    try:
+        each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
+    except NotFiniteError as error:
+        raise told_of_run(error, run, weights) from None
 
     def write() -> WrittenFeatures:
         ids, source = manifest.ids, manifest.table["source"].to_pylist()
@@ -152,7 +156,12 @@ def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: View
             reasons[str(path)] = error.reason
             rows.append(None)
             continue
-        rows.append(network(frames[None])[0].mean(0).cpu().numpy())
+        row = network(frames[None])[0].mean(0).cpu().numpy()
+        try:
+            require_finite_values(row[None], (), [str(path)], "features")
+        except NotFiniteError as error:
+            raise told_of_run(error, run, weights) from None
+        rows.append(row)
     _require_some(ids, reasons)
     width = next(len(row) for row in rows if row is not None)
     features = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
@@ -181,7 +190,7 @@ class _Network:
 class _OnDisk:
     """The features of a split so far, none of which stay in memory."""
 
-    saves, keep_views = True, False
+    what, saves, keep_views = "features", True, False
 
     def __init__(self, blocks: Blocks) -> None:
         self.blocks = blocks

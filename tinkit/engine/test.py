@@ -20,6 +20,7 @@ from tinkit.engine.build import Pixels, build_model, choose_device
 from tinkit.engine.choices import amp_of_test, prepare_to_test, words
 from tinkit.engine.distributed import World
 from tinkit.engine.evaluate import Scored, score_split
+from tinkit.engine.finite import NotFiniteError, told_of_run
 from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
 from tinkit.engine.protocol import check_segments
@@ -119,21 +120,24 @@ def run_test(
     title = f"{split} {views.views}"
     reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
     blocks = Blocks(planned.path.with_name(f".{planned.path.stem}.partial"), planned.key, keep_views=keep_views)
-    scored = score_split(
-        model,
-        Pixels(model, device, recipe.train.channels_last),
-        TestClips(manifest, recipe.clip, views, flow),
-        recipe.train,
-        reporter,
-        batch=max(1, views.batch // views.count),
-        average=views.average,
-        title=title,
-        amp=amp,
-        swap=flip_permutation(manifest.classes, recipe.clip.flip_labels),
-        world=world,
-        stop=stop,
-        blocks=blocks,
-    )
+    try:
+        scored = score_split(
+            model,
+            Pixels(model, device, recipe.train.channels_last),
+            TestClips(manifest, recipe.clip, views, flow),
+            recipe.train,
+            reporter,
+            batch=max(1, views.batch // views.count),
+            average=views.average,
+            title=title,
+            amp=amp,
+            swap=flip_permutation(manifest.classes, recipe.clip.flip_labels),
+            world=world,
+            stop=stop,
+            blocks=blocks,
+        )
+    except NotFiniteError as error:
+        raise told_of_run(error, run, weights) from None
     return world.on_main(lambda: _write(planned, manifest, scored, blocks, views.count if keep_views else 0))
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
@@ -27,24 +28,26 @@ from tinkit.engine.build import (
     share_statistics,
     wrap_network,
 )
-from tinkit.engine.checkpoint import Progress, resume_checkpoint, snapshot
-from tinkit.engine.checks import check_same_clips, clips_of, steps_per_epoch
+from tinkit.engine.checkpoint import Progress, snapshot
+from tinkit.engine.checks import clips_of, steps_per_epoch
 from tinkit.engine.choices import limit_threads, settle_recipe
 from tinkit.engine.clock import Clock
 from tinkit.engine.distributed import World, lost_peer
-from tinkit.engine.keeper import Keeper, newest_good
+from tinkit.engine.finite import NotFiniteError, require_finite, told_of_run, way_back
+from tinkit.engine.keeper import Keeper
 from tinkit.engine.left_out import LeftOut
 from tinkit.engine.log import Meter, Reporter, RunLog
 from tinkit.engine.loss import Loss
 from tinkit.engine.optim import build_optimizer
 from tinkit.engine.precision import make_scaler
+from tinkit.engine.resume import go_back
 from tinkit.engine.run import Run
 from tinkit.engine.schedule import LearningRate, plateau
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
 from tinkit.engine.validate import Validator
-from tinkit.errors import Interrupted, UserError
+from tinkit.errors import Interrupted
 from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe
 
@@ -123,7 +126,8 @@ class Trainer:
         :class:`~tinkit.errors.Interrupted` raised.
         """
         if resume:
-            self._resume()
+            parts = (self.model, self.optimizer, self.ema, self.scaler)
+            self.progress = go_back(self.run, self.train_clips.manifest, *parts, self.reporter, self.world)
         last_step = None if max_steps is None else self.done + max_steps
         trained = self.progress.step == self.steps_per_epoch  # the newest epoch waits for its validation
         log = RunLog(self.run, self.progress, self.done, validated=not trained) if self.world.main else None
@@ -138,21 +142,6 @@ class Trainer:
             if log is not None:
                 log.close()
         return self.progress
-
-    def _resume(self) -> None:
-        """Go back to the newest checkpoint that is whole; a run without any begins again."""
-        path, damaged = self.world.share(newest_good(self.run) if self.world.main else None)
-        for file, reason in damaged:
-            self.reporter.say(f"{file} is damaged ({reason}); " + (f"going on from {path.name}" if path else ""))
-        if path is None:
-            if damaged:
-                raise UserError(
-                    "no checkpoint of the run is whole", file=damaged[0][0], fix="begin again: tinkit train RECIPE"
-                )
-            return
-        check_same_clips(path, self.train_clips.manifest)
-        ema = None if self.ema is None else self.ema.module
-        self.progress = resume_checkpoint(path, self.model, self.optimizer, ema, self.scaler)
 
     def _epoch(self, log: RunLog | None, keeper: Keeper, stop: StopSignal, last_step: int | None) -> None:
         """The rest of the epoch under way, or less where ``last_step`` or a signal ends it."""
@@ -197,6 +186,8 @@ class Trainer:
         self.learning_rate.set(self.done, self.progress.plateau_drops)
         result = self.train_step(batch, self.done, stop=stop)
         self.left_out.record(batch, result, self.progress, log)
+        if not result.finite:  # to leave steps out helps nobody whose weights are not finite themselves
+            self._require_finite(dict(self.model.named_parameters()), f"after {self.done} steps the weights of the run")
         done = self.progress
         clips_per_s, waiting = clock.step(result.clips)
         rates = {f"lr/{group['group_name']}": float(group["lr"]) for group in self.optimizer.param_groups}
@@ -234,7 +225,12 @@ class Trainer:
         shown = ""
         if self.validator and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
             self._save(keeper, log)  # so that a validation that is cut short need not cost the epoch
-            measured, also = self._validate(log, stop)
+            try:
+                measured, also = self._validate(log, stop)
+            except NotFiniteError as error:
+                told = told_of_run(error, self.run, "last")
+                keeper.set_aside(self.done)
+                raise told from None
             row |= measured
             shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.progress = replace(self.progress, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
@@ -292,8 +288,17 @@ class Trainer:
             log.flush()  # who goes on from this checkpoint writes no earlier events again
         ema = None if self.ema is None else self.ema.module
         state = snapshot(self.model, self.progress, self._info(), optimizer=self.optimizer, ema=ema, scaler=self.scaler)
+        self._require_finite(state.tensors, f"after {self.done} steps the weights of the run, or what goes with them,")
         keeper.save(state, self.done, also)
         self._saved_at = time.monotonic()
+
+    def _require_finite(self, tensors: Mapping[str, Tensor], what: str) -> None:
+        """Raise, with the way back, where training has come to numbers of which nothing can be made."""
+        try:
+            require_finite(tensors, what)
+        except NotFiniteError as error:
+            fix = way_back(self.run) if self.world.main else None
+            raise NotFiniteError(f"{error.problem}; they were not saved", file=self.run.folder, fix=fix) from None
 
     def _info(self) -> dict[str, Any]:
         manifest = self.train_clips.manifest

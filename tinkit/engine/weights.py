@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.checkpoint import is_checkpoint, read_weights
+from tinkit.engine.finite import require_finite
 from tinkit.engine.run import find_checkpoint, load_run_weights
 from tinkit.errors import UsageError, UserError
 from tinkit.models import Classifier, ForeignReport, load_foreign
@@ -40,7 +41,7 @@ def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
 
     A file of ours that has been taken out of its run gives the weights that it says it means, or with ``weights`` its
     raw (``last``, ``best``) or averaged ones (``ema``, ``best-ema``). Raises :class:`~tinkit.errors.UserError` for one
-    that is missing, damaged, unsafe or not finite.
+    that is missing, damaged or unsafe.
     """
     path, a_run = Path(name), find_folder(name, runs) is not None
     if not a_run and path.is_file() and not is_checkpoint(path):
@@ -85,12 +86,14 @@ def load_source(
     ``order`` tells how the checkpoint numbers its classes (``alphabetical``, or a file of names), where it does not do
     so itself. The same names in another order are put into that of ``classes``; the report's notes say so. A classifier
     of another size is an error unless ``replace_head``. With ``whole`` the file must be of this very network: every
-    entry that it lacks is an error, and so is every weight that the model has no place for.
+    entry that it lacks is an error, and so is every weight that the model has no place for. Weights that are not finite
+    are an error in any case.
     """
     if order is not None and source.classes is not None:
         raise UsageError(f"{source.path} tells the order of its classes itself", fix="leave out --class-order")
     try:
         report = load_foreign(source.state, model, replace_head=replace_head or whole)
+        require_finite(model.state_dict(), "its weights", fix="take another checkpoint")
         if whole:
             check_lacking(report)
             _check_network(source, report, model)
