@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _fsync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def leftovers(path: str | Path) -> list[Path]:
+    """The temporary files of killed writers of ``path``, for one who knows that nobody writes it now."""
+    target = Path(path)
+    name = re.compile(rf"\.{re.escape(target.stem[:100])}\.[0-9a-f]{{8}}\.tmp{re.escape(target.suffix)}")
+    return [other for other in target.parent.glob(".*.tmp*") if name.fullmatch(other.name)]
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> None:

@@ -86,14 +86,16 @@ def convert(
     from tinkit.engine.convert import recipe_of
     from tinkit.engine.log import Reporter
     from tinkit.engine.weights import open_source
+    from tinkit.engine.writers import writing_file
     from tinkit.models.foreign_classes import read_names
 
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)
     source = open_source(checkpoint, runs, weights)
     names = () if classes is None else read_names(classes)
-    report = convert_weights(
-        source, network, out, to, classes=names, order=class_order, replace_head=replace_head, force=force
-    )
+    with writing_file(out):
+        report = convert_weights(
+            source, network, out, to, classes=names, order=class_order, replace_head=replace_head, force=force
+        )
     Reporter(quiet).say(f"{source.path}: {report.summary()}")
     row = {"layout": report.layout, "used": len(report.used), "new": len(report.new), "dropped": len(report.dropped)}
     print_table("", [row | {"to": to, "file": str(out)}], as_json=as_json)

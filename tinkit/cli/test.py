@@ -136,13 +136,15 @@ def test(
 def _row(name: str, result: TestResult) -> dict[str, Any]:
     info = result.info
     row: dict[str, Any] = {"run": name, "split": info.split, "views": info.views, "weights": info.weights}
-    row |= {"clips": result.clips, "broken": result.broken}
+    row |= {"clips": result.clips, "broken": result.broken} | ({"trial": "yes"} if info.trial else {})
     if result.metrics is not None:
         row |= {metric: 100 * value for metric, value in result.metrics.values.items()}
     return row | {"scores": str(result.path)}
 
 
 def _say_broken(result: TestResult, reporter: Reporter) -> None:
+    if result.info.trial:
+        reporter.say(f"a trial: {result.path} is of a part of the clips, or of a run that was trained on a part only")
     for clip, reason in list(result.reasons.items())[:_SHOWN]:
         reporter.say(f"null scores, cannot be decoded: {clip}: {reason}")
     if len(result.reasons) > _SHOWN:

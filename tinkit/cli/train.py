@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinkit.engine.distributed import World
     from tinkit.engine.log import Reporter
     from tinkit.engine.run import Run
-    from tinkit.engine.start import Trial
+    from tinkit.engine.trials import Trial
     from tinkit.recipe import Recipe
 
 EPILOG = examples(
@@ -100,7 +100,9 @@ def train(
 
     if resume:
         run = find_run(resume, runs)
-        resolved = load_recipe(str(run.recipe_path), data_root=data).recipe
+        from tinkit.engine.resume import recipe_to_resume
+
+        resolved = recipe_to_resume(run, data, quiet)
     else:
         assert recipe is not None
         resolved = load_recipe(recipe, overrides or [], data).recipe
@@ -110,7 +112,7 @@ def train(
     from tinkit.engine.distributed import join_world
     from tinkit.engine.launch import launched
     from tinkit.engine.log import Reporter
-    from tinkit.engine.start import Trial
+    from tinkit.engine.trials import Trial
 
     if launched(gpus, max_restarts):
         return
@@ -165,14 +167,12 @@ def _train(
     again: bool,
     resume: bool = False,
 ) -> Run:
-    """Train into ``run``; with ``again``, or when torchrun has restarted us, go on with it where it is there."""
-    from tinkit.engine.again import goes_on, restarted
+    """Train into ``run``; with ``again`` go on with it where it is there."""
     from tinkit.engine.start import start_training
 
-    if not resume and (restarted(world) or again):
-        resume = world.share(world.first(lambda: goes_on(run, recipe) if world.main else None))
-        tuning = {} if resume else tuning
-    start_training(run, recipe, reporter, resume=resume, **tuning, trial=trial, runs=run.folder.parent, world=world)
+    start_training(
+        run, recipe, reporter, resume=resume, again=again, **tuning, trial=trial, runs=run.folder.parent, world=world
+    )
     return run
 
 

@@ -16,9 +16,12 @@ from tinkit.data.config import DataConfig
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
+from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
+from tinkit.engine.trials import with_mark
 from tinkit.engine.weights import load_source, open_source
+from tinkit.engine.writers import in_turn, writing_run
 from tinkit.errors import UsageError
 from tinkit.files import sha256_file, sha256_text, write_atomic
 from tinkit.models.foreign_classes import ALPHABETICAL, named_order
@@ -89,12 +92,17 @@ def adopt(
     classes = manifest.classes
     model = build_model(named, len(classes), pretrained=False)
     source = open_source(str(checkpoint), run.folder.parent, weights)
+    named = with_mark(named, source.trial)
     report = load_source(source, model, classes, order=order, whole=True)
-    reporter.say(f"{checkpoint}: {report.summary()}")
-    create_run(run.name, named, run.folder.parent)
-    account = {"file": str(checkpoint)} | origin | report.to_json()
-    write_atomic(run.weights_path, json.dumps(account, indent=2) + "\n")
-    save_checkpoint(run.checkpoint(WORD), model, Progress(), _info(named, manifest, origin))
+    with in_turn(lambda: writing_run(run, World())):
+        if run.weights_names():  # another has made it meanwhile
+            _check_same(run, named, manifest, origin)
+            return
+        reporter.say(f"{checkpoint}: {report.summary()}")
+        create_run(run.name, named, run.folder.parent)
+        account = {"file": str(checkpoint)} | origin | report.to_json()
+        write_atomic(run.weights_path, json.dumps(account, indent=2) + "\n")
+        save_checkpoint(run.checkpoint(WORD), model, Progress(), _info(named, manifest, origin))
 
 
 def _order_words(order: str | None, manifest: Manifest) -> str:

@@ -10,6 +10,7 @@ from tinkit.engine.checkpoint import Snapshot, check_checkpoint, load_weights, r
 from tinkit.engine.finite import require_finite
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import checksum_of
+from tinkit.engine.writers import in_turn, writing_file
 from tinkit.errors import UserError
 
 
@@ -31,12 +32,17 @@ def average_steps(run: Run, count: int) -> Path:
     path, made_of = run.checkpoint(f"mean={count}"), {str(step): checksum_of(steps[step]) for step in newest}
     if _made_of(path) == made_of:
         return path
-    header = read_header(steps[newest[-1]])
+    with in_turn(lambda: writing_file(path)):
+        if _made_of(path) != made_of:
+            _write_mean(path, [steps[step] for step in newest], made_of)
+    return path
+
+
+def _write_mean(path: Path, steps: list[Path], made_of: dict[str, str]) -> None:
+    header = read_header(steps[-1])
     kept = {name: header[name] for name in ("format", "progress", "info")}
     kept |= {"info": kept["info"] | {"mean_of": made_of}, "ema": False, "weights": "raw"}
-    mean = _mean([steps[step] for step in newest])
-    write_snapshot(Snapshot({f"model.{name}": tensor for name, tensor in mean.items()}, kept), path)
-    return path
+    write_snapshot(Snapshot({f"model.{name}": tensor for name, tensor in _mean(steps).items()}, kept), path)
 
 
 def _made_of(path: Path) -> dict[str, str] | None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from tinkit.metrics import MetricName
 
 AmpChoice = Literal["auto", "off", "bf16", "fp16"]
+TrialMark = Literal["clips", "steps"]
 
 
 class _Table(BaseModel):
@@ -152,6 +153,10 @@ class TrainConfig(_Table):
     on_nan: str = "stop"
     """What a loss or gradient that is no number does: stop the run, or ``skip:N`` leaves out up to N steps of the
     run. The step's clips are listed in either case."""
+
+    trial: TrialMark | None = None
+    """Written by ``tinkit train``: the run is a trial, of a part of the ``clips`` (``--limit``, ``--overfit``; for
+    good) or of the ``steps`` (``--steps``; until all are done). None: a whole run."""
 
     @property
     def nan_steps(self) -> int:

@@ -33,12 +33,13 @@ from tinkit.engine.checks import clips_of, steps_per_epoch
 from tinkit.engine.choices import limit_threads, settle_recipe
 from tinkit.engine.clock import Clock
 from tinkit.engine.distributed import World, lost_peer
-from tinkit.engine.finite import NotFiniteError, require_finite, told_of_run, way_back
+from tinkit.engine.finite import NotFiniteError, require_finite, way_back
 from tinkit.engine.keeper import Keeper
 from tinkit.engine.left_out import LeftOut
 from tinkit.engine.log import Meter, Reporter, RunLog
 from tinkit.engine.loss import Loss
 from tinkit.engine.optim import build_optimizer
+from tinkit.engine.outlook import Outlook, growth
 from tinkit.engine.precision import make_scaler
 from tinkit.engine.resume import go_back
 from tinkit.engine.run import Run
@@ -46,6 +47,7 @@ from tinkit.engine.schedule import LearningRate, plateau
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
+from tinkit.engine.trials import after_epochs, save_mark
 from tinkit.engine.validate import Validator
 from tinkit.errors import Interrupted
 from tinkit.models import Classifier, freeze_partial_bn
@@ -84,7 +86,7 @@ class Trainer:
         counts = train_set.label_counts() if recipe.loss.class_balance is not None else None
         loss = Loss(recipe.loss, train_set.task, len(train_set.classes), counts)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
-        self.metric = metrics.check_metric(metric, train_set.task)
+        self.metric = metrics.check_metric(metric, train_set.task, len(train_set.classes))
         self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, FlowFiles.of(recipe.data))
         pixels = Pixels(self.model, self.device, recipe.train.channels_last)
         self.train_step = TrainStep(
@@ -106,6 +108,7 @@ class Trainer:
             clips = TestClips(val_set, recipe.clip, views, FlowFiles.of(recipe.data))
             self.validator = Validator(recipe, clips, pixels, reporter, self.world)
         self.progress = Progress()
+        self.outlook = Outlook(0, recipe.optim.epochs * self.steps_per_epoch)
         self._saved_at = time.monotonic()
         self.left_out = LeftOut(run, recipe, train_set, self.steps_per_epoch, reporter, self.world)
 
@@ -128,9 +131,14 @@ class Trainer:
         if resume:
             parts = (self.model, self.optimizer, self.ema, self.scaler)
             self.progress = go_back(self.run, self.train_clips.manifest, *parts, self.reporter, self.world)
+        if self.world.main:
+            save_mark(self.run, self.recipe)
+        self.outlook = Outlook(self.done, self.recipe.optim.epochs * self.steps_per_epoch)
         last_step = None if max_steps is None else self.done + max_steps
         trained = self.progress.step == self.steps_per_epoch  # the newest epoch waits for its validation
         log = RunLog(self.run, self.progress, self.done, validated=not trained) if self.world.main else None
+        for path in log.put_aside if log else ():
+            self.reporter.say(f"{path} could not be read: it has been given this name, and a new table is begun")
         try:
             with StopSignal(patient=self.world.size > 1) as stop, Keeper(self.run, self.recipe.save) as keeper:
                 while self.progress.epoch < self.recipe.optim.epochs and (last_step is None or self.done < last_step):
@@ -141,6 +149,8 @@ class Trainer:
         finally:
             if log is not None:
                 log.close()
+        if self.world.main:
+            save_mark(self.run, after_epochs(self.recipe, self.progress.epoch))
         return self.progress
 
     def _epoch(self, log: RunLog | None, keeper: Keeper, stop: StopSignal, last_step: int | None) -> None:
@@ -205,7 +215,8 @@ class Trainer:
         )
         if log is not None:
             log.scalars(self.done, values)
-        meter.advance(1, f"loss {self.progress.mean_loss:.4f}  {clock.clips_per_s:.1f} clips/s")
+        note = f"loss {self.progress.mean_loss:.4f}  {clock.clips_per_s:.1f} clips/s  {self.outlook.left(self.done)}"
+        meter.advance(1, note.rstrip())
         return result
 
     def _end_epoch(self, clock: Clock, log: RunLog | None, keeper: Keeper, stop: StopSignal) -> None:
@@ -228,9 +239,9 @@ class Trainer:
             try:
                 measured, also = self._validate(log, stop)
             except NotFiniteError as error:
-                told = told_of_run(error, self.run, "last")
                 keeper.set_aside(self.done)
-                raise told from None
+                what = f"{error.problem} in the validation after {self.done} steps"
+                raise NotFiniteError(what, file=self.run.folder, fix=way_back(self.run)) from None
             row |= measured
             shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.progress = replace(self.progress, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
@@ -239,8 +250,10 @@ class Trainer:
         self._save(keeper, log, also)
         self.reporter.say(
             f"epoch {epoch}/{self.recipe.optim.epochs}: loss {trained.mean_loss:.4f}  "
-            f"{row['clips_per_s']:.1f} clips/s  {shown}"
+            + "  ".join(filter(None, (f"{row['clips_per_s']:.1f} clips/s", shown, self.outlook.left(self.done))))
         )
+        if log is not None and (grown := growth(log.losses)):
+            self.reporter.say(grown)
 
     def _validate(self, log: RunLog | None, stop: StopSignal) -> tuple[dict[str, float], tuple[str, ...]]:
         """Measure the weights and their average; returns the row's columns and which ``best`` this is."""
@@ -308,7 +321,7 @@ class Trainer:
             "dataset": manifest.dataset,
             "dataset_version": manifest.version,
             "trained_on": list(self.recipe.train.splits),
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": after_epochs(self.recipe, self.progress.epoch).model_dump(mode="json"),
             "clips": clips_of(manifest),
         }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.checkpoint import is_checkpoint, read_weights
+from tinkit.engine.config import TrialMark
 from tinkit.engine.finite import require_finite
 from tinkit.engine.run import find_checkpoint, load_run_weights
 from tinkit.errors import UsageError, UserError
@@ -34,6 +35,8 @@ class Source:
     state: dict[str, Tensor]
     classes: tuple[str, ...] | None
     """The names of the classes in the order of the classifier, where the file tells them."""
+    trial: TrialMark | None = None
+    """What the file's own recipe says of a trial."""
 
 
 def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
@@ -57,7 +60,8 @@ def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
         run, word = find_checkpoint(name, weights, runs)
         state, path, header = load_run_weights(run, word)
     classes = header["info"].get("classes")
-    return Source(path, state, None if classes is None else tuple(classes))
+    trial = header["info"].get("recipe", {}).get("train", {}).get("trial")
+    return Source(path, state, None if classes is None else tuple(classes), trial)
 
 
 def _averaged(weights: str | None) -> bool | None:
