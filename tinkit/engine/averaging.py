@@ -10,7 +10,7 @@ from tinkit.engine.checkpoint import Snapshot, check_checkpoint, load_weights, r
 from tinkit.engine.finite import require_finite
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import checksum_of
-from tinkit.engine.writers import in_turn, writing_file
+from tinkit.engine.writers import in_turn, sweep, writing_file
 from tinkit.errors import UserError
 
 
@@ -31,6 +31,7 @@ def average_steps(run: Run, count: int) -> Path:
     newest = sorted(steps)[-count:]
     path, made_of = run.checkpoint(f"mean={count}"), {str(step): checksum_of(steps[step]) for step in newest}
     if _made_of(path) == made_of:
+        sweep(path)
         return path
     with in_turn(lambda: writing_file(path)):
         if _made_of(path) != made_of:

@@ -33,7 +33,7 @@ from tinkit.engine.rounds import each_clip
 from tinkit.engine.run import Run
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.test import load_model
-from tinkit.engine.writers import writing_file
+from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UsageError, UserError
 from tinkit.files import sha256_file
 from tinkit.models import Classifier
@@ -102,6 +102,7 @@ def features_of_split(
     path = out or run.folder / "features" / plan.path.name
     blocks = Blocks(path.with_name(f".{path.stem}.partial"), plan.key)
     if world.on_main(lambda: _is_current(path, plan, reporter) and not blocks.exist()):
+        world.on_main(lambda: sweep(path))
         return world.on_main(lambda: _written(path, {}))
     with writing_file(path, world):
         if world.on_main(lambda: _is_current(path, plan)):
@@ -115,6 +116,7 @@ def features_of_split(
         try:
             each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
         except NotFiniteError as error:
+            blocks.remove()  # only the main process comes here: the others learn of its end
             raise told_of_run(error, run, weights) from None
         return world.on_main(lambda: _write(path, plan, manifest, kept))
 

@@ -28,9 +28,8 @@ from tinkit.engine.precision import Amp
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run, load_run_weights
 from tinkit.engine.signals import StopSignal
-from tinkit.engine.writers import writing_file
+from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UserError
-from tinkit.locks import InUseError
 from tinkit.models import Classifier
 from tinkit.recipe import Recipe
 from tinkit.scores import ScoreInfo, ScoreTable, read_scores, write_scores
@@ -130,8 +129,9 @@ def _kept(plan: Plan, manifest: Manifest, views: ViewConfig, reporter: Reporter)
         with writing_file(plan.path):
             plan.renew(manifest, views, reporter)
     if blocks.exist():  # of a test that was killed when all but this was done, or of one that is at work
-        with suppress(InUseError), writing_file(plan.path):
+        with suppress(UserError), writing_file(plan.path):
             blocks.remove()
+    sweep(plan.path)
     result = _result(plan.path, {})
     reporter.say(f"{plan.path} is up to date; --force makes it again")
     if result.broken:
@@ -180,6 +180,7 @@ def _make(
             blocks=blocks,
         )
     except NotFiniteError as error:
+        blocks.remove()  # only the main process comes here: the others learn of its end
         raise told_of_run(error, run, weights) from None
     return world.on_main(lambda: _write(planned, manifest, scored, blocks, views.count if keep_views else 0))
 

@@ -12,7 +12,7 @@ from tinkit.engine.distributed import World
 from tinkit.engine.run import Run
 from tinkit.errors import UserError
 from tinkit.files import leftovers
-from tinkit.locks import InUseError, writing
+from tinkit.locks import InUseError, lock_file, writing
 
 _OF_A_RUN = re.compile(r"\.(?!mean=).*\.[0-9a-f]{8}\.tmp(\..*)?")  # a mean's writer is another than the run's
 
@@ -47,6 +47,13 @@ def writing_file(path: Path, world: World | None = None) -> Iterator[None]:
             for leftover in leftovers(path):
                 leftover.unlink(missing_ok=True)
         yield
+
+
+def sweep(path: Path) -> None:
+    """Remove what a killed writer of ``path`` has left, unless somebody writes it now or it cannot be removed."""
+    if lock_file(path).exists() or leftovers(path):
+        with suppress(UserError), writing_file(path):
+            pass
 
 
 @contextmanager
