@@ -36,12 +36,10 @@ def marks(run: Run, word: str = "last") -> tuple[str | None, str | None]:
 @pytest.mark.parametrize(
     ("trial", "mark"),
     [
-        (Trial(), None),
         (Trial(limit=24), None),  # as many as there are: nothing is left out
         (Trial(limit=16), "clips"),
         (Trial(overfit=8), "clips"),
         (Trial(max_steps=1), "steps"),
-        (Trial(max_steps=3), None),  # all of them
     ],
 )
 def test_what_is_left_out_is_marked(challenge: Path, tmp_path: Path, trial: Trial, mark: str | None) -> None:

@@ -203,9 +203,8 @@ def without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def score(*_: object, blocks: Blocks, **__: object) -> Scored:
         done = sum(len(block.values) for block in blocks.restore())
-        for start in range(done, 8, 4):
-            part = values[start : start + 4]
-            blocks.save(Block(start, part, {}, part[None] if blocks.keep_views else None))
+        if not done:
+            blocks.save(Block(0, values, {}))
         return Scored(values, np.ones(8, bool), {})
 
     nothing = SimpleNamespace(eval=lambda: None)
@@ -223,12 +222,10 @@ def test_a_test_that_is_killed_at_any_call_ends_at_the_next_try(
 
     def act(folder: Path) -> None:
         run = run_in(folder)
-        run_test(run, "val", run.load_recipe().test, "last", QUIET, keep_views=True)
+        run_test(run, "val", run.load_recipe().test, "last", QUIET)
 
     def check(folder: Path) -> None:
-        scores = run_in(folder).folder / "scores"
-        assert len(read_scores(scores / "val-1x1-last.arrow")) == 8
-        assert len(read_scores(scores / "views" / "val-1x1-last" / "view-00.arrow")) == 8
+        assert len(read_scores(run_in(folder).scores_path("val", "1x1", "last"))) == 8
 
     outcomes = list(kill_outcomes("a test", Writer(act, check), base, tmp_path / "killed"))
     assert len(outcomes) > 25

@@ -97,6 +97,7 @@ def main() -> None:
     except Exception as error:
         known = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
         known |= {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+        known |= {errno.EFBIG, errno.EIO, errno.ESTALE}
         if isinstance(error, OSError) and error.errno in known:
             place = f"{error.filename}: " if error.filename else ""
             _fail(f"{place}{error.strerror}; what was there before is kept", 1)

@@ -86,7 +86,8 @@ class Keeper:
         if self._first:  # and not before: of several processes only the one that saves may do this
             self._first = False
             for leftover in self._run.checkpoints.glob(".*.tmp.safetensors"):
-                leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+                if not leftover.name.startswith(".mean="):  # which a test may be writing
+                    leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
         path = self._run.step_path(step)
         write_snapshot(snapshot, path)
         # ``last`` comes last: what it says of the best value is never ahead of ``best``

@@ -197,7 +197,8 @@ class Trainer:
         result = self.train_step(batch, self.done, stop=stop)
         self.left_out.record(batch, result, self.progress, log)
         if not result.finite:  # to leave steps out helps nobody whose weights are not finite themselves
-            self._require_finite(dict(self.model.named_parameters()), f"after {self.done} steps the weights of the run")
+            weights, what = dict(self.model.named_parameters()), f"after {self.done} steps the weights of the run"
+            self.world.on_main(lambda: self._require_finite(weights, what))
         done = self.progress
         clips_per_s, waiting = clock.step(result.clips)
         rates = {f"lr/{group['group_name']}": float(group["lr"]) for group in self.optimizer.param_groups}
@@ -310,8 +311,8 @@ class Trainer:
         try:
             require_finite(tensors, what)
         except NotFiniteError as error:
-            fix = way_back(self.run) if self.world.main else None
-            raise NotFiniteError(f"{error.problem}; they were not saved", file=self.run.folder, fix=fix) from None
+            what = f"{error.problem}; they were not saved"
+            raise NotFiniteError(what, file=self.run.folder, fix=way_back(self.run)) from None
 
     def _info(self) -> dict[str, Any]:
         manifest = self.train_clips.manifest
