@@ -18,7 +18,7 @@ from tiny_runs import QUIET, TINY, tiny, train
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-from faults.runs import Writer, held, kill_outcomes, left_behind, run_in, save_step, small_writers, state_of
+from faults.run_writers import Writer, held, kill_outcomes, left_behind, run_in, save_step, small_writers, state_of
 
 import tinkit.engine.test
 import tinkit.engine.writers

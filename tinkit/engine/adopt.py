@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tinkit.data.config import DataConfig
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
+from tinkit.engine.checks import info_of
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
@@ -100,9 +100,11 @@ def adopt(
             return
         reporter.say(f"{checkpoint}: {report.summary()}")
         create_run(run.name, named, run.folder.parent)
+        # on what the weights were trained nothing tells but the recipe
+        info = info_of(manifest, named) | {"origin": origin}
         account = {"file": str(checkpoint)} | origin | report.to_json()
         write_atomic(run.weights_path, json.dumps(account, indent=2) + "\n")
-        save_checkpoint(run.checkpoint(WORD), model, Progress(), _info(named, manifest, origin))
+        save_checkpoint(run.checkpoint(WORD), model, Progress(), info)
 
 
 def _order_words(order: str | None, manifest: Manifest) -> str:
@@ -123,19 +125,6 @@ def refuse_to_train_on(run: Run) -> None:
             f"the run {run.name} was made of a checkpoint, and has no training to go on with",
             fix=f"begin one from its weights: tinkit train RECIPE --tune-from {run.name}",
         )
-
-
-def _info(recipe: Recipe, manifest: Manifest, origin: dict[str, str]) -> dict[str, Any]:
-    """What a training writes of itself; on what the weights were trained nothing tells but the recipe."""
-    return {
-        "classes": list(manifest.classes),
-        "task": manifest.task,
-        "dataset": manifest.dataset,
-        "dataset_version": manifest.version,
-        "trained_on": list(recipe.train.splits),
-        "recipe": recipe.model_dump(mode="json"),
-        "origin": origin,
-    }
 
 
 def _check_same(run: Run, recipe: Recipe, manifest: Manifest, origin: dict[str, str]) -> None:

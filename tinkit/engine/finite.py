@@ -46,6 +46,15 @@ def require_finite(tensors: Mapping[str, Tensor], what: str, file: Path | None =
         raise NotFiniteError(f"{what} hold numbers that are not finite: {some_of(bad)}", file=file, fix=fix)
 
 
+def require_good(tensors: Mapping[str, Tensor], what: str, run: Run) -> None:
+    """Raise, with the way back, where a training has come to tensors that are not finite."""
+    try:
+        require_finite(tensors, what)
+    except NotFiniteError as error:
+        problem = f"{error.problem}; they were not saved"
+        raise NotFiniteError(problem, file=run.folder, fix=way_back(run)) from None
+
+
 def require_finite_values(values: NDArray[np.float32], broken: Iterable[int], names: list[str], what: str) -> None:
     """Raise :class:`NotFiniteError` that names the first clip whose ``values`` (N, W) are not finite.
 

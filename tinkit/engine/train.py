@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
@@ -29,11 +28,12 @@ from tinkit.engine.build import (
     wrap_network,
 )
 from tinkit.engine.checkpoint import Progress, snapshot
-from tinkit.engine.checks import clips_of, steps_per_epoch
+from tinkit.engine.checks import clips_of, info_of, steps_per_epoch
 from tinkit.engine.choices import limit_threads, settle_recipe
 from tinkit.engine.clock import Clock
 from tinkit.engine.distributed import World, lost_peer
-from tinkit.engine.finite import NotFiniteError, require_finite, way_back
+from tinkit.engine.finite import NotFiniteError, require_good, way_back
+from tinkit.engine.judge import judge
 from tinkit.engine.keeper import Keeper
 from tinkit.engine.left_out import LeftOut
 from tinkit.engine.log import Meter, Reporter, RunLog
@@ -43,7 +43,7 @@ from tinkit.engine.outlook import Outlook, growth
 from tinkit.engine.precision import make_scaler
 from tinkit.engine.resume import go_back
 from tinkit.engine.run import Run
-from tinkit.engine.schedule import LearningRate, plateau
+from tinkit.engine.schedule import LearningRate
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
@@ -198,7 +198,7 @@ class Trainer:
         self.left_out.record(batch, result, self.progress, log)
         if not result.finite:  # to leave steps out helps nobody whose weights are not finite themselves
             weights, what = dict(self.model.named_parameters()), f"after {self.done} steps the weights of the run"
-            self.world.on_main(lambda: self._require_finite(weights, what))
+            self.world.on_main(lambda: require_good(weights, what, self.run))
         done = self.progress
         clips_per_s, waiting = clock.step(result.clips)
         rates = {f"lr/{group['group_name']}": float(group["lr"]) for group in self.optimizer.param_groups}
@@ -270,24 +270,12 @@ class Trainer:
         values = self.world.share(values)
         if log is not None:
             log.scalars(self.done, {f"val/{name}": value for name, value in values.items()})
-        before, also = self.progress, []
-        best, best_ema = before.best, before.best_ema
-        if _better(value := values[self.metric], best):
-            best = value
-            also.append("best")
-        if self.ema is not None and _better(average := values[f"ema_{self.metric}"], best_ema):
-            best_ema = average
-            also.append("best-ema")
-        state = (before.plateau_best, before.plateau_bad, before.plateau_drops)
-        top, bad, drops = plateau(*state, value, self.recipe.schedule.patience)
-        if self.recipe.schedule.kind == "plateau" and drops > before.plateau_drops:
+        before = self.progress
+        self.progress, also = judge(before, values, self.metric, self.recipe.schedule)
+        if self.recipe.schedule.kind == "plateau" and self.progress.plateau_drops > before.plateau_drops:
             validations = self.recipe.schedule.patience + 1
             self.reporter.say(f"no better {self.metric} in {validations} validations: the learning rate falls")
-        self.progress = replace(
-            before, metrics=values, best=best, best_ema=best_ema,
-            plateau_best=top, plateau_bad=bad, plateau_drops=drops,
-        )  # fmt: skip
-        return {f"val_{name}": number for name, number in values.items()}, tuple(also)
+        return {f"val_{name}": number for name, number in values.items()}, also
 
     def _save_is_due(self) -> bool:
         steps, minutes = self.recipe.save.steps, self.recipe.save.minutes
@@ -302,35 +290,15 @@ class Trainer:
             log.flush()  # who goes on from this checkpoint writes no earlier events again
         ema = None if self.ema is None else self.ema.module
         state = snapshot(self.model, self.progress, self._info(), optimizer=self.optimizer, ema=ema, scaler=self.scaler)
-        self._require_finite(state.tensors, f"after {self.done} steps the weights of the run, or what goes with them,")
+        what = f"after {self.done} steps the weights of the run, or what goes with them,"
+        require_good(state.tensors, what, self.run)
         keeper.save(state, self.done, also)
         self._saved_at = time.monotonic()
 
-    def _require_finite(self, tensors: Mapping[str, Tensor], what: str) -> None:
-        """Raise, with the way back, where training has come to numbers of which nothing can be made."""
-        try:
-            require_finite(tensors, what)
-        except NotFiniteError as error:
-            what = f"{error.problem}; they were not saved"
-            raise NotFiniteError(what, file=self.run.folder, fix=way_back(self.run)) from None
-
     def _info(self) -> dict[str, Any]:
-        manifest = self.train_clips.manifest
-        return {
-            "classes": list(manifest.classes),
-            "task": manifest.task,
-            "dataset": manifest.dataset,
-            "dataset_version": manifest.version,
-            "trained_on": list(self.recipe.train.splits),
-            "recipe": after_epochs(self.recipe, self.progress.epoch).model_dump(mode="json"),
-            "clips": clips_of(manifest),
-        }
+        manifest, recipe = self.train_clips.manifest, after_epochs(self.recipe, self.progress.epoch)
+        return info_of(manifest, recipe) | {"clips": clips_of(manifest)}
 
     def _base_rate(self) -> float:
         group = self.optimizer.param_groups[0]
         return float(group["lr"]) / float(group["lr_scale"])
-
-
-def _better(value: float, best: float | None) -> bool:
-    """A value that is no number (nothing could be measured) is never the best."""
-    return value == value and (best is None or value > best)

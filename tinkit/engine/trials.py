@@ -68,7 +68,12 @@ def after_epochs(recipe: Recipe, epochs: int) -> Recipe:
 
 
 def save_mark(run: Run, recipe: Recipe) -> None:
-    """Let the run's own recipe have the mark that ``recipe`` has. One that cannot be read becomes ``recipe``."""
+    """Let the run's own recipe, if there is one, have the mark that ``recipe`` has.
+
+    One that cannot be read is put aside, and becomes ``recipe``.
+    """
+    if not run.recipe_path.is_file():
+        return
     try:
         before = run.load_recipe()
     except UserError:
