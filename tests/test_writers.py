@@ -32,7 +32,7 @@ from tinkit.engine.features import features_of_split
 from tinkit.engine.run import Run, create_run
 from tinkit.engine.start import start_training
 from tinkit.engine.test import run_test
-from tinkit.engine.writers import writing_file, writing_run
+from tinkit.engine.writers import writing_file, writing_result, writing_run
 from tinkit.errors import UserError
 from tinkit.locks import InUseError, writing
 from tinkit.recipe import load_recipe
@@ -79,6 +79,18 @@ def test_writers_of_different_outputs_do_not_meet(base: Path) -> None:
     recipe = run.load_recipe()
     with writing_run(run, World()), writing_file(run.scores_path("val", "1x1", "last")):
         assert run_test(run, "test", recipe.test, "last", QUIET).clips == 8
+
+
+def test_a_result_among_a_runs_checkpoints_waits_for_its_training(base: Path, tmp_path: Path) -> None:
+    run = run_in(base)
+    with writing_run(run, World()):
+        with pytest.raises(InUseError), writing_result(run.checkpoint("best")):
+            pass
+        with writing_result(tmp_path / "best.safetensors"):
+            pass
+    with writing_result(run.checkpoint("best")):
+        pass
+    assert left_behind(base) == []
 
 
 def test_what_is_up_to_date_is_told_while_another_writes_and_where_nothing_can_be_written(

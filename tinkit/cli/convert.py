@@ -86,13 +86,13 @@ def convert(
     from tinkit.engine.convert import recipe_of
     from tinkit.engine.log import Reporter
     from tinkit.engine.weights import open_source
-    from tinkit.engine.writers import writing_file
+    from tinkit.engine.writers import writing_result
     from tinkit.models.foreign_classes import read_names
 
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)
     source = open_source(checkpoint, runs, weights)
     names = () if classes is None else read_names(classes)
-    with writing_file(out):
+    with writing_result(out):
         report = convert_weights(
             source, network, out, to, classes=names, order=class_order, replace_head=replace_head, force=force
         )

@@ -21,7 +21,7 @@ from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
 from tinkit.engine.trials import with_mark
 from tinkit.engine.weights import load_source, open_source
-from tinkit.engine.writers import in_turn, writing_run
+from tinkit.engine.writers import in_turn, sweep_run, writing_run
 from tinkit.errors import UsageError
 from tinkit.files import sha256_file, sha256_text, write_atomic
 from tinkit.models.foreign_classes import ALPHABETICAL, named_order
@@ -88,6 +88,7 @@ def adopt(
     origin |= {} if weights is None else {"weights": weights}
     if run.weights_names():
         _check_same(run, named, manifest, origin)
+        sweep_run(run)
         return
     classes = manifest.classes
     model = build_model(named, len(classes), pretrained=False)

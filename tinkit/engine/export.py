@@ -25,7 +25,7 @@ from tinkit.engine.finite import NotFiniteError, told_of_run
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run
 from tinkit.engine.test import load_model
-from tinkit.engine.writers import writing_file
+from tinkit.engine.writers import writing_result
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import atomic_path, sha256_file
 from tinkit.models import Classifier
@@ -74,7 +74,7 @@ def export_run(run: Run, weights: str, form: str, views: ViewConfig | None = Non
     program = torch.export.export(
         model, (torch.randn(2, *shape),), dynamic_shapes=({0: torch.export.Dim("clips", min=1)},)
     )
-    with writing_file(path), atomic_path(path) as temporary:
+    with writing_result(path), atomic_path(path) as temporary:
         if kind == "onnx":
             _save_onnx(program, temporary, metadata)
         else:

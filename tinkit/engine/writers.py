@@ -13,6 +13,7 @@ from tinkit.engine.run import Run
 from tinkit.errors import UserError
 from tinkit.files import leftovers
 from tinkit.locks import InUseError, lock_file, writing
+from tinkit.run_folder import owner_of
 
 _OF_A_RUN = re.compile(r"\.(?!mean=).*\.[0-9a-f]{8}\.tmp(\..*)?")  # a mean's writer is another than the run's
 
@@ -49,10 +50,28 @@ def writing_file(path: Path, world: World | None = None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def writing_result(path: Path) -> Iterator[None]:
+    """:func:`writing_file` for a place that a user names: among a run's checkpoints, the run's one writer, too."""
+    owner = owner_of(path)
+    with ExitStack() as stack:
+        if owner is not None:
+            stack.enter_context(writing_run(Run(owner[0]), World()))
+        stack.enter_context(writing_file(path))
+        yield
+
+
 def sweep(path: Path) -> None:
     """Remove what a killed writer of ``path`` has left, unless somebody writes it now or it cannot be removed."""
     if lock_file(path).exists() or leftovers(path):
         with suppress(UserError), writing_file(path):
+            pass
+
+
+def sweep_run(run: Run) -> None:
+    """:func:`sweep` for a run."""
+    if lock_file(run.folder).exists():
+        with suppress(UserError), writing_run(run, World()):
             pass
 
 

@@ -32,7 +32,7 @@ class ScoreInfo:
     ``precision`` that the model ran in (``float32``, ``bfloat16`` or ``float16``), ``view`` which of them these scores
     are (from 0; None: all, averaged); ``weights`` which checkpoint of ``run`` (``best``, ``last``, ``ema``,
     ``step=N``); ``trained_on`` the splits that its weights have seen; ``hashes`` what it was made from (``recipe``,
-    ``checkpoint``, ``member:NAME``, ...); ``trial`` whether a part of the clips or steps was left out on the way.
+    ``checkpoint``, ``member:NAME``, ...). ``trial``: the run, or the test, was cut short (``--limit`` and the like).
     """
 
     kind: Kind
