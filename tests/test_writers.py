@@ -22,7 +22,7 @@ from faults.run_writers import Writer, held, kill_outcomes, left_behind, run_in,
 
 import tinkit.engine.test
 import tinkit.engine.writers
-from tinkit.engine.adopt import adopt
+from tinkit.engine.adopt import WORD, adopt
 from tinkit.engine.averaging import average_steps
 from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.checkpoint import read_header
@@ -31,6 +31,7 @@ from tinkit.engine.evaluate import Scored
 from tinkit.engine.features import features_of_split
 from tinkit.engine.run import Run, create_run
 from tinkit.engine.start import start_training
+from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.test import run_test
 from tinkit.engine.writers import writing_file, writing_result, writing_run
 from tinkit.errors import UserError
@@ -220,7 +221,7 @@ def without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return Scored(values, np.ones(8, bool), {})
 
     nothing = SimpleNamespace(eval=lambda: None)
-    monkeypatch.setattr(tinkit.engine.test, "load_model", lambda *_: (nothing, None, None))
+    monkeypatch.setattr(tinkit.engine.test, "load_model", lambda run, word, *_: (nothing, None, run.checkpoint(word)))
     monkeypatch.setattr(tinkit.engine.test, "prepare_to_test", lambda _: None)
     monkeypatch.setattr(tinkit.engine.test, "Pixels", lambda *_: None)
     monkeypatch.setattr(tinkit.engine.test, "score_split", score)
@@ -242,6 +243,26 @@ def test_a_test_that_is_killed_at_any_call_ends_at_the_next_try(
     outcomes = list(kill_outcomes("a test", Writer(act, check), base, tmp_path / "killed"))
     assert len(outcomes) > 25
     assert [outcome for outcome in outcomes if not outcome.survived] == []
+
+
+def test_a_checkpoint_that_its_training_replaces_meanwhile_is_not_mistaken(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The score file would name the hash of one checkpoint, and hold the scores of another."""
+    run, plain = run_in(base), tinkit.engine.test.load_model
+
+    def load(run: Run, word: str, *rest: Any) -> Any:
+        save_again(run)
+        return plain(run, word, *rest)
+
+    def save_again(run: Run) -> None:
+        tensors, header = read_tensor_file(run.checkpoint(WORD))
+        write_tensor_file(run.checkpoint(WORD), tensors, header | {"again": True})
+
+    monkeypatch.setattr(tinkit.engine.test, "load_model", load)
+    with pytest.raises(UserError, match="was replaced by its training"):
+        run_test(run, "val", run.load_recipe().test, WORD, QUIET)
+    assert not list((run.folder / "scores").rglob("*"))
 
 
 def begin_at(barrier: Any, root: Path, runs: Path) -> None:

@@ -111,6 +111,7 @@ def features_of_split(
         flow = FlowFiles.of(data or recipe.data)
         require_files(manifest, recipe.clip, flow)
         network = world.first(lambda: _Network(run, weights, views, amp, world))
+        world.first(lambda: plan.check_same(network.checkpoint))
         clips, kept = TestClips(manifest, recipe.clip, views, flow), _OnDisk(blocks)
         batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
         try:

@@ -15,6 +15,7 @@ from tinkit.engine.log import Reporter
 from tinkit.engine.precision import PRECISION, Amp
 from tinkit.engine.protocol import protocol_of, settled, settled_json
 from tinkit.engine.run import Run, require_checkpoint
+from tinkit.engine.tensor_file import checksum_of
 from tinkit.engine.trials import is_trial
 from tinkit.errors import UsageError, UserError
 from tinkit.files import sha256_file, sha256_text
@@ -29,6 +30,13 @@ class Plan:
     path: Path
     """The score file."""
     info: ScoreInfo
+    checksum: str
+    """What the checkpoint that ``info`` is about ends in."""
+
+    def check_same(self, checkpoint: Path) -> None:
+        """Raise :class:`~tinkit.errors.UserError` where the run's training has replaced the checkpoint meanwhile."""
+        if checksum_of(checkpoint) != self.checksum:
+            raise UserError("was replaced by its training in this very moment", file=checkpoint, fix="try again")
 
     @property
     def views_folder(self) -> Path:
@@ -118,12 +126,13 @@ def make_plan(
         )
     info = _score_info(run, recipe, manifest, views, weights, amp, checkpoint, header)
     info = replace(info, trial=trial or is_trial(recipe, header))
+    checksum = checksum_of(checkpoint)
     if trial:
-        return Plan(run.trial_path(manifest.split, views.views, weights), info)
+        return Plan(run.trial_path(manifest.split, views.views, weights), info, checksum)
     path = run.scores_path(manifest.split, views.views, weights)
     if apart and not _has_place(path, info, recipe, views):
         path = path.parent / "published" / _name_apart(manifest.split, recipe, views, weights)
-    return Plan(path, info)
+    return Plan(path, info, checksum)
 
 
 def _has_place(path: Path, info: ScoreInfo, recipe: Recipe, views: ViewConfig) -> bool:

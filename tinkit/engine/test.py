@@ -158,7 +158,8 @@ def _make(
     flow = FlowFiles.of(recipe.data if data is None else data)
     require_files(manifest, recipe.clip, flow)
     # first: averaged weights may have to be made
-    model, *_ = world.first(lambda: load_model(run, weights, views.num_segments, world))
+    model, _, checkpoint = world.first(lambda: load_model(run, weights, views.num_segments, world))
+    world.first(lambda: planned.check_same(checkpoint))
     prepare_to_test(model)
     title = f"{manifest.split} {views.views}"
     reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
