@@ -11,10 +11,11 @@ from tinkit.engine.keeper import Keeper
 from tinkit.engine.run import Run
 
 
-def state(step: int, best: float | None = None) -> Snapshot:
-    model = nn.Linear(8, 8)
+def state(step: int, best: float | None = None, *, ema: bool = False) -> Snapshot:
+    model, average = nn.Linear(64, 64), nn.Linear(64, 64) if ema else None
     nn.init.constant_(model.weight, step)
-    return snapshot(model, Progress(step=step, best=best), {}, optimizer=torch.optim.SGD(model.parameters(), 0.1))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    return snapshot(model, Progress(step=step, best=best), {}, optimizer=optimizer, ema=average)
 
 
 def save(run: Run, step: int, *also: str, keep: int = 2) -> None:

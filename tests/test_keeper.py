@@ -29,11 +29,14 @@ def run(tmp_path: Path) -> Run:
 def test_names_are_links_and_old_steps_go(run: Run) -> None:
     with Keeper(run, SaveConfig(keep=2)) as keeper:
         for step in (0, 5, 10, 15):
-            keeper.save(state(step), step, ("best", "best-ema") if step == 5 else ())
+            keeper.save(state(step, ema=True), step, ("best", "best-ema") if step == 5 else ())
     assert files(run) == ["best", "best-ema", "last", "step-00000010", "step-00000015"]
     assert [step_of(run, name) for name in ("best", "best-ema", "step=10", "last")] == [5, 5, 10, 15]
     assert run.checkpoint("last").samefile(run.step_path(15))
-    assert run.checkpoint("best").samefile(run.checkpoint("best-ema"))
+    best, averaged = run.checkpoint("best"), run.checkpoint("best-ema")
+    assert best.stat().st_nlink == averaged.stat().st_nlink == 1  # of a step that is gone, and a file of its own
+    assert read_header(averaged)["weights"] == "ema"
+    assert averaged.stat().st_size < best.stat().st_size / 1.5  # the average alone
 
 
 @pytest.mark.parametrize("keep", [1, 3])

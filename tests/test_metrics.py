@@ -10,7 +10,17 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from tinkit import metrics
-from tinkit.metrics import class_ap, class_map, evaluate, micro_map, sample_ap, sample_map, top_k_accuracy
+from tinkit.errors import UsageError
+from tinkit.metrics import (
+    check_metric,
+    class_ap,
+    class_map,
+    evaluate,
+    micro_map,
+    sample_ap,
+    sample_map,
+    top_k_accuracy,
+)
 
 
 def slow_ap(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -147,6 +157,12 @@ def test_evaluate_counts_what_it_skips() -> None:
     assert measured["sample_map"] == pytest.approx((1 + 1 / 3) / 2)
     assert set(measured.values) == {"sample_map", "class_map", "micro_map"}
     single = evaluate(scores[:2], labels[:2], "single-label")
-    assert single.values == {"top1": 0.5, "top5": 1.0}
+    assert single.values == {"top1": 0.5}  # of three classes all are among the five best
+    six = np.eye(6, dtype=np.float32)[[0, 5, 2]]
+    assert evaluate(six[:, :5], np.eye(5, dtype=int)[[0, 1, 2]], "single-label").values.keys() == {"top1"}
+    assert evaluate(six, np.eye(6, dtype=int)[[0, 5, 1]], "single-label").values == {"top1": 2 / 3, "top5": 1.0}
+    assert check_metric("top5", "single-label", 6) == "top5"
+    with pytest.raises(UsageError, match="top5 of 5 classes is always 100%"):
+        check_metric("top5", "single-label", 5)
     with pytest.raises(ValueError, match="row 1 has 2 labels"):
         evaluate(scores[:2], np.array([[1, 0, 0], [1, 1, 0]]), "single-label")

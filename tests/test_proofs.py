@@ -17,9 +17,11 @@ from tiny_runs import TINY, train
 from torch.utils.tensorboard import SummaryWriter
 
 from tinkit.engine.checkpoint import Progress
+from tinkit.engine.distributed import World
 from tinkit.engine.log import RunLog
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.writers import writing_run
 
 SETTINGS = [*TINY, "optim.epochs=3", "ema.decay=0.9", "mix.mixup=0.2", "save.every=1", "save.keep=3", "train.workers=1"]
 SMALL = ["clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "train.workers=0"]
@@ -147,5 +149,6 @@ def test_half_written_tables_of_a_killed_process_go(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for name in (".left_out.0a1b2c3d.tmp.csv", ".metrics.0a1b2c3d.tmp.csv", "notes.csv"):
         (tmp_path / name).write_text("epoch,id")
-    RunLog(run, Progress(), 0, validated=True).close()
+    with writing_run(run, World()):
+        RunLog(run, Progress(), 0, validated=True).close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "notes.csv"]

@@ -23,6 +23,7 @@ MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5"]
 Matrix = NDArray[Any]
 
 _BLOCK = 1 << 20  # elements sorted at a time by rows or columns: the temporaries stay within a core's cache
+_FEW = 5  # classes, all of which are among the five best
 _FLAT_BLOCK = 1 << 24  # elements sorted at a time for one ranking of the whole matrix
 
 
@@ -47,9 +48,11 @@ def challenge_metric(task: Task) -> str:
     return "sample_map" if task == "multi-label" else "top1"
 
 
-def check_metric(metric: str, task: Task) -> MetricName:
-    """``metric``, or a UsageError when it is none of ``task``."""
+def check_metric(metric: str, task: Task, classes: int | None = None) -> MetricName:
+    """``metric``, or a UsageError when it is none of ``task``, or tells nothing of so few ``classes``."""
     known = [name for name in get_args(MetricName) if name.startswith("top") == (task == "single-label")]
+    if metric == "top5" and metric in known and classes is not None and classes <= _FEW:
+        raise UsageError(f"top5 of {classes} classes is always 100%", expected="top1")
     for name in known:
         if name == metric:
             return name
@@ -153,6 +156,8 @@ def top_k_accuracy(scores: ArrayLike, classes: ArrayLike, k: int = 1) -> float:
 def evaluate(scores: ArrayLike, labels: ArrayLike, task: Task, *, valid: ArrayLike | None = None) -> Metrics:
     """All metrics of a task: ``sample_map, class_map, micro_map``, or ``top1, top5``.
 
+    Of five classes or fewer ``top5`` would always be 1, and is left out.
+
     ``scores`` and ``labels`` (N, C) as in :func:`sample_map`, one label a row for single-label; ``valid`` (N,) of
     bool: rows where it is False have no scores, are skipped and counted.
     """
@@ -175,7 +180,8 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, task: Task, *, valid: ArrayLi
         if several.size:
             raise ValueError(f"row {several[0]} has {per_row[several[0]]} labels, but the task is single-label")
         classes = np.where(per_row == 1, positive.argmax(axis=1), -1) if positive.size else np.zeros(0, np.int64)
-        return Metrics(task, {f"top{k}": top_k_accuracy(values, classes, k) for k in (1, 5)}, counts)
+        telling = [k for k in (1, 5) if k == 1 or values.shape[1] > _FEW]
+        return Metrics(task, {f"top{k}": top_k_accuracy(values, classes, k) for k in telling}, counts)
     by_class = class_ap(values, positive)
     counts["classes_without_positive"] = int(np.count_nonzero(np.isnan(by_class)))
     measured = {

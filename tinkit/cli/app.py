@@ -110,6 +110,7 @@ def _fail_unforeseen(error: Exception) -> NoReturn:
             _leave_without_output(lost, 1)
         known = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
         known |= {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+        known |= {errno.EFBIG, errno.EIO, errno.ESTALE}
         if error.errno in known:
             place = f"{plain(error.filename)}: " if error.filename else ""
             _fail(f"{place}{error.strerror}; what was there before is kept", 1)

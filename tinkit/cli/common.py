@@ -19,6 +19,12 @@ ViewsOption = Annotated[
 ]
 _WEIGHTS = ("best", "last", "ema", "best-ema", "step=", "mean=")
 
+
+def complete_weights(incomplete: str) -> list[str]:
+    """The words of ``--weights`` that begin with what was typed."""
+    return [word for word in _WEIGHTS if word.startswith(incomplete)]
+
+
 GpusOption = Annotated[
     int | None,
     typer.Option(
@@ -34,7 +40,7 @@ WeightsOption = Annotated[
         "--weights",
         help="best (unless said; last where nothing was validated), last, ema, best-ema, step=N, or mean=K of the "
         "newest K checkpoints.",
-        autocompletion=lambda incomplete: [word for word in _WEIGHTS if word.startswith(incomplete)],
+        autocompletion=complete_weights,
     ),
 ]
 DataOption = Annotated[

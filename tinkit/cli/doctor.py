@@ -14,6 +14,7 @@ import typer
 
 from tinkit.cli.common import JsonOption, examples, print_table
 from tinkit.errors import UserError
+from tinkit.terminal import note
 
 EPILOG = examples("tinkit doctor", "tinkit doctor --json", "tinkit doctor --bench --seconds 60")
 
@@ -76,7 +77,7 @@ def _say_what_takes_long() -> None:
 
     with suppress(KernelError):  # the row of the kernels tells of it
         if os.environ.get("TINKIT_NATIVE") != "0" and not any(kernel_folder().glob("cpu-*")):
-            typer.echo("compiling the CPU kernels, once for this machine: usually 15 to 90 seconds", err=True)
+            note("compiling the CPU kernels, once for this machine: usually 15 to 90 seconds")
 
 
 def _version_of(name: str) -> Callable[[], str]:

@@ -118,7 +118,8 @@ def test(
         options |= {"world": world, "stop": stop}
         if recipe is not None:
             where = options["data"] or resolved.data
-            world.first(lambda: adopt(Path(run), resolved, where, split or "val", found, reporter, order=class_order))
+            chosen: dict[str, str | None] = {"order": class_order, "weights": weights}
+            world.first(lambda: adopt(Path(run), resolved, where, split or "val", found, reporter, **chosen))
         try:
             if as_published:
                 rows, title = run_published(found, word, reporter, **options), "Measured beside published, in percent"
@@ -135,13 +136,15 @@ def test(
 def _row(name: str, result: TestResult) -> dict[str, Any]:
     info = result.info
     row: dict[str, Any] = {"run": name, "split": info.split, "views": info.views, "weights": info.weights}
-    row |= {"clips": result.clips, "broken": result.broken}
+    row |= {"clips": result.clips, "broken": result.broken} | ({"trial": "yes"} if info.trial else {})
     if result.metrics is not None:
         row |= {metric: 100 * value for metric, value in result.metrics.values.items()}
     return row | {"scores": str(result.path)}
 
 
 def _say_broken(result: TestResult, reporter: Reporter) -> None:
+    if result.info.trial:
+        reporter.say(f"a trial: {result.path} is of a part of the clips, or of a run that was trained on a part only")
     for clip, reason in list(result.reasons.items())[:_SHOWN]:
         reporter.say(f"null scores, cannot be decoded: {clip}: {reason}")
     if len(result.reasons) > _SHOWN:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from tinkit.cli.common import (
     RunsOption,
     complete_recipes,
     complete_runs,
+    complete_weights,
     examples,
     print_table,
 )
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tinkit.engine.distributed import World
     from tinkit.engine.log import Reporter
     from tinkit.engine.run import Run
-    from tinkit.engine.start import Trial
+    from tinkit.engine.trials import Trial
     from tinkit.recipe import Recipe
 
 EPILOG = examples(
@@ -50,6 +51,14 @@ def train(
     ] = None,
     tune_from: Annotated[
         str | None, typer.Option(metavar="RUN|FILE", help="Start from the weights of a run or of any checkpoint.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            help="With --tune-from: which weights of the run, as in `tinkit test`; of a file, best or best-ema.",
+            autocompletion=complete_weights,
+        ),
     ] = None,
     replace_head: Annotated[
         bool, typer.Option("--replace-head", help="With --tune-from: let a classifier of another size start anew.")
@@ -82,14 +91,18 @@ def train(
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save and stop after the step under way (exit codes 130, 143, 129 and 75).
     """
     _check_options(recipe, resume, overrides, tune_from, name, seeds, dry_run)
-    if replace_head and tune_from is None:
-        raise UsageError("--replace-head is about the weights of --tune-from", fix="name them, or leave it out")
+    of_tuning = {"--replace-head": replace_head, "--weights": weights is not None}
+    if tune_from is None and (given := [option for option, said in of_tuning.items() if said]):
+        raise UsageError(f"{given[0]} is about the weights of --tune-from", fix="name them, or leave it out")
+    tuning: dict[str, Any] = {"tune_from": tune_from, "tune_weights": weights, "replace_head": replace_head}
     from tinkit.engine.run import Run, find_run
     from tinkit.recipe import load_recipe, rename
 
     if resume:
         run = find_run(resume, runs)
-        resolved = load_recipe(str(run.recipe_path), data_root=data).recipe
+        from tinkit.engine.resume import recipe_to_resume
+
+        resolved = recipe_to_resume(run, data, quiet)
     else:
         assert recipe is not None
         resolved = load_recipe(recipe, overrides or [], data).recipe
@@ -99,7 +112,7 @@ def train(
     from tinkit.engine.distributed import join_world
     from tinkit.engine.launch import launched
     from tinkit.engine.log import Reporter
-    from tinkit.engine.start import Trial
+    from tinkit.engine.trials import Trial
 
     if launched(gpus, max_restarts):
         return
@@ -109,9 +122,7 @@ def train(
         if dry_run:
             from tinkit.engine.dry_run import dry_run as measure
 
-            row = measure(
-                resolved, reporter, tune_from=tune_from, replace_head=replace_head, trial=trial, runs=runs, world=world
-            )
+            row = measure(resolved, reporter, **tuning, trial=trial, runs=runs, world=world)
             if world.main:
                 print_table("", [{"of": key, "value": value} for key, value in row.items()], as_json=as_json)
         elif seeds is not None:
@@ -119,15 +130,13 @@ def train(
 
             rows = run_series(
                 seeded(resolved, seeds),
-                lambda one: _train(
-                    Run(runs / one.name), one, reporter, world, trial, tune_from, replace_head, again=True
-                ),
+                lambda one: _train(Run(runs / one.name), one, reporter, world, trial, tuning, again=True),
             )
             if world.main:
                 print_table("Newest validation, in percent", rows, as_json=as_json)
         else:
             begun = resume is not None
-            _train(run, resolved, reporter, world, trial, tune_from, replace_head, again=auto_resume, resume=begun)
+            _train(run, resolved, reporter, world, trial, tuning, again=auto_resume, resume=begun)
 
 
 def _check_options(
@@ -153,30 +162,16 @@ def _train(
     reporter: Reporter,
     world: World,
     trial: Trial,
-    tune_from: str | None,
-    replace_head: bool,
+    tuning: dict[str, Any],
     *,
     again: bool,
     resume: bool = False,
 ) -> Run:
-    """Train into ``run``; with ``again``, or when torchrun has restarted us, go on with it where it is there."""
-    from tinkit.engine.again import goes_on, restarted
+    """Train into ``run``; with ``again`` go on with it where it is there."""
     from tinkit.engine.start import start_training
 
-    if not resume and (restarted(world) or again):
-        resume = world.share(world.first(lambda: goes_on(run, recipe) if world.main else None))
-        tune_from = None if resume else tune_from
-    runs = run.folder.parent
     start_training(
-        run,
-        recipe,
-        reporter,
-        resume=resume,
-        tune_from=tune_from,
-        replace_head=replace_head,
-        trial=trial,
-        runs=runs,
-        world=world,
+        run, recipe, reporter, resume=resume, again=again, **tuning, trial=trial, runs=run.folder.parent, world=world
     )
     return run
 

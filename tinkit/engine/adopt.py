@@ -10,19 +10,23 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tinkit.data.config import DataConfig
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.engine.build import build_model
-from tinkit.engine.checkpoint import Progress, read_header, save_checkpoint
+from tinkit.engine.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
+from tinkit.engine.checks import info_of
+from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
+from tinkit.engine.trials import with_mark
 from tinkit.engine.weights import load_source, open_source
+from tinkit.engine.writers import in_turn, sweep_run, writing_run
 from tinkit.errors import UsageError
 from tinkit.files import sha256_file, sha256_text, write_atomic
 from tinkit.models.foreign_classes import ALPHABETICAL, named_order
 from tinkit.recipe import Recipe, load_recipe, rename
+from tinkit.run_folder import find_folder, owner_of
 
 WORD = "last"  # the word of --weights that an adopted run has
 
@@ -48,13 +52,13 @@ def named_run(
     """
     path = Path(name)
     if recipe is None:
-        if path.is_file() and not (path.resolve().parent.parent / "recipe.toml").is_file():
+        if find_folder(name, runs) is None and path.is_file() and owner_of(path) is None:
             raise UsageError(f"{name} belongs to no run", fix="say by which recipe to test it: --recipe RECIPE")
         run, word = find_checkpoint(name, weights, runs)
         return run, word, run.load_recipe()
     if not path.is_file():
         raise UsageError(f"{name}: no such file", expected="with --recipe, a checkpoint's file")
-    if weights is not None:
+    if weights is not None and not is_checkpoint(path):
         raise UsageError("--weights chooses among a run's checkpoints", fix="leave out --weights or --recipe")
     resolved = load_recipe(recipe, overrides).recipe
     return Run(runs / rename(resolved, run_name or adopted_name(path, resolved)).name), WORD, resolved
@@ -69,8 +73,9 @@ def adopt(
     reporter: Reporter,
     *,
     order: str | None = None,
+    weights: str | None = None,
 ) -> None:
-    """Make ``run`` of ``checkpoint``, or find that it is that already.
+    """Make ``run`` of ``checkpoint``, or find that it is that already. ``weights`` chooses as in :func:`open_source`.
 
     The classes are those of the ``split`` of ``data``; ``order`` tells how the checkpoint numbers them
     (``alphabetical``, or a file of names) if not so. Every entry of the model must be in the file. Raises
@@ -80,17 +85,27 @@ def adopt(
     manifest = open_manifest(data, split)
     named = rename(recipe.model_copy(update={"data": data}), run.name)
     origin = {"sha256": sha256_file(checkpoint), "order": _order_words(order, manifest)}
+    origin |= {} if weights is None else {"weights": weights}
     if run.weights_names():
         _check_same(run, named, manifest, origin)
+        sweep_run(run)
         return
     classes = manifest.classes
     model = build_model(named, len(classes), pretrained=False)
-    report = load_source(open_source(str(checkpoint), run.folder.parent), model, classes, order=order, whole=True)
-    reporter.say_lines(f"{checkpoint}: {report.summary()}")
-    create_run(run.name, named, run.folder.parent)
-    account = {"file": str(checkpoint)} | origin | report.to_json()
-    write_atomic(run.weights_path, json.dumps(account, indent=2) + "\n")
-    save_checkpoint(run.checkpoint(WORD), model, Progress(), _info(named, manifest, origin))
+    source = open_source(str(checkpoint), run.folder.parent, weights)
+    named = with_mark(named, source.trial)
+    report = load_source(source, model, classes, order=order, whole=True)
+    with in_turn(lambda: writing_run(run, World())):
+        if run.weights_names():  # another has made it meanwhile
+            _check_same(run, named, manifest, origin)
+            return
+        reporter.say_lines(f"{checkpoint}: {report.summary()}")
+        create_run(run.name, named, run.folder.parent)
+        # on what the weights were trained nothing tells but the recipe
+        info = info_of(manifest, named) | {"origin": origin}
+        account = {"file": str(checkpoint)} | origin | report.to_json()
+        write_atomic(run.weights_path, json.dumps(account, indent=2) + "\n")
+        save_checkpoint(run.checkpoint(WORD), model, Progress(), info)
 
 
 def _order_words(order: str | None, manifest: Manifest) -> str:
@@ -111,19 +126,6 @@ def refuse_to_train_on(run: Run) -> None:
             f"the run {run.name} was made of a checkpoint, and has no training to go on with",
             fix=f"begin one from its weights: tinkit train RECIPE --tune-from {run.name}",
         )
-
-
-def _info(recipe: Recipe, manifest: Manifest, origin: dict[str, str]) -> dict[str, Any]:
-    """What a training writes of itself; on what the weights were trained nothing tells but the recipe."""
-    return {
-        "classes": list(manifest.classes),
-        "task": manifest.task,
-        "dataset": manifest.dataset,
-        "dataset_version": manifest.version,
-        "trained_on": list(recipe.train.splits),
-        "recipe": recipe.model_dump(mode="json"),
-        "origin": origin,
-    }
 
 
 def _check_same(run: Run, recipe: Recipe, manifest: Manifest, origin: dict[str, str]) -> None:

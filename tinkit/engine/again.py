@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from tinkit.engine.distributed import World
+from tinkit.engine.environment import environment_number
 from tinkit.engine.run import Run
 from tinkit.errors import UsageError
 from tinkit.recipe import Recipe
 from tinkit.toml import flatten
 
 # Where the data lies and how it is read may change between two halves of a run; what is computed may not.
-_FREE = ("data.root", "train.workers", "train.val_every", "train.samples", "train.max_broken", "train.on_nan", "save.")
+_FREE = (
+    *("data.root", "train.workers", "train.val_every", "train.samples", "train.max_broken", "train.on_nan"),
+    *("train.trial", "save."),
+)
 
 
 def restarted(world: World) -> bool:
@@ -20,7 +23,7 @@ def restarted(world: World) -> bool:
 
     Of several machines only the one where it happened counts it.
     """
-    return world.total(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))[0] > 0
+    return world.total(environment_number("TORCHELASTIC_RESTART_COUNT", 0))[0] > 0
 
 
 def goes_on(run: Run, recipe: Recipe) -> bool:

@@ -7,8 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.checkpoint import Snapshot, check_checkpoint, load_weights, read_header, write_snapshot
+from tinkit.engine.finite import require_finite
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import checksum_of
+from tinkit.engine.writers import in_turn, sweep, writing_file
 from tinkit.errors import UserError
 
 
@@ -29,13 +31,19 @@ def average_steps(run: Run, count: int) -> Path:
     newest = sorted(steps)[-count:]
     path, made_of = run.checkpoint(f"mean={count}"), {str(step): checksum_of(steps[step]) for step in newest}
     if _made_of(path) == made_of:
+        sweep(path)
         return path
-    header = read_header(steps[newest[-1]])
-    kept = {name: header[name] for name in ("format", "progress", "info")}
-    kept["info"] = kept["info"] | {"mean_of": made_of}
-    mean = _mean([steps[step] for step in newest])
-    write_snapshot(Snapshot({f"model.{name}": tensor for name, tensor in mean.items()}, kept), path)
+    with in_turn(lambda: writing_file(path)):
+        if _made_of(path) != made_of:
+            _write_mean(path, [steps[step] for step in newest], made_of)
     return path
+
+
+def _write_mean(path: Path, steps: list[Path], made_of: dict[str, str]) -> None:
+    header = read_header(steps[-1])
+    kept = {name: header[name] for name in ("format", "progress", "info")}
+    kept |= {"info": kept["info"] | {"mean_of": made_of}, "ema": False, "weights": "raw"}
+    write_snapshot(Snapshot({f"model.{name}": tensor for name, tensor in _mean(steps).items()}, kept), path)
 
 
 def _made_of(path: Path) -> dict[str, str] | None:
@@ -52,6 +60,7 @@ def _mean(paths: list[Path]) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
     for path in paths:
         weights = load_weights(path)
+        require_finite(weights, "its weights", path, "leave that step out of the mean, with a smaller K")
         if sums and {name: t.shape for name, t in weights.items()} != {name: t.shape for name, t in sums.items()}:
             raise UserError("is of another model than the steps before it", file=path)
         for name, tensor in weights.items():

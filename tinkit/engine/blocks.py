@@ -82,6 +82,10 @@ class Blocks:
             done += len(part)
         return np.concatenate(parts)
 
+    def exist(self) -> bool:
+        """Whether there is anything to go on from, or to remove."""
+        return self._folder.is_dir()
+
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)

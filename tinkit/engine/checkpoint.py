@@ -71,7 +71,8 @@ class Snapshot:
     tensors: dict[str, Tensor]
     """By name, on the CPU: ``model.*``, ``ema.*``, ``optimizer.*``."""
     header: dict[str, Any]
-    """JSON: ``progress``, ``info``, whether there is an ``ema``; of optimiser and scaler what is no tensor."""
+    """JSON: ``progress``, ``info``, whether there is an ``ema``, which ``weights`` the file means (``raw`` or ``ema``);
+    of optimiser and scaler what is no tensor."""
 
 
 def snapshot(
@@ -92,13 +93,20 @@ def snapshot(
     if ema is not None:
         tensors |= {f"ema.{name}": _copy(tensor) for name, tensor in ema.state_dict().items()}
     header: dict[str, Any] = {"format": _FORMAT, "progress": asdict(progress), "info": dict(info)}
-    header["ema"] = ema is not None
+    header["ema"], header["weights"] = ema is not None, "raw"
     if optimizer is not None:
         header["optimizer"] = _pack(optimizer.state_dict(), "optimizer", tensors)
     if scaler is not None:
         header["scaler"] = scaler.state_dict()
     # through text: a copy that later changes do not reach, and what is no JSON fails here and not while writing
     return Snapshot(tensors, json.loads(json.dumps(header)))
+
+
+def averaged_only(snapshot: Snapshot) -> Snapshot:
+    """Of a snapshot with an ``ema`` the averaged weights alone, in a file that means these."""
+    header = {name: snapshot.header[name] for name in ("format", "progress", "info", "ema")}
+    tensors = {name: tensor for name, tensor in snapshot.tensors.items() if name.startswith("ema.")}
+    return Snapshot(tensors, header | {"weights": "ema"})
 
 
 def write_snapshot(snapshot: Snapshot, path: Path) -> None:
@@ -130,6 +138,12 @@ def check_checkpoint(path: Path) -> dict[str, Any]:
     return _known(check_tensor_file(path), path)
 
 
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All tensors by their names in the file, and the header. Raises as :func:`check_checkpoint` does."""
+    tensors, header = read_tensor_file(path)
+    return tensors, _known(header, path)
+
+
 def is_checkpoint(path: Path) -> bool:
     """Whether ``path`` is a file that :func:`write_snapshot` wrote, as far as its beginning tells."""
     return is_tensor_file(path)
@@ -140,17 +154,38 @@ def load_weights(path: Path, ema: bool = False) -> dict[str, Tensor]:
     return read_weights(path, ema)[0]
 
 
-def read_weights(path: Path, ema: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """:func:`load_weights` and :func:`read_header` of the same file, though a training may replace it meanwhile."""
-    tensors, header = _read(path)
+def read_weights(path: Path, ema: bool | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A model's state dict and :func:`read_header` of the same file, though a training may replace it meanwhile.
+
+    With ``ema`` the averaged weights, without the raw ones, with None those that the file's header says it means.
+    Raises :class:`~tinkit.errors.UserError` where they are not in it, and for None where it holds both and does not
+    say, as files of earlier releases.
+    """
+    tensors, header = read_checkpoint(path)
+    if ema is None:
+        ema = _meant(header, path) == "ema"
     weights = _section(tensors, "ema" if ema else "model")
-    if not weights:
+    if not weights and ema:
         raise UserError(
             "holds no averaged weights",
             file=path,
             expected="a checkpoint of a run with an [ema] table that has a decay",
         )
+    if not weights:
+        raise UserError("holds averaged weights (EMA) alone", file=path, fix="take these: --weights best-ema")
     return weights, header
+
+
+def _meant(header: dict[str, Any], path: Path) -> str:
+    """Which weights a file that has been taken out of its run means."""
+    meant: str | None = header.get("weights")
+    if meant is None and header.get("ema"):
+        raise UserError(
+            "holds raw weights and averaged ones (EMA), and does not say which of them it means",
+            file=path,
+            fix="say --weights best for the raw ones, or --weights best-ema for their average",
+        )
+    return meant or "raw"
 
 
 def resume_checkpoint(
@@ -166,7 +201,7 @@ def resume_checkpoint(
     :class:`~tinkit.errors.UserError` when the file is damaged, holds no optimiser, is of another model or optimiser,
     or has averaged weights exactly when there is no ``ema`` to take them.
     """
-    tensors, header = _read(path)
+    tensors, header = read_checkpoint(path)
     if "optimizer" not in header:
         raise UserError("holds weights only: training cannot go on from it", file=path, expected="checkpoints/last")
     averaged = _section(tensors, "ema")
@@ -256,8 +291,3 @@ def _known(header: dict[str, Any], path: Path) -> dict[str, Any]:
     if header.get("format") != _FORMAT:
         raise UserError("is a checkpoint of another version of tinkit", file=path, expected=f"the format {_FORMAT}")
     return check_header(header, path, {entry.name: str(entry.type) for entry in fields(Progress)})
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors, header = read_tensor_file(path)
-    return tensors, _known(header, path)

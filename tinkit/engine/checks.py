@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tinkit.data.manifest import Manifest
 from tinkit.engine.checkpoint import read_header
@@ -33,6 +34,18 @@ def steps_per_epoch(recipe: Recipe, clips: int, world: World) -> int:
     if share == 1 and (recipe.mix.mixup or recipe.mix.cutmix):
         raise UserError("mix.mixup and mix.cutmix need two clips or more in each process", fix="fewer processes")
     return clips // batch
+
+
+def info_of(manifest: Manifest, recipe: Recipe) -> dict[str, Any]:
+    """What a checkpoint says of the data and the recipe that its weights are of."""
+    return {
+        "classes": list(manifest.classes),
+        "task": manifest.task,
+        "dataset": manifest.dataset,
+        "dataset_version": manifest.version,
+        "trained_on": list(recipe.train.splits),
+        "recipe": recipe.model_dump(mode="json"),
+    }
 
 
 def clips_of(manifest: Manifest) -> dict[str, int | str]:

@@ -199,7 +199,7 @@ def _row(
 
 def _note(info: ScoreInfo, measured: Metrics | None, departs: Sequence[str] = ()) -> str | None:
     """What a reader must know before comparing."""
-    notes = []
+    notes = ["a trial, cut short"] if info.trial else []
     if info.split in info.trained_on:
         notes.append("its weights have seen this split")
     if measured is not None and (broken := measured.counts.get("without_scores", 0)):

@@ -11,6 +11,7 @@ from tinkit.metrics import MetricName
 from tinkit.table import Table
 
 AmpChoice = Literal["auto", "off", "bf16", "fp16"]
+TrialMark = Literal["clips", "steps"]
 
 
 class OptimConfig(Table):
@@ -159,6 +160,10 @@ class TrainConfig(Table):
     on_nan: str = "stop"
     """What a loss or gradient that is no number does: stop the run, or ``skip:N`` leaves out up to N steps of the
     run. The step's clips are listed in either case."""
+
+    trial: TrialMark | None = None
+    """Written by ``tinkit train``: the run is a trial, of a part of the ``clips`` (``--limit``, ``--overfit``; for
+    good) or of the ``steps`` (``--steps``; until all are done). None: a whole run."""
 
     @property
     def nan_steps(self) -> int:

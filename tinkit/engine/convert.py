@@ -16,9 +16,9 @@ from torch import Tensor
 
 from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import is_checkpoint
-from tinkit.engine.outputs import one_output
 from tinkit.engine.run import find_checkpoint
 from tinkit.engine.weights import Source, check_lacking, load_source, open_source
+from tinkit.engine.writers import writing_result
 from tinkit.errors import UsageError, UserError
 from tinkit.files import atomic_path, sha256_file, sha256_text
 from tinkit.models import Classifier, ForeignReport
@@ -26,6 +26,7 @@ from tinkit.models.checkpoints import CLASSES_KEY, read_file
 from tinkit.models.foreign import class_layers, classes_in
 from tinkit.models.foreign_save import to_foreign
 from tinkit.recipe import Recipe, load_recipe
+from tinkit.run_folder import find_folder, owner_of
 
 # What each code base expects around the weights in a file of torch.save, and before every name.
 _WRAPPED: Mapping[str, tuple[str, str]] = {
@@ -70,7 +71,7 @@ def convert(
     lacks anything but classes, and for weights that are not finite.
     """
     account_path = out.with_name(f"{out.name}.json")
-    with one_output(out):
+    with writing_result(out):
         for path in (out, account_path):
             _check_kind(path, source.path)
         classes = classes or source.classes or ()
@@ -202,7 +203,7 @@ def recipe_of(checkpoint: str, recipe: str | None, overrides: Sequence[str], wei
     if recipe is not None:
         return load_recipe(recipe, overrides).recipe
     path = Path(checkpoint)
-    if path.is_file() and not (path.resolve().parent.parent / "recipe.toml").is_file():
+    if find_folder(checkpoint, runs) is None and path.is_file() and owner_of(path) is None:
         raise UsageError(
             f"{checkpoint} belongs to no run, and does not tell which network it is of",
             fix="name the recipe of it: --recipe RECIPE, with --set for what is otherwise",

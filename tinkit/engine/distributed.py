@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
+from tinkit.engine.environment import environment_number
 from tinkit.errors import SaidElsewhere, UsageError, UserError
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ def join_world() -> Iterator[World]:
     several processes meet, with the same words, comes out of one of them as it is and out of the others as
     :class:`~tinkit.errors.SaidElsewhere`; so does a lost peer where another error has been met.
     """
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    if environment_number("WORLD_SIZE", 1, least=1) == 1:
         yield World()
         return
     rank, size, local_rank = _place()
@@ -162,14 +163,17 @@ def _cannot_meet(error: RuntimeError, rank: int, size: int) -> LostPeerError:
 
 def _place() -> tuple[int, int, int]:
     """Rank, number of processes and local rank, from torchrun's environment variables."""
-    missing = [name for name in _VARIABLES if name not in os.environ]
+    missing = [name for name in _VARIABLES if not os.environ.get(name)]
     if missing:
         raise UserError(
             f"WORLD_SIZE = {os.environ['WORLD_SIZE']} is set in the environment, and {', '.join(missing)} not",
             expected="all of torchrun's variables, or none",
             fix="unset WORLD_SIZE; for several processes use --gpus N or torchrun",
         )
-    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    environment_number("MASTER_PORT", 0, least=1, most=65535)
+    size = environment_number("WORLD_SIZE", 1, least=1)
+    rank = environment_number("RANK", 0, most=size - 1)
+    return rank, size, environment_number("LOCAL_RANK", 0, most=size - 1)
 
 
 def _own_part(store: dist.Store, rank: int, size: int) -> dist.Store:

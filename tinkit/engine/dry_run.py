@@ -29,6 +29,7 @@ def dry_run(
     reporter: Reporter,
     *,
     tune_from: str | None = None,
+    tune_weights: str | None = None,
     replace_head: bool = False,
     trial: Trial = WHOLE,
     runs: Path = Path("runs"),
@@ -49,7 +50,7 @@ def dry_run(
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
         trainer, origin = prepare(
-            run, recipe, train_set, val_set, reporter, False, tune_from, runs, world, replace_head
+            run, recipe, train_set, val_set, reporter, False, tune_from, runs, world, replace_head, tune_weights
         )
         if origin is not None:
             reporter.say_lines(f"{origin[0]}: {origin[1].summary()}")

@@ -118,6 +118,8 @@ def score_split(
 class _Kept:
     """What the main process holds: the rows scored so far, which are saved as blocks where there are any."""
 
+    what = "scores"
+
     def __init__(self, rows: int, classes: int, blocks: Blocks | None) -> None:
         self._scores = np.full((rows, classes), np.nan, np.float32)
         self._reasons: dict[int, str] = {}

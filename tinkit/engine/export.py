@@ -23,10 +23,11 @@ from torch import Tensor
 from tinkit import __version__
 from tinkit.data.views import ViewConfig
 from tinkit.engine.checkpoint import read_header
-from tinkit.engine.outputs import one_output
+from tinkit.engine.finite import NotFiniteError, told_of_run
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run
 from tinkit.engine.test import load_model
+from tinkit.engine.writers import writing_result
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import atomic_path, sha256_file
 from tinkit.models import Classifier
@@ -88,9 +89,12 @@ def export_run(
     merge_batch_norm(model)
     metadata = _metadata(run, weights, recipe, config, model, checkpoint)
     path = out or run.folder / "export" / f"{weights}{SUFFIX[kind]}"
-    with one_output(path):
+    with writing_result(path):
         _check_place(path, metadata)
-        difference = _write(model, path, kind, metadata, say)
+        try:
+            difference = _write(model, path, kind, metadata, say)
+        except NotFiniteError as error:
+            raise told_of_run(error, run, weights) from None
     return Exported(path, metadata, difference)
 
 
@@ -231,13 +235,17 @@ def _save_onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict
 def _difference(model: Classifier, path: Path, kind: Format, shape: list[int]) -> float | None:
     """How far the logits of the file are from the model's, for one and for three clips, over the largest of these."""
     run = _runner(path, kind)
-    if run is None:
-        return None
-    largest = 0.0
+    differences = []
     for clips in (1, 3):
         video = torch.randn(clips, *shape, generator=torch.Generator().manual_seed(clips))
-        wanted, found = model(video), run(video)
-        largest = max(largest, float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6)))
+        wanted = model(video)
+        if not wanted.isfinite().all():
+            raise NotFiniteError("the logits of noise are not finite")
+        if run is None:
+            return None
+        found = run(video)
+        differences.append((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    largest = float(torch.stack(differences).max())  # unlike Python's, it keeps NaN
     if not largest <= TOLERANCE:
         raise UserError(
             f"the exported network's logits differ from the run's by {largest:.1e} of the largest; nothing was written",

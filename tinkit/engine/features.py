@@ -16,7 +16,7 @@ from torch import Tensor
 from tinkit.data.clips import TestClips, load_views, require_files
 from tinkit.data.config import DataConfig, Media
 from tinkit.data.flow_files import FlowFiles
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import BrokenClip
 from tinkit.data.views import ViewConfig
 from tinkit.engine.blocks import Block, Blocks
@@ -24,6 +24,7 @@ from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
 from tinkit.engine.choices import amp_of_test, prepare_to_test
 from tinkit.engine.distributed import World
+from tinkit.engine.finite import NotFiniteError, require_finite_values, told_of_run
 from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
 from tinkit.engine.precision import PRECISION, Amp, autocast
@@ -32,6 +33,7 @@ from tinkit.engine.rounds import each_clip
 from tinkit.engine.run import Run
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.test import load_model
+from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UsageError, UserError
 from tinkit.files import sha256_file
 from tinkit.models import Classifier
@@ -98,25 +100,38 @@ def features_of_split(
     amp = world.on_main(lambda: amp_of_test(recipe, views, choose_device(world).type))
     plan = world.on_main(lambda: make_plan(run, recipe, manifest, views, weights, amp=amp, trial=False, apart=False))
     path = out or run.folder / "features" / plan.path.name
-    if world.on_main(lambda: _is_current(path, plan, reporter)):
+    blocks = Blocks(path.with_name(f".{path.stem}.partial"), plan.key)
+    if world.on_main(lambda: _is_current(path, plan, reporter) and not blocks.exist()):
+        world.on_main(lambda: sweep(path))
         return world.on_main(lambda: _written(path, {}))
-    flow = FlowFiles.of(data or recipe.data)
-    require_files(manifest, recipe.clip, flow)
-    network = world.first(lambda: _Network(run, weights, views, amp, world))
-    kept = _OnDisk(Blocks(path.with_name(f".{path.stem}.partial"), plan.key))
-    clips = TestClips(manifest, recipe.clip, views, flow)
-    batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
-    each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
+    with writing_file(path, world):
+        if world.on_main(lambda: _is_current(path, plan)):
+            world.on_main(blocks.remove)  # of a command that was killed when all but this was done
+            return world.on_main(lambda: _written(path, {}))
+        flow = FlowFiles.of(data or recipe.data)
+        require_files(manifest, recipe.clip, flow)
+        network = world.first(lambda: _Network(run, weights, views, amp, world))
+        world.first(lambda: plan.check_same(network.checkpoint))
+        clips, kept = TestClips(manifest, recipe.clip, views, flow), _OnDisk(blocks)
+        batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
+        try:
+            each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
+        except NotFiniteError as error:
+            blocks.remove()  # only the main process comes here: the others learn of its end
+            raise told_of_run(error, run, weights) from None
+        return world.on_main(lambda: _write(path, plan, manifest, kept))
 
-    def write() -> WrittenFeatures:
-        ids, source = manifest.ids, manifest.table["source"].to_pylist()
-        reasons = {ids[row]: reason for row, reason in kept.reasons.items()}
-        _require_some(ids, reasons)
-        write_features(path, _of_features(plan.info), ids, manifest_labels(manifest), source, kept.parts())
-        kept.blocks.remove()
-        return _written(path, reasons)
 
-    return world.on_main(write)
+def _write(path: Path, plan: Plan, manifest: Manifest, kept: _OnDisk) -> WrittenFeatures:
+    """Write the feature file of a split from what is on the disk of it, which is not needed any more then."""
+    ids, source = manifest.ids, manifest.table["source"].to_pylist()
+    reasons = {ids[row]: reason for row, reason in kept.reasons.items()}
+    if len(reasons) == len(ids):
+        kept.blocks.remove()  # so that the same command tries them all again
+    _require_some(ids, reasons)
+    write_features(path, _of_features(plan.info), ids, manifest_labels(manifest), source, kept.parts())
+    kept.blocks.remove()
+    return _written(path, reasons)
 
 
 def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig, out: Path) -> WrittenFeatures:
@@ -125,6 +140,11 @@ def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: View
     A file that cannot be decoded has null features. Raises :class:`~tinkit.errors.UserError` for a path given twice,
     for views that the model cannot see, and where ``out`` is a file that is none of the features of these paths.
     """
+    with writing_file(out):
+        return _features_of_files(run, weights, paths, views, out)
+
+
+def _features_of_files(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig, out: Path) -> WrittenFeatures:
     recipe = run.load_recipe()
     check_segments(recipe, views)
     ids = [str(path) for path in paths]
@@ -152,7 +172,12 @@ def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: View
             reasons[str(path)] = error.reason
             rows.append(None)
             continue
-        rows.append(network(frames[None])[0].mean(0).cpu().numpy())
+        row = network(frames[None])[0].mean(0).cpu().numpy()
+        try:
+            require_finite_values(row[None], (), [str(path)], "features")
+        except NotFiniteError as error:
+            raise told_of_run(error, run, weights) from None
+        rows.append(row)
     _require_some(ids, reasons)
     width = next(len(row) for row in rows if row is not None)
     features = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
@@ -181,7 +206,7 @@ class _Network:
 class _OnDisk:
     """The features of a split so far, none of which stay in memory."""
 
-    saves, keep_views = True, False
+    what, saves, keep_views = "features", True, False
 
     def __init__(self, blocks: Blocks) -> None:
         self.blocks = blocks
@@ -207,7 +232,7 @@ class _OnDisk:
             yield block.values, np.array([row not in block.reasons for row in rows])
 
 
-def _is_current(path: Path, plan: Plan, reporter: Reporter) -> bool:
+def _is_current(path: Path, plan: Plan, reporter: Reporter | None = None) -> bool:
     """Whether the file that is there is what would be written. Raises a UserError for one that is something else."""
     if not path.exists():
         return False
@@ -215,6 +240,8 @@ def _is_current(path: Path, plan: Plan, reporter: Reporter) -> bool:
     there, wanted = about.get("hashes", {}), plan.info.hashes
     if there.get("test") != wanted["test"] or _what_of(about) != _what_of(own):
         raise _other_clips(path)
+    if reporter is None:
+        return bool(there == wanted)
     if there == wanted:
         reporter.say(f"{path} is up to date; move it away to make it again")
     else:

@@ -1,7 +1,8 @@
 """The checkpoints of a run under way: written by one background thread, linked to their names, the old ones removed.
 
-Each is a file of its own step, ``checkpoints/step-00001234.safetensors``; ``last``, ``best`` and ``best-ema`` are
-further names (hard links) of such a file, so a checkpoint that is two things is on the disk once.
+Each is a file of its own step, ``checkpoints/step-00001234.safetensors``; ``last`` and ``best`` are further names (hard
+links) of such a file, so a checkpoint that is two things is on the disk once. ``best-ema`` is a file of its own, of
+averaged weights alone, so that a copy of it cannot be taken for anything else.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from tinkit.engine.checkpoint import Snapshot, check_checkpoint, write_snapshot
+from tinkit.engine.checkpoint import Snapshot, averaged_only, write_snapshot
 from tinkit.engine.config import SaveConfig
+from tinkit.engine.finite import why_unusable
 from tinkit.engine.run import Run
-from tinkit.errors import UserError
 from tinkit.files import atomic_path
 
 
@@ -47,6 +48,19 @@ class Keeper:
         self.saved_at = time.monotonic()
         self._writing = self._thread.submit(self._write, snapshot, step, (*also, "last"))
 
+    def set_aside(self, step: int) -> None:
+        """Keep the checkpoint of ``step`` as ``not-finite-STEP``, and make the one before it ``last``.
+
+        Nothing changes where there is none before it.
+        """
+        self.wait()
+        earlier = [path for number, path in self._run.step_paths().items() if number < step]
+        before = next((path for path in [*reversed(earlier), self._run.checkpoint("best")] if path.is_file()), None)
+        path = self._run.step_path(step)
+        if before is not None and path.is_file():
+            _name(before, self._run.checkpoint("last"))
+            path.replace(path.with_name(f"not-finite-{step:08d}.safetensors"))
+
     def wait(self) -> None:
         """Wait until nothing is being written. Raises what the write raised (OSError for a full disk), once."""
         writing, self._writing = self._writing, None
@@ -72,12 +86,16 @@ class Keeper:
         if self._first:  # and not before: of several processes only the one that saves may do this
             self._first = False
             for leftover in self._run.checkpoints.glob(".*.tmp.safetensors"):
-                leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+                if not leftover.name.startswith(".mean="):  # which a test may be writing
+                    leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
         path = self._run.step_path(step)
         write_snapshot(snapshot, path)
         # ``last`` comes last: what it says of the best value is never ahead of ``best``
         for name in names:
-            _name(path, self._run.checkpoint(name))
+            if name == "best-ema":
+                write_snapshot(averaged_only(snapshot), self._run.checkpoint(name))
+            else:
+                _name(path, self._run.checkpoint(name))
         steps = self._run.step_paths()
         kept = sorted(number for number in steps if number <= step)[-self._keep :]
         for number, old in steps.items():
@@ -86,23 +104,20 @@ class Keeper:
 
 
 def newest_good(run: Run) -> tuple[Path | None, list[tuple[Path, str]]]:
-    """The checkpoint to go on from, and the damaged ones that were passed over, each with what is wrong with it.
+    """The checkpoint to go on from, and those that were passed over, each with what is wrong with it.
 
-    ``last`` is tried first, then the files of steps from the newest, then ``best``. None where no checkpoint is whole:
-    if none is damaged either, the run has saved nothing yet.
+    ``last`` is tried first, then the files of steps from the newest, then ``best``: the first that is whole, and holds
+    finite numbers alone. None where there is none: if none was passed over either, the run has saved nothing yet.
     """
-    damaged: list[tuple[Path, str]] = []
+    passed: list[tuple[Path, str]] = []
     steps = [path for _, path in sorted(run.step_paths().items(), reverse=True)]
     for path in (run.checkpoint("last"), *steps, run.checkpoint("best")):
-        if not path.is_file() or any(path.samefile(other) for other, _ in damaged):
+        if not path.is_file() or any(path.samefile(other) for other, _ in passed):
             continue
-        try:
-            check_checkpoint(path)
-        except UserError as error:
-            damaged.append((path, error.problem.removeprefix("is damaged: ")))
-        else:
-            return path, damaged
-    return None, damaged
+        if (reason := why_unusable(path)) is None:
+            return path, passed
+        passed.append((path, reason))
+    return None, passed
 
 
 def _name(source: Path, target: Path) -> None:

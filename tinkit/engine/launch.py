@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 
+from tinkit.engine.environment import environment_number
 from tinkit.engine.signals import stop_signals
 from tinkit.errors import SaidElsewhere, UsageError, UserError
 
@@ -25,7 +26,7 @@ def launched(processes: int | None, max_restarts: int) -> bool:
     It just goes on where one process was asked for, or in a process that was launched already. Raises what
     :func:`launch` does.
     """
-    size = int(os.environ.get("WORLD_SIZE", "0"))
+    size = environment_number("WORLD_SIZE", 0)
     if size:
         if processes not in (None, size):
             raise UsageError(f"--gpus {processes} under torchrun, which runs {size} processes", fix="leave out --gpus")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tinkit.engine.checkpoint import Progress as TrainProgress
 from tinkit.engine.run import Run
-from tinkit.files import write_atomic
+from tinkit.engine.tables import rows_before, write_rows
 from tinkit.terminal import Bar, Notices
 
 _PLAIN_SECONDS = 30.0  # without a terminal: a line at most so often
@@ -32,20 +30,20 @@ class RunLog:
 
     def __init__(self, run: Run, progress: TrainProgress, done: int, *, validated: bool) -> None:
         self._run = run
-        for leftover in run.folder.glob(".*.tmp.csv"):
-            leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote a table
         # Where the newest epoch was trained but not validated, its last step's events go with those of a validation
         # that may have been under way, and are written again.
         self._writer = SummaryWriter(str(run.events), purge_step=done + 1 if validated else done)
         if not validated:
             self.scalars(done, progress.shown)
-        self._rows = _rows_before(run.metrics_path, progress.epoch)
+        self._rows, metrics_aside = rows_before(run.metrics_path, progress.epoch)
         self._epoch, self._listed = progress.epoch, set[str]()
+        # the epoch under way is trained in part: what it has left out so far stays on record
+        rows, left_out_aside = rows_before(run.left_out_path, progress.epoch + 1)
         if run.left_out_path.is_file():
-            # the epoch under way is trained in part: what it has left out so far stays on record
-            rows = _rows_before(run.left_out_path, progress.epoch + 1)
-            _write_csv(rows, run.left_out_path)
+            write_rows(rows, run.left_out_path)
             self._listed = set(rows.loc[rows["epoch"] == progress.epoch, "id"].astype(str))
+        self.put_aside = [path for path in (metrics_aside, left_out_aside) if path is not None]
+        """Tables that could not be read, under the names that they have now."""
 
     def scalars(self, done: int, values: dict[str, float]) -> None:
         """Add scalars to the events after ``done`` steps of the run."""
@@ -66,8 +64,13 @@ class RunLog:
     def epoch(self, row: dict[str, float | int | str]) -> None:
         """Add a row to ``metrics.csv`` and flush the events."""
         self._rows = pd.concat([self._rows, pd.DataFrame([row])], ignore_index=True)
-        _write_csv(self._rows, self._run.metrics_path)
+        write_rows(self._rows, self._run.metrics_path)
         self.flush()
+
+    @property
+    def losses(self) -> list[float]:
+        """The mean loss of every epoch so far."""
+        return [float(loss) for loss in self._rows.get("train_loss", ())]
 
     def flush(self) -> None:
         """Write out the events so far: TensorBoard may hold them back for two minutes."""
@@ -140,20 +143,3 @@ class Meter:
             left = (now - self._started) / max(1, self._done - self._first) * (self._total - self._done)
             self._reporter.say(f"{self._title}: {self._done}/{self._total}, {left:.0f} s left  {note}")
             self._said = now
-
-
-def _rows_before(path: Path, epoch: int) -> pd.DataFrame:
-    """The rows of ``path`` for epochs before ``epoch`` (all columns), or an empty table."""
-    if not path.is_file():
-        return pd.DataFrame()
-    # Ids are text, whatever they look like: 0001, 1e5 and NA stay as they are. A number that is empty is none.
-    numbers = [name for name in pd.read_csv(path, nrows=0).columns if name not in ("id", "reason")]
-    empty = {name: [""] for name in numbers}
-    rows = pd.read_csv(path, dtype={"id": str, "reason": str}, keep_default_na=False, na_values=empty)
-    return rows[rows["epoch"] < epoch]
-
-
-def _write_csv(rows: pd.DataFrame, path: Path) -> None:
-    buffer = io.StringIO()
-    rows.to_csv(buffer, index=False)
-    write_atomic(path, buffer.getvalue())

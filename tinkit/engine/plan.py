@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tinkit.data.manifest import Manifest
 from tinkit.data.views import ViewConfig
@@ -16,6 +15,8 @@ from tinkit.engine.log import Reporter
 from tinkit.engine.precision import PRECISION, Amp
 from tinkit.engine.protocol import protocol_of, settled, settled_json
 from tinkit.engine.run import Run, require_checkpoint
+from tinkit.engine.tensor_file import checksum_of
+from tinkit.engine.trials import is_trial
 from tinkit.errors import UsageError, UserError
 from tinkit.files import sha256_file, sha256_text
 from tinkit.recipe import Recipe
@@ -29,6 +30,13 @@ class Plan:
     path: Path
     """The score file."""
     info: ScoreInfo
+    checksum: str
+    """What the checkpoint that ``info`` is about ends in."""
+
+    def check_same(self, checkpoint: Path) -> None:
+        """Raise :class:`~tinkit.errors.UserError` where the run's training has replaced the checkpoint meanwhile."""
+        if checksum_of(checkpoint) != self.checksum:
+            raise UserError("was replaced by its training in this very moment", file=checkpoint, fix="try again")
 
     @property
     def views_folder(self) -> Path:
@@ -45,8 +53,8 @@ class Plan:
         digits = max(2, len(str(count - 1)))
         return [self.views_folder / f"view-{number:0{digits}}.arrow" for number in range(count)]
 
-    def is_current(self, manifest: Manifest, views: ViewConfig, reporter: Reporter, *, keep_views: bool) -> bool:
-        """Whether what is there is what a test would write, but for labels and what is said of it, which are renewed.
+    def is_current(self, views: ViewConfig, reporter: Reporter, *, keep_views: bool) -> bool:
+        """Whether what is there is what a test would write, but for labels and what is said of it (:meth:`renew`).
 
         Raises :class:`~tinkit.errors.UsageError` for a score file of other clips, another protocol or precision.
         """
@@ -65,26 +73,30 @@ class Plan:
         if any(there.get(name) != self.info.hashes[name] for name in ("recipe", "checkpoint")):
             reporter.say(f"{self.path} was made with an older checkpoint and is replaced")
             return False
-        single = [path for path in self.view_paths(views.count) if path.is_file()]
-        if keep_views and len(single) < views.count:
+        if keep_views and len(self._single(views)) < views.count:
             reporter.say(f"{self.path} is there without the scores of its views and is made again")
             return False
-        relabelled = there.get("annotation") != self.info.hashes["annotation"]
-        if relabelled or info.protocol != self.info.protocol:  # an earlier release said less of it
-            for path in (self.path, *single):
-                self._renew(path, manifest)
-        if relabelled:
-            reporter.say(f"{self.path}: the annotations have changed; its labels are renewed, its scores are as before")
-        else:
-            reporter.say(f"{self.path} is up to date; --force makes it again")
-        if broken := int((~np.asarray(read_scores(self.path).valid)).sum()):
-            reporter.say(f"{broken} of its clips could not be decoded; --force tries them again")
         return True
 
-    def _renew(self, path: Path, manifest: Manifest) -> None:
-        table, source = read_scores(path), manifest.table["source"].to_pylist()
-        info = replace(self.info, view=table.info.view)
-        write_scores(path, replace(table, info=info, labels=manifest_labels(manifest), source=source))
+    def is_stale(self) -> bool:
+        """Whether the labels of a current file, or what it says of itself, are older than what is known now."""
+        info = read_info(self.path)
+        said = (info.hashes.get("annotation"), info.protocol, info.trial)
+        return said != (self.info.hashes["annotation"], self.info.protocol, self.info.trial)
+
+    def renew(self, manifest: Manifest, views: ViewConfig, reporter: Reporter) -> None:
+        """Give a current file, and those of its single views, the labels and what is said of them now."""
+        relabelled = read_info(self.path).hashes.get("annotation") != self.info.hashes["annotation"]
+        labels, source = manifest_labels(manifest), manifest.table["source"].to_pylist()
+        for path in (*self._single(views), self.path):
+            table = read_scores(path)
+            info = replace(self.info, view=table.info.view)
+            write_scores(path, replace(table, info=info, labels=labels, source=source))
+        if relabelled:
+            reporter.say(f"{self.path}: the annotations have changed; its labels are renewed, its scores are as before")
+
+    def _single(self, views: ViewConfig) -> list[Path]:
+        return [path for path in self.view_paths(views.count) if path.is_file()]
 
 
 def make_plan(
@@ -112,13 +124,15 @@ def make_plan(
             file=manifest.root,
             fix="test on the data set, and the version of it, that the run was trained on",
         )
-    info = _score_info(run, recipe, manifest, views, weights, amp, checkpoint, tuple(header["trained_on"]))
+    info = _score_info(run, recipe, manifest, views, weights, amp, checkpoint, header)
+    info = replace(info, trial=trial or is_trial(recipe, header))
+    checksum = checksum_of(checkpoint)
     if trial:
-        return Plan(run.trial_path(manifest.split, views.views, weights), info)
+        return Plan(run.trial_path(manifest.split, views.views, weights), info, checksum)
     path = run.scores_path(manifest.split, views.views, weights)
     if apart and not _has_place(path, info, recipe, views):
         path = path.parent / "published" / _name_apart(manifest.split, recipe, views, weights)
-    return Plan(path, info)
+    return Plan(path, info, checksum)
 
 
 def _has_place(path: Path, info: ScoreInfo, recipe: Recipe, views: ViewConfig) -> bool:
@@ -148,7 +162,7 @@ def _score_info(
     weights: str,
     amp: Amp,
     checkpoint: Path,
-    trained_on: tuple[str, ...],
+    header: Mapping[str, Any],
 ) -> ScoreInfo:
     # Earlier releases did not hash float32, and so it stays.
     precision = [] if amp == "off" else [PRECISION[amp]]
@@ -165,7 +179,7 @@ def _score_info(
         average=views.average,
         protocol=protocol_of(views, recipe.clip) | {"precision": PRECISION[amp]},
         weights=weights,
-        trained_on=trained_on,
+        trained_on=tuple(header["trained_on"]),
         run=run.name,
         hashes={
             "recipe": run.recipe_hash(),

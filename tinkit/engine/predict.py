@@ -15,6 +15,7 @@ from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
 from tinkit.engine.choices import amp_of_test, prepare_to_test
 from tinkit.engine.evaluate import likeliest, probabilities_of, score_views
+from tinkit.engine.finite import NotFiniteError, require_finite_values, told_of_run
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run
 from tinkit.engine.test import load_model
@@ -33,7 +34,8 @@ class Prediction:
 def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | None, top: int) -> list[Prediction]:
     """Score each file with the run's model; a file that cannot be decoded gets a reason instead of labels.
 
-    ``views`` replaces the recipe's. Raises :class:`~tinkit.errors.UserError` for views that the model cannot see.
+    ``views`` replaces the recipe's. Raises :class:`~tinkit.errors.UserError` for views that the model cannot see, and
+    for scores that are not finite.
     """
     recipe = run.load_recipe()
     config = views or recipe.test
@@ -54,6 +56,10 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
             continue
         mirrored, task = config.mirrored, info["task"]
         scores = score_views(model, pixels, frames[None], config.average, task, amp, mirrored, swap)[0].mean(0)
+        try:
+            require_finite_values(scores[None].cpu().numpy(), (), [str(path)], "scores")
+        except NotFiniteError as error:
+            raise told_of_run(error, run, weights) from None
         if config.average == "logits":
             scores = probabilities_of(scores, info["task"])
         predictions.append(Prediction(path, likeliest(scores, info["classes"], top)))

@@ -16,6 +16,7 @@ from tinkit.engine.blocks import Block
 from tinkit.engine.build import loader_workers
 from tinkit.engine.config import TrainConfig
 from tinkit.engine.distributed import World
+from tinkit.engine.finite import require_finite_values
 from tinkit.engine.log import Reporter
 from tinkit.engine.signals import StopSignal
 from tinkit.errors import Interrupted
@@ -29,6 +30,8 @@ _BLOCK = 256  # clips seen, by all processes together, before they are brought t
 class Sink(Protocol):
     """Where the main process puts what the network says: consecutive rows of the manifest."""
 
+    what: str
+    """What the values are, in one word of a message: ``scores``, say."""
     keep_views: bool
     """Whether the values of single views are wanted, beside their mean."""
     saves: bool
@@ -60,7 +63,8 @@ def each_clip(
     one's sink is asked anything but what it wants.
 
     After a signal to ``stop``, to whichever process, all of them end their batch, bring what there is together and
-    raise :class:`~tinkit.errors.Interrupted`.
+    raise :class:`~tinkit.errors.Interrupted`. Values that are not finite raise
+    :class:`~tinkit.engine.finite.NotFiniteError`, which names the clip.
     """
     done = world.share(sink.restore() if world.main else 0)
     shard = _Shard(range(done, len(clips)), batch, world)
@@ -74,7 +78,9 @@ def each_clip(
                 signal = 0 if rows.stop == len(clips) else _signal(world, stop)
                 if signal or rows.stop == len(clips) or rows.stop - done + shard.clips_a_round > _BLOCK:
                     if (shares := world.gather(pending)) is not None:
-                        sink.take(_joined([piece for share in shares for piece in share]))
+                        block = _joined([piece for share in shares for piece in share])
+                        _check_finite(block, clips, sink.what)
+                        sink.take(block)
                     pending, done = [], rows.stop
                 meter.advance(len(rows))
                 if signal:
@@ -131,6 +137,12 @@ def _joined(pieces: list[_Piece]) -> Block:
     views = [piece.views for piece in pieces if piece.views is not None]
     values = np.concatenate([piece.values for piece in pieces])
     return Block(int(pieces[0].rows[0]), values, reasons, np.concatenate(views, axis=1) if views else None)
+
+
+def _check_finite(block: Block, clips: TestClips, what: str) -> None:
+    rows = range(block.start, block.start + len(block.values))
+    broken = [row - block.start for row in block.reasons]
+    require_finite_values(block.values, broken, [clips.manifest.row(row).id for row in rows], what)
 
 
 def _signal(world: World, stop: StopSignal | None) -> int:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinkit.engine.tensor_file import read_tensor_header
+from tinkit.engine.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import sha256_file
 from tinkit.recipe import Recipe, load_recipe, save_recipe
+from tinkit.run_folder import CHECKPOINTS, RECIPE, find_folder, given_name, owner_of, run_names
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,13 +30,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.folder.resolve().name
+        """The folder's name: the last part of its path as it was given, also where that is a link."""
+        return given_name(self.folder)
 
     @property
     def recipe_path(self) -> Path:
         """The resolved recipe."""
-        return self.folder / "recipe.toml"
+        return self.folder / RECIPE
 
     @property
     def events(self) -> Path:
@@ -64,7 +65,7 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     def checkpoint(self, which: str) -> Path:
         """The file that a word of ``--weights`` means; it may not exist yet.
@@ -144,13 +145,13 @@ def create_run(name: str, recipe: Recipe, base: Path) -> Run:
 
 def find_run(name: str, base: Path) -> Run:
     """The run called ``name`` below ``base``, or at the path ``name``."""
-    for folder in (base / name, Path(name)):
-        if (folder / "recipe.toml").is_file():
-            return Run(folder)
+    folder = find_folder(name, base)
+    if folder is not None:
+        return Run(folder)
     known = run_names(base)
     raise UsageError(
         f"no run is called {name!r}{did_you_mean(name, known)}",
-        expected=f"a folder with a recipe.toml, or a run in {base}: {', '.join(known) or 'there are none yet'}",
+        expected=f"a folder with a {RECIPE}, or a run in {base}: {', '.join(known) or 'there are none yet'}",
         fix="make one: tinkit train RECIPE",
     )
 
@@ -158,28 +159,40 @@ def find_run(name: str, base: Path) -> Run:
 def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, str]:
     """A run and which of its weights: what ``weights`` says, else ``best``, or ``last`` where nothing was validated.
 
-    ``name`` is a run, or a file in one's ``checkpoints``, which names both.
+    ``name`` is a run, or a file in one's ``checkpoints`` or a link to one, which names both. Raises
+    :class:`~tinkit.errors.UsageError` for a file that belongs to no run.
     """
     path = Path(name)
-    if path.suffix != ".safetensors":
+    if find_folder(name, base) is not None or not (path.is_file() or path.suffix == ".safetensors"):
         run = find_run(name, base)
         validated = run.checkpoint("best").is_file() or not run.checkpoint("last").is_file()
         return run, weights or ("best" if validated else "last")
-    run = Run(path.parent.parent)
-    if path.parent.name != "checkpoints" and path.resolve().parent.name == "checkpoints":
-        run = Run(path.resolve().parent.parent)
-    if not run.recipe_path.is_file():
-        raise UsageError(f"{name}: not a checkpoint of a run", expected="RUN/checkpoints/best.safetensors, or a run")
-    match = _STEP.fullmatch(path.stem)
-    word = f"step={int(match[1])}" if match else path.stem
+    owner = owner_of(path)
+    if owner is None:
+        raise UsageError(
+            f"{name}: not a checkpoint of a run",
+            expected="RUN/checkpoints/best.safetensors, or a run",
+            fix="for a file outside of a run, name the recipe of its network: tinkit test FILE --recipe RECIPE",
+        )
+    run, word = Run(owner[0]), owner[1]
     if weights is not None and run.checkpoint(weights) != run.checkpoint(word):
         raise UsageError(f"{name} and --weights {weights} name two checkpoints", fix="leave one of them out")
+    if weights is None and word.startswith("mean="):
+        _check_newest(run, word)
     return run, weights or word
 
 
-def run_names(base: Path) -> list[str]:
-    """The names of the runs in ``base``, sorted."""
-    return sorted(path.parent.name for path in base.glob("*/recipe.toml"))
+def _check_newest(run: Run, word: str) -> None:
+    """Raise where a mean that was named as a file would be made anew, of steps that have come since."""
+    path, newest = run.checkpoint(word), list(run.step_paths().items())[-int(word.removeprefix("mean=")) :]
+    if path.is_file() and read_tensor_header(path)["info"].get("mean_of") != {
+        str(step): checksum_of(file) for step, file in newest
+    }:
+        raise UsageError(
+            "is the mean of steps that are no longer the newest",
+            file=path,
+            fix=f"for the mean of the newest: {run.folder} --weights {word}; for this one, copy it out of the run",
+        )
 
 
 def require_checkpoint(run: Run, which: str) -> Path:
@@ -210,4 +223,10 @@ def load_run_weights(run: Run, weights: str) -> tuple[dict[str, Tensor], Path, d
 
     path = require_checkpoint(run, weights)
     state, header = read_weights(path, ema=weights in ("ema", "best-ema"))
+    if weights == "best-ema" and header.get("weights") == "raw":
+        raise UserError(
+            "holds a checkpoint of a step under the name of the best averaged weights",
+            file=path,
+            fix="give it back its name; its averaged weights are --weights ema where it is `last`",
+        )
     return state, path, header

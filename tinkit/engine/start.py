@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.data.clips import require_files
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest, join, open_manifest
 from tinkit.engine.adopt import refuse_to_train_on
+from tinkit.engine.again import goes_on, restarted
 from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress
 from tinkit.engine.checks import pieces_of
@@ -20,31 +20,15 @@ from tinkit.engine.log import Reporter
 from tinkit.engine.precision import settle_amp
 from tinkit.engine.run import Run, create_run
 from tinkit.engine.train import Trainer
+from tinkit.engine.trials import WHOLE, Trial, marked, marked_like
 from tinkit.engine.weights import load_source, open_source
+from tinkit.engine.writers import writing_run
 from tinkit.errors import Interrupted, UserError
 from tinkit.files import write_atomic
 from tinkit.models import Classifier, ForeignReport
 from tinkit.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Trial:
-    """What makes a training less than a whole one."""
-
-    limit: int | None = None
-    """The first so many clips of each split."""
-    overfit: int | None = None
-    """Train and validate on the same so many clips."""
-    max_steps: int | None = None
-    """Stop after so many more steps."""
-
-    def options(self) -> str:
-        """The options that a resumed run must be given again, with a space before each."""
-        given = {"limit": self.limit, "overfit": self.overfit}
-        return "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
-
-
-WHOLE = Trial()
+__all__ = ["WHOLE", "Trial", "start_training"]
 
 
 @flushed_denormals()
@@ -54,7 +38,9 @@ def start_training(
     reporter: Reporter,
     *,
     resume: bool = False,
+    again: bool = False,
     tune_from: str | None = None,
+    tune_weights: str | None = None,
     replace_head: bool = False,
     trial: Trial = WHOLE,
     runs: Path = Path("runs"),
@@ -62,18 +48,34 @@ def start_training(
 ) -> Progress:
     """Open the data, make the run's folder unless it is resumed, build or load the model, and train.
 
-    ``tune_from`` names the weights to start from; with ``replace_head``, a classifier of another size starts anew.
-    What is wrong with the data, the weights or the recipe is found before anything is written.
+    With ``again``, or when torchrun has restarted this process, a run that is there is resumed. ``tune_from`` names the
+    weights to start from, ``tune_weights`` which of them as ``--weights`` does; with ``replace_head``, a classifier of
+    another size starts anew. What is wrong with the data, the weights or the recipe is found before anything is
+    written. Raises :class:`~tinkit.locks.InUseError` where another process trains into the run.
     """
     world = world or World()
-    train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
-    trainer, origin = prepare(run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world, replace_head)
-    if not resume:
-        world.first(lambda: create_run(run.name, trainer.recipe, run.folder.parent) if world.main else None)
-        if origin is not None and world.main:
-            _say_origin(run, *origin, reporter)
-    reporter.say(f"{run.folder}: {describe(trainer)}")
-    go_on = f"tinkit train --resume {run.folder}{trial.options()}" + (f" --gpus {world.size}" * (world.size > 1))
+    with writing_run(run, world):
+        if not resume and (restarted(world) or again):
+            resume = world.on_main(lambda: goes_on(run, recipe))
+            if resume:
+                tune_from, recipe = None, world.first(lambda: marked_like(recipe, run))
+        recipe = world.first(lambda: marked(recipe, trial))
+        train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
+        trainer, origin = prepare(
+            run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world, replace_head, tune_weights
+        )
+        if not resume:
+            world.first(lambda: create_run(run.name, trainer.recipe, run.folder.parent) if world.main else None)
+            if origin is not None and world.main:
+                _say_origin(run, *origin, reporter)
+        reporter.say(f"{run.folder}: {describe(trainer)}")
+        return _train(trainer, trial, resume=resume)
+
+
+def _train(trainer: Trainer, trial: Trial, *, resume: bool) -> Progress:
+    """Train to the end, or to where the trial or a signal ends it, and say how to go on from there."""
+    run, reporter, processes = trainer.run, trainer.reporter, trainer.world.size
+    go_on = f"tinkit train --resume {run.folder}{trial.options()}" + (f" --gpus {processes}" * (processes > 1))
     try:
         if not resume:
             trainer.save_start()  # from here on there is something to go on from, with these weights and these clips
@@ -82,7 +84,7 @@ def start_training(
         raise error.again("interrupted; what was trained is saved", file=run.folder, fix=f"go on: {go_on}") from None
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=f"go on: {go_on}") from None
-    if progress.epoch < recipe.optim.epochs:
+    if progress.epoch < trainer.recipe.optim.epochs:
         reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: {go_on}")
     return progress
 
@@ -125,6 +127,7 @@ def prepare(
     runs: Path,
     world: World,
     replace_head: bool = False,
+    tune_weights: str | None = None,
 ) -> tuple[Trainer, tuple[Path, ForeignReport] | None]:
     """The trainer with the model that training starts from, and where its weights came from, if from a file."""
     if resume:
@@ -141,7 +144,9 @@ def prepare(
         )
     elif tune_from is not None:
         model = build_model(recipe, len(train_set.classes), pretrained=False)
-        origin = load_weights_into(model, tune_from, runs, train_set.classes, replace_head=replace_head)
+        origin = load_weights_into(
+            model, tune_from, runs, train_set.classes, weights=tune_weights, replace_head=replace_head
+        )
     elif isinstance(recipe.model.pretrained, str):
         model = build_model(recipe, len(train_set.classes), pretrained=False)
         origin = load_weights_into(model, recipe.model.pretrained, runs, train_set.classes, replace_head=True)
@@ -168,14 +173,20 @@ def describe(trainer: Trainer) -> str:
 
 
 def load_weights_into(
-    model: Classifier, source: str, runs: Path, classes: Sequence[str] = (), *, replace_head: bool = False
+    model: Classifier,
+    source: str,
+    runs: Path,
+    classes: Sequence[str] = (),
+    *,
+    weights: str | None = None,
+    replace_head: bool = False,
 ) -> tuple[Path, ForeignReport]:
-    """Load a run's best weights, a file in a run's ``checkpoints``, or any checkpoint file.
+    """Load a run's best weights or what ``weights`` says, a file in a run's ``checkpoints``, or any checkpoint file.
 
     The classifier of a checkpoint that tells its classes' names is put into the order of ``classes``; one of another
     size is an error unless ``replace_head``. Returns the file and what became of every key.
     """
-    opened = open_source(source, runs)
+    opened = open_source(source, runs, weights)
     return opened.path, load_source(opened, model, classes, replace_head=replace_head)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from tinkit.engine.build import Pixels, build_model, choose_device
 from tinkit.engine.choices import amp_of_test, prepare_to_test, words
 from tinkit.engine.distributed import World
 from tinkit.engine.evaluate import Scored, score_split
+from tinkit.engine.finite import NotFiniteError, told_of_run
 from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
+from tinkit.engine.precision import Amp
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run, load_run_weights
 from tinkit.engine.signals import StopSignal
+from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UserError
 from tinkit.models import Classifier
 from tinkit.recipe import Recipe
@@ -107,46 +111,106 @@ def run_test(
     planned = world.on_main(plan)
 
     def is_current() -> bool:
-        return limit is None and not force and planned.is_current(manifest, views, reporter, keep_views=keep_views)
+        return limit is None and not force and planned.is_current(views, reporter, keep_views=keep_views)
 
     if world.on_main(is_current):
-        return world.on_main(lambda: _result(planned.path, {}))
+        return world.on_main(lambda: _kept(planned, manifest, views, reporter))
+    with writing_file(planned.path, world):
+        return _make(
+            planned, run, manifest, views, weights, reporter, data=data, amp=amp, keep_views=keep_views,
+            world=world, stop=stop,
+        )  # fmt: skip
+
+
+def _kept(plan: Plan, manifest: Manifest, views: ViewConfig, reporter: Reporter) -> TestResult:
+    """The result that is there, with the labels of today; nothing is written where these are its own."""
+    blocks = _blocks(plan, keep_views=False)
+    if plan.is_stale():
+        with writing_file(plan.path):
+            plan.renew(manifest, views, reporter)
+    if blocks.exist():  # of a test that was killed when all but this was done, or of one that is at work
+        with suppress(UserError), writing_file(plan.path):
+            blocks.remove()
+    sweep(plan.path)
+    result = _result(plan.path, {})
+    reporter.say(f"{plan.path} is up to date; --force makes it again")
+    if result.broken:
+        reporter.say(f"{result.broken} of its clips could not be decoded; --force tries them again")
+    return result
+
+
+def _make(
+    planned: Plan,
+    run: Run,
+    manifest: Manifest,
+    views: ViewConfig,
+    weights: str,
+    reporter: Reporter,
+    *,
+    data: DataConfig | None,
+    amp: Amp,
+    keep_views: bool,
+    world: World,
+    stop: StopSignal | None,
+) -> TestResult:
+    """Score the split and write what was planned; the lock of the score file is held."""
+    recipe, device = run.load_recipe(), choose_device(world)
     flow = FlowFiles.of(recipe.data if data is None else data)
     require_files(manifest, recipe.clip, flow)
     # first: averaged weights may have to be made
-    model, *_ = world.first(lambda: load_model(run, weights, views.num_segments, world))
+    model, _, checkpoint = world.first(lambda: load_model(run, weights, views.num_segments, world))
+    world.first(lambda: planned.check_same(checkpoint))
     prepare_to_test(model)
-    title = f"{split} {views.views}"
+    title = f"{manifest.split} {views.views}"
     reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
-    blocks = Blocks(planned.path.with_name(f".{planned.path.stem}.partial"), planned.key, keep_views=keep_views)
-    scored = score_split(
-        model,
-        Pixels(model, device, recipe.train.channels_last),
-        TestClips(manifest, recipe.clip, views, flow),
-        recipe.train,
-        reporter,
-        batch=max(1, views.batch // views.count),
-        average=views.average,
-        title=title,
-        amp=amp,
-        swap=flip_permutation(manifest.classes, recipe.clip.flip_labels),
-        world=world,
-        stop=stop,
-        blocks=blocks,
-    )
+    blocks = _blocks(planned, keep_views=keep_views)
+    try:
+        scored = score_split(
+            model,
+            Pixels(model, device, recipe.train.channels_last),
+            TestClips(manifest, recipe.clip, views, flow),
+            recipe.train,
+            reporter,
+            batch=max(1, views.batch // views.count),
+            average=views.average,
+            title=title,
+            amp=amp,
+            swap=flip_permutation(manifest.classes, recipe.clip.flip_labels),
+            world=world,
+            stop=stop,
+            blocks=blocks,
+        )
+    except NotFiniteError as error:
+        blocks.remove()  # only the main process comes here: the others learn of its end
+        raise told_of_run(error, run, weights) from None
     return world.on_main(lambda: _write(planned, manifest, scored, blocks, views.count if keep_views else 0))
 
 
+def _blocks(plan: Plan, *, keep_views: bool) -> Blocks:
+    return Blocks(plan.path.with_name(f".{plan.path.stem}.partial"), plan.key, keep_views=keep_views)
+
+
 def _write(plan: Plan, manifest: Manifest, scored: Scored | None, blocks: Blocks, views: int) -> TestResult:
-    """Write the score file and, before it, those of ``views`` single views; then the blocks are not needed any more."""
+    """Write the score file, then those of ``views`` single views; then the blocks are not needed any more.
+
+    Raises :class:`~tinkit.errors.UserError`, with nothing written, if no clip has scores.
+    """
     assert scored is not None
     ids, labels, source = manifest.ids, manifest_labels(manifest), manifest.table["source"].to_pylist()
+    if not scored.valid.any():
+        blocks.remove()  # so that the same command tries them all again
+        why = next(iter(scored.reasons.values()), "there is none")
+        raise UserError(
+            f"none of the {len(ids)} clips of {manifest.split} could be decoded: {why}",
+            file=manifest.root,
+            fix="mend them, or say where the data set is: --data DIR",
+        )
     table = ScoreTable(plan.info, ids, scored.scores, scored.valid, labels, source)
     shutil.rmtree(plan.views_folder, ignore_errors=True)  # of an earlier test: they would lie beside newer scores
+    write_scores(plan.path, table)
     for number, path in enumerate(plan.view_paths(views) if views else ()):
         single = replace(table, info=replace(plan.info, view=number), scores=blocks.view(number, len(ids)))
         write_scores(path, single)
-    write_scores(plan.path, table)
     blocks.remove()
     return _result(plan.path, {ids[row]: reason for row, reason in scored.reasons.items()})
 
@@ -155,4 +219,6 @@ def _result(path: Path, reasons: dict[str, str]) -> TestResult:
     """What the score file says, read back from the disk."""
     table = read_scores(path)
     broken = int((~np.asarray(table.valid)).sum())
+    if broken == len(table):
+        raise UserError(f"none of its {broken} clips has scores", file=path, fix="--force tries to decode them again")
     return TestResult(path, len(table), broken, reasons, measure(table), table.info)

@@ -27,24 +27,29 @@ from tinkit.engine.build import (
     share_statistics,
     wrap_network,
 )
-from tinkit.engine.checkpoint import Progress, resume_checkpoint, snapshot
-from tinkit.engine.checks import check_same_clips, clips_of, steps_per_epoch
+from tinkit.engine.checkpoint import Progress, snapshot
+from tinkit.engine.checks import clips_of, info_of, steps_per_epoch
 from tinkit.engine.choices import limit_threads, settle_recipe
 from tinkit.engine.clock import Clock
 from tinkit.engine.distributed import World, lost_peer
-from tinkit.engine.keeper import Keeper, newest_good
+from tinkit.engine.finite import NotFiniteError, require_good, way_back
+from tinkit.engine.judge import judge
+from tinkit.engine.keeper import Keeper
 from tinkit.engine.left_out import LeftOut
 from tinkit.engine.log import Meter, Reporter, RunLog
 from tinkit.engine.loss import Loss
 from tinkit.engine.optim import build_optimizer
+from tinkit.engine.outlook import Outlook, growth
 from tinkit.engine.precision import make_scaler
+from tinkit.engine.resume import go_back
 from tinkit.engine.run import Run
-from tinkit.engine.schedule import LearningRate, plateau
+from tinkit.engine.schedule import LearningRate
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
+from tinkit.engine.trials import after_epochs, save_mark
 from tinkit.engine.validate import Validator
-from tinkit.errors import Interrupted, UserError
+from tinkit.errors import Interrupted
 from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe
 
@@ -81,7 +86,7 @@ class Trainer:
         counts = train_set.label_counts() if recipe.loss.class_balance is not None else None
         loss = Loss(recipe.loss, train_set.task, len(train_set.classes), counts)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
-        self.metric = metrics.check_metric(metric, train_set.task)
+        self.metric = metrics.check_metric(metric, train_set.task, len(train_set.classes))
         self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, FlowFiles.of(recipe.data))
         pixels = Pixels(self.model, self.device, recipe.train.channels_last)
         self.train_step = TrainStep(
@@ -103,6 +108,7 @@ class Trainer:
             clips = TestClips(val_set, recipe.clip, views, FlowFiles.of(recipe.data))
             self.validator = Validator(recipe, clips, pixels, reporter, self.world)
         self.progress = Progress()
+        self.outlook = Outlook(0, recipe.optim.epochs * self.steps_per_epoch)
         self._saved_at = time.monotonic()
         self.left_out = LeftOut(run, recipe, train_set, self.steps_per_epoch, reporter, self.world)
 
@@ -123,10 +129,16 @@ class Trainer:
         :class:`~tinkit.errors.Interrupted` raised.
         """
         if resume:
-            self._resume()
+            parts = (self.model, self.optimizer, self.ema, self.scaler)
+            self.progress = go_back(self.run, self.train_clips.manifest, *parts, self.reporter, self.world)
+        if self.world.main:
+            save_mark(self.run, self.recipe)
+        self.outlook = Outlook(self.done, self.recipe.optim.epochs * self.steps_per_epoch)
         last_step = None if max_steps is None else self.done + max_steps
         trained = self.progress.step == self.steps_per_epoch  # the newest epoch waits for its validation
         log = RunLog(self.run, self.progress, self.done, validated=not trained) if self.world.main else None
+        for path in log.put_aside if log else ():
+            self.reporter.say(f"{path} could not be read: it has been given this name, and a new table is begun")
         try:
             with StopSignal(patient=self.world.size > 1) as stop, Keeper(self.run, self.recipe.save) as keeper:
                 while self.progress.epoch < self.recipe.optim.epochs and (last_step is None or self.done < last_step):
@@ -137,22 +149,9 @@ class Trainer:
         finally:
             if log is not None:
                 log.close()
+        if self.world.main:
+            save_mark(self.run, after_epochs(self.recipe, self.progress.epoch))
         return self.progress
-
-    def _resume(self) -> None:
-        """Go back to the newest checkpoint that is whole; a run without any begins again."""
-        path, damaged = self.world.share(newest_good(self.run) if self.world.main else None)
-        for file, reason in damaged:
-            self.reporter.say(f"{file} is damaged ({reason}); " + (f"going on from {path.name}" if path else ""))
-        if path is None:
-            if damaged:
-                raise UserError(
-                    "no checkpoint of the run is whole", file=damaged[0][0], fix="begin again: tinkit train RECIPE"
-                )
-            return
-        check_same_clips(path, self.train_clips.manifest)
-        ema = None if self.ema is None else self.ema.module
-        self.progress = resume_checkpoint(path, self.model, self.optimizer, ema, self.scaler)
 
     def _epoch(self, log: RunLog | None, keeper: Keeper, stop: StopSignal, last_step: int | None) -> None:
         """The rest of the epoch under way, or less where ``last_step`` or a signal ends it."""
@@ -197,6 +196,9 @@ class Trainer:
         self.learning_rate.set(self.done, self.progress.plateau_drops)
         result = self.train_step(batch, self.done, stop=stop)
         self.left_out.record(batch, result, self.progress, log)
+        if not result.finite:  # to leave steps out helps nobody whose weights are not finite themselves
+            weights, what = dict(self.model.named_parameters()), f"after {self.done} steps the weights of the run"
+            self.world.on_main(lambda: require_good(weights, what, self.run))
         done = self.progress
         clips_per_s, waiting = clock.step(result.clips)
         rates = {f"lr/{group['group_name']}": float(group["lr"]) for group in self.optimizer.param_groups}
@@ -214,7 +216,8 @@ class Trainer:
         )
         if log is not None:
             log.scalars(self.done, values)
-        meter.advance(1, f"loss {self.progress.mean_loss:.4f}  {clock.clips_per_s:.1f} clips/s")
+        note = f"loss {self.progress.mean_loss:.4f}  {clock.clips_per_s:.1f} clips/s  {self.outlook.left(self.done)}"
+        meter.advance(1, note.rstrip())
         return result
 
     def _end_epoch(self, clock: Clock, log: RunLog | None, keeper: Keeper, stop: StopSignal) -> None:
@@ -234,7 +237,12 @@ class Trainer:
         shown = ""
         if self.validator and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
             self._save(keeper, log)  # so that a validation that is cut short need not cost the epoch
-            measured, also = self._validate(log, stop)
+            try:
+                measured, also = self._validate(log, stop)
+            except NotFiniteError as error:
+                keeper.set_aside(self.done)
+                what = f"{error.problem} in the validation after {self.done} steps"
+                raise NotFiniteError(what, file=self.run.folder, fix=way_back(self.run)) from None
             row |= measured
             shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.progress = replace(self.progress, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
@@ -243,8 +251,10 @@ class Trainer:
         self._save(keeper, log, also)
         self.reporter.say(
             f"epoch {epoch}/{self.recipe.optim.epochs}: loss {trained.mean_loss:.4f}  "
-            f"{row['clips_per_s']:.1f} clips/s  {shown}"
+            + "  ".join(filter(None, (f"{row['clips_per_s']:.1f} clips/s", shown, self.outlook.left(self.done))))
         )
+        if log is not None and (grown := growth(log.losses)):
+            self.reporter.say(grown)
 
     def _validate(self, log: RunLog | None, stop: StopSignal) -> tuple[dict[str, float], tuple[str, ...]]:
         """Measure the weights and their average; returns the row's columns and which ``best`` this is."""
@@ -260,24 +270,12 @@ class Trainer:
         values = self.world.share(values)
         if log is not None:
             log.scalars(self.done, {f"val/{name}": value for name, value in values.items()})
-        before, also = self.progress, []
-        best, best_ema = before.best, before.best_ema
-        if _better(value := values[self.metric], best):
-            best = value
-            also.append("best")
-        if self.ema is not None and _better(average := values[f"ema_{self.metric}"], best_ema):
-            best_ema = average
-            also.append("best-ema")
-        state = (before.plateau_best, before.plateau_bad, before.plateau_drops)
-        top, bad, drops = plateau(*state, value, self.recipe.schedule.patience)
-        if self.recipe.schedule.kind == "plateau" and drops > before.plateau_drops:
+        before = self.progress
+        self.progress, also = judge(before, values, self.metric, self.recipe.schedule)
+        if self.recipe.schedule.kind == "plateau" and self.progress.plateau_drops > before.plateau_drops:
             validations = self.recipe.schedule.patience + 1
             self.reporter.say(f"no better {self.metric} in {validations} validations: the learning rate falls")
-        self.progress = replace(
-            before, metrics=values, best=best, best_ema=best_ema,
-            plateau_best=top, plateau_bad=bad, plateau_drops=drops,
-        )  # fmt: skip
-        return {f"val_{name}": number for name, number in values.items()}, tuple(also)
+        return {f"val_{name}": number for name, number in values.items()}, also
 
     def _save_is_due(self) -> bool:
         steps, minutes = self.recipe.save.steps, self.recipe.save.minutes
@@ -292,26 +290,15 @@ class Trainer:
             log.flush()  # who goes on from this checkpoint writes no earlier events again
         ema = None if self.ema is None else self.ema.module
         state = snapshot(self.model, self.progress, self._info(), optimizer=self.optimizer, ema=ema, scaler=self.scaler)
+        what = f"after {self.done} steps the weights of the run, or what goes with them,"
+        require_good(state.tensors, what, self.run)
         keeper.save(state, self.done, also)
         self._saved_at = time.monotonic()
 
     def _info(self) -> dict[str, Any]:
-        manifest = self.train_clips.manifest
-        return {
-            "classes": list(manifest.classes),
-            "task": manifest.task,
-            "dataset": manifest.dataset,
-            "dataset_version": manifest.version,
-            "trained_on": list(self.recipe.train.splits),
-            "recipe": self.recipe.model_dump(mode="json"),
-            "clips": clips_of(manifest),
-        }
+        manifest, recipe = self.train_clips.manifest, after_epochs(self.recipe, self.progress.epoch)
+        return info_of(manifest, recipe) | {"clips": clips_of(manifest)}
 
     def _base_rate(self) -> float:
         group = self.optimizer.param_groups[0]
         return float(group["lr"]) / float(group["lr_scale"])
-
-
-def _better(value: float, best: float | None) -> bool:
-    """A value that is no number (nothing could be measured) is never the best."""
-    return value == value and (best is None or value > best)

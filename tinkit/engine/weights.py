@@ -10,12 +10,14 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.checkpoint import is_checkpoint, read_weights
+from tinkit.engine.config import TrialMark
 from tinkit.engine.run import find_checkpoint, load_run_weights
 from tinkit.errors import UsageError, UserError
 from tinkit.models import Classifier, ForeignReport, load_foreign
 from tinkit.models.checkpoints import read_file
 from tinkit.models.foreign import class_layers
 from tinkit.models.foreign_classes import named_order, reorder_classes, rows_by_name
+from tinkit.run_folder import find_folder, owner_of
 
 # Layouts in which a convolution behind a shift has another name; and that name.
 _TELLING = ("tsm", "tsn", "trn", "mmaction2")
@@ -32,26 +34,45 @@ class Source:
     state: dict[str, Tensor]
     classes: tuple[str, ...] | None
     """The names of the classes in the order of the classifier, where the file tells them."""
+    trial: TrialMark | None = None
+    """What the file's own recipe says of a trial."""
 
 
 def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
     """A run's weights (its best, or what ``weights`` says), a file in a run's ``checkpoints``, or any checkpoint file.
 
-    Raises :class:`~tinkit.errors.UserError` for one that is missing, damaged or unsafe.
+    A file of ours that has been taken out of its run gives the weights that it says it means, or with ``weights`` its
+    raw (``last``, ``best``) or averaged ones (``ema``, ``best-ema``). Raises :class:`~tinkit.errors.UserError` for one
+    that is missing, damaged or unsafe.
     """
-    path = Path(name)
-    if path.is_file() and not is_checkpoint(path):
+    path, a_run = Path(name), find_folder(name, runs) is not None
+    if not a_run and path.is_file() and not is_checkpoint(path):
+        if weights is not None:
+            raise UsageError(f"--weights {weights}, and {name} is a foreign checkpoint", fix="leave out --weights")
         file = read_file(path)
         return Source(path, file.state, file.classes)
-    if not path.is_file() and (path.suffix or (len(path.parts) > 1 and not path.is_dir())):
+    if not a_run and path.is_file() and owner_of(path) is None:
+        state, header = read_weights(path, _averaged(weights))
+    elif not a_run and not path.is_file() and (path.suffix or (len(path.parts) > 1 and not path.is_dir())):
         raise UsageError(f"{name}: no such file", expected="a checkpoint's file, or a run")
-    if path.is_file() and not (path.parent.parent / "recipe.toml").is_file():
-        state, header = read_weights(path)  # one of ours, taken out of its run
     else:
         run, word = find_checkpoint(name, weights, runs)
         state, path, header = load_run_weights(run, word)
     classes = header["info"].get("classes")
-    return Source(path, state, None if classes is None else tuple(classes))
+    trial = header["info"].get("recipe", {}).get("train", {}).get("trial")
+    return Source(path, state, None if classes is None else tuple(classes), trial)
+
+
+def _averaged(weights: str | None) -> bool | None:
+    """Whether a word of ``--weights`` means averaged weights, for a file outside of a run; None without a word."""
+    if weights is None:
+        return None
+    if weights not in ("last", "best", "ema", "best-ema"):
+        raise UsageError(
+            f"--weights {weights} chooses among a run's checkpoints, and this file belongs to no run",
+            expected="best for its raw weights, or best-ema for their average",
+        )
+    return weights in ("ema", "best-ema")
 
 
 def load_source(
@@ -68,7 +89,8 @@ def load_source(
     ``order`` tells how the checkpoint numbers its classes (``alphabetical``, or a file of names), where it does not do
     so itself. The same names in another order are put into that of ``classes``; the report's notes say so. A classifier
     of another size is an error unless ``replace_head``. With ``whole`` the file must be of this very network: every
-    entry that it lacks is an error, and so is every weight that the model has no place for.
+    entry that it lacks is an error, and so is every weight that the model has no place for. Weights that are not finite
+    are an error in any case.
     """
     if order is not None and source.classes is not None:
         raise UsageError(f"{source.path} tells the order of its classes itself", fix="leave out --class-order")

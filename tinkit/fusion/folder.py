@@ -67,7 +67,7 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
         raise UserError("exists already", file=folder, fix="--name another, or --force to write over it")
     _refuse_own_inputs(members, folder)
     first = next(iter(members[0].infos.values()))
-    metric = check_metric(spec.metric or challenge_metric(first.task), first.task)
+    metric = check_metric(spec.metric or challenge_metric(first.task), first.task, len(first.classes))
     weights, fitted, measured = equal_weights(len(members)), None, None
     missing: dict[str, dict[str, int]] = {}
     outputs: dict[str, ScoreTable] = {}
