@@ -52,6 +52,7 @@ def flow(
     from tinkit.data.flow_files import FlowFiles
     from tinkit.data.flow_make import count_clips, make_flow
     from tinkit.data.manifest import open_manifest
+    from tinkit.data.reading import Reading
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)
@@ -66,7 +67,12 @@ def flow(
     with _stoppable(), Progress(*columns, console=console, disable=hidden) as progress:
         task = progress.add_task("optical flow", total=count_clips(manifests))
         result = make_flow(
-            manifests, files, settings, workers=workers, on_clips=lambda count: progress.advance(task, count)
+            manifests,
+            files,
+            settings,
+            workers=workers,
+            on_clips=lambda count: progress.advance(task, count),
+            reading=Reading.of(config),
         )
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:

@@ -89,7 +89,7 @@ def train(
 
     if resume:
         run = find_run(resume, runs)
-        resolved = load_recipe(str(run.recipe_path), data_root=data).recipe
+        resolved = run.load_recipe(data_root=data)
     else:
         assert recipe is not None
         resolved = load_recipe(recipe, overrides or [], data).recipe

@@ -18,6 +18,7 @@ from tinkit.data.config import DataConfig, Media
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import open_manifest
 from tinkit.data.reader import BrokenClip
+from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
 from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.build import Pixels, choose_device
@@ -104,7 +105,8 @@ def features_of_split(
     require_files(manifest, recipe.clip, flow)
     network = world.first(lambda: _Network(run, weights, views, amp, world))
     kept = _OnDisk(Blocks(path.with_name(f".{path.stem}.partial"), plan.key))
-    clips = TestClips(manifest, recipe.clip, views, flow)
+    reading = Reading.as_trained(data or recipe.data, recipe.data)
+    clips = TestClips(manifest, recipe.clip, views, flow, reading)
     batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
     each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
 
@@ -147,7 +149,8 @@ def features_of_files(run: Run, weights: str, paths: Sequence[Path], views: View
     for path in paths:
         try:
             media: Media = "frames" if path.is_dir() else "video"
-            frames = load_views(path, media, recipe.clip, views, recipe.data.layout.frame_template)
+            template = recipe.data.layout.frame_template
+            frames = load_views(path, media, recipe.clip, views, template, Reading.of(recipe.data))
         except BrokenClip as error:
             reasons[str(path)] = error.reason
             rows.append(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,9 +119,16 @@ class Run:
         """Where the scores of a part of a split go, apart from those that are compared and fused."""
         return self.folder / "scores" / "trials" / f"{split}-{views}-{weights}.arrow"
 
-    def load_recipe(self) -> Recipe:
-        """The recipe that this run was made with."""
-        return load_recipe(str(self.recipe_path)).recipe
+    def load_recipe(self, overrides: Sequence[str] = (), data_root: Path | None = None) -> Recipe:
+        """The recipe that this run was made with; the arguments are as in :func:`~tinkit.recipe.load_recipe`.
+
+        One that lacks ``data.turn`` was made when films were read as they are stored, and so it goes on reading them.
+        """
+        resolved = load_recipe(str(self.recipe_path), overrides, data_root)
+        if resolved.origins["data.turn"].place != "default":
+            return resolved.recipe
+        data = resolved.recipe.data.model_copy(update={"turn": False})
+        return resolved.recipe.model_copy(update={"data": data})
 
     def recipe_hash(self) -> str:
         """SHA-256 of the resolved recipe's file."""
