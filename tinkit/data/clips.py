@@ -138,6 +138,7 @@ class TrainClips(Dataset[ClipItem]):
                 pixels = crops.mirror(pixels, flow=clip.modality == "flow")
             for t, place in np.argwhere(indices == index):
                 parts[t, :, :, place] = pixels
+            del frame, pixels  # one frame in memory at a time
         return flip
 
     def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
@@ -285,6 +286,7 @@ def _fill_views(
         for k, t, place in np.argwhere(samples == index):
             for s, box in enumerate(boxes):
                 parts[k * views.spatial + s, t, :, :, place] = crops.cut(scaled, box)
+        del frame, scaled  # one frame in memory at a time
     if config.flip:
         frames[views.count :] = crops.mirror(frames[: views.count], flow=clip.modality == "flow")
 

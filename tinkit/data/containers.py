@@ -67,45 +67,73 @@ def what_else(path: Path) -> str:
     return "no film in a container that is read"
 
 
-def measure(path: Path) -> tuple[int, int]:
-    """How many bytes a file has, and how many its container announces (0 where it does not).
+class Head:
+    """The first ``size`` bytes of a file, as a file to read from: libav refuses an mp4 with a part of a table."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._file, self._size = path.open("rb"), size
+
+    def read(self, count: int) -> bytes:
+        """At most ``count`` bytes."""
+        return self._file.read(max(0, min(count, self._size - self._file.tell())))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any file."""
+        return self._file.seek(offset + self._size, 0) if whence == 2 else self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def measure(path: Path) -> tuple[int, int, int]:
+    """How many bytes a file has, how many its container announces, and where the last box that is whole ends.
+
+    The last two are 0 where the file does not say.
 
     Knows the outermost sizes of mp4 / mov boxes, RIFF (avi) and EBML (webm, mkv). Raises
     :class:`~tinkit.data.reader.BrokenClip` for an mp4 that announces more frames than can be.
     """
     there = path.stat().st_size
-    announced = 0
+    announced = whole = 0
     with path.open("rb") as file:
         head = file.read(_HEAD)
         if head[4:8] in _BOXES:
-            announced = _look_through(file, there)
+            announced, whole = _look_through(file, there)
         elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
             announced = 8 + int.from_bytes(head[4:8], "little")
         elif head[:4] == b"\x1aE\xdf\xa3":
             announced = _segment_end(head)
-    return there, announced
+    return there, announced, whole
 
 
-def _look_through(file: BinaryIO, there: int) -> int:
-    """Where the last top-level box of an mp4 ends (boxes are size, type, content); tables on the way are checked."""
-    position = samples = 0
+def _look_through(file: BinaryIO, there: int) -> tuple[int, int]:
+    """Where the last top-level box of an mp4 ends, and the last that is whole; tables on the way are checked.
+
+    Boxes are size, type, content.
+    """
+    position = before = samples = 0
     for _ in range(_MAX_BOXES):
         if position >= there:
-            return position
+            return position, before if position > there else position
         file.seek(position)
         header = file.read(16)
         size = int.from_bytes(header[:4], "big")
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
         if header[4:8] not in _BOXES or size < 8:  # something else was appended; or 0, "to the end of the file"
-            return there
+            return there, there
         if header[4:8] in _WITH_TABLES:
             file.seek(position)
             samples += _most_samples(file.read(min(size, _MAX_INDEX)))
             if samples > MAX_FRAMES:
                 raise BrokenClip(f"announces {samples:,} frames, more than {MAX_FRAMES:,}")
-        position += size
-    return there
+        before, position = position, position + size
+    return there, there
 
 
 def _most_samples(box: bytes) -> int:
@@ -153,6 +181,8 @@ def _children(box: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, in
 def _runs(box: bytes, start: int, end: int) -> NDArray[np.uint32]:
     """A table of runs, (N, 2): how many samples, and what they have."""
     count = min(_number(box, start + 4), max(0, end - start - 8) // 8)
+    if count == 0:
+        return np.zeros((0, 2), np.uint32)
     return np.frombuffer(box, ">u4", 2 * count, start + 8).reshape(count, 2)
 
 

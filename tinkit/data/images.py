@@ -11,6 +11,7 @@ import io
 import struct
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,7 @@ DECODER_ERRORS = (
     EOFError,
     SyntaxError,
     ValueError,
-    IndexError,
-    KeyError,
     OverflowError,
-    ZeroDivisionError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -96,7 +94,8 @@ def _check_cost(image: ImageFile.ImageFile, data: bytes, reading: Reading) -> No
     reading.check_pixels(width, height)
     kind = image.format or ""
     own = _OWN_BYTES.get(image.mode, 4)
-    reading.check_memory(width, height, own + 3 + _MORE_BYTES.get(kind, 0))
+    wide = _wide_mode(image) is not None or image.mode.startswith("I")
+    reading.check_memory(width, height, own + 3 + _MORE_BYTES.get(kind, 3 * wide))
     if kind == "JPEG":
         jpeg.check_cost(data, width, height, reading)
     tags: Any = getattr(image, "tag_v2", {})
@@ -158,31 +157,38 @@ def _wide_mode(image: ImageFile.ImageFile) -> str | None:
     return raw
 
 
-def _narrowed(image: Image.Image, data: bytes, raw: str) -> Image.Image:
+def _narrowed(image: ImageFile.ImageFile, data: bytes, raw: str) -> Image.Image:
     """Colours of 16 bits as ``round(v / 257)``: decoded twice, for the upper and for the lower bytes."""
-    if raw == "LA;16B":  # its four bytes a pixel: grey and alpha, the upper first
-        both = _decoded(data, "RGBA")
-        return Image.fromarray(_rounded(both[..., 0], both[..., 1]))
+    if raw == "LA;16B":  # four bytes a pixel: grey and alpha, the upper first
+        image.tile = [tile._replace(args="RGBA") for tile in image.tile]
+        return Image.fromarray(np.concatenate([_rounded(strip[..., 0], strip[..., 1]) for strip in _strips(image)]))
     order = raw[-1] if raw[-1] != "N" else "L" if sys.byteorder == "little" else "B"
-    upper = np.asarray(image)
-    lower = _decoded(data, raw[:-1] + ("B" if order == "L" else "L"))
-    return Image.fromarray(_rounded(upper, lower), image.mode)
-
-
-def _decoded(data: bytes, raw: str) -> NDArray[np.uint8]:
-    """The pixels of an image whose bytes are taken to be in the raw mode ``raw``."""
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        image.tile = [
-            tile._replace(args=raw if isinstance(tile.args, str) else (raw, *(tile.args or ())[1:]))
-            for tile in image.tile
+    other = raw[:-1] + ("B" if order == "L" else "L")
+    mode = "CMYK" if image.mode == "CMYK" else "RGB"
+    pixels = np.concatenate([strip[..., : len(mode)] for strip in _strips(image)])
+    image.close()
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as again:
+        again.tile = [
+            tile._replace(args=other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:]))
+            for tile in again.tile
         ]
-        return np.asarray(image)
+        top = 0
+        for strip in _strips(again):
+            part = pixels[top : top + len(strip)]
+            part[:] = _rounded(part, strip[..., : len(mode)])
+            top += len(strip)
+    return Image.fromarray(pixels, mode)
+
+
+def _strips(image: Image.Image) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of an image, some rows at a time."""
+    image.load()
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        yield np.asarray(image.crop((0, top, width, min(height, top + rows))))
 
 
 def _rounded(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``round((256 * upper + lower) / 257)``, a row at a time: the same as upper, corrected by one where lower is far
-    from it."""
-    narrow = np.empty(upper.shape, np.uint8)
-    for row, (high, low) in enumerate(zip(upper, lower, strict=True)):
-        narrow[row] = (high.astype(np.uint32) * 256 + low + 128) // 257
-    return narrow
+    """``round((256 * upper + lower) / 257)``."""
+    return ((upper.astype(np.uint32) * 256 + lower + 128) // 257).astype(np.uint8)

@@ -24,6 +24,7 @@ from av.video.reformatter import VideoReformatter
 from tinkit.data import containers, jpeg, turning
 from tinkit.data.reader import BrokenClip, ClipReader, Frame, broken_on, describe, is_shortage
 from tinkit.data.reading import Reading, Spending
+from tinkit.data.scaling import Scaler
 
 KEPT_BYTES = 64 * 1024 * 1024
 """Packets of up to this many bytes are kept for decoding; those of a longer video are read from the file again."""
@@ -36,7 +37,7 @@ _DEMUXERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,m4v,h26
 _TIMEOUT = 60.0  # seconds libav may wait for the file system
 # PyAV before 19 refuses some real files' text unless told otherwise; later ones replace what is no text by themselves.
 _OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if hasattr(Container, "metadata_errors") else {}
-_HELD_FRAMES = {"gif": 3.0}  # frames that a decoder holds while it makes one; of the others, 2 or few more
+_HELD_FRAMES = {"gif": 8.0}  # frames that a decoder holds while it makes one; of the others, 3 or few more
 _PADDING = 65_536  # pixels: decoders look at sizes padded to whole blocks; exact ones are looked at here
 _RGB_BYTES = 6  # a pixel, converted and copied
 
@@ -70,6 +71,7 @@ class VideoReader(ClipReader):
         self._first_size: tuple[int, int] | None = None
         with broken_on(self.errors):
             self._missing_bytes = self._look_at_file()
+            self._head: containers.Head | None = None
             self._open_first()
             try:
                 self._stored_size = self._check_size()
@@ -83,13 +85,15 @@ class VideoReader(ClipReader):
         """Close the file and drop its packets."""
         self._packets = None
         self._container.close()
+        if self._head is not None:
+            self._head.close()
 
     def _look_at_file(self) -> str:
         """What a file that was cut off lacks, in words; empty for one that is whole, or does not say."""
         if not self._path.is_file():
             folder = ", but a folder (data.media = 'frames' reads those of images)" if self._path.is_dir() else ""
             raise BrokenClip(f"no such file{folder}")
-        there, announced = containers.measure(self._path)
+        there, announced, self._whole = containers.measure(self._path)
         if there == 0:
             raise BrokenClip("the file is empty")
         if announced <= there:
@@ -98,12 +102,15 @@ class VideoReader(ClipReader):
         return f"truncated: {there:,} of {announced:,} bytes"
 
     def _open_first(self) -> None:
-        """Open the file, or say what it is instead."""
+        """Open the file, or as much of it as is whole, or say what it is instead."""
         try:
             self._open()
         except self.errors as error:
             if is_shortage(error):
                 raise
+            if self._missing_bytes and self._whole > 0 and self._head is None:
+                self._head = containers.Head(self._path, self._whole)
+                return self._open_first()
             if isinstance(error, OSError):
                 raise BrokenClip(describe(error)) from error
             what = self._missing_bytes or containers.what_else(self._path)
@@ -113,7 +120,8 @@ class VideoReader(ClipReader):
     def _open(self) -> None:
         av.logging.set_libav_level(av.logging.PANIC)  # faults are raised; libav would print them as well
         self._container = av.open(
-            f"file:{self._path}",  # without the prefix a name such as "concat:a|b" would be a protocol
+            # without the prefix a name such as "concat:a|b" would be a protocol
+            f"file:{self._path}" if self._head is None else self._head,
             container_options={"format_whitelist": _DEMUXERS},
             timeout=_TIMEOUT,
             **_OPEN_OPTIONS,
@@ -134,7 +142,7 @@ class VideoReader(ClipReader):
         if width:
             self._reading.check_pixels(width, height)
             pixel = self._codec.format.padded_bits_per_pixel / 8 if self._codec.format else 2
-            held = _HELD_FRAMES.get(self._codec.name, 2.0)
+            held = _HELD_FRAMES.get(self._codec.name, 3.0)
             self._reading.check_memory(width, height, held * pixel + _RGB_BYTES)
         return width, height
 
@@ -217,25 +225,20 @@ class VideoReader(ClipReader):
                 frame = _find(run, index)
             if frame is None:
                 raise BrokenClip(f"frame {index} of {self._count} cannot be decoded")
-            pixels = self._pixels(frame)
+            pixels = [self._pixels(frame)]
+            del frame  # one frame in memory at a time: neither this one nor its pixels while the next is decoded
             self._spending.end()
-            yield index - self._start, pixels
+            yield index - self._start, pixels.pop()
 
     def _pixels(self, frame: VideoFrame) -> Frame:
         """A frame as RGB, in the size of the first and turned."""
-        width, height = frame.width, frame.height
-        self._reading.check_pixels(width, height)
-        if (width, height) == self._stored_size:
+        size = frame.width, frame.height
+        self._reading.check_pixels(*size)
+        if size != (self._first_size or self._stored_size) and size != self._size_of_first():
+            self.notes.add("scaled to the first size")
+            rgb: Any = self._scaler(frame)
+        else:
             rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        else:  # ffmpeg's own way to keep to the first size, and its filter
-            if self._first_size is None:
-                self._first_size = self._size_of_first()
-            if (width, height) != self._first_size:
-                self.notes.add("scaled to the first size")
-            width, height = self._first_size
-            rgb = self._reformatter.reformat(
-                frame, width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1
-            )
         pixels: Frame = rgb.to_ndarray()
         matrix = turning.matrix_of(frame)
         if matrix is None:
@@ -248,10 +251,13 @@ class VideoReader(ClipReader):
 
     def _size_of_first(self) -> tuple[int, int]:
         """Width and height of the first frame, which need not be those that the header has."""
-        with VideoReader(self._path, reading=self._reading, kept_bytes=0) as other:
-            frame = next(other._run(other._keys[0], None))[1]
-            self._reading.check_pixels(frame.width, frame.height)
-            return frame.width, frame.height
+        if self._first_size is None:
+            with VideoReader(self._path, reading=self._reading, kept_bytes=0) as other:
+                first = next(other._run(other._keys[0], None))[1]
+                self._first_size = first.width, first.height
+            self._reading.check_pixels(*self._first_size)
+            self._scaler = Scaler(*self._first_size)
+        return self._first_size
 
     def _run(self, key: int, wanted: list[int] | None) -> Iterator[tuple[int | None, VideoFrame]]:
         """Decode from packet ``key`` on: ``(number, frame)``; the number is None for a frame that is not counted.
@@ -300,7 +306,14 @@ class VideoReader(ClipReader):
         Of a file that was cut off the last one, of which there is a part, is left out.
         """
         self._read = 0
-        for packet in self._container.demux(self._stream):
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except IndexError:  # PyAV's own: behind the last packet it looks up streams that appeared on the way
+                return
+            if packet is None:
+                return
             if packet.size and not (self._missing_bytes and packet.is_corrupt):
                 self._read += 1
                 yield packet
