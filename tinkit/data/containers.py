@@ -67,6 +67,19 @@ def what_else(path: Path) -> str:
     return "no film in a container that is read"
 
 
+def announced_size(path: Path) -> tuple[int, int] | None:
+    """Width and height that a gif or avi has in its first bytes; None for other files. libav hides absurd ones."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if head[:3] == b"GIF" and len(head) > 10:
+        return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
+    form = head.find(b"strf", head.find(b"vids")) + 8
+    if head[:4] == b"RIFF" and 8 < form <= len(head) - 12:
+        width, height = (int.from_bytes(head[at : at + 4], "little", signed=True) for at in (form + 4, form + 8))
+        return abs(width), abs(height)  # a picture that stands on its head has a negative height
+    return None
+
+
 class Head:
     """The first ``size`` bytes of a file, as a file to read from: libav refuses an mp4 with a part of a table."""
 

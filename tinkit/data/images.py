@@ -27,7 +27,7 @@ from tinkit.data.reading import Reading
 MAX_IMAGE_BYTES = 256 * 1024 * 1024
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
 
-# What Pillow raises for damaged or unknown data; DecompressionBombError for sizes beyond its own bounds.
+# What Pillow raises for damaged or unknown data.
 DECODER_ERRORS = (
     OSError,
     EOFError,
@@ -36,7 +36,6 @@ DECODER_ERRORS = (
     OverflowError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 
 _STRIP_PIXELS = 1 << 20  # a larger image is converted in strips, so that it is not held three times
@@ -58,16 +57,25 @@ def read_image(path: Path, reading: Reading, *, grey: bool = False) -> Frame:
     data = path.read_bytes()
     if not data:
         raise BrokenClip("the file is empty")
+    pixels = _read_jpeg(data, reading, grey=grey) if data[:2] == b"\xff\xd8" else None
+    return _read_with_pillow(data, "L" if grey else "RGB", reading) if pixels is None else pixels
+
+
+def _read_jpeg(data: bytes, reading: Reading, *, grey: bool) -> Frame | None:
+    """The pixels of a JPEG; None for one of other colours, or with a fault that may be harmless."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        reading.check_pixels(width, height)
-        jpeg.check_cost(data, width, height, reading)
-        if colours in ("RGB", "YCbCr", "Gray"):
-            pixels: Frame = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
-            return pixels[..., 0] if grey else pixels
-    except ValueError:  # another format, or a JPEG with a fault that may be harmless
-        pass
-    return _read_with_pillow(data, "L" if grey else "RGB", reading)
+    except ValueError:
+        return None
+    reading.check_pixels(width, height)
+    jpeg.check_cost(data, width, height, reading)
+    if colours not in ("RGB", "YCbCr", "Gray"):
+        return None
+    try:
+        pixels: Frame = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
+    except ValueError:
+        return None
+    return pixels[..., 0] if grey else pixels
 
 
 def _read_with_pillow(data: bytes, mode: str, reading: Reading) -> Frame:
@@ -82,6 +90,8 @@ def _read_with_pillow(data: bytes, mode: str, reading: Reading) -> Frame:
             if (raw := _wide_mode(image)) is not None:
                 return _as_mode(_narrowed(image, data, raw), mode)
             return _as_mode(image, mode)
+    except Image.DecompressionBombError as error:  # far beyond our limit, unless somebody has raised that
+        raise BrokenClip(f"{error} (data.max_pixels = {reading.max_pixels:,})") from error
     except DECODER_ERRORS as error:
         if is_shortage(error):
             raise

@@ -139,6 +139,8 @@ class VideoReader(ClipReader):
     def _check_size(self) -> tuple[int, int]:
         """Width and height as the header has them, 0 where it does not say, and the frames will."""
         width, height = self._codec.width, self._codec.height
+        if not width:
+            width, height = containers.announced_size(self._path) or (0, 0)
         if width:
             self._reading.check_pixels(width, height)
             pixel = self._codec.format.padded_bits_per_pixel / 8 if self._codec.format else 2

@@ -87,19 +87,28 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises :class:`~tinkit.errors.UserError` for a file of another kind.
     """
     try:
-        if path.suffix == SUFFIX["onnx"]:
-            import onnx
-
-            properties = {prop.key: prop.value for prop in onnx.load(path, load_external_data=False).metadata_props}
-            text = properties[KEY]
-        else:
-            extra = {_EXTRA: ""}
-            torch.export.load(path, extra_files=extra)
-            text = extra[_EXTRA]
+        text = _metadata_text(path)
+    except ImportError:  # onnx is not installed: no fault of the file
+        raise
+    except Exception as error:  # of damaged bytes both libraries make nearly any error; nothing else runs in there
+        raise UserError(f"not a network that tinkit exported: {error}", file=path) from error
+    try:
         found: dict[str, Any] = json.loads(text)
-    except Exception as error:  # two libraries' own ways to fail
+    except ValueError as error:
         raise UserError(f"not a network that tinkit exported: {error}", file=path) from error
     return found
+
+
+def _metadata_text(path: Path) -> str:
+    """What the file holds under tinkit's key; empty if it has none."""
+    if path.suffix == SUFFIX["onnx"]:
+        import onnx
+
+        properties = onnx.load(path, load_external_data=False).metadata_props
+        return next((prop.value for prop in properties if prop.key == KEY), "")
+    extra = {_EXTRA: ""}
+    torch.export.load(path, extra_files=extra)
+    return extra[_EXTRA]
 
 
 def _check_place(path: Path, metadata: dict[str, Any]) -> None:
