@@ -6,9 +6,9 @@ makes a table of as many entries as are announced, however small the file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ MAX_FRAMES = 1_000_000
 """More packets than this (11 hours at 25 frames a second) are refused: a tiny file can announce billions."""
 
 _HEAD = 4096  # bytes in which the outermost header of a container lies
+_PART = 65_536  # bytes that are read at once on the way through an mp4's boxes
 _MAX_BOXES = 100_000
 _MAX_INDEX = 64 * 1024 * 1024  # bytes of a box with an mp4's tables that are looked into
 _BOXES = frozenset(b"ftyp styp pdin moov mdat moof mfra free skip wide sidx ssix prft emsg meta uuid udta".split())
@@ -111,38 +112,37 @@ def measure(path: Path) -> tuple[int, int, int]:
     Knows the outermost sizes of mp4 / mov boxes, RIFF (avi) and EBML (webm, mkv). Raises
     :class:`~tinkit.data.reader.BrokenClip` for an mp4 that announces more frames than can be.
     """
-    there = path.stat().st_size
-    announced = whole = 0
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
+    with path.open("rb", buffering=0) as file:
+        there = os.fstat(file.fileno()).st_size
+        head = os.pread(file.fileno(), _HEAD, 0)
         if head[4:8] in _BOXES:
-            announced, whole = _look_through(file, there)
-        elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-            announced = 8 + int.from_bytes(head[4:8], "little")
-        elif head[:4] == b"\x1aE\xdf\xa3":
-            announced = _segment_end(head)
-    return there, announced, whole
+            return there, *_look_through(file.fileno(), head, there)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return there, 8 + int.from_bytes(head[4:8], "little"), 0
+    return there, (_segment_end(head) if head[:4] == b"\x1aE\xdf\xa3" else 0), 0
 
 
-def _look_through(file: BinaryIO, there: int) -> tuple[int, int]:
+def _look_through(file: int, part: bytes, there: int) -> tuple[int, int]:
     """Where the last top-level box of an mp4 ends, and the last that is whole; tables on the way are checked.
 
-    Boxes are size, type, content.
+    Boxes are size, type, content. ``part`` is what the file begins with.
     """
-    position = before = samples = 0
+    begin = position = before = samples = 0
     for _ in range(_MAX_BOXES):
         if position >= there:
             return position, before if position > there else position
-        file.seek(position)
-        header = file.read(16)
-        size = int.from_bytes(header[:4], "big")
+        if position + 16 > begin + len(part):
+            begin, part = position, os.pread(file, _PART, position)
+        at = position - begin
+        kind, size = part[at + 4 : at + 8], _number(part, at)
         if size == 1:
-            size = int.from_bytes(header[8:16], "big")
-        if header[4:8] not in _BOXES or size < 8:  # something else was appended; or 0, "to the end of the file"
+            size = int.from_bytes(part[at + 8 : at + 16], "big")
+        if kind not in _BOXES or size < 8:  # something else was appended; or 0, "to the end of the file"
             return there, there
-        if header[4:8] in _WITH_TABLES:
-            file.seek(position)
-            samples += _most_samples(file.read(min(size, _MAX_INDEX)))
+        if kind in _WITH_TABLES:
+            length = min(size, _MAX_INDEX)
+            whole = part[at : at + length] if at + length <= len(part) else os.pread(file, length, position)
+            samples += _most_samples(whole)
             if samples > MAX_FRAMES:
                 raise BrokenClip(f"announces {samples:,} frames, more than {MAX_FRAMES:,}")
         before, position = position, position + size

@@ -12,6 +12,7 @@ from tinkit.data.reading import Reading, Spending
 from tinkit.data.templates import template_pattern
 
 _WHOLE = Reading()
+_TIMED_PIXELS = 150_000
 
 
 def open_clip(
@@ -42,17 +43,22 @@ class ImageReader(ClipReader):
     def __init__(self, folder: Path, reading: Reading) -> None:
         self.notes = set()
         self._folder, self._reading, self._spending = folder, reading, Spending(reading)
+        self._large = False  # images so large that asking for the time costs nothing beside them
 
     def read_image(self, name: str, *, grey: bool = False) -> Frame:
         """The image called ``name`` in the clip's folder. Raises :class:`BrokenClip` that names it."""
-        self._spending.begin()
+        if self._large:
+            self._spending.begin()
         try:
-            pixels = read_image(self._folder / name, self._reading, grey=grey)
+            image = read_image(self._folder / name, self._reading, grey=grey)
         except BrokenClip as error:
             raise BrokenClip(f"{name}: {error.reason}") from error
-        self._spending.add(pixels.shape[0] * pixels.shape[1])
-        self._spending.end()
-        return pixels
+        pixels = image.shape[0] * image.shape[1]
+        if self._large:
+            self._spending.end()
+        self._large = pixels > _TIMED_PIXELS
+        self._spending.count(pixels)
+        return image
 
     def close(self) -> None:
         """Nothing stays open."""

@@ -8,6 +8,7 @@ they are stored, and the images of no published set have one.
 from __future__ import annotations
 
 import io
+import stat
 import struct
 import sys
 import zlib
@@ -50,9 +51,13 @@ def read_image(path: Path, reading: Reading, *, grey: bool = False) -> Frame:
 
     Raises :class:`~tinkit.data.reader.BrokenClip`.
     """
-    if not path.is_file():
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise BrokenClip("no such file") from None
+    if not stat.S_ISREG(status.st_mode):
         raise BrokenClip("no such file")
-    if path.stat().st_size > MAX_IMAGE_BYTES:
+    if status.st_size > MAX_IMAGE_BYTES:
         raise BrokenClip(f"larger than {MAX_IMAGE_BYTES >> 20} MiB")
     data = path.read_bytes()
     if not data:

@@ -79,13 +79,18 @@ class Spending:
         """Decoding pauses."""
         self._look()
 
-    def add(self, pixels: int) -> None:
-        """A frame was decoded. Raises :class:`~tinkit.data.reader.BrokenClip` beyond a limit."""
+    def count(self, pixels: int) -> None:
+        """So many pixels were decoded. Raises :class:`~tinkit.data.reader.BrokenClip` beyond the limit."""
         self._pixels += pixels
         if self._pixels > self._reading.max_clip_pixels:
             raise BrokenClip(f"more pixels to decode than data.max_clip_pixels = {self._reading.max_clip_pixels:,}")
-        self._unseen += max(pixels, _FRAME_PIXELS)
+
+    def add(self, pixels: int) -> None:
+        """So many pixels were decoded; the clock is looked at now and then. Raises as :meth:`count` does."""
+        self._unseen += pixels if pixels > _FRAME_PIXELS else _FRAME_PIXELS
+        self._pixels += pixels
         if self._unseen > _LOOK_PIXELS:
+            self.count(0)
             self._look()
 
     def _look(self) -> None:

@@ -69,6 +69,7 @@ class VideoReader(ClipReader):
         self._source: Iterator[Any] | None = None
         self._read = 0  # packets taken from the source
         self._first_size: tuple[int, int] | None = None
+        self._matrices: dict[int, turning.Matrix | None] = {}  # how frames are turned, by their rotation in degrees
         with broken_on(self.errors):
             self._missing_bytes = self._look_at_file()
             self._head: containers.Head | None = None
@@ -152,7 +153,6 @@ class VideoReader(ClipReader):
         """Read all packets: their presentation times, which are keyframes, and the packets while they are few."""
         times: list[int | None] = []
         keys: list[int] = []
-        self._last_dts: int | None = None
         shown: list[bool] = []
         packets: list[Any] | None = []
         total = 0
@@ -168,11 +168,11 @@ class VideoReader(ClipReader):
                 packets = None
             if len(times) > containers.MAX_FRAMES:
                 raise BrokenClip(f"more than {containers.MAX_FRAMES:,} frames")
-            self._last_dts = packet.dts
             if len(times) % _PACKETS_A_LOOK == 0:
                 self._spending.end()
         if not keys:
             raise BrokenClip("no frame found" if not times else "no keyframe found")
+        self._last_dts = packet.dts
         self._packets = packets
         self._number_frames(times, keys, shown)
 
@@ -242,7 +242,11 @@ class VideoReader(ClipReader):
         else:
             rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         pixels: Frame = rgb.to_ndarray()
-        matrix = turning.matrix_of(frame)
+        if (
+            frame.rotation not in self._matrices
+        ):  # looking at a frame's side data takes longer than decoding a small one
+            self._matrices[frame.rotation] = turning.matrix_of(frame)
+        matrix = self._matrices[frame.rotation]
         if matrix is None:
             return pixels
         if not self._reading.turn or turning.quarter_turns(matrix) is None:
@@ -267,28 +271,24 @@ class VideoReader(ClipReader):
         With ``wanted``, frames that neither it nor another frame needs may be left out.
         """
         rank, needed = self._rank, set(wanted or ())
+        codec, spend, scans = self._codec, self._spending.add, self._codec.name == "mjpeg"
         count = 0
         self._fed = key
-        self._codec.flush_buffers()
+        codec.flush_buffers()
         for packet in self._packets_from(key):
             time = self._times[self._fed]
             self._fed += 1
             skip = rank is not None and wanted is not None and time is not None and rank.get(time) not in needed
-            self._codec.skip_frame = "NONREF" if skip else "DEFAULT"
-            for frame in self._decoded(packet):
+            codec.skip_frame = "NONREF" if skip else "DEFAULT"
+            if scans:
+                jpeg.check_cost(bytes(packet), codec.width, codec.height, self._reading)
+            for frame in codec.decode(packet):
                 yield (count if rank is None else rank.get(frame.pts)), frame
                 count += 1
-        for frame in self._decoded(None):
+            spend(codec.width * codec.height)
+        for frame in codec.decode(None):
             yield (count if rank is None else rank.get(frame.pts)), frame
             count += 1
-
-    def _decoded(self, packet: Any) -> list[VideoFrame]:
-        """The frames that a packet (None: the end) makes the decoder give, within the limits."""
-        if packet is not None and self._codec.name == "mjpeg":
-            jpeg.check_cost(bytes(packet), self._codec.width, self._codec.height, self._reading)
-        frames: list[VideoFrame] = self._codec.decode(packet)
-        self._spending.add(sum(frame.width * frame.height for frame in frames))
-        return frames
 
     def _packets_from(self, number: int) -> Iterator[Any]:
         """The packets from ``number`` on, out of memory or, passing over those before, out of the file."""
@@ -308,17 +308,13 @@ class VideoReader(ClipReader):
         Of a file that was cut off the last one, of which there is a part, is left out.
         """
         self._read = 0
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except IndexError:  # PyAV's own: behind the last packet it looks up streams that appeared on the way
-                return
-            if packet is None:
-                return
-            if packet.size and not (self._missing_bytes and packet.is_corrupt):
-                self._read += 1
-                yield packet
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size and not (self._missing_bytes and packet.is_corrupt):
+                    self._read += 1
+                    yield packet
+        except IndexError:  # PyAV's own: behind the last packet it looks up streams that appeared on the way
+            return
 
 
 def _find(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFrame | None:
