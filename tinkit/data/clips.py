@@ -9,10 +9,9 @@ A clip that cannot be read keeps its place: its frames are zero, ``valid`` is Fa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tinkit.data import crops, sampling
+from tinkit.data.clip_item import ClipItem, make_item
 from tinkit.data.config import Media
 from tinkit.data.flips import flip_permutation
 from tinkit.data.flow import ComputedFlow, FlowSettings
@@ -40,24 +40,6 @@ _USUAL = Reading()
 
 class ShortClip(BrokenClip):
     """A clip that can be decoded, of fewer frames than training takes."""
-
-
-class ClipItem(TypedDict):
-    """One clip. ``frames`` uint8, (T, C, size, size) in training, (V, T, C, crop, crop) in testing."""
-
-    frames: Tensor
-    labels: Tensor
-    """float32 (C,) of 0 and 1 for a multi-label task, an int64 scalar otherwise; zeros where ``labelled`` is False."""
-    labelled: bool
-    index: int
-    """The clip's row in the manifest."""
-    valid: bool
-    broken: bool
-    """It could not be decoded. A clip without a label, or too short to train on, is not valid but not broken either."""
-    reason: str
-    """Why the clip is not valid; empty if it is."""
-    notes: NotRequired[list[Note]]
-    """What is worth saying of a valid clip: that it was turned, say, or cut off."""
 
 
 class TrainClips(Dataset[ClipItem]):
@@ -99,14 +81,14 @@ class TrainClips(Dataset[ClipItem]):
         size = self.clip.size
         frames = np.zeros((self.clip.num_segments, size, size, _channels(self.clip)), dtype=np.uint8)
         if row.labels is None:
-            return _item(self.manifest, index, row, frames, NO_LABEL, broken=False)
+            return make_item(self.manifest, index, row, frames, NO_LABEL, broken=False)
         try:
             with _open(self.manifest, row, self._flow, self._reading) as reader:
                 flip = self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
         except BrokenClip as error:
             frames, broken = np.zeros_like(frames), not isinstance(error, ShortClip)
-            return _item(self.manifest, index, row, frames, error.reason, broken=broken)
-        item = _item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
+            return make_item(self.manifest, index, row, frames, error.reason, broken=broken)
+        item = make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
         if flip:
             labels = item["labels"]
             item["labels"] = labels[self._flipped] if labels.ndim else self._flipped[labels]
@@ -189,8 +171,8 @@ class TestClips(Dataset[ClipItem]):
             with _open(self.manifest, row, self._flow, self._reading) as reader:
                 _fill_views(frames, reader, self.clip, self.config, view_rng(row.id))
         except BrokenClip as error:
-            return _item(self.manifest, index, row, np.zeros_like(frames), error.reason, broken=True)
-        return _item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
+            return make_item(self.manifest, index, row, np.zeros_like(frames), error.reason, broken=True)
+        return make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
 
 
 def load_views(
@@ -303,36 +285,6 @@ def _open(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None, reading:
         reader.close()
         raise BrokenClip("no frame found")
     return reader
-
-
-def _item(
-    manifest: Manifest,
-    index: int,
-    row: ManifestRow,
-    frames: NDArray[np.uint8],
-    reason: str,
-    *,
-    broken: bool,
-    notes: Collection[Note] = (),
-) -> ClipItem:
-    return {
-        "frames": torch.from_numpy(frames).movedim(-1, -3),
-        "labels": _labels(manifest, row),
-        "labelled": row.labels is not None,
-        "index": index,
-        "valid": not reason,
-        "broken": broken,
-        "reason": reason,
-        "notes": sorted(notes),
-    }
-
-
-def _labels(manifest: Manifest, row: ManifestRow) -> Tensor:
-    if manifest.task == "single-label":
-        return torch.tensor(row.labels[0] if row.labels else 0, dtype=torch.int64)
-    labels = torch.zeros(len(manifest.classes), dtype=torch.float32)
-    labels[list(row.labels or ())] = 1.0
-    return labels
 
 
 def _check_shape(frame: Frame, shape: tuple[int, ...] | None) -> None:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from tinkit.data.clips import ClipItem, TestClips, TrainClips
+from tinkit.data.clip_item import ClipItem
+from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.reader import Note
 from tinkit.errors import UsageError, UserError
 

@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.logging
-from av.container import Container
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from tinkit.data import containers, jpeg, turning
+from tinkit.data import containers, film, jpeg, turning
 from tinkit.data.reader import BrokenClip, ClipReader, Frame, broken_on, describe, is_shortage
 from tinkit.data.reading import Reading, Spending
 from tinkit.data.scaling import Scaler
@@ -32,11 +29,6 @@ KEPT_BYTES = 64 * 1024 * 1024
 _PACKET_BYTES = 1024  # of memory that a packet takes beside its data
 _PACKETS_A_LOOK = 4096  # packets counted from one look at the clock to the next
 
-# Containers that hold their own pictures. Playlists and scripts, which name other files, and text art are no clips.
-_DEMUXERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,mxf,nut,dv,rm"
-_TIMEOUT = 60.0  # seconds libav may wait for the file system
-# PyAV before 19 refuses some real files' text unless told otherwise; later ones replace what is no text by themselves.
-_OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if hasattr(Container, "metadata_errors") else {}
 _HELD_FRAMES = {"gif": 8.0}  # frames that a decoder holds while it makes one; of the others, 3 or few more
 _PADDING = 65_536  # pixels: decoders look at sizes padded to whole blocks; exact ones are looked at here
 _RGB_BYTES = 6  # a pixel, converted and copied
@@ -119,23 +111,10 @@ class VideoReader(ClipReader):
             raise BrokenClip(f"{what}{read} ({describe(error)})") from error
 
     def _open(self) -> None:
-        av.logging.set_libav_level(av.logging.PANIC)  # faults are raised; libav would print them as well
-        self._container = av.open(
-            # without the prefix a name such as "concat:a|b" would be a protocol
-            f"file:{self._path}" if self._head is None else self._head,
-            container_options={"format_whitelist": _DEMUXERS},
-            timeout=_TIMEOUT,
-            **_OPEN_OPTIONS,
-        )
-        videos = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not videos or videos[0].codec_context is None:
-            self._container.close()
-            raise BrokenClip("a video stream of an unknown codec" if videos else "no video stream")
-        self._stream = videos[0]
+        # without the prefix a name such as "concat:a|b" would be a protocol
+        source = f"file:{self._path}" if self._head is None else self._head
+        self._container, self._stream = film.open_film(source, 2 * self._reading.max_pixels + _PADDING)
         self._codec: Any = self._stream.codec_context
-        self._codec.thread_count = 1  # the loader's workers are the parallelism
-        self._codec.thread_type = "SLICE"
-        self._codec.options = {"max_pixels": str(2 * self._reading.max_pixels + _PADDING)}
 
     def _check_size(self) -> tuple[int, int]:
         """Width and height as the header has them, 0 where it does not say, and the frames will."""
