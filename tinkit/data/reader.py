@@ -8,6 +8,7 @@ from 0 in the order they are shown.
 from __future__ import annotations
 
 import errno
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -111,8 +112,8 @@ def is_shortage(error: Exception) -> bool:
     """
     if isinstance(error, MemoryError):
         try:
-            bytearray(_PROBE_BYTES)  # zeroed by the system where it is touched, so this costs nothing
-        except MemoryError:
+            mmap.mmap(-1, _PROBE_BYTES).close()  # of the system, which gives a page when it is touched: none is
+        except OSError:
             return True
         return type(error) is MemoryError
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
