@@ -9,6 +9,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def chunk(kind: bytes, data: bytes, length: int | None = None) -> bytes:
     return struct.pack(">I", size) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+@cache
 def zeros(count: int) -> bytes:
     """``count`` zeros, deflated."""
     packer = zlib.compressobj(9)
@@ -86,28 +88,19 @@ def bmp(width: int, height: int, *, runs: bytes = b"") -> bytes:
     return head + about + palette + (runs or bytes(64))
 
 
-def tiff(
-    width: int, height: int, data: bytes, *, rows: int = 0, tile: tuple[int, int] | None = None, page: int = 0
-) -> bytes:
-    """A deflated TIFF of RGB: one strip, or one tile; ``page`` of them, one after the other."""
+def tiff(width: int, height: int, data: bytes, *, tile: tuple[int, int] | None = None) -> bytes:
+    """A deflated TIFF of RGB: one strip, or one tile."""
     entries = [(256, width), (257, height), (259, 8), (262, 2), (277, 3)]
     if tile is not None:
         entries += [(322, tile[0]), (323, tile[1]), (324, 8), (325, len(data))]
     else:
-        entries += [(273, 8), (278, rows or height), (279, len(data))]
+        entries += [(273, 8), (278, height), (279, len(data))]
     start = 8 + len(data)
-    bits_at = start + 2 + 12 * (len(entries) + 1) + 4
-    table = [(tag, 4, 1, value) for tag, value in entries] + [(258, 3, 3, bits_at)]
+    bits = start + 2 + 12 * (len(entries) + 1) + 4  # where the three numbers of bits stand
+    table = [(tag, 4, 1, value) for tag, value in entries] + [(258, 3, 3, bits)]
     body = b"".join(struct.pack("<HHII", *entry) for entry in sorted(table))
-    end = struct.pack("<HHH", 8, 8, 8)
-    after = bits_at + 6
-    directories = struct.pack("<H", len(table)) + body
-    result = b"II*\0" + struct.pack("<I", start) + data
-    for number in range(page):
-        result += (
-            directories + struct.pack("<I", after + number * (len(directories) + 4) - 0) + (end if number == 0 else b"")
-        )
-    return result + directories + struct.pack("<I", 0) + (b"" if page else end)
+    end = struct.pack("<IHHH", 0, 8, 8, 8)
+    return b"II*\0" + struct.pack("<I", start) + data + struct.pack("<H", len(table)) + body + end
 
 
 def box(kind: bytes, *parts: bytes) -> bytes:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from benchmarks.faults import bomb_files as files
 
 SIDE = files.SIDE
-_TEXT = b"key\0\0" + files.zeros(1 << 30)  # a gigabyte of zeros, as text
+GIGABYTE = 1 << 30
 
 
 def _film(data: Callable[[], bytes]) -> files.Maker:
@@ -69,11 +69,11 @@ BOMBS: Mapping[str, files.Maker] = MappingProxyType(
         "png, 1 bit, 8000x7999": _image("png", lambda: files.png(8000, 7999, depth=1, colour=0)),
         "png, palette, 8000x7999": _image("png", lambda: files.png(8000, 7999, colour=3)),
         "png, 65500x65500": _image("png", lambda: files.png(SIDE, SIDE, data=files.zeros(1 << 20))),
-        "png, 64x64 of a gigabyte": _image("png", lambda: files.png(64, 64, data=files.zeros(1 << 30))),
-        "png, a gigabyte of zTXt": _image("png", lambda: files.png(64, 64, more=files.chunk(b"zTXt", _TEXT))),
-        "png, a gigabyte of iCCP": _image("png", lambda: files.png(64, 64, more=files.chunk(b"iCCP", _TEXT))),
+        "png, 64x64 of a gigabyte": _image("png", lambda: files.png(64, 64, data=files.zeros(GIGABYTE))),
+        "png, a gigabyte of zTXt": _image("png", lambda: files.png(64, 64, more=files.chunk(b"zTXt", _text()))),
+        "png, a gigabyte of iCCP": _image("png", lambda: files.png(64, 64, more=files.chunk(b"iCCP", _text()))),
         "png, a gigabyte of iTXt": _image(
-            "png", lambda: files.png(64, 64, more=files.chunk(b"iTXt", b"key\0\1\0\0\0" + _TEXT[5:]))
+            "png", lambda: files.png(64, 64, more=files.chunk(b"iTXt", b"key\0\1\0\0\0" + files.zeros(GIGABYTE)))
         ),
         "png, 3,000 texts of a megabyte": _image(
             "png", lambda: files.png(64, 64, more=files.chunk(b"zTXt", b"k\0\0" + files.zeros(1 << 20)) * 3000)
@@ -95,9 +95,10 @@ BOMBS: Mapping[str, files.Maker] = MappingProxyType(
             "tif", lambda: files.tiff(64, 64, files.zeros(16384 * 16384 * 3), tile=(16384, 16384))
         ),
         "tiff, 64x64 in a tile of 65536x8192": _image(
-            "tif", lambda: files.tiff(64, 64, files.zeros(1 << 30), tile=(65536, 8192))
+            "tif", lambda: files.tiff(64, 64, files.zeros(GIGABYTE), tile=(65536, 8192))
         ),
-        "tiff, 64x64 of a gigabyte": _image("tif", lambda: files.tiff(64, 64, files.zeros(1 << 30))),
+        "tiff, 64x64 of a gigabyte": _image("tif", lambda: files.tiff(64, 64, files.zeros(GIGABYTE))),
+        "tiff, 300 pages": _image("tif", lambda: _pages(300)),
         "webp, lossless, 8000x7999": _image("webp", lambda: files.webp(8000, 7999)),
         "webp, lossless, 4400x4400": _image("webp", lambda: files.webp(4400, 4400)),
         "webp, 65500x65500 in its header": _image("webp", lambda: _webp_header(SIDE, SIDE)),
@@ -114,8 +115,8 @@ BOMBS: Mapping[str, files.Maker] = MappingProxyType(
         "avi, raw, 65500x65500": _film(lambda: files.avi(3, bytes(64), b"\0\0\0\0", SIDE, SIDE)),
         "avi, raw, 8000x7999": _film(lambda: files.avi(3, bytes(64), b"\0\0\0\0", 8000, 7999)),
         "avi, png, 7000x7000": _film(lambda: files.avi(3, files.png(7000, 7000), b"MPNG", 7000, 7000)),
-        "avi, a million frames of 2x2": _film(lambda: files.avi(990_000, bytes(4), b"DIB ", 2, 1)),
-        "avi, two million frames of 2x2": _film(lambda: files.avi(1_400_000, bytes(4), b"DIB ", 2, 1)),
+        "avi, a million frames of 2x2": _film(lambda: files.avi(990_000, bytes(8), bytes(4), 2, 1)),
+        "avi, two million frames of 2x2": _film(lambda: files.avi(1_400_000, bytes(8), bytes(4), 2, 1)),
         "avi, four billion frames announced": _film(
             lambda: files.avi(3, files.jpeg(64, 64), b"MJPG", 64, 64, 0xFFFFFFF0)
         ),
@@ -126,7 +127,9 @@ BOMBS: Mapping[str, files.Maker] = MappingProxyType(
         "mp4, a fragment of a billion": _film(lambda: files.mp4_tables(samples=0, fragment=1_000_000_000)),
         "mp4, h264, 8000x4400": _encoded("libx264", ".mp4", 8000, 4400, 8, preset="ultrafast"),
         "mp4, h264, 8000x7600": _encoded("libx264", ".mp4", 8000, 7600, preset="ultrafast"),
-        "mkv, vp9, 8000x7600": _encoded("libvpx-vp9", ".webm", 8000, 7600, **{"cpu-used": "8", "deadline": "realtime"}),
+        "webm, vp9, 4600x4600": _encoded(
+            "libvpx-vp9", ".webm", 4600, 4600, **{"cpu-used": "8", "deadline": "realtime"}
+        ),
         "webm, vp8, 16383x16383 in its frames": lambda path: _vp8(path),
     }
 )
@@ -139,6 +142,20 @@ def _cmyk(width: int, height: int) -> bytes:
 
     buffer = io.BytesIO()
     Image.new("CMYK", (width, height), (9, 80, 70, 60)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def _text() -> bytes:
+    return b"key\0\0" + files.zeros(GIGABYTE)
+
+
+def _pages(count: int) -> bytes:
+    import io
+
+    from PIL import Image
+
+    buffer, page = io.BytesIO(), Image.new("RGB", (64, 64))
+    page.save(buffer, "TIFF", save_all=True, append_images=[page] * (count - 1))
     return buffer.getvalue()
 
 

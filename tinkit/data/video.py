@@ -28,18 +28,16 @@ KEPT_BYTES = 64 * 1024 * 1024
 
 _PACKET_BYTES = 1024  # of memory that a packet takes beside its data
 _PACKETS_A_LOOK = 4096  # packets counted from one look at the clock to the next
-
 _HELD_FRAMES = {"gif": 8.0}  # frames that a decoder holds while it makes one; of the others, 3 or few more
 _PADDING = 65_536  # pixels: decoders look at sizes padded to whole blocks; exact ones are looked at here
 _RGB_BYTES = 6  # a pixel, converted and copied
 
 
 class VideoReader(ClipReader):
-    """The first video stream of a file, turned as the file says (see ``reading``). Pixel aspect is not applied.
+    """The first video stream of a file, turned as it says, at its first frame's size; pixel aspect is not applied.
 
-    Frames have the size of the first. Raises :class:`~tinkit.data.reader.BrokenClip` for a missing or empty file, one
-    without a video stream, and what is beyond the limits of ``reading``. ``kept_bytes`` is :data:`KEPT_BYTES` but in
-    tests.
+    Raises :class:`~tinkit.data.reader.BrokenClip` for a missing or empty file, one without a video stream, and what is
+    beyond the limits of ``reading``. ``kept_bytes`` is :data:`KEPT_BYTES` but in tests.
     """
 
     errors = (av.error.FFmpegError, OSError, UnicodeDecodeError)
@@ -62,9 +60,9 @@ class VideoReader(ClipReader):
         self._read = 0  # packets taken from the source
         self._first_size: tuple[int, int] | None = None
         self._matrices: dict[int, turning.Matrix | None] = {}  # how frames are turned, by their rotation in degrees
+        self._head: containers.Head | None = None
         with broken_on(self.errors):
             self._missing_bytes = self._look_at_file()
-            self._head: containers.Head | None = None
             self._open_first()
             try:
                 self._stored_size = self._check_size()
@@ -84,8 +82,8 @@ class VideoReader(ClipReader):
     def _look_at_file(self) -> str:
         """What a file that was cut off lacks, in words; empty for one that is whole, or does not say."""
         if not self._path.is_file():
-            folder = ", but a folder (data.media = 'frames' reads those of images)" if self._path.is_dir() else ""
-            raise BrokenClip(f"no such file{folder}")
+            but = ", but a folder (data.media = 'frames' reads those of images)" if self._path.is_dir() else ""
+            raise BrokenClip(f"no such file{but}")
         there, announced, self._whole = containers.measure(self._path)
         if there == 0:
             raise BrokenClip("the file is empty")
@@ -106,9 +104,8 @@ class VideoReader(ClipReader):
                 return self._open_first()
             if isinstance(error, OSError):
                 raise BrokenClip(describe(error)) from error
-            what = self._missing_bytes or containers.what_else(self._path)
-            read = "" if self._missing_bytes else f"; read are {containers.READ}"
-            raise BrokenClip(f"{what}{read} ({describe(error)})") from error
+            what = self._missing_bytes or f"{containers.what_else(self._path)}; read are {containers.READ}"
+            raise BrokenClip(f"{what} ({describe(error)})") from error
 
     def _open(self) -> None:
         # without the prefix a name such as "concat:a|b" would be a protocol
@@ -180,8 +177,7 @@ class VideoReader(ClipReader):
         self._rank = {time: index for index, time in enumerate(order)}
         for key in keys[1:]:
             time = times[key]
-            start = 0 if time is None else bisect_left(order, time)
-            if start > self._starts[-1]:
+            if (start := 0 if time is None else bisect_left(order, time)) > self._starts[-1]:
                 self._starts.append(start)
                 self._keys.append(key)
 
@@ -207,7 +203,7 @@ class VideoReader(ClipReader):
             if frame is None:
                 raise BrokenClip(f"frame {index} of {self._count} cannot be decoded")
             pixels = [self._pixels(frame)]
-            del frame  # one frame in memory at a time: neither this one nor its pixels while the next is decoded
+            del frame  # neither this frame nor its pixels are in memory while the next is decoded
             self._spending.end()
             yield index - self._start, pixels.pop()
 
@@ -293,7 +289,7 @@ class VideoReader(ClipReader):
                     self._read += 1
                     yield packet
         except IndexError:  # PyAV's own: behind the last packet it looks up streams that appeared on the way
-            return
+            pass
 
 
 def _find(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFrame | None:
