@@ -50,6 +50,7 @@ def flow(
     from tinkit.data.flow_files import FlowFiles
     from tinkit.data.flow_make import count_clips, make_flow
     from tinkit.data.manifest import open_manifest
+    from tinkit.data.reading import Reading
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)
@@ -61,7 +62,9 @@ def flow(
     notices = Notices()
     shown = notices.is_terminal and not (quiet or as_json)
     with _stoppable(), notices.bar("optical flow", count_clips(manifests), shown=shown) as bar:
-        result = make_flow(manifests, files, settings, workers=workers, on_clips=bar.advance)
+        result = make_flow(
+            manifests, files, settings, workers=workers, on_clips=bar.advance, reading=Reading.of(config)
+        )
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:
         raise UserError(f"no clip's flow could be computed: the first, {next(iter(result.failed.items()))}")

@@ -139,6 +139,8 @@ def _rows(prediction: Prediction) -> list[dict[str, Any]]:
     row: dict[str, Any] = {"video": str(prediction.path), "class": None, "probability": None, "error": None}
     if prediction.reason:
         return [row | {"error": prediction.reason}]
+    if prediction.notes:
+        typer.echo(f"{prediction.path}: {', '.join(prediction.notes)}", err=True)
     return [row | {"class": label, "probability": 100 * value} for label, value in prediction.labels]
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -21,38 +20,27 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tinkit.data import crops, sampling
+from tinkit.data.clip_item import ClipItem, make_item
 from tinkit.data.clip_path import clip_path
 from tinkit.data.config import Media
 from tinkit.data.flips import flip_permutation
 from tinkit.data.flow import ComputedFlow, FlowSettings
 from tinkit.data.flow_files import FlowFiles, FlowFolder
-from tinkit.data.frames import open_clip, template_pattern
+from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest, ManifestRow
 from tinkit.data.modality import channels_a_frame, frames_a_segment, read_channels
-from tinkit.data.reader import BrokenClip, ClipReader, Frame
+from tinkit.data.reader import BrokenClip, ClipReader, Frame, Note
+from tinkit.data.reading import Reading
+from tinkit.data.templates import template_pattern
 from tinkit.data.views import ClipConfig, ViewConfig
 
 NO_LABEL = "no label"
 
+_USUAL = Reading()
+
 
 class ShortClip(BrokenClip):
     """A clip that can be decoded, of fewer frames than training takes."""
-
-
-class ClipItem(TypedDict):
-    """One clip. ``frames`` uint8, (T, C, size, size) in training, (V, T, C, crop, crop) in testing."""
-
-    frames: Tensor
-    labels: Tensor
-    """float32 (C,) of 0 and 1 for a multi-label task, an int64 scalar otherwise; zeros where ``labelled`` is False."""
-    labelled: bool
-    index: int
-    """The clip's row in the manifest."""
-    valid: bool
-    broken: bool
-    """It could not be decoded. A clip without a label, or too short to train on, is not valid but not broken either."""
-    reason: str
-    """Why the clip is not valid; empty if it is."""
 
 
 class TrainClips(Dataset[ClipItem]):
@@ -60,14 +48,21 @@ class TrainClips(Dataset[ClipItem]):
 
     Frames, crop and flip are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has the labels that
     ``clip.flip_labels`` makes of its own. A clip without a label is not valid. ``flow`` says where optical flow lies;
-    only ``clip.modality = "flow"`` asks.
+    only ``clip.modality = "flow"`` asks. ``reading`` is how pixels are read, and what that may cost.
 
     Raises :class:`~tinkit.errors.UserError` for ``flip_labels`` that do not go with the classes.
     """
 
-    def __init__(self, manifest: Manifest, clip: ClipConfig, seed: int, flow: FlowFiles | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        clip: ClipConfig,
+        seed: int,
+        flow: FlowFiles | None = None,
+        reading: Reading = _USUAL,
+    ) -> None:
         _check_manifest(manifest)
-        self.manifest = manifest
+        self.manifest, self._reading = manifest, reading
         self.clip = clip
         self.seed = seed
         self._flow = _flow_asked_for(clip, flow)
@@ -87,14 +82,14 @@ class TrainClips(Dataset[ClipItem]):
         size = self.clip.size
         frames = np.zeros((self.clip.num_segments, size, size, _channels(self.clip)), dtype=np.uint8)
         if row.labels is None:
-            return _item(self.manifest, index, row, frames, NO_LABEL, broken=False)
+            return make_item(self.manifest, index, row, frames, NO_LABEL, broken=False)
         try:
-            with _open(self.manifest, row, self._flow) as reader:
+            with _open(self.manifest, row, self._flow, self._reading) as reader:
                 flip = self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
         except BrokenClip as error:
             frames, broken = np.zeros_like(frames), not isinstance(error, ShortClip)
-            return _item(self.manifest, index, row, frames, error.reason, broken=broken)
-        item = _item(self.manifest, index, row, frames, "", broken=False)
+            return make_item(self.manifest, index, row, frames, error.reason, broken=broken)
+        item = make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
         if flip:
             labels = item["labels"]
             item["labels"] = labels[self._flipped] if labels.ndim else self._flipped[labels]
@@ -126,6 +121,7 @@ class TrainClips(Dataset[ClipItem]):
                 pixels = crops.mirror(pixels, flow=clip.modality == "flow")
             for t, place in np.argwhere(indices == index):
                 parts[t, :, :, place] = pixels
+            del frame, pixels  # one frame in memory at a time
         return flip
 
     def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
@@ -140,15 +136,22 @@ class TestClips(Dataset[ClipItem]):
 
     View ``k * S + s`` is temporal sample k, crop s of S; with ``views.flip`` the mirror images of all follow in the
     same order. ``views.mirrored`` tells which are mirror images; what ``clip.flip_labels`` says about them is for
-    those who average their scores. T is ``views.num_segments``, or the clip's. Labels may be absent. ``flow`` is as in
-    :class:`TrainClips`.
+    those who average their scores. T is ``views.num_segments``, or the clip's. Labels may be absent. ``flow`` and
+    ``reading`` are as in :class:`TrainClips`.
     """
 
     __test__ = False  # pytest: not a test
 
-    def __init__(self, manifest: Manifest, clip: ClipConfig, views: ViewConfig, flow: FlowFiles | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        clip: ClipConfig,
+        views: ViewConfig,
+        flow: FlowFiles | None = None,
+        reading: Reading = _USUAL,
+    ) -> None:
         _check_manifest(manifest)
-        self.manifest = manifest
+        self.manifest, self._reading = manifest, reading
         self.clip = clip
         self.num_segments = views.num_segments or clip.num_segments
         self.config = views
@@ -164,30 +167,38 @@ class TestClips(Dataset[ClipItem]):
 
     def __getitem__(self, index: int) -> ClipItem:
         row = self.manifest.row(index)
-        reason = ""
         frames = _empty_views(self.clip, self.config)
         try:
-            with _open(self.manifest, row, self._flow) as reader:
+            with _open(self.manifest, row, self._flow, self._reading) as reader:
                 _fill_views(frames, reader, self.clip, self.config, view_rng(row.id))
         except BrokenClip as error:
-            frames, reason = np.zeros_like(frames), error.reason
-        return _item(self.manifest, index, row, frames, reason, broken=bool(reason))
+            return make_item(self.manifest, index, row, np.zeros_like(frames), error.reason, broken=True)
+        return make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
 
 
-def load_views(path: Path, media: Media, clip: ClipConfig, config: ViewConfig, frame_template: str) -> Tensor:
+def load_views(
+    path: Path, media: Media, clip: ClipConfig, config: ViewConfig, frame_template: str, reading: Reading = _USUAL
+) -> Tensor:
     """The views (V, T, C, crop, crop) uint8 of a clip that is in no manifest, as :class:`TestClips` gives them.
 
     Its optical flow, where that is asked for, is computed here, from the frames that the views need, as
     :class:`~tinkit.data.flow.FlowSettings` has it. What is drawn is drawn from the file's name. Raises
     :class:`~tinkit.data.reader.BrokenClip`, and :class:`~tinkit.errors.UserError` if flow cannot be computed.
     """
+    return load_noted_views(path, media, clip, config, frame_template, reading)[0]
+
+
+def load_noted_views(
+    path: Path, media: Media, clip: ClipConfig, config: ViewConfig, frame_template: str, reading: Reading = _USUAL
+) -> tuple[Tensor, list[Note]]:
+    """As :func:`load_views`, and beside the views what is worth saying of the clip."""
     frames = _empty_views(clip, config)
-    with open_clip(path, media, frame_template) as opened:
+    with open_clip(path, media, frame_template, reading=reading) as opened:
         if opened.num_frames < 1:
             raise BrokenClip("no frame found")
         reader = ComputedFlow(opened, FlowSettings()) if clip.modality == "flow" else opened
         _fill_views(frames, reader, clip, config, view_rng(path.name))
-    return torch.from_numpy(frames).movedim(-1, -3)
+    return torch.from_numpy(frames).movedim(-1, -3), sorted(reader.notes)
 
 
 def require_files(manifest: Manifest, clip: ClipConfig, flow: FlowFiles | None = None) -> None:
@@ -258,44 +269,23 @@ def _fill_views(
         for k, t, place in np.argwhere(samples == index):
             for s, box in enumerate(boxes):
                 parts[k * views.spatial + s, t, :, :, place] = crops.cut(scaled, box)
+        del frame, scaled  # one frame in memory at a time
     if config.flip:
         frames[views.count :] = crops.mirror(frames[: views.count], flow=clip.modality == "flow")
 
 
-def _open(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None) -> ClipReader:
+def _open(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None, reading: Reading) -> ClipReader:
     reader: ClipReader
     if flow is None:
         path = clip_path(manifest.root, row.path)
-        reader = open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames)
+        reader = open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames, reading)
     else:
         folder = flow.clip_folder(manifest.root, row.path)
-        reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames)
+        reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames, reading)
     if reader.num_frames < 1:
         reader.close()
         raise BrokenClip("no frame found")
     return reader
-
-
-def _item(
-    manifest: Manifest, index: int, row: ManifestRow, frames: NDArray[np.uint8], reason: str, *, broken: bool
-) -> ClipItem:
-    return {
-        "frames": torch.from_numpy(frames).movedim(-1, -3),
-        "labels": _labels(manifest, row),
-        "labelled": row.labels is not None,
-        "index": index,
-        "valid": not reason,
-        "broken": broken,
-        "reason": reason,
-    }
-
-
-def _labels(manifest: Manifest, row: ManifestRow) -> Tensor:
-    if manifest.task == "single-label":
-        return torch.tensor(row.labels[0] if row.labels else 0, dtype=torch.int64)
-    labels = torch.zeros(len(manifest.classes), dtype=torch.float32)
-    labels[list(row.labels or ())] = 1.0
-    return labels
 
 
 def _check_shape(frame: Frame, shape: tuple[int, ...] | None) -> None:

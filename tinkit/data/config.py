@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from tinkit.data.templates import template_problem
 from tinkit.errors import UserError
 from tinkit.metrics import Task
 from tinkit.table import Table
@@ -164,6 +163,18 @@ class DataConfig(Table):
     min_frames: int | None = Field(None, ge=1, description="Shorter clips are left out of training, kept in testing.")
     flow_layout: FlowLayout = Field("flow_x", description="How the images of optical flow are named.")
     flow_folder: str = Field("flow", description="Folder of the clips' optical flow, relative to the root.")
+    turn: bool = Field(True, description="Turn a film as its file says, as players do; false: read it as it is stored.")
+    max_pixels: int = Field(64_000_000, ge=1, description="A frame of more pixels makes its clip a broken one.")
+    max_frame_mb: int = Field(384, ge=1, description="Megabytes that decoding a frame may take, by its header.")
+    max_clip_pixels: int = Field(
+        100_000_000_000, ge=1, description="Pixels of all the frames that are decoded to read a clip once."
+    )
+    max_image_seconds: float = Field(
+        10.0, gt=0, allow_inf_nan=False, description="Processor seconds that an image may take, by its header."
+    )
+    max_clip_seconds: float = Field(
+        300.0, gt=0, allow_inf_nan=False, description="Processor seconds that decoding a clip once may take."
+    )
 
     @field_validator("name")
     @classmethod
@@ -184,21 +195,8 @@ class DataConfig(Table):
     def _template_numbers(cls, template: str | None) -> str | None:
         if template is None:
             return None
-        try:
-            fields = [
-                (name, spec, how) for _, name, spec, how in string.Formatter().parse(template) if name is not None
-            ]
-            if len(template) > 200 or any(
-                name not in ("", "0") or how or re.search(r"[{}]|\d{3}", spec or "") for name, spec, how in fields
-            ):
-                raise ValueError("a width of at most two digits, and nothing else in the braces")
-            names = template.format(1), template.format(2)
-        except (IndexError, KeyError, ValueError) as problem:
-            raise ValueError(
-                f"frame_template is a name with one number in it, such as {{:05d}}.jpg: {problem}"
-            ) from None
-        if names[0] == names[1] or "/" in names[0] or "\0" in names[0]:
-            raise ValueError("frame_template is a name with one number in it, such as {:05d}.jpg, without a slash")
+        if problem := template_problem(template):
+            raise ValueError(f"frame_template is a name with one number in it, such as {{:05d}}.jpg: {problem}")
         return template
 
     @model_validator(mode="after")

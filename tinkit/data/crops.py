@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from tinkit.data.reader import Frame, check_size
+from tinkit.data.reader import BrokenClip, Frame
 
 SNAP = 3
 """Crops whose side differs from the input's by less than this many pixels take the input's."""
+
+_SCALED_PIXELS = 16_000_000  # of a frame with its short side scaled, or four squares of that side
+_STRIP_PIXELS = 1 << 22  # a larger frame is resized in strips, so that PIL's four bytes a pixel are not all there
 
 # In quarters of the free way, (x, y): corners, centre, edge middles, quarters.
 _POSITIONS = (
@@ -132,8 +135,20 @@ def resize(frame: Frame, width: int, height: int) -> Frame:
         return frame
     if is_flow(frame):  # PIL has no image of two plain channels
         return np.stack([resize(frame[..., channel], width, height) for channel in range(2)], axis=-1)
+    if frame.shape[0] * frame.shape[1] > _STRIP_PIXELS and frame.shape[1] != width:
+        frame = _narrow(frame, width)
     image = Image.fromarray(np.ascontiguousarray(frame)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def _narrow(frame: Frame, width: int) -> Frame:
+    """``frame`` at another width: PIL's first pass, which looks at one row at a time, so that strips change nothing."""
+    rows = max(1, _STRIP_PIXELS // frame.shape[1])
+    narrow = np.empty((len(frame), width, *frame.shape[2:]), np.uint8)
+    for top in range(0, len(frame), rows):
+        strip = Image.fromarray(np.ascontiguousarray(frame[top : top + rows]))
+        narrow[top : top + rows] = strip.resize((width, strip.height), Image.Resampling.BILINEAR)
+    return narrow
 
 
 def scale_short_side(frame: Frame, scale: int) -> Frame:
@@ -144,5 +159,8 @@ def scale_short_side(frame: Frame, scale: int) -> Frame:
     height, width = frame.shape[:2]
     other = int(scale * max(width, height) / min(width, height))
     new_width, new_height = (scale, other) if width <= height else (other, scale)
-    check_size(new_width, new_height)
+    if new_width * new_height > max(_SCALED_PIXELS, 4 * scale**2):
+        raise BrokenClip(
+            f"frames of {width}x{height} pixels, which would be {new_width}x{new_height} pixels when scaled"
+        )
     return resize(frame, new_width, new_height)

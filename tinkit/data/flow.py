@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import Field
 
 from tinkit.data import crops
-from tinkit.data.reader import BrokenClip, ClipReader, Frame
+from tinkit.data.reader import BrokenClip, ClipReader, Frame, describe
 from tinkit.errors import UserError
 from tinkit.table import Table
 
@@ -78,7 +78,7 @@ class ComputedFlow(ClipReader):
     """
 
     def __init__(self, clip: ClipReader, settings: FlowSettings) -> None:
-        self._clip, self._settings = clip, settings
+        self._clip, self._settings, self.notes = clip, settings, clip.notes
         self._calculate = flow_function(settings.method)
         self.num_frames = clip.num_frames - 1
         if self.num_frames < 1:
@@ -92,8 +92,16 @@ class ComputedFlow(ClipReader):
             if index - 1 in pairs and before is not None:
                 if before.shape != grey.shape:
                     raise BrokenClip("frames of different sizes")
-                yield index - 1, to_bytes(self._calculate(before, grey), self._settings.bound)
+                yield index - 1, to_bytes(self._flow(before, grey), self._settings.bound)
             before = grey
+
+    def _flow(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Field2d:
+        import cv2
+
+        try:
+            return self._calculate(before, after)
+        except cv2.error as error:  # frames too small, or too large, for the method
+            raise BrokenClip(describe(error)) from error
 
     def _grey(self, frame: Frame) -> NDArray[np.uint8]:
         """Luma, scaled."""

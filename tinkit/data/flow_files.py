@@ -21,10 +21,14 @@ import numpy as np
 
 from tinkit.data.clip_path import clip_path
 from tinkit.data.config import DataConfig, FlowLayout, Media
-from tinkit.data.frames import find_numbers, read_image, template_pattern
+from tinkit.data.frames import ImageReader, find_numbers
 from tinkit.data.manifest import Manifest
-from tinkit.data.reader import BrokenClip, ClipReader, Frame, window
+from tinkit.data.reader import BrokenClip, Frame
+from tinkit.data.reading import Reading
+from tinkit.data.templates import template_pattern
 from tinkit.errors import UserError
+
+_WHOLE = Reading()
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class FlowFiles:
             )
 
 
-class FlowFolder(ClipReader):
+class FlowFolder(ImageReader):
     """A clip's optical flow, from its folder: frame i is pair i, uint8 (H, W, 2), x and y.
 
     ``start`` and ``frames`` cut a window of so many frames out of the clip, as :func:`~tinkit.data.frames.open_clip`
@@ -98,32 +102,32 @@ class FlowFolder(ClipReader):
     :class:`~tinkit.data.reader.BrokenClip` if an image is missing, or x without its y.
     """
 
-    def __init__(self, folder: Path, templates: tuple[str, ...], start: int = 0, frames: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        templates: tuple[str, ...],
+        start: int = 0,
+        frames: int | None = None,
+        reading: Reading = _WHOLE,
+    ) -> None:
+        super().__init__(folder, reading)
         found = [find_numbers(folder, template) for template in templates]
         if found[0] != found[-1]:
             raise BrokenClip(f"{len(found[0])} images of flow in x, {len(found[-1])} in y")
-        self._folder, self._templates, self._first = folder, templates, found[0].start + start
-        self.num_frames = window(len(found[0]), start, None if frames is None else frames - 1)
+        self._templates, self._first = templates, found[0].start + start
+        self.take_window(len(found[0]), start, None if frames is None else frames - 1)
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
         for index in wanted:
-            yield index, self._read([template.format(self._first + index) for template in self._templates])
+            yield index, self._pair([template.format(self._first + index) for template in self._templates])
 
-    def _read(self, names: list[str]) -> Frame:
-        parts = []
-        for name in names:
-            try:
-                parts.append(read_image(self._folder / name, grey=len(names) == 2))
-            except BrokenClip as error:
-                raise BrokenClip(f"{name}: {error.reason}") from error
+    def _pair(self, names: list[str]) -> Frame:
+        parts = [self.read_image(name, grey=len(names) == 2) for name in names]
         if len(parts) == 1:
             return parts[0][..., :2]
         if parts[0].shape != parts[1].shape:
             raise BrokenClip(f"{names[0]} and {names[1]} differ in size")
         return np.stack(parts, axis=-1)
-
-    def close(self) -> None:
-        """Nothing stays open."""
 
 
 def _six_digits(name: str) -> str:

@@ -27,6 +27,7 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest
 from tinkit.data.reader import BrokenClip, Frame
+from tinkit.data.reading import Reading
 from tinkit.errors import UserError
 from tinkit.files import write_atomic
 from tinkit.json_file import read_json
@@ -58,6 +59,16 @@ class _Job:
     folder: Path
 
 
+@dataclass(frozen=True)
+class _How:
+    """How all clips are read and computed."""
+
+    frame_template: str
+    files: FlowFiles
+    settings: FlowSettings
+    reading: Reading
+
+
 def make_flow(
     manifests: Sequence[Manifest],
     files: FlowFiles,
@@ -65,6 +76,7 @@ def make_flow(
     *,
     workers: int = 2,
     on_clips: Callable[[int], None] | None = None,
+    reading: Reading = Reading(),
 ) -> FlowResult:
     """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet.
 
@@ -82,7 +94,7 @@ def make_flow(
         on_clips(len(wanted) - len(todo))
     failed: dict[str, str] = {}
     with _workshop(root / files.folder) as shop:
-        for count, reasons in _run(todo, shop, manifests[0], files, settings, workers):
+        for count, reasons in _run(todo, shop, _How(manifests[0].frame_template, files, settings, reading), workers):
             failed |= reasons
             if on_clips is not None:
                 on_clips(count)
@@ -154,20 +166,16 @@ def _workshop(folder: Path) -> Iterator[Path]:
         shutil.rmtree(shop, ignore_errors=True)
 
 
-def _run(
-    todo: Sequence[_Job], shop: Path, manifest: Manifest, files: FlowFiles, settings: FlowSettings, workers: int
-) -> Iterator[tuple[int, dict[str, str]]]:
+def _run(todo: Sequence[_Job], shop: Path, how: _How, workers: int) -> Iterator[tuple[int, dict[str, str]]]:
     """Compute every clip of ``todo``; yields (clips, {path: why not}) as tasks end."""
     tasks = [todo[begin : begin + _CLIPS_A_TASK] for begin in range(0, len(todo), _CLIPS_A_TASK)]
     if workers == 0:
         for task in tasks:
-            yield len(task), _make(task, shop, manifest.frame_template, files, settings)
+            yield len(task), _make(task, shop, how)
         return
     # A fork of a process in which OpenCV has threads would wait for them for ever.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
-        futures = {
-            pool.submit(_make, task, shop, manifest.frame_template, files, settings): len(task) for task in tasks
-        }
+        futures = {pool.submit(_make, task, shop, how): len(task) for task in tasks}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -195,26 +203,24 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _make(
-    task: Sequence[_Job], shop: Path, frame_template: str, files: FlowFiles, settings: FlowSettings
-) -> dict[str, str]:
+def _make(task: Sequence[_Job], shop: Path, how: _How) -> dict[str, str]:
     """Compute some clips; {path: why not} for those that have no flow."""
     failed = {}
     for job in task:
         try:
-            _make_clip(job, shop, frame_template, files, settings)
+            _make_clip(job, shop, how)
         except BrokenClip as error:
             failed[job.path] = error.reason
     return failed
 
 
-def _make_clip(job: _Job, shop: Path, frame_template: str, files: FlowFiles, settings: FlowSettings) -> None:
+def _make_clip(job: _Job, shop: Path, how: _How) -> None:
     temporary = Path(tempfile.mkdtemp(dir=shop))
     temporary.chmod(shop.parent.stat().st_mode & 0o777)  # temporary folders are for their owner alone
-    templates = files.templates(job.folder)
+    templates = how.files.templates(job.folder)
     try:
-        with open_clip(job.clip, files.media, frame_template) as clip:
-            flow = ComputedFlow(clip, settings)
+        with open_clip(job.clip, how.files.media, how.frame_template, reading=how.reading) as clip:
+            flow = ComputedFlow(clip, how.settings)
             for index, pair in flow.frames(range(flow.num_frames)):
                 for template, data in zip(templates, _encode(pair, len(templates)), strict=True):
                     (temporary / template.format(index + 1)).write_bytes(data)

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from tinkit.data.clips import ClipItem, TestClips, TrainClips
+from tinkit.data.clip_item import ClipItem
+from tinkit.data.clips import TestClips, TrainClips
+from tinkit.data.reader import Note
 from tinkit.errors import UsageError, UserError
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class Batch(TypedDict):
     broken: Tensor
     """bool (B,): not valid because they could not be decoded."""
     reason: list[str]
+    notes: list[list[Note]]
+    """Of each clip, what is worth saying of it."""
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -154,6 +158,7 @@ def collate(items: Sequence[ClipItem]) -> Batch:
         "valid": torch.tensor([item["valid"] for item in items]),
         "broken": torch.tensor([item["broken"] for item in items]),
         "reason": [item["reason"] for item in items],
+        "notes": [item.get("notes", []) for item in items],
     }
 
 

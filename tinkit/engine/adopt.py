@@ -132,8 +132,9 @@ def _check_same(run: Run, recipe: Recipe, manifest: Manifest, origin: dict[str, 
     """Raise unless the run was made of the same checkpoint, recipe and classes."""
     there = read_header(run.checkpoint(WORD))["info"] if run.checkpoint(WORD).is_file() else {}
     same = there.get("origin") == origin and there["classes"] == list(manifest.classes)
-    before = load_recipe(str(run.recipe_path)).recipe if same else None
-    if before is None or before.model != recipe.model or before.clip != recipe.clip:
+    before = run.load_recipe() if same else None
+    turned = recipe.data.layout.media == "video" and before is not None and before.data.turn != recipe.data.turn
+    if before is None or before.model != recipe.model or before.clip != recipe.clip or turned:
         raise UsageError(
             f"the run {run.folder} is there, and is not of this checkpoint with this recipe",
             fix="give this one another name: --name NAME; or move that run away",

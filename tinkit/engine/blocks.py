@@ -11,7 +11,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,8 @@ class Block:
     """Row of the manifest to what was wrong with its clip."""
     views: NDArray[np.float32] | None = None
     """(V, n, C) those of each view; None where they are not kept."""
+    notes: dict[str, int] = field(default_factory=dict)
+    """What is worth saying of the clips that could be read, and of how many of them."""
 
 
 class Blocks:
@@ -67,9 +69,9 @@ class Blocks:
             assert block.views is not None
             with atomic_path(self._views_path(block.start)) as temporary, temporary.open("wb") as handle:
                 np.save(handle, block.views)
-        reasons = np.array(json.dumps(block.reasons))
+        reasons, notes = (np.array(json.dumps(said)) for said in (block.reasons, block.notes))
         with atomic_path(self._path(block.start)) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, values=block.values, reasons=reasons)
+            np.savez(handle, values=block.values, reasons=reasons, notes=notes)
 
     def view(self, number: int, rows: int) -> NDArray[np.float32]:
         """The values (``rows``, C) of one view of all clips, once all of them are there."""
@@ -98,9 +100,10 @@ class Blocks:
             with np.load(path) as file:
                 values = file["values"]
                 reasons = {int(row): reason for row, reason in parse_json(str(file["reasons"]), "reasons").items()}
+                notes = parse_json(str(file["notes"]), "notes")
         except _DAMAGED:
             return None
-        return Block(start, values, reasons) if len(values) else None
+        return Block(start, values, reasons, notes=notes) if len(values) else None
 
     def _path(self, start: int) -> Path:
         return self._folder / f"{start:010d}.npz"

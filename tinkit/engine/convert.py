@@ -209,7 +209,7 @@ def recipe_of(checkpoint: str, recipe: str | None, overrides: Sequence[str], wei
             fix="name the recipe of it: --recipe RECIPE, with --set for what is otherwise",
         )
     run, _ = find_checkpoint(checkpoint, weights, runs)
-    return load_recipe(str(run.recipe_path), overrides).recipe
+    return run.load_recipe(overrides)
 
 
 def source_of(checkpoint: str, weights: str | None, runs: Path) -> Source:

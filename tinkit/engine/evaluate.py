@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ class Scored:
     """(N,) bool: the clip could be decoded."""
     reasons: dict[int, str]
     """Row to what was wrong with its clip."""
+    notes: dict[str, int]
+    """What is worth saying of the clips that were read, such as that they were turned, and of how many."""
 
 
 @torch.inference_mode()
@@ -123,6 +126,7 @@ class _Kept:
     def __init__(self, rows: int, classes: int, blocks: Blocks | None) -> None:
         self._scores = np.full((rows, classes), np.nan, np.float32)
         self._reasons: dict[int, str] = {}
+        self._notes = Counter[str]()
         self._blocks = blocks
         self.saves = blocks is not None
         self.keep_views = blocks is not None and blocks.keep_views
@@ -145,8 +149,9 @@ class _Kept:
         """All of it."""
         valid = np.ones(len(self._scores), bool)
         valid[list(self._reasons)] = False
-        return Scored(self._scores, valid, self._reasons)
+        return Scored(self._scores, valid, self._reasons, dict(self._notes))
 
     def _hold(self, block: Block) -> None:
         self._scores[block.start : block.start + len(block.values)] = block.values
         self._reasons |= block.reasons
+        self._notes.update(block.notes)

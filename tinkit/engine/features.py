@@ -18,6 +18,7 @@ from tinkit.data.config import DataConfig, Media
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import BrokenClip
+from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
 from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.build import Pixels, choose_device
@@ -112,7 +113,8 @@ def features_of_split(
         require_files(manifest, recipe.clip, flow)
         network = world.first(lambda: _Network(run, weights, views, amp, world))
         world.first(lambda: plan.check_same(network.checkpoint))
-        clips, kept = TestClips(manifest, recipe.clip, views, flow), _OnDisk(blocks)
+        reading = Reading.as_trained(data or recipe.data, recipe.data)
+        clips, kept = TestClips(manifest, recipe.clip, views, flow, reading), _OnDisk(blocks)
         batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
         try:
             each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
@@ -167,7 +169,8 @@ def _features_of_files(run: Run, weights: str, paths: Sequence[Path], views: Vie
     for path in paths:
         try:
             media: Media = "frames" if path.is_dir() else "video"
-            frames = load_views(path, media, recipe.clip, views, recipe.data.layout.frame_template)
+            template = recipe.data.layout.frame_template
+            frames = load_views(path, media, recipe.clip, views, template, Reading.of(recipe.data))
         except BrokenClip as error:
             reasons[str(path)] = error.reason
             rows.append(None)

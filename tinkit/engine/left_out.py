@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import Manifest
+from tinkit.data.reader import notes_text
 from tinkit.engine.checkpoint import Progress
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter, RunLog
@@ -27,6 +30,7 @@ class LeftOut:
     ) -> None:
         self._run, self._recipe, self._manifest, self._reporter, self._world = run, recipe, train_set, reporter, world
         self._clips_an_epoch = steps_per_epoch * recipe.optim.batch
+        self._notes = Counter[str]()
 
     def record(self, batch: Batch, result: StepResult, before: Progress, log: RunLog | None) -> None:
         """List the step's clips that are not valid, or all of them where the step gave no number.
@@ -34,6 +38,7 @@ class LeftOut:
         ``before`` is the progress before the step. Raises :class:`~tinkit.errors.UserError` on every process when too
         many clips could not be decoded, or too many steps gave no number.
         """
+        self._notes.update(note for of_clip in batch["notes"] for note in of_clip)
         if result.left_out:
             rows = zip(batch["index"].tolist(), batch["reason"], strict=True)
             found = self._world.gather([(self._manifest.row(row).id, reason) for row, reason in rows if reason])
@@ -43,6 +48,14 @@ class LeftOut:
         if not result.finite:
             shares = self._world.gather([self._manifest.row(row).id for row in batch["index"].tolist()])
             self._tell_no_number(shares, result, before)
+
+    def tell_notes(self) -> None:
+        """Say, at the end of an epoch, how many of its clips were turned or cut off; every process calls it."""
+        shares = self._world.gather(dict(self._notes))
+        self._notes.clear()
+        notes = sum((Counter(share) for share in shares or ()), Counter[str]())
+        if notes:
+            self._reporter.say(f"of the epoch's clips: {notes_text(notes)}")
 
     def _tell(self, clips: list[tuple[str, str]], epoch: int, log: RunLog) -> None:
         for number, (clip, reason) in log.left_out(epoch, clips):

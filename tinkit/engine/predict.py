@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinkit.data.clips import load_views
+from tinkit.data.clips import load_noted_views
 from tinkit.data.config import Media
 from tinkit.data.flips import flip_permutation
-from tinkit.data.reader import BrokenClip
+from tinkit.data.reader import BrokenClip, Note
+from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
 from tinkit.engine.build import Pixels, choose_device
 from tinkit.engine.checkpoint import read_header
@@ -29,6 +30,8 @@ class Prediction:
     labels: tuple[tuple[str, float], ...]
     """(class, probability), likeliest first."""
     reason: str = ""
+    notes: tuple[Note, ...] = ()
+    """What is worth saying of how the file was read: that it was turned, say, or cut off."""
 
 
 def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | None, top: int) -> list[Prediction]:
@@ -50,7 +53,8 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
     for path in paths:
         try:
             media: Media = "frames" if path.is_dir() else "video"
-            frames = load_views(path, media, recipe.clip, config, recipe.data.layout.frame_template)
+            template = recipe.data.layout.frame_template
+            frames, notes = load_noted_views(path, media, recipe.clip, config, template, Reading.of(recipe.data))
         except BrokenClip as error:
             predictions.append(Prediction(path, (), error.reason))
             continue
@@ -62,5 +66,5 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
             raise told_of_run(error, run, weights) from None
         if config.average == "logits":
             scores = probabilities_of(scores, info["task"])
-        predictions.append(Prediction(path, likeliest(scores, info["classes"], top)))
+        predictions.append(Prediction(path, likeliest(scores, info["classes"], top), notes=tuple(notes)))
     return predictions

@@ -19,7 +19,7 @@ from tinkit.engine.keeper import newest_good
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run
 from tinkit.errors import UserError
-from tinkit.recipe import Recipe, load_recipe
+from tinkit.recipe import Recipe
 
 
 def recipe_to_resume(run: Run, data_root: Path | None, quiet: bool) -> Recipe:
@@ -28,11 +28,12 @@ def recipe_to_resume(run: Run, data_root: Path | None, quiet: bool) -> Recipe:
     ``data_root`` replaces ``data.root``. Raises :class:`~tinkit.errors.UserError` where neither can be read.
     """
     try:
-        return load_recipe(str(run.recipe_path), data_root=data_root).recipe
+        return run.load_recipe(data_root=data_root)
     except UserError as error:
         for path in (run.checkpoint("last"), *reversed(run.step_paths().values()), run.checkpoint("best")):
             with suppress(UserError, KeyError, ValidationError):
                 values = read_header(path)["info"]["recipe"]
+                values["data"].setdefault("turn", False)  # films were read as they are stored before there was the key
                 if data_root is not None:
                     values["data"]["root"] = str(data_root.absolute())
                 recipe = Recipe.model_validate(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -100,6 +101,7 @@ class _Piece:
     reasons: dict[int, str]
     views: NDArray[np.float32] | None
     """(V, n, W)"""
+    notes: Counter[str]
 
 
 class _Shard:
@@ -127,7 +129,8 @@ def _piece(batch: Batch, views: Tensor, *, keep_views: bool) -> _Piece:
     if keep_views:
         single = views.movedim(1, 0).cpu().numpy()
         single[:, broken] = np.nan
-    return _Piece(rows, values, {int(rows[i]): batch["reason"][i] for i in broken}, single)
+    notes = Counter[str](note for of_clip in batch["notes"] for note in of_clip)
+    return _Piece(rows, values, {int(rows[i]): batch["reason"][i] for i in broken}, single, notes)
 
 
 def _joined(pieces: list[_Piece]) -> Block:
@@ -136,7 +139,8 @@ def _joined(pieces: list[_Piece]) -> Block:
     reasons = {row: reason for piece in pieces for row, reason in piece.reasons.items()}
     views = [piece.views for piece in pieces if piece.views is not None]
     values = np.concatenate([piece.values for piece in pieces])
-    return Block(int(pieces[0].rows[0]), values, reasons, np.concatenate(views, axis=1) if views else None)
+    notes = sum((piece.notes for piece in pieces), Counter[str]())
+    return Block(int(pieces[0].rows[0]), values, reasons, np.concatenate(views, axis=1) if views else None, dict(notes))
 
 
 def _check_finite(block: Block, clips: TestClips, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinkit.engine.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files import sha256_file
-from tinkit.recipe import Recipe, load_recipe, save_recipe
+from tinkit.recipe import Recipe, change, load_recipe, save_recipe
 from tinkit.run_folder import CHECKPOINTS, RECIPE, find_folder, given_name, owner_of, run_names
 
 if TYPE_CHECKING:
@@ -119,9 +120,15 @@ class Run:
         """Where the scores of a part of a split go, apart from those that are compared and fused."""
         return self.folder / "scores" / "trials" / f"{split}-{views}-{weights}.arrow"
 
-    def load_recipe(self) -> Recipe:
-        """The recipe that this run was made with."""
-        return load_recipe(str(self.recipe_path)).recipe
+    def load_recipe(self, overrides: Sequence[str] = (), data_root: Path | None = None) -> Recipe:
+        """The recipe that this run was made with; the arguments are as in :func:`~tinkit.recipe.load_recipe`.
+
+        One that lacks ``data.turn`` was made when films were read as they are stored, and so it goes on reading them.
+        """
+        resolved = load_recipe(str(self.recipe_path), overrides, data_root)
+        if resolved.origins["data.turn"].place != "default":
+            return resolved.recipe
+        return change(resolved.recipe, {"data.turn": False})
 
     def recipe_hash(self) -> str:
         """SHA-256 of the resolved recipe's file."""

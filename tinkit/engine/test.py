@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from tinkit.data.config import DataConfig
 from tinkit.data.flips import flip_permutation
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest, open_manifest
+from tinkit.data.reader import notes_text
+from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
 from tinkit.engine.blocks import Blocks
 from tinkit.engine.build import Pixels, build_model, choose_device
@@ -51,6 +53,8 @@ class TestResult:
     metrics: metrics.Metrics | None
     """None where the split has no labels."""
     info: ScoreInfo
+    notes: dict[str, int] = field(default_factory=dict)
+    """What is worth saying of the clips that were read now, and of how many: that they were turned, say."""
 
 
 def load_model(
@@ -168,7 +172,7 @@ def _make(
         scored = score_split(
             model,
             Pixels(model, device, recipe.train.channels_last),
-            TestClips(manifest, recipe.clip, views, flow),
+            TestClips(manifest, recipe.clip, views, flow, Reading.as_trained(data or recipe.data, recipe.data)),
             recipe.train,
             reporter,
             batch=max(1, views.batch // views.count),
@@ -183,6 +187,8 @@ def _make(
     except NotFiniteError as error:
         blocks.remove()  # only the main process comes here: the others learn of its end
         raise told_of_run(error, run, weights) from None
+    if scored is not None and scored.notes:
+        reporter.say(f"{title}, of the clips: {notes_text(scored.notes)}")
     return world.on_main(lambda: _write(planned, manifest, scored, blocks, views.count if keep_views else 0))
 
 
@@ -212,7 +218,8 @@ def _write(plan: Plan, manifest: Manifest, scored: Scored | None, blocks: Blocks
         single = replace(table, info=replace(plan.info, view=number), scores=blocks.view(number, len(ids)))
         write_scores(path, single)
     blocks.remove()
-    return _result(plan.path, {ids[row]: reason for row, reason in scored.reasons.items()})
+    result = _result(plan.path, {ids[row]: reason for row, reason in scored.reasons.items()})
+    return replace(result, notes=scored.notes)
 
 
 def _result(path: Path, reasons: dict[str, str]) -> TestResult:

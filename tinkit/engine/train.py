@@ -18,6 +18,7 @@ from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.loading import Batch, train_loader, worker_failure
 from tinkit.data.manifest import Manifest
+from tinkit.data.reading import Reading
 from tinkit.engine.build import (
     Pixels,
     build_model,
@@ -87,7 +88,8 @@ class Trainer:
         loss = Loss(recipe.loss, train_set.task, len(train_set.classes), counts)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
         self.metric = metrics.check_metric(metric, train_set.task, len(train_set.classes))
-        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, FlowFiles.of(recipe.data))
+        reading = Reading.of(recipe.data)
+        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, FlowFiles.of(recipe.data), reading)
         pixels = Pixels(self.model, self.device, recipe.train.channels_last)
         self.train_step = TrainStep(
             recipe,
@@ -105,7 +107,7 @@ class Trainer:
         self.validator = None
         if val_set is not None:
             views = recipe.test.model_copy(update={"views": "1x1", "sampling": "even", "flip": False})
-            clips = TestClips(val_set, recipe.clip, views, FlowFiles.of(recipe.data))
+            clips = TestClips(val_set, recipe.clip, views, FlowFiles.of(recipe.data), reading)
             self.validator = Validator(recipe, clips, pixels, reporter, self.world)
         self.progress = Progress()
         self.outlook = Outlook(0, recipe.optim.epochs * self.steps_per_epoch)
@@ -224,6 +226,7 @@ class Trainer:
         """Validate, write the epoch's row, and save."""
         trained = self.progress
         epoch = trained.epoch + 1
+        self.left_out.tell_notes()
         row: dict[str, float | int | str] = {
             "epoch": trained.epoch,
             "step": self.done,

@@ -8,6 +8,7 @@ from torch import nn
 
 from tinkit import metrics
 from tinkit.data.clips import TestClips
+from tinkit.data.reader import notes_text
 from tinkit.engine.build import Pixels
 from tinkit.engine.distributed import World
 from tinkit.engine.evaluate import Scored, likeliest, probabilities_of, score_split
@@ -53,6 +54,8 @@ class Validator:
             return {}
         if scored.reasons:
             self._reporter.say(f"validation: {len(scored.reasons)} clips cannot be decoded and do not count")
+        if scored.notes:
+            self._reporter.say(f"validation: {notes_text(scored.notes)}")
         if log is not None:
             log.steering(done, recorded)
             self._show_samples(scored, log, done)

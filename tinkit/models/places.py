@@ -130,7 +130,7 @@ def _input_shapes(backbone: nn.Module, modules: Mapping[str, nn.Module]) -> dict
     try:
         with torch.no_grad(), torch.device("meta"):
             shadow.eval()(torch.empty(_IMAGES, 3, *size))
-    except Exception as error:  # whatever timm's models raise for images that they do not take
+    except Exception as error:  # only the backbone runs in here, and raises anything for images that it does not take
         raise UserError(
             f"the backbone does not take RGB images of {size[0]}x{size[1]} pixels: {str(error)[:200]}",
             fix="say the size in backbone_kwargs, as in {img_size = 224}, and no other number of channels",

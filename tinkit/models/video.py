@@ -215,7 +215,9 @@ def _make_backbone(name: str, imagenet: bool, zero_init_last: bool, kwargs: Mapp
     try:
         with fetching(name) if imagenet else nullcontext():
             backbone = _created(name, zero_init_last, settings)
-    except Exception as error:  # the hub, the network, the disk and timm all fail in their own ways
+    # Broad, for only timm runs in here: its models raise anything for arguments that they do not take, and the hub, the
+    # network and the disk have errors of their own.
+    except Exception as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         if kwargs and (isinstance(error, TypeError | AssertionError) or not imagenet):
             raise UserError(f"{name!r} does not take its backbone_kwargs: {reason}") from error
