@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import namedtuple
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -207,17 +204,6 @@ def test_a_killed_worker_is_told_without_a_traceback(manifest: Manifest) -> None
     assert "fewer data workers" in str(caught.value)
 
 
-def test_only_a_workers_death_is_explained() -> None:
-    bus = RuntimeError(
-        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out "
-        "of shared memory."
-    )
-    assert "--shm-size" in str(loading.worker_failure(bus))
-    gone = RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly")
-    assert "fewer data workers" in str(loading.worker_failure(gone))
-    assert loading.worker_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
-
-
 class Faulty(TrainClips):
     """A data set with a fault of the program."""
 
@@ -228,20 +214,6 @@ class Faulty(TrainClips):
 def test_a_fault_of_the_program_is_not_hidden(manifest: Manifest) -> None:
     with pytest.raises(RuntimeError, match="a fault"):
         list(train_loader(Faulty(manifest, CLIP, 4), batch=4, epoch=0))
-
-
-def test_small_shared_memory_is_told_beforehand(
-    train: TrainClips, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    usage = namedtuple("usage", "total used free")
-    needed = 4 * 3 * 16 * 16 * 3 * 2 * 2
-    with caplog.at_level(logging.WARNING):
-        for free in (needed, needed - 1):
-            monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage(free, 0, free))
-            train_loader(train, batch=4, epoch=0, workers=2)
-            train_loader(train, batch=4, epoch=0, workers=0)
-            assert len(caplog.records) == (free < needed)
-    assert "--shm-size" in caplog.text
 
 
 def children(pid: int) -> list[int]:

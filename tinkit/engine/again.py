@@ -12,7 +12,8 @@ from tinkit.recipe import Recipe
 from tinkit.toml import flatten
 
 # Where the data lies and how it is read may change between two halves of a run; what is computed may not.
-_FREE = ("data.root", "train.workers", "train.val_every", "train.samples", "train.max_broken", "train.on_nan", "save.")
+_FREE = ("data.root", "train.workers", "train.val_every", "train.samples", "train.max_broken", "train.on_nan",
+         "train.stall_limit", "save.")  # fmt: skip
 
 
 def restarted(world: World) -> bool:

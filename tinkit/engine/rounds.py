@@ -65,7 +65,16 @@ def each_clip(
     done = world.share(sink.restore() if world.main else 0)
     shard = _Shard(range(done, len(clips)), batch, world)
     pending: list[_Piece] = []
-    loader = iter(test_loader(clips, batch=batch, workers=loader_workers(train), indices=shard.rows))
+    loader = iter(
+        test_loader(
+            clips,
+            batch=batch,
+            workers=loader_workers(train),
+            indices=shard.rows,
+            give_up=train.stall_limit,
+            wish=stop,
+        )
+    )
     try:
         with (reporter if world.main else Reporter(quiet=True)).progress(title, len(clips), done) as meter:
             for rows in shard.rounds():
@@ -78,10 +87,18 @@ def each_clip(
                     pending, done = [], rows.stop
                 meter.advance(len(rows))
                 if signal:
-                    kept = "interrupted; what was seen is kept" if sink.saves else "interrupted"
-                    raise Interrupted(kept, number=signal, fix="the same command goes on")
+                    raise _interrupted(sink, signal)
+    except Interrupted as error:  # while a batch was waited for, which others know nothing of
+        if pending and world.size == 1:
+            sink.take(_joined(pending))
+        raise _interrupted(sink, error.number) from None
     finally:
         loader.close()  # type: ignore[attr-defined]  # a generator: its workers end now
+
+
+def _interrupted(sink: Sink, number: int) -> Interrupted:
+    kept = "interrupted; what was seen is kept" if sink.saves else "interrupted"
+    return Interrupted(kept, number=number, fix="the same command goes on")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.flow_files import FlowFiles
-from tinkit.data.loading import Batch, train_loader, worker_failure
+from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest import Manifest
 from tinkit.engine.build import (
     Pixels,
@@ -132,8 +132,8 @@ class Trainer:
                 while self.progress.epoch < self.recipe.optim.epochs and (last_step is None or self.done < last_step):
                     self._epoch(log, keeper, stop, last_step)
         except RuntimeError as error:
-            # PyTorch tells of a dead loader process, and of a dead peer, wherever this process happens to be
-            raise worker_failure(error) or lost_peer(error) or error from error
+            # PyTorch tells of a dead peer wherever this process happens to be
+            raise lost_peer(error) or error from error
         finally:
             if log is not None:
                 log.close()
@@ -160,7 +160,7 @@ class Trainer:
         self.train_mode()
         title = f"epoch {self.progress.epoch + 1}/{self.recipe.optim.epochs}"
         with self.reporter.progress(title, self.steps_per_epoch, self.progress.step) as meter:
-            for batch in clock.timed(self.batches()):
+            for batch in clock.timed(self.batches(stop)):
                 result = self._step(batch, clock, log, meter, bool(stop.number))
                 whole = self.progress.step == self.steps_per_epoch
                 if result.stop:
@@ -178,8 +178,8 @@ class Trainer:
         if self.recipe.model.partial_bn:
             freeze_partial_bn(self.model)
 
-    def batches(self) -> Iterable[Batch]:
-        """This process' share of the rest of the epoch under way."""
+    def batches(self, stop: StopSignal | None = None) -> Iterable[Batch]:
+        """This process' share of the rest of the epoch under way; after a signal to ``stop`` none is waited for."""
         if self.progress.step == self.steps_per_epoch:
             return ()
         return train_loader(
@@ -190,6 +190,8 @@ class Trainer:
             workers=loader_workers(self.recipe.train),
             rank=self.world.rank,
             world=self.world.size,
+            give_up=self.recipe.train.stall_limit,
+            wish=stop,
         )
 
     def _step(self, batch: Batch, clock: Clock, log: RunLog | None, meter: Meter, stop: bool) -> StepResult:
