@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +25,7 @@ from tinkit.data.manifest import Manifest
 from tinkit.data.reader import BrokenClip, Frame
 from tinkit.errors import UserError
 from tinkit.files import write_atomic
+from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"
 """In the folder of flow: how it was computed, so that nobody mixes two ways in one data set."""
@@ -161,52 +159,55 @@ def _run(
         for task in tasks:
             yield len(task), _make(task, shop, manifest.frame_template, files, settings)
         return
+    if not tasks:
+        return
     # A fork of a process in which OpenCV has threads would wait for them for ever.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
-        futures = {
-            pool.submit(_make, task, shop, manifest.frame_template, files, settings): len(task) for task in tasks
-        }
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a process that computes flow was killed; the clips that are whole are kept",
-                fix="the same command goes on; if memory was short, with fewer --workers",
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = Workers(
+        min(workers, len(tasks)),
+        partial(_begin_worker, shop, manifest.frame_template, files, settings),
+        what="process that computes flow",
+        describe=lambda task: repr(task[0].path),
+        context=get_context("spawn"),
+    )
+    try:
+        for task, failed in each(pool, tasks):
+            yield len(task), failed
+    except WorkerLostError as error:
+        raise UserError(
+            f"{error.problem}; the clips that are whole are kept",
+            fix="the same command goes on; if memory was short, with fewer --workers",
+        ) from None
 
 
-def _begin_worker() -> None:
-    """One thread, for the processes are the parallelism; and an end when the process that began this one has ended."""
+def _begin_worker(shop: Path, frame_template: str, files: FlowFiles, settings: FlowSettings, number: int) -> Work:
+    """What computes the flow of a task, with one thread, for the processes are the parallelism."""
     import cv2
 
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    return lambda task, alive: _make(task, shop, frame_template, files, settings, alive)
 
 
 def _make(
-    task: Sequence[_Job], shop: Path, frame_template: str, files: FlowFiles, settings: FlowSettings
+    task: Sequence[_Job],
+    shop: Path,
+    frame_template: str,
+    files: FlowFiles,
+    settings: FlowSettings,
+    alive: Alive = lambda: None,
 ) -> dict[str, str]:
     """Compute some clips; {path: why not} for those that have no flow."""
     failed = {}
     for job in task:
         try:
-            _make_clip(job, shop, frame_template, files, settings)
+            _make_clip(job, shop, frame_template, files, settings, alive)
         except BrokenClip as error:
             failed[job.path] = error.reason
     return failed
 
 
-def _make_clip(job: _Job, shop: Path, frame_template: str, files: FlowFiles, settings: FlowSettings) -> None:
+def _make_clip(
+    job: _Job, shop: Path, frame_template: str, files: FlowFiles, settings: FlowSettings, alive: Alive
+) -> None:
     temporary = Path(tempfile.mkdtemp(dir=shop))
     temporary.chmod(shop.parent.stat().st_mode & 0o777)  # temporary folders are for their owner alone
     templates = files.templates(job.folder)
@@ -214,6 +215,7 @@ def _make_clip(job: _Job, shop: Path, frame_template: str, files: FlowFiles, set
         with open_clip(job.clip, files.media, frame_template) as clip:
             flow = ComputedFlow(clip, settings)
             for index, pair in flow.frames(range(flow.num_frames)):
+                alive()
                 for template, data in zip(templates, _encode(pair, len(templates)), strict=True):
                     (temporary / template.format(index + 1)).write_bytes(data)
         job.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from tinkit.engine.config import TrainConfig
 from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.signals import StopSignal
+from tinkit.engine.watch import Watch
 from tinkit.errors import Interrupted
 
 Look = Callable[[Tensor], Tensor]
@@ -75,10 +77,13 @@ def each_clip(
             wish=stop,
         )
     )
+    meters = reporter if world.main else Reporter(quiet=True)
     try:
-        with (reporter if world.main else Reporter(quiet=True)).progress(title, len(clips), done) as meter:
+        with meters.progress(title, len(clips), done) as meter, Watch(stop, train.stall_limit, title) as watch:
             for rows in shard.rounds():
-                if (part := next(loader, None)) is not None:
+                with watch.paused() if loader_workers(train) else nullcontext():
+                    part = next(loader, None)
+                if part is not None:
                     pending.append(_piece(part, look(part["frames"]), keep_views=sink.keep_views))
                 signal = 0 if rows.stop == len(clips) else _signal(world, stop)
                 if signal or rows.stop == len(clips) or rows.stop - done + shard.clips_a_round > _BLOCK:
@@ -86,6 +91,7 @@ def each_clip(
                         sink.take(_joined([piece for share in shares for piece in share]))
                     pending, done = [], rows.stop
                 meter.advance(len(rows))
+                watch.move()
                 if signal:
                     raise _interrupted(sink, signal)
     except Interrupted as error:  # while a batch was waited for, which others know nothing of

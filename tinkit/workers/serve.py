@@ -34,6 +34,7 @@ def serve(
     ``inherited`` are descriptors of the process that started this one, which only that is to hold; ``dies_with``: the
     system kills this process with that one.
     """
+    signal.set_wakeup_fd(-1)  # a fork has that of the process that started it
     for descriptor in inherited:
         os.close(descriptor)
     if sys.platform == "linux" and dies_with:
