@@ -105,7 +105,7 @@ class Watch:
                 )
             if waited >= min(_NOTICE, self._limit / 2) and not said:
                 said = True
-                _say(f"no progress for {waited:.0f} s in {self._what}{_peers()}; given up after {self._limit:g} s")
+                _say(f"no progress for {waited:.3g} s in {self._what}{_peers()}; given up after {self._limit:g} s")
 
     def _end(self, problem: str, code: int) -> NoReturn:
         self._finish(self._limit)

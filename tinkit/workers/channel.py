@@ -42,12 +42,10 @@ class TruncatedError(Exception):
 
 def send(channel: socket.socket, kind: Kind, data: bytes, descriptor: int | None = None) -> None:
     """Send a message, waiting as long as it takes. Raises ConnectionError when the other side has gone."""
-    head = _HEAD.pack(len(data), kind)
-    if descriptor is None:
-        channel.sendall(head + data)
-    else:
-        socket.send_fds(channel, [head], [descriptor])
-        channel.sendall(data)
+    message = memoryview(_HEAD.pack(len(data), kind) + data)
+    if descriptor is not None:
+        message = message[socket.send_fds(channel, [message], [descriptor]) :]
+    channel.sendall(message)
 
 
 def head_of(data: bytes) -> int:
