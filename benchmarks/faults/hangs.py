@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.faults.outcome import Outcome
@@ -55,42 +56,21 @@ def run(folder: Path, seed: int) -> Iterator[Outcome]:
 
 
 def _cases() -> Iterator[_Case]:
-    killed = "a data worker is killed"
+    kind, limit = "a data worker is killed", (f"train.stall_limit={_LIMIT}",)
     for count in (1, 2, 3):
-        yield _Case(killed, f"{count} workers", 1, lambda pid: _send(_workers(pid)[0], signal.SIGKILL), count)
-    yield _Case(killed, "2 workers, spawned", 1, lambda pid: _send(_workers(pid)[-1], signal.SIGKILL), method="spawn")
-    yield _Case(killed, "2 processes", 1, lambda pid: _send(_children(_children(pid)[1])[0], signal.SIGKILL), 1, 2)
-    stopped = "a data worker is stopped"
+        yield _Case(kind, f"{count} workers", 1, _once(_worker, signal.SIGKILL), count)
+    yield _Case(kind, "2 workers, spawned", 1, _once(_worker, signal.SIGKILL), method="spawn")
+    yield _Case(kind, "2 processes", 1, _once(_worker_of_rank_1, signal.SIGKILL), 1, 2)
+    kind = "a data worker is stopped"
     for name, code in (("SIGTERM", 143), ("SIGINT", 130), ("SIGUSR1", 75), ("SIGHUP", 129)):
-        yield _Case(stopped, f"then {name}", code, _then(lambda pid: _workers(pid)[0], getattr(signal, name)))
-    limit = (f"train.stall_limit={_LIMIT}",)
-    yield _Case(
-        stopped,
-        "no signal: its limit",
-        1,
-        lambda pid: _send(_workers(pid)[0], signal.SIGSTOP),
-        changes=limit,
-        extra=_LIMIT,
-    )
-    yield _Case(
-        stopped,
-        "2 processes, then SIGTERM",
-        143,
-        _then(lambda pid: _children(_children(pid)[1])[0], signal.SIGTERM),
-        1,
-        2,
-    )
-    yield _Case(
-        "the main process is killed", "a worker is stopped", -9, _then(lambda pid: _workers(pid)[0], signal.SIGKILL)
-    )
+        yield _Case(kind, f"then {name}", code, _then(_worker, getattr(signal, name)))
+    yield _Case(kind, "its limit", 1, _once(_worker, signal.SIGSTOP), changes=limit, extra=_LIMIT)
+    yield _Case(kind, "2 processes, then SIGTERM", 143, _then(_worker_of_rank_1, signal.SIGTERM), 1, 2)
+    yield _Case("the main process is killed", "a worker is stopped", -9, _then(_worker, signal.SIGKILL))
+    kind = "a process of two is stopped"
     for rank in (0, 1):
-        other = "a process of two is stopped"
-        yield _Case(
-            other, f"rank {rank}, then SIGTERM", 143, _then(lambda pid, r=rank: _children(pid)[r], signal.SIGTERM), 1, 2
-        )
-    yield _Case(
-        other, "rank 1: its limit", 1, lambda pid: _send(_children(pid)[1], signal.SIGSTOP), 1, 2, limit, extra=_LIMIT
-    )
+        yield _Case(kind, f"rank {rank}, then SIGTERM", 143, _then(partial(_rank, rank), signal.SIGTERM), 1, 2)
+    yield _Case(kind, "rank 1: its limit", 1, _once(partial(_rank, 1), signal.SIGSTOP), 1, 2, limit, extra=_LIMIT)
     yield _Case("too few open files", "ulimit -n 24", 1, lambda pid: None, files=24)
 
 
@@ -157,6 +137,11 @@ def _has_begun(process: subprocess.Popen[bytes], folder: Path) -> bool:
     return False
 
 
+def _once(whom: Callable[[int], int], number: int) -> Callable[[int], None]:
+    """Send a process a signal."""
+    return lambda pid: _send(whom(pid), number)
+
+
 def _then(whom: Callable[[int], int], number: int) -> Callable[[int], None]:
     """Stop a process, and a second later send the first one a signal."""
 
@@ -166,6 +151,18 @@ def _then(whom: Callable[[int], int], number: int) -> Callable[[int], None]:
         _send(pid, number)
 
     return injure
+
+
+def _worker(pid: int) -> int:
+    return _workers(pid)[0]
+
+
+def _rank(number: int, pid: int) -> int:
+    return _children(pid)[number]
+
+
+def _worker_of_rank_1(pid: int) -> int:
+    return _workers(_rank(1, pid))[0]
 
 
 def _workers(pid: int) -> list[int]:
