@@ -29,40 +29,42 @@ def run(folder: Path, seed: int) -> Iterator[Outcome]:
     """Try every fault at every place, in an order drawn from ``seed``."""
     if shutil.which("c++") is None:
         return
-    good, foreign = _library(folder, "ours"), _library(folder, "foreign")
-    cases = [(fault, place) for fault in _FAULTS for place in ("file", "kernels", "cache", "above")]
+    ours = _library(folder, "ours")
+    planted = _plant(folder / "cache", ours, _library(folder, "foreign"))
+    if "foreign runs" not in _load(ours, folder / "cache"):
+        yield Outcome("a stranger's library", "none", False, note="the trials are void: it is not found")
+    cases = [(fault, place) for fault in _FAULTS for place in _PLACES if (place == "file") or fault not in _FILES_ONLY]
     random.Random(seed).shuffle(cases)
     for number, (fault, place) in enumerate(cases):
-        if (place == "file" and fault == "sticky") or (place != "file" and fault in _FILES_ONLY):
-            continue
-        if os.geteuid() != 0 and "another's" in fault:
+        if (place, fault) == ("file", "sticky") or (os.geteuid() != 0 and "another's" in fault):
             continue  # only root can give a file away
-        yield _try(folder / f"case{number}", fault, place, good, foreign)
+        cache = folder / f"case{number}" / "cache"
+        shutil.copytree(folder / "cache", cache)
+        yield _try(cache, fault, place, ours, cache / "kernels" / planted)
 
 
-def _try(folder: Path, fault: str, place: str, kernels: Path, foreign: Path) -> Outcome:
-    cache = folder / "above" / "cache"
-    cache.mkdir(parents=True)
-    _load(foreign, cache)
-    (theirs,) = (cache / "kernels").glob("*.so")
-    data, ending = theirs.read_bytes(), theirs.stem.rpartition("-")[2]
-    theirs.unlink()
-    _load(kernels, cache)
-    (ours,) = (cache / "kernels").glob("*.so")
-    ours.unlink()
-    planted = ours.with_name(f"{ours.stem.rpartition('-')[0]}-{ending}.so")
-    planted.write_bytes(data)
-    if "foreign runs" not in _load(kernels, cache):
-        return Outcome("a stranger's library", f"{place}: {fault}", False, note="the trial is void: it is not found")
+def _try(cache: Path, fault: str, place: str, kernels: Path, planted: Path) -> Outcome:
     where = {"file": planted, "kernels": planted.parent, "cache": cache, "above": cache.parent}[place]
     _FAULTS[fault](where)
     said = _load(kernels, cache)
     allowed = fault == "sticky" and place in ("cache", "above") and os.geteuid() == 0  # as /tmp is
-    notes = ["it runs"] * ("foreign runs" in said and not allowed)
-    notes += ["nothing runs"] * ("runs" not in said) + ["nothing is said"] * (
-        "not taken from" not in said and not allowed
-    )
+    notes = ["it runs"] * ("foreign runs" in said and not allowed) + ["nothing runs"] * ("runs" not in said)
+    notes += ["nothing is said"] * ("not taken from" not in said and not allowed)
     return Outcome("a stranger's library", f"{place}: {fault}", not notes, note="; ".join(notes))
+
+
+def _plant(cache: Path, ours: Path, foreign: Path) -> str:
+    """Put the foreign library under the name of ours, with its own hash; the name."""
+    _load(foreign, cache)
+    (theirs,) = (cache / "kernels").glob("*.so")
+    data, ending = theirs.read_bytes(), theirs.stem.rpartition("-")[2]
+    theirs.unlink()
+    _load(ours, cache)
+    (mine,) = (cache / "kernels").glob("*.so")
+    mine.unlink()
+    planted = mine.with_name(f"{mine.stem.rpartition('-')[0]}-{ending}.so")
+    planted.write_bytes(data)
+    return planted.name
 
 
 def _library(folder: Path, name: str) -> Path:
@@ -104,4 +106,5 @@ _FAULTS: dict[str, Callable[[Path], object]] = {
     "a FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
     "a socket": lambda path: (path.unlink(), os.mknod(path, stat.S_IFSOCK | 0o600)),
 }
+_PLACES = ("file", "kernels", "cache", "above")
 _FILES_ONLY = ("a second name", "a FIFO", "a socket")
