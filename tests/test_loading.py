@@ -332,10 +332,10 @@ def test_batches_are_pinned_ahead_by_a_thread_that_ends(train: TrainClips, monke
         assert "pinning" not in [thread.name for thread in threading.enumerate()]
         with pytest.raises(UserError, match="killed by signal 9"):
             list(train_loader(Dying(train.manifest, CLIP, 4), batch=4, epoch=0, workers=2))
-        begun = time.monotonic()
+        before = set(children(os.getpid()))
         stopped = iter(train_loader(train, batch=4, epoch=0, epochs=9, workers=2, give_up=2))
         next(stopped)
-        for pid in children(os.getpid()):
+        for pid in set(children(os.getpid())) - before:
             os.kill(pid, signal.SIGSTOP)
         with pytest.raises(UserError, match="no sign of life for 2 s"):
             list(stopped)
@@ -343,9 +343,10 @@ def test_batches_are_pinned_ahead_by_a_thread_that_ends(train: TrainClips, monke
 
 
 def test_a_worker_that_is_stuck_is_told_with_its_clips(train: TrainClips) -> None:
+    before = set(children(os.getpid()))
     batches = iter(train_loader(train, batch=4, epoch=0, epochs=9, workers=2, give_up=1))
     next(batches)
-    for pid in children(os.getpid()):
+    for pid in set(children(os.getpid())) - before:
         os.kill(pid, signal.SIGSTOP)
     with pytest.raises(UserError, match=r"no sign of life for 1 s, at 'clip \d+', 'clip \d+', 'clip \d+' and 1 more"):
         list(batches)

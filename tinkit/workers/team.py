@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 GIVE_UP = 600.0
 """Seconds without a sign of life after which a process is given up, unless said."""
 _NOTICE = 60.0  # seconds after which it is said that a process shows no sign of life
-_LAST = 3.0  # seconds that a wait may still take after a signal to stop
+_LAST = 2.0  # seconds that a wait may still take after a signal to stop
 _TICK = 0.25  # seconds between two looks at the signals
 _KILLED = 5.0  # seconds for a killed process to be gone
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
