@@ -229,3 +229,22 @@ def test_only_errors_of_a_connection_are_taken_for_a_lost_peer() -> None:
     for text in ("reset", "", "[only a place]"):
         assert isinstance(lost_peer(dist.DistNetworkError(text)), LostPeerError)
     assert lost_peer(RuntimeError("shape mismatch")) is None
+
+
+def meet_nobody(ready: str) -> None:
+    """Wait for another process that does not come."""
+    Path(ready).touch()
+    with join_world():
+        raise AssertionError
+
+
+def test_ctrl_c_ends_a_process_that_waits_for_the_others(tmp_path: Path) -> None:
+    store = agent_store()
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
+    place |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "RANK": "1", "LOCAL_RANK": "1"}
+    process = Process(meet_nobody, str(tmp_path / "ready"), **place)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    time.sleep(1)
+    process.send(signal.SIGINT)
+    assert process.wait().code == -signal.SIGINT

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections import namedtuple
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -207,17 +205,6 @@ def test_a_killed_worker_is_told_without_a_traceback(manifest: Manifest) -> None
     assert "fewer data workers" in str(caught.value)
 
 
-def test_only_a_workers_death_is_explained() -> None:
-    bus = RuntimeError(
-        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out "
-        "of shared memory."
-    )
-    assert "--shm-size" in str(loading.worker_failure(bus))
-    gone = RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly")
-    assert "fewer data workers" in str(loading.worker_failure(gone))
-    assert loading.worker_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
-
-
 class Faulty(TrainClips):
     """A data set with a fault of the program."""
 
@@ -228,20 +215,6 @@ class Faulty(TrainClips):
 def test_a_fault_of_the_program_is_not_hidden(manifest: Manifest) -> None:
     with pytest.raises(RuntimeError, match="a fault"):
         list(train_loader(Faulty(manifest, CLIP, 4), batch=4, epoch=0))
-
-
-def test_small_shared_memory_is_told_beforehand(
-    train: TrainClips, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    usage = namedtuple("usage", "total used free")
-    needed = 4 * 3 * 16 * 16 * 3 * 2 * 2
-    with caplog.at_level(logging.WARNING):
-        for free in (needed, needed - 1):
-            monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage(free, 0, free))
-            train_loader(train, batch=4, epoch=0, workers=2)
-            train_loader(train, batch=4, epoch=0, workers=0)
-            assert len(caplog.records) == (free < needed)
-    assert "--shm-size" in caplog.text
 
 
 def children(pid: int) -> list[int]:
@@ -299,3 +272,93 @@ def test_ctrl_c_ends_all_workers_without_their_tracebacks(manifest: Manifest) ->
             return
         time.sleep(0.05)
     pytest.fail("a worker outlived the main process")
+
+
+TAKES_ONE = (
+    ENDLESS.split("try:")[0]
+    + """
+import os
+clips = TrainClips(manifest, ClipConfig(num_segments=3, size=16), 0)
+batches = iter(train_loader(clips, batch=4, epoch=0, epochs=99, workers=3))
+next(batches)
+print(*[int(word) for word in open(f"/proc/{{os.getpid()}}/task/{{os.getpid()}}/children").read().split()], flush=True)
+{rest}
+"""
+)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for the workers in /proc")
+@pytest.mark.parametrize(
+    ("rest", "code"),
+    [("raise SystemExit(4)", 4), ("again = [batches]; again.append(again); del batches, again", 0)],
+)
+def test_a_script_that_takes_one_batch_ends(manifest: Manifest, rest: str, code: int) -> None:
+    script = TAKES_ONE.format(tests=str(Path(__file__).parent), root=str(manifest.root), rest=rest)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    workers = [int(word) for word in done.stdout.split()]
+    assert len(workers) == 3
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+class Pinned:
+    """Stands in for a CUDA device in the copying of batches."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.threads: set[str] = set()
+        self.devices: list[int] = []
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "set_device", self.devices.append)
+        monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: self.pin(tensor))
+
+    def pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.threads.add(threading.current_thread().name)
+        return tensor.clone()
+
+
+def test_batches_are_pinned_ahead_by_a_thread_that_ends(train: TrainClips, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = list(train_loader(train, batch=4, epoch=0))
+    with monkeypatch.context() as patch:
+        device = Pinned(patch)
+        loader = train_loader(train, batch=4, epoch=0, workers=2)
+        assert all_equal(list(loader), plain)
+        assert (device.threads, device.devices) == ({"pinning"}, [1])
+        batches = iter(loader)
+        next(batches)
+        begun = time.monotonic()
+        batches.close()  # type: ignore[attr-defined]
+        assert time.monotonic() - begun < 5
+        assert "pinning" not in [thread.name for thread in threading.enumerate()]
+        with pytest.raises(UserError, match="killed by signal 9"):
+            list(train_loader(Dying(train.manifest, CLIP, 4), batch=4, epoch=0, workers=2))
+        before = set(children(os.getpid()))
+        stopped = iter(train_loader(train, batch=4, epoch=0, epochs=9, workers=2, give_up=2))
+        next(stopped)
+        for pid in set(children(os.getpid())) - before:
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(UserError, match="no sign of life for 2 s"):
+            list(stopped)
+    assert "pinning" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_worker_that_is_stuck_is_told_with_its_clips(train: TrainClips) -> None:
+    before = set(children(os.getpid()))
+    batches = iter(train_loader(train, batch=4, epoch=0, epochs=9, workers=2, give_up=1))
+    next(batches)
+    for pid in set(children(os.getpid())) - before:
+        os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(UserError, match=r"no sign of life for 1 s, at 'clip \d+', 'clip \d+', 'clip \d+' and 1 more"):
+        list(batches)
+
+
+def test_a_broken_clip_passes_from_a_worker_as_it_is(train: TrainClips) -> None:
+    """With its reason; tensors of every kind keep their dtype and layout."""
+    here = {
+        int(i): r for b in train_loader(train, batch=4, epoch=0) for i, r in zip(b["index"], b["reason"], strict=True)
+    }
+    for batch in train_loader(train, batch=4, epoch=0, workers=1):
+        assert [here[int(index)] for index in batch["index"]] == batch["reason"]
+        assert batch["frames"].is_contiguous(memory_format=torch.preserve_format) or batch["frames"].stride(2) == 1
+        kinds = [batch[name].dtype for name in ("frames", "labels", "labelled", "index", "valid", "broken")]  # type: ignore[literal-required]
+        assert kinds == [torch.uint8, torch.float32, torch.bool, torch.int64, torch.bool, torch.bool]

@@ -193,22 +193,6 @@ def test_a_file_that_is_whole_and_no_library_is_made_again(shop: Workshop) -> No
     assert shop.compiled() == 2
 
 
-def test_a_strangers_file_is_not_loaded(shop: Workshop) -> None:
-    assert loaded(shop.load())
-    (file,) = shop.kept()
-    try:
-        os.chown(file, 54321, -1)
-    except OSError:
-        pytest.skip("only root can give a file away")
-    assert loaded(shop.load())
-    assert shop.compiled() == 2
-    assert file.stat().st_uid == os.geteuid()
-    os.chown(file, 54321, -1)
-    os.chown(shop.cache, 54321, -1)  # a cache that its owner shares
-    assert loaded(shop.load())
-    assert shop.compiled() == 0
-
-
 def test_whoever_compiles_may_be_killed(shop: Workshop) -> None:
     first = shop.folder / "first"
     shop.compiler(f"mkdir {first} && sleep 600")

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_runs import QUIET, TINY, resume, same_weights, tiny, train
@@ -17,7 +19,7 @@ from tinkit.engine.run import Run
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.train import Trainer
-from tinkit.errors import Interrupted
+from tinkit.errors import Interrupted, UserError
 
 
 def wait_for(happened: object, process: subprocess.Popen[str]) -> None:
@@ -90,3 +92,42 @@ def test_handlers_are_put_back_and_a_second_ctrl_c_ends_it_at_once() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.number == signal.SIGINT
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def children() -> list[int]:
+    """The processes that this one has started."""
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return [int(word) for task in tasks for word in task.read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for the workers in /proc")
+@pytest.mark.parametrize(("to_worker", "wished", "code"), [("SIGSTOP", "SIGTERM", 143), ("SIGKILL", None, 1)])
+def test_a_run_without_its_data_worker_saves_what_was_trained(
+    challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to_worker: str, wished: str | None, code: int
+) -> None:
+    """The worker is stopped or killed after a step; the run goes on to the same bits as one that was never hurt."""
+    whole, broken = train(challenge, tmp_path, "whole", "train.workers=1"), Run(tmp_path / "broken")
+    plain, workers, before = Trainer._step, list[int](), set(children())
+
+    def hurt(self: Trainer, *args: Any) -> object:
+        result = plain(self, *args)
+        if self.done == 1:
+            workers[:] = set(children()) - before
+            for pid in workers:
+                os.kill(pid, getattr(signal, to_worker))
+            if wished:
+                threading.Timer(0.5, os.kill, (os.getpid(), getattr(signal, wished))).start()
+        return result
+
+    monkeypatch.setattr("tinkit.workers.team._LAST", 0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", hurt)
+        with pytest.raises(UserError) as caught:
+            start_training(broken, tiny(challenge, "train.workers=1"), QUIET)
+    assert caught.value.exit_code == code
+    assert workers
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    done = read_header(broken.checkpoint("last"))["progress"]
+    assert done["epoch"] * 3 + done["step"] >= 1
+    resume(broken)
+    same_weights(whole.checkpoint("last"), broken.checkpoint("last"))

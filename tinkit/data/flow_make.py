@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +28,7 @@ from tinkit.data.reading import Reading
 from tinkit.errors import UserError
 from tinkit.files import write_atomic
 from tinkit.json_file import read_json
+from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"
 """In the folder of flow: how it was computed, so that nobody mixes two ways in one data set."""
@@ -173,48 +171,46 @@ def _run(todo: Sequence[_Job], shop: Path, how: _How, workers: int) -> Iterator[
         for task in tasks:
             yield len(task), _make(task, shop, how)
         return
+    if not tasks:
+        return
     # A fork of a process in which OpenCV has threads would wait for them for ever.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
-        futures = {pool.submit(_make, task, shop, how): len(task) for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a process that computes flow was killed; the clips that are whole are kept",
-                fix="the same command goes on; if memory was short, with fewer --workers",
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = Workers(
+        min(workers, len(tasks)),
+        partial(_begin_worker, shop, how),
+        what="process that computes flow",
+        describe=lambda task: repr(task[0].path),
+        context=get_context("spawn"),
+    )
+    try:
+        for task, failed in each(pool, tasks):
+            yield len(task), failed
+    except WorkerLostError as error:
+        raise UserError(
+            f"{error.problem}; the clips that are whole are kept",
+            fix="the same command goes on; if memory was short, with fewer --workers",
+        ) from None
 
 
-def _begin_worker() -> None:
-    """One thread, for the processes are the parallelism; and an end when the process that began this one has ended."""
+def _begin_worker(shop: Path, how: _How, number: int) -> Work:
+    """What computes the flow of a task, with one thread, for the processes are the parallelism."""
     import cv2
 
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return lambda task, alive: _make(task, shop, how, alive)
 
 
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _make(task: Sequence[_Job], shop: Path, how: _How) -> dict[str, str]:
+def _make(task: Sequence[_Job], shop: Path, how: _How, alive: Alive = lambda: None) -> dict[str, str]:
     """Compute some clips; {path: why not} for those that have no flow."""
     failed = {}
     for job in task:
         try:
-            _make_clip(job, shop, how)
+            _make_clip(job, shop, how, alive)
         except BrokenClip as error:
             failed[job.path] = error.reason
     return failed
 
 
-def _make_clip(job: _Job, shop: Path, how: _How) -> None:
+def _make_clip(job: _Job, shop: Path, how: _How, alive: Alive) -> None:
     temporary = Path(tempfile.mkdtemp(dir=shop))
     temporary.chmod(shop.parent.stat().st_mode & 0o777)  # temporary folders are for their owner alone
     templates = how.files.templates(job.folder)
@@ -222,6 +218,7 @@ def _make_clip(job: _Job, shop: Path, how: _How) -> None:
         with open_clip(job.clip, how.files.media, how.frame_template, reading=how.reading) as clip:
             flow = ComputedFlow(clip, how.settings)
             for index, pair in flow.frames(range(flow.num_frames)):
+                alive()
                 for template, data in zip(templates, _encode(pair, len(templates)), strict=True):
                     (temporary / template.format(index + 1)).write_bytes(data)
         job.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,31 +6,27 @@ always the same clips, of which each process takes an equal, consecutive part.
 
 from __future__ import annotations
 
-import logging
-import shutil
-import signal
-import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import blake2b
-from pathlib import Path
-from types import TracebackType
+from itertools import cycle, islice
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from tinkit.data.clip_item import ClipItem
 from tinkit.data.clips import TestClips, TrainClips
+from tinkit.data.fetching import begin_fetching, pinned_ahead, received
 from tinkit.data.reader import Note
-from tinkit.errors import UsageError, UserError
+from tinkit.errors import UsageError
+from tinkit.workers import GIVE_UP, Wish, Workers
 
-logger = logging.getLogger(__name__)
-
-_WISHES = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
-_SHARED_MEMORY = Path("/dev/shm")
+_NAMED = 3  # clips of a batch that are named
 
 
 class Batch(TypedDict):
@@ -62,38 +58,62 @@ class Batches:
     """Batches in order, with a length. Iterating starts the workers; the last batch, an error or Ctrl-C ends them."""
 
     def __init__(
-        self, dataset: TrainClips | TestClips, keys: Sampler[list[Any]], count: int, *, workers: int, prefetch: int
+        self,
+        dataset: TrainClips | TestClips,
+        keys: Sampler[list[Any]],
+        count: int,
+        *,
+        workers: int,
+        prefetch: int,
+        give_up: float,
+        wish: Wish | None,
     ) -> None:
-        self._count = count
-        self._loader: DataLoader[ClipItem] = DataLoader(
-            dataset,
-            batch_sampler=keys,
-            num_workers=workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=prefetch if workers else None,
-            # PyTorch draws the workers' seed, which nothing here uses; not from the generator that dropout draws from
-            generator=torch.Generator(),
-            worker_init_fn=_start_worker,
-        )
+        self._dataset, self._keys, self._count = dataset, keys, count
+        self._workers, self._prefetch, self._give_up, self._wish = workers, prefetch, give_up, wish
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Batch]:
+        if not self._workers:
+            for keys in self._keys:
+                yield collate([self._dataset[key] for key in keys])
+            return
+        workers = Workers(
+            self._workers,
+            partial(begin_fetching, self._dataset, self._workers, collate),
+            what="data worker",
+            describe=self._clips,
+            give_up=self._give_up,
+            wish=self._wish,
+        )
         try:
-            # A wish to stop, which often reaches the whole group of processes, is the main process' affair: it ends its
-            # workers when it is done. They inherit the mask, so that there is no moment in which one could reach them.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WISHES)
-            try:
-                batches = iter(self._loader)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            yield from batches
-        except RuntimeError as error:
-            if (failure := worker_failure(error)) is None:
-                raise
-            raise failure from error
+            batches = self._in_turn(workers)
+            pinned = torch.cuda.is_available()
+            yield from pinned_ahead(batches, self._prefetch, workers.kill) if pinned else batches
+        finally:
+            workers.close()
+
+    def _in_turn(self, workers: Workers) -> Iterator[Batch]:
+        """A batch from each worker in turn; each has up to ``prefetch`` of them to make."""
+        keys, owed, turns = iter(self._keys), deque[int](), cycle(range(len(workers)))
+
+        def give(most: int) -> None:
+            for task, number in zip(islice(keys, most), turns, strict=False):
+                workers.give(number, task)
+                owed.append(number)
+
+        give(len(workers) * self._prefetch)
+        while owed:
+            _, result = workers.take(owed.popleft())
+            give(1)
+            yield received(result)
+
+    def _clips(self, keys: list[Any]) -> str:
+        """The clips of a batch for people."""
+        rows = [key[1] if isinstance(key, tuple) else key for key in keys]
+        names = [repr(self._dataset.manifest.row(row).id) for row in rows[:_NAMED]]
+        return ", ".join(names) + (f" and {len(rows) - _NAMED} more clips" if len(rows) > _NAMED else "")
 
 
 def train_loader(
@@ -108,13 +128,16 @@ def train_loader(
     world: int = 1,
     micro: int | None = None,
     prefetch: int = 2,
+    give_up: float = GIVE_UP,
+    wish: Wish | None = None,
 ) -> Batches:
     """This process' share of the steps of ``epoch`` from ``start_step`` on; what was skipped is not decoded.
 
     ``epochs`` joins that many epochs to one iteration, so that the workers stay and already read the next epoch while
     the last steps of this one are trained. ``batch`` is the clips of a step over all ``world`` processes; clips that do
     not fill a last step are left out. With ``micro``, a share comes in pieces of that many clips (for accumulation), in
-    order.
+    order. A worker is given up when it shows no sign of life for ``give_up`` seconds (each clip is one), and after a
+    signal to stop (``wish``) no batch is waited for any longer: :class:`~tinkit.errors.Interrupted` is raised.
     Raises :class:`~tinkit.errors.UsageError` for numbers that do not divide and for fewer clips than ``batch``.
     """
     if batch % world:
@@ -128,8 +151,7 @@ def train_loader(
             f"the split has {len(dataset)} clips, a step takes {batch}", fix="a smaller optim.batch, or more clips"
         )
     keys = _TrainKeys(dataset, batch, range(epoch, epoch + epochs), start_step, rank * share, share, piece)
-    _check_shared_memory(dataset.item_bytes * piece, workers, prefetch)
-    return Batches(dataset, keys, len(keys), workers=workers, prefetch=prefetch)
+    return Batches(dataset, keys, len(keys), workers=workers, prefetch=prefetch, give_up=give_up, wish=wish)
 
 
 def test_loader(
@@ -139,19 +161,24 @@ def test_loader(
     workers: int = 0,
     indices: Sequence[int] | NDArray[np.int64] | None = None,
     prefetch: int = 2,
+    give_up: float = GIVE_UP,
+    wish: Wish | None = None,
 ) -> Batches:
-    """The clips of ``indices`` (rows of the manifest; all of them unless given), in that order, ``batch`` at a time."""
+    """The clips of ``indices`` (rows of the manifest; all of them unless given), in that order, ``batch`` at a time.
+
+    ``give_up`` and ``wish`` are as in :func:`train_loader`.
+    """
     rows = range(len(dataset)) if indices is None else indices
     keys = _TestKeys(rows, batch)
-    _check_shared_memory(dataset.item_bytes * batch, workers, prefetch)
-    return Batches(dataset, keys, len(keys), workers=workers, prefetch=prefetch)
+    return Batches(dataset, keys, len(keys), workers=workers, prefetch=prefetch, give_up=give_up, wish=wish)
 
 
-def collate(items: Sequence[ClipItem]) -> Batch:
-    """Stack clips to a batch; frames keep their channels_last memory."""
-    frames = torch.stack([item["frames"].movedim(-3, -1) for item in items]).movedim(-1, -3)
+def collate(items: Sequence[ClipItem], room: Callable[[tuple[int, ...]], Tensor] | None = None) -> Batch:
+    """Stack clips to a batch; frames keep their channels_last memory. ``room`` makes the tensor they are put into."""
+    parts = [item["frames"].movedim(-3, -1) for item in items]
+    frames = torch.stack(parts, out=None if room is None else room((len(parts), *parts[0].shape)))
     return {
-        "frames": frames,
+        "frames": frames.movedim(-1, -3),
         "labels": torch.stack([item["labels"] for item in items]),
         "labelled": torch.tensor([item["labelled"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
@@ -160,25 +187,6 @@ def collate(items: Sequence[ClipItem]) -> Batch:
         "reason": [item["reason"] for item in items],
         "notes": [item.get("notes", []) for item in items],
     }
-
-
-def worker_failure(error: RuntimeError) -> UserError | None:
-    """What a user can do about a dead worker process, if that is what ``error`` says; None otherwise.
-
-    PyTorch raises such an error wherever the main process is at that moment, not only in the loader.
-    """
-    text = str(error)
-    if "shared memory" in text or "Bus error" in text:
-        return UserError(
-            "a data worker ran out of shared memory",
-            fix="give the machine or container more of it (docker: --shm-size=8g), or use fewer data workers",
-        )
-    if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
-        return UserError(
-            "a data worker was killed, most likely by the system because memory ran out",
-            fix="use fewer data workers, a smaller batch or a machine with more memory; then resume",
-        )
-    return None
 
 
 class _TrainKeys(Sampler[list[tuple[int, int]]]):
@@ -216,26 +224,3 @@ class _TestKeys(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         for begin in range(0, len(self._rows), self._batch):
             yield [int(row) for row in self._rows[begin : begin + self._batch]]
-
-
-def _check_shared_memory(batch_bytes: int, workers: int, prefetch: int) -> None:
-    """Say beforehand that batches on their way from the workers may not fit into /dev/shm."""
-    if not workers or not _SHARED_MEMORY.is_dir():
-        return
-    free, needed = shutil.disk_usage(_SHARED_MEMORY).free, batch_bytes * workers * prefetch
-    if needed > free:
-        logger.warning(
-            "%s has %d MiB free; %d data workers may need %d MiB: give it more (docker: --shm-size) or use fewer",
-            *(_SHARED_MEMORY, free >> 20, workers, needed >> 20),
-        )
-
-
-def _start_worker(_: int) -> None:
-    """Say nothing of a connection that breaks because the main process leaves while it fetches a batch."""
-    print_traceback = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not issubclass(kind, EOFError | ConnectionError):
-            print_traceback(kind, error, trace)
-
-    sys.excepthook = hook

@@ -13,16 +13,8 @@ from tinkit.toml import flatten
 
 # Where the data lies and how it is read may change between two halves of a run; what is computed may not.
 _FREE = (
-    *(
-        "data.root",
-        "data.max_",
-        "train.workers",
-        "train.val_every",
-        "train.samples",
-        "train.max_broken",
-        "train.on_nan",
-    ),
-    *("train.trial", "save."),
+    *("data.root", "data.max_", "train.workers", "train.val_every", "train.samples", "train.max_broken"),
+    *("train.on_nan", "train.stall_limit", "train.trial", "save."),
 )
 
 

@@ -160,6 +160,9 @@ class TrainConfig(Table):
     on_nan: str = "stop"
     """What a loss or gradient that is no number does: stop the run, or ``skip:N`` leaves out up to N steps of the
     run. The step's clips are listed in either case."""
+    stall_limit: float = Field(default=600.0, gt=0, allow_inf_nan=False)
+    """Seconds without a sign of life of a data worker, or without progress of a process, after which the work is given
+    up; half a minute of waiting is nothing unusual on a busy disk."""
 
     trial: TrialMark | None = None
     """Written by ``tinkit train``: the run is a trial, of a part of the ``clips`` (``--limit``, ``--overfit``; for

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -130,6 +131,21 @@ def join_world() -> Iterator[World]:
         if local_rank >= torch.cuda.device_count():
             raise UsageError(f"more processes than the {torch.cuda.device_count()} GPUs of this machine")
         torch.cuda.set_device(local_rank)
+    with _interruptible():
+        store, group = _meet(rank, size, cuda)
+    try:
+        yield World(rank, size, local_rank, group)
+    except (Exception, KeyboardInterrupt) as error:
+        raise _said_once(error, store) from error.__cause__
+    # Models wrapped for this world must be gone before it is taken down, or the process may abort at its exit.
+    gc.collect()
+    with _peers():
+        dist.barrier(group=group)
+    dist.destroy_process_group()
+
+
+def _meet(rank: int, size: int, cuda: bool) -> tuple[dist.Store, dist.ProcessGroup]:
+    """The store of these processes alone, and their group for what the CPU has."""
     try:
         everyones, _, _ = next(rendezvous("env://", timeout=_PATIENCE))
         store = _own_part(everyones, rank, size)
@@ -140,15 +156,22 @@ def join_world() -> Iterator[World]:
         group = dist.new_group(backend="gloo", timeout=_PATIENCE)
     except RuntimeError as error:
         raise _said_once(_cannot_meet(error, rank, size), store) from error
+    return store, group
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """In this block Ctrl-C ends the process at once, as SIGTERM does: Python's own handler would have to wait."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        yield World(rank, size, local_rank, group)
-    except (Exception, KeyboardInterrupt) as error:
-        raise _said_once(error, store) from error.__cause__
-    # Models wrapped for this world must be gone before it is taken down, or the process may abort at its exit.
-    gc.collect()
-    with _peers():
-        dist.barrier(group=group)
-    dist.destroy_process_group()
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _cannot_meet(error: RuntimeError, rank: int, size: int) -> LostPeerError:

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 
@@ -66,6 +66,11 @@ class Keeper:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+    def settle(self, seconds: float) -> None:
+        """Wait at most so long until nothing is being written, whatever comes of it; from any thread."""
+        if (writing := self._writing) is not None:
+            wait([writing], seconds)
 
     def close(self) -> None:
         """Wait, with what that raises, and end the thread."""

@@ -6,8 +6,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -17,6 +19,8 @@ from tinkit.engine.signals import stop_signals
 from tinkit.errors import SaidElsewhere, UsageError, UserError
 
 _GRACE = 600  # seconds that processes have to save after a signal; after a failure torchrun's launcher gives them 30
+_GLANCE = 0.5  # seconds between two looks at processes that may be stopped
+_DEAF = 2.0  # seconds that one may be so after a signal
 _LAUNCHER_LOGS = ("torch.distributed.elastic", "torch.distributed.launcher")
 
 
@@ -72,7 +76,7 @@ def launch(command: Sequence[str], processes: int, max_restarts: int = 0) -> Non
         signals_to_handle=",".join(signal.Signals(number).name for number in stop_signals()),
     )
     try:
-        with _silent(_LAUNCHER_LOGS):
+        with _silent(_LAUNCHER_LOGS), _killing_the_stopped():
             elastic_launch(config, command[0])(*command[1:])
     except SignalException as error:
         raise _ended(75 if error.sigval == getattr(signal, "SIGUSR1", None) else 128 + error.sigval) from None
@@ -110,6 +114,51 @@ def _ended(code: int) -> SaidElsewhere:
     ended = SaidElsewhere("a process has ended")
     ended.exit_code = code
     return ended
+
+
+@contextmanager
+def _killing_the_stopped() -> Iterator[None]:
+    """In this block, kill a process that we have started when it was asked to stop and, itself stopped, cannot.
+
+    All others would wait for it, and torch's launcher for up to ten minutes. Linux only: elsewhere the system does not
+    say which signals a process has not taken yet.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        seen: dict[int, int] = {}
+        while not over.wait(_GLANCE):
+            seen = {pid: seen.get(pid, 0) + 1 for pid in _deaf_children()}
+            for pid, times in seen.items():
+                if times * _GLANCE >= _DEAF:
+                    os.kill(pid, signal.SIGKILL)
+
+    watching = threading.Thread(target=look, name="killing the stopped", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
+
+
+def _deaf_children() -> Iterator[int]:
+    """The processes that this one has started which are stopped, and were sent a signal to end or stop their work."""
+    wanted = sum(1 << number - 1 for number in {*stop_signals(), signal.SIGTERM})
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, _text(children).split()):
+            status = dict(line.split(":", 1) for line in _text(Path(f"/proc/{pid}/status")).splitlines())
+            stopped = status.get("State", "").strip()[:1] in ("T", "t")
+            if stopped and int(status.get("ShdPnd", "0"), 16) & wanted:
+                yield pid
+
+
+def _text(file: Path) -> str:
+    """What a file of /proc says; nothing where it has gone."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from tinkit.engine.distributed import World
 from tinkit.engine.finite import require_finite_values
 from tinkit.engine.log import Reporter
 from tinkit.engine.signals import StopSignal
+from tinkit.engine.watch import Watch
 from tinkit.errors import Interrupted
 
 Look = Callable[[Tensor], Tensor]
@@ -70,11 +72,23 @@ def each_clip(
     done = world.share(sink.restore() if world.main else 0)
     shard = _Shard(range(done, len(clips)), batch, world)
     pending: list[_Piece] = []
-    loader = iter(test_loader(clips, batch=batch, workers=loader_workers(train), indices=shard.rows))
+    loader = iter(
+        test_loader(
+            clips,
+            batch=batch,
+            workers=loader_workers(train),
+            indices=shard.rows,
+            give_up=train.stall_limit,
+            wish=stop,
+        )
+    )
+    meters = reporter if world.main else Reporter(quiet=True)
     try:
-        with (reporter if world.main else Reporter(quiet=True)).progress(title, len(clips), done) as meter:
+        with meters.progress(title, len(clips), done) as meter, Watch(stop, train.stall_limit, title) as watch:
             for rows in shard.rounds():
-                if (part := next(loader, None)) is not None:
+                with watch.paused() if loader_workers(train) else nullcontext():
+                    part = next(loader, None)
+                if part is not None:
                     pending.append(_piece(part, look(part["frames"]), keep_views=sink.keep_views))
                 signal = 0 if rows.stop == len(clips) else _signal(world, stop)
                 if signal or rows.stop == len(clips) or rows.stop - done + shard.clips_a_round > _BLOCK:
@@ -84,11 +98,20 @@ def each_clip(
                         sink.take(block)
                     pending, done = [], rows.stop
                 meter.advance(len(rows))
+                watch.move()
                 if signal:
-                    kept = "interrupted; what was seen is kept" if sink.saves else "interrupted"
-                    raise Interrupted(kept, number=signal, fix="the same command goes on")
+                    raise _interrupted(sink, signal)
+    except Interrupted as error:  # while a batch was waited for, which others know nothing of
+        if pending and world.size == 1:
+            sink.take(_joined(pending))
+        raise _interrupted(sink, error.number) from None
     finally:
         loader.close()  # type: ignore[attr-defined]  # a generator: its workers end now
+
+
+def _interrupted(sink: Sink, number: int) -> Interrupted:
+    kept = "interrupted; what was seen is kept" if sink.saves else "interrupted"
+    return Interrupted(kept, number=number, fix="the same command goes on")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -28,18 +29,38 @@ class StopSignal:
         self.number = 0
         self._patient = patient
         self._before: dict[int, Any] = {}
+        self._heard: socket.socket | None = None
+        self._arrived = 0
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow it
+            self._heard, self._told = socket.socketpair()
+            for end in (self._heard, self._told):
+                end.setblocking(False)
+            self._wakeup_before = signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
             for number in stop_signals():
                 self._before[number] = signal.signal(number, self._handle)
         return self
+
+    def arrived(self) -> int:
+        """The first such signal, 0 if none came: known to any thread at once, wherever the main one waits."""
+        if self._heard is not None and not self._arrived:
+            try:
+                numbers = self._heard.recv(4096)
+            except OSError:  # none, or this was left meanwhile
+                numbers = b""
+            self._arrived = next((number for number in numbers if number in self._before), 0)
+        return self.number or self._arrived
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._heard is not None:
+            signal.set_wakeup_fd(self._wakeup_before)
+            self._heard.close()
+            self._told.close()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT and not self._patient:

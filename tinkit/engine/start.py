@@ -19,7 +19,7 @@ from tinkit.engine.distributed import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.precision import settle_amp
 from tinkit.engine.run import Run, create_run
-from tinkit.engine.train import Trainer
+from tinkit.engine.train import NOT_SAVED, Trainer
 from tinkit.engine.trials import WHOLE, Trial, marked, marked_like
 from tinkit.engine.weights import load_source, open_source
 from tinkit.engine.writers import writing_run
@@ -81,7 +81,8 @@ def _train(trainer: Trainer, trial: Trial, *, resume: bool) -> Progress:
             trainer.save_start()  # from here on there is something to go on from, with these weights and these clips
         progress = trainer.fit(resume=resume, max_steps=trial.max_steps)
     except Interrupted as error:
-        raise error.again("interrupted; what was trained is saved", file=run.folder, fix=f"go on: {go_on}") from None
+        kept = NOT_SAVED if error.problem == NOT_SAVED else "interrupted; what was trained is saved"
+        raise error.again(kept, file=run.folder, fix=f"go on: {go_on}") from None
     except KeyboardInterrupt:
         raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=f"go on: {go_on}") from None
     if progress.epoch < trainer.recipe.optim.epochs:

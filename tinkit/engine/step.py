@@ -71,15 +71,19 @@ class TrainStep:
         self._soft_labels = soft_labels
         self._device = next(model.parameters()).device
         self._mixer = Mixer(recipe.mix, num_classes, recipe.train.seed)
+        self.begun = False
+        """Whether the newest step has got as far as to change the model: until then, all wait for each other."""
 
     def __call__(self, batch: Batch, step: int, *, stop: bool = False) -> StepResult:
         """Train on this process' share of the step's clips. ``step`` counts from 0 over the whole run."""
         # What dropout draws depends on the step alone, so that a resumed run draws the same.
         torch.manual_seed(step_seed(self._recipe.train.seed, step, self._world.rank))
+        self.begun = False
         bad = [bool(reason) for reason in batch["reason"]]
         counts = self._world.total(
             len(bad), int(batch["valid"].sum()), int(batch["broken"].sum()), sum(bad), float(stop)
         )
+        self.begun = True
         clips, valid, broken, left_out, stops = (int(count) for count in counts)
         loss = norm = 0.0
         if valid:

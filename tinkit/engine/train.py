@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from tinkit import metrics
 from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.flow_files import FlowFiles
-from tinkit.data.loading import Batch, train_loader, worker_failure
+from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest import Manifest
 from tinkit.data.reading import Reading
 from tinkit.engine.build import (
@@ -32,7 +32,7 @@ from tinkit.engine.checkpoint import Progress, snapshot
 from tinkit.engine.checks import clips_of, info_of, steps_per_epoch
 from tinkit.engine.choices import limit_threads, settle_recipe
 from tinkit.engine.clock import Clock
-from tinkit.engine.distributed import World, lost_peer
+from tinkit.engine.distributed import LostPeerError, World, lost_peer
 from tinkit.engine.finite import NotFiniteError, require_good, way_back
 from tinkit.engine.judge import judge
 from tinkit.engine.keeper import Keeper
@@ -50,9 +50,14 @@ from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
 from tinkit.engine.trials import after_epochs, save_mark
 from tinkit.engine.validate import Validator
+from tinkit.engine.watch import Watch
 from tinkit.errors import Interrupted
 from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe
+from tinkit.workers import WorkerLostError
+
+NOT_SAVED = "interrupted while it waited for data; what was saved last is kept"
+"""What is said where the step under way could not be ended after a signal."""
 
 
 class Trainer:
@@ -141,13 +146,19 @@ class Trainer:
         log = RunLog(self.run, self.progress, self.done, validated=not trained) if self.world.main else None
         for path in log.put_aside if log else ():
             self.reporter.say(f"{path} could not be read: it has been given this name, and a new table is begun")
+        stop = StopSignal(patient=self.world.size > 1)
         try:
-            with StopSignal(patient=self.world.size > 1) as stop, Keeper(self.run, self.recipe.save) as keeper:
+            with (
+                stop,
+                Keeper(self.run, self.recipe.save) as keeper,
+                Watch(stop, self.recipe.train.stall_limit, "a step of training", keeper.settle) as self._watch,
+            ):
                 while self.progress.epoch < self.recipe.optim.epochs and (last_step is None or self.done < last_step):
                     self._epoch(log, keeper, stop, last_step)
-        except RuntimeError as error:
-            # PyTorch tells of a dead loader process, and of a dead peer, wherever this process happens to be
-            raise worker_failure(error) or lost_peer(error) or error from error
+        except (RuntimeError, LostPeerError) as error:
+            # PyTorch tells of a dead peer wherever this process happens to be
+            lost = lost_peer(error) if isinstance(error, RuntimeError) else error
+            raise lost or error from error
         finally:
             if log is not None:
                 log.close()
@@ -161,8 +172,13 @@ class Trainer:
         self.train_mode()
         title = f"epoch {self.progress.epoch + 1}/{self.recipe.optim.epochs}"
         with self.reporter.progress(title, self.steps_per_epoch, self.progress.step) as meter:
-            for batch in clock.timed(self.batches()):
-                result = self._step(batch, clock, log, meter, bool(stop.number))
+            for batch in clock.timed(self._awaited(stop, keeper, log)):
+                try:
+                    result = self._step(batch, clock, log, meter, bool(stop.number))
+                except LostPeerError:
+                    if not self.train_step.begun:
+                        self._save(keeper, log)
+                    raise
                 whole = self.progress.step == self.steps_per_epoch
                 if result.stop:
                     self._save(keeper, log)
@@ -179,8 +195,8 @@ class Trainer:
         if self.recipe.model.partial_bn:
             freeze_partial_bn(self.model)
 
-    def batches(self) -> Iterable[Batch]:
-        """This process' share of the rest of the epoch under way."""
+    def batches(self, stop: StopSignal | None = None) -> Iterable[Batch]:
+        """This process' share of the rest of the epoch under way; after a signal to ``stop`` none is waited for."""
         if self.progress.step == self.steps_per_epoch:
             return ()
         return train_loader(
@@ -191,7 +207,19 @@ class Trainer:
             workers=loader_workers(self.recipe.train),
             rank=self.world.rank,
             world=self.world.size,
+            give_up=self.recipe.train.stall_limit,
+            wish=stop,
         )
+
+    def _awaited(self, stop: StopSignal, keeper: Keeper, log: RunLog | None) -> Iterator[Batch]:
+        """The batches of the epoch; where one does not come, what was trained before it is saved."""
+        try:
+            yield from self._watch.over(self.batches(stop), limited=loader_workers(self.recipe.train) > 0)
+        except (Interrupted, WorkerLostError) as error:
+            self._save(keeper, log)
+            if isinstance(error, Interrupted) and not self.world.main:
+                raise error.again(NOT_SAVED, fix="") from None  # the main process may be in the middle of a step
+            raise
 
     def _step(self, batch: Batch, clock: Clock, log: RunLog | None, meter: Meter, stop: bool) -> StepResult:
         """One step of the whole batch, counted and logged."""
@@ -266,9 +294,11 @@ class Trainer:
         self.world.spread(self.model.buffers())
         if self.ema is not None:
             self.world.spread(self.ema.module.buffers())
-        values = self.validator(self.model, log, self.done, stop)
+        with self._watch.paused():
+            values = self.validator(self.model, log, self.done, stop)
         if self.ema is not None:
-            averaged = self.validator(self.ema.module, None, self.done, stop)
+            with self._watch.paused():
+                averaged = self.validator(self.ema.module, None, self.done, stop)
             values |= {f"ema_{name}": value for name, value in averaged.items()}
         values = self.world.share(values)
         if log is not None:

@@ -2,7 +2,8 @@
 
 A file is called ``KEY-CONTENT.SUFFIX``. KEY says what it was made from, CONTENT is the beginning of the SHA-256 of its
 bytes. One rename brings it into being; a file that was cut short or overwritten no longer fits its name and is made
-again; a good one is never written over, so that nobody's mapped library changes under him.
+again; a good one is never written over. What is there runs, so it is taken only from where nobody else could have put
+it (:mod:`tinkit.ops.trusted`); else that is said, and every process compiles for itself.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.errors import UserError
-from tinkit.files import cache_folder, write_atomic
+from tinkit.files import cache_folder
+from tinkit.ops.trusted import TrustedFolder, UntrustedError
 
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 600.0  # seconds to wait for another process' compiler, before this one compiles beside it
+_NOTICE = 5.0  # seconds after which it is said that it is waited for
 _DIGITS = 16
 
 
@@ -65,11 +68,24 @@ def digest(*parts: str | bytes) -> str:
 
 def find(key: str, suffix: str) -> Kept | None:
     """A whole file made under ``key``, or under a key that continues it after a ``-``; None if there is none."""
-    for file in _candidates(key, suffix):
-        with suppress(OSError):
-            data = file.read_bytes()
-            if _is_whole(file, data) and _is_trusted(file):
-                return Kept(data, file, made=False)
+    try:
+        folder = TrustedFolder(kernel_folder())
+        names = _names(folder, key, suffix)
+    except UntrustedError as problem:
+        _say_untrusted(problem)
+        return None
+    except OSError:
+        return None
+    for name in names:
+        try:
+            data = folder.read(name)
+        except UntrustedError as problem:
+            _say_untrusted(problem)
+        except OSError:
+            continue
+        else:
+            if _is_whole(name, data):
+                return Kept(data, folder.path / name, made=False)
     return None
 
 
@@ -77,25 +93,33 @@ def keep(key: str, suffix: str, build: Callable[[], bytes]) -> Kept:
     """The file of ``key`` from the cache, or what ``build`` gives, kept there for those who come later.
 
     Of processes that want it at once one builds and the others wait; when its ``build`` fails, they fail with it and do
-    not try the same in turn. Where the cache cannot be written, that is said once, and every process builds for itself.
-    Raises :class:`KernelError` if ``build`` does.
+    not try the same in turn. Where the cache cannot be written, or others can write to it, that is said once, and every
+    process builds for itself. Raises :class:`KernelError` if ``build`` does.
     """
     if (found := find(key, suffix)) is not None:
         return found
-    note = kernel_folder() / f"{key}.log"
-    before = _stamp(note)
-    with _turn(key):
+    try:
+        folder = TrustedFolder(kernel_folder(), make=True)
+    except UntrustedError as problem:
+        _say_untrusted(problem)
+        return Kept(build(), None, made=True)
+    except OSError as problem:
+        _say_unwritable(problem)
+        return Kept(build(), None, made=True)
+    note = f"{key}.log"
+    before = _stamp(folder, note)
+    with _turn(folder, key):
         if (found := find(key, suffix)) is not None:
             return found
-        if (after := _stamp(note)) is not None and after != before:
-            raise KernelError(note.read_text(errors="replace"))
+        if (after := _stamp(folder, note)) is not None and after != before:
+            raise KernelError(folder.read(note).decode(errors="replace"))
         try:
             data = build()
         except KernelError as error:
             with suppress(OSError):
-                write_atomic(note, str(error))
+                folder.write(note, str(error).encode(errors="surrogateescape"))
             raise
-        return Kept(data, _store(key, suffix, data), made=True)
+        return Kept(data, _store(folder, key, suffix, data), made=True)
 
 
 @functools.cache
@@ -105,35 +129,42 @@ def say_once(message: str) -> None:
         logger.warning("%s", message)
 
 
-def _candidates(key: str, suffix: str) -> list[Path]:
+def _say_untrusted(problem: UntrustedError) -> None:
+    say_once(
+        f"compiled kernels are not taken from {kernel_folder()}: {problem}; every process compiles them again. The"
+        " folder and its parents must belong to you or root, and be writable by nobody else (chmod go-w); or set"
+        " TINKIT_CACHE to such a folder"
+    )
+
+
+def _say_unwritable(problem: OSError) -> None:
+    say_once(
+        f"compiled kernels cannot be kept in {kernel_folder()} ({problem.strerror}): every process compiles them again;"
+        " set TINKIT_CACHE to a folder that can be written"
+    )
+
+
+def _names(folder: TrustedFolder, key: str, suffix: str) -> list[str]:
+    return [name for name in folder.names() if name.startswith(f"{key}-") and name.endswith(suffix)]
+
+
+def _is_whole(name: str, data: bytes) -> bool:
+    return Path(name).stem.rpartition("-")[2] == hashlib.sha256(data).hexdigest()[:_DIGITS]
+
+
+def _stamp(folder: TrustedFolder, name: str) -> tuple[int, int] | None:
+    """Changes whenever a file is written anew; None where there is none that can be trusted."""
     try:
-        return sorted(kernel_folder().glob(f"{key}-*{suffix}"))
-    except OSError:
-        return []
-
-
-def _is_whole(file: Path, data: bytes) -> bool:
-    return file.stem.rpartition("-")[2] == hashlib.sha256(data).hexdigest()[:_DIGITS]
-
-
-def _is_trusted(file: Path) -> bool:
-    """Whether ``file`` is root's, ours or the cache owner's: in a folder that all may write, others put files too."""
-    if not hasattr(os, "geteuid"):
-        return True
-    return file.stat().st_uid in (0, os.geteuid(), cache_folder().stat().st_uid)
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Changes whenever ``file`` is written anew; None where it is not."""
-    try:
-        status = file.stat()
-    except OSError:
+        descriptor = folder.open(name)
+    except (OSError, UntrustedError):
         return None
+    status = os.fstat(descriptor)
+    os.close(descriptor)
     return status.st_ino, status.st_mtime_ns
 
 
 @contextmanager
-def _turn(key: str) -> Iterator[None]:
+def _turn(folder: TrustedFolder, key: str) -> Iterator[None]:
     """Wait for our turn to build ``key``: a lock that the system opens when its holder ends, however that ends.
 
     Where there is no such lock (a cache that cannot be written, some network file systems), or its holder does not move
@@ -142,14 +173,17 @@ def _turn(key: str) -> Iterator[None]:
     try:
         import fcntl
 
-        kernel_folder().mkdir(parents=True, exist_ok=True)
-        handle = (kernel_folder() / f"{key}.lock").open("a")
+        handle = os.fdopen(folder.open(f"{key}.lock", os.O_RDWR | os.O_CREAT), "r+b")
+    except UntrustedError as problem:
+        _say_untrusted(problem)
+        yield
+        return
     except (ImportError, OSError):
         yield
         return
     with handle:
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
+        begun = time.monotonic()
+        while (waited := time.monotonic() - begun) < _PATIENCE:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -157,6 +191,8 @@ def _turn(key: str) -> Iterator[None]:
                 time.sleep(0.05)
             except OSError:
                 break
+            if waited > _NOTICE:
+                say_once(f"another process compiles the kernels; it is waited for, at most {_PATIENCE:.0f} s")
         try:
             yield
         finally:
@@ -164,22 +200,20 @@ def _turn(key: str) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_UN)
 
 
-def _store(key: str, suffix: str, data: bytes) -> Path | None:
-    """Write ``data`` under its name and remove what is broken under the same key; None where that cannot be done."""
-    folder = kernel_folder()
-    file = folder / f"{key}-{hashlib.sha256(data).hexdigest()[:_DIGITS]}{suffix}"
+def _store(folder: TrustedFolder, key: str, suffix: str, data: bytes) -> Path | None:
+    """Write ``data`` under its name and remove what else is under the same key; None where that cannot be done."""
+    name = f"{key}-{hashlib.sha256(data).hexdigest()[:_DIGITS]}{suffix}"
     try:
-        write_atomic(file, data)
+        folder.write(name, data)
     except OSError as problem:
-        say_once(
-            f"compiled kernels cannot be kept in {folder} ({problem.strerror}): every process compiles them again;"
-            " set TINKIT_CACHE to a folder that can be written"
-        )
+        _say_unwritable(problem)
         return None
-    for other in _candidates(key, suffix):
-        with suppress(OSError):
-            if not _is_whole(other, other.read_bytes()):
-                other.unlink()
-    with suppress(OSError):
-        (folder / f"{key}.log").unlink()
-    return file
+    for other in _names(folder, key, suffix):
+        try:
+            whole = _is_whole(other, folder.read(other))
+        except (OSError, UntrustedError):
+            whole = False
+        if not whole:
+            folder.remove(other)
+    folder.remove(f"{key}.log")
+    return folder.path / name

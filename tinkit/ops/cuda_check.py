@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.ops.cache import KernelError
+from tinkit.ops.compiler import run_compiler
 from tinkit.ops.cuda_kernels import compile_options, cuda_source
 from tinkit.ops.nvrtc import find_nvrtc
 
+_LIMIT = 600.0  # seconds for one run of nvcc
 ARCHITECTURES = (75, 80, 90, 100, 120)
 """Compute capabilities times ten: Turing, Ampere, Hopper and the two Blackwells."""
 
@@ -92,11 +93,11 @@ def nvcc_log(nvcc: str, source: Path, architecture: int) -> str:
     with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
         words = ["-std=c++17", f"-arch=sm_{architecture}", "-Xptxas", "-v", *compile_options(source, None)]
         command = [nvcc, *words, str(source), "-cubin", "-o", str(Path(folder, "kernels.cubin"))]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        problem = f"{nvcc} cannot compile {source.name} for sm_{architecture}"
-        raise KernelError(problem, output=done.stdout + done.stderr)
-    return done.stdout + done.stderr
+        try:
+            return run_compiler(command, limit=_LIMIT)
+        except KernelError as error:
+            problem = f"{nvcc} cannot compile {source.name} for sm_{architecture}: {error.problem}"
+            raise KernelError(problem, output=error.output) from error
 
 
 def read_log(log: str) -> list[KernelUse]:

@@ -14,7 +14,6 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -28,6 +27,7 @@ import torch
 from tinkit.errors import UserError
 from tinkit.files import shipped
 from tinkit.ops.cache import Kept, KernelError, digest, find, keep, say_once
+from tinkit.ops.compiler import run_compiler
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def compilers() -> Iterator[Compiler]:
         if not words or shutil.which(words[0]) is None:
             continue
         try:
-            said = _run([*words, "--version"], limit=60).partition(" ")[
+            said = run_compiler([*words, "--version"], limit=60).partition(" ")[
                 2
             ]  # the first word is the name it was called by
         except KernelError:
@@ -204,51 +204,25 @@ def _compile(kernels: Path, compiler: Compiler) -> bytes:
     try:
         with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
             target = Path(folder, "library.so")
-            _run([*compiler.command, *_FLAGS, str(kernels / _SOURCE), *paths, "-o", str(target)], limit=_LIMIT)
+            run_compiler([*compiler.command, *_FLAGS, str(kernels / _SOURCE), *paths, "-o", str(target)], limit=_LIMIT)
             return target.read_bytes()
     except OSError as problem:
         raise KernelError(f"nothing can be compiled in a temporary folder: {problem}") from problem
 
 
-def _run(command: list[str], *, limit: float) -> str:
-    """What ``command`` prints. Raises :class:`~tinkit.ops.cache.KernelError` if it fails or takes too long."""
-    # Into a file: a compiler's own children may outlive it when it is killed, and would keep a pipe open.
-    with tempfile.TemporaryFile("w+", errors="replace") as log:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"LC_ALL": "C"},
-                timeout=limit,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise KernelError(f"{command[0]} did not finish in {limit:.0f} s") from None
-        log.seek(0)
-        output = log.read()
-    if done.returncode:
-        raise KernelError(f"{command[0]} failed: {_reason(output, done.returncode)}", output=output)
-    return output
-
-
-def _reason(output: str, code: int) -> str:
-    """The first line of ``output`` that speaks of an error, else how the process ended."""
-    errors = [line.strip() for line in output.splitlines() if "error" in line.lower()]
-    if errors:
-        return errors[0]
-    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-
-
 def _register(kept: Kept) -> str | None:
     """Load the library, whose static objects register the kernels; the instruction set that it has chosen, if it tells.
 
-    Raises OSError if it is none for this machine.
+    What was read and found good is loaded, from a file in memory or a folder of our own: whatever happens to the file
+    in the cache, and where that may hold no programs (noexec). Raises OSError if it is none for this machine.
     """
-    if kept.file is not None:
-        with suppress(OSError):  # some folders may hold no programs (noexec)
-            return _load_file(kept.file)
+    if hasattr(os, "memfd_create"):
+        with suppress(OSError):  # some systems have no such files, or run none
+            # left open: a library's file is known by its name, and the next one must have another
+            descriptor = os.memfd_create("tinkit-kernels", os.MFD_CLOEXEC)
+            with os.fdopen(os.dup(descriptor), "wb") as handle:
+                handle.write(kept.data)
+            return _load_file(Path(f"/proc/self/fd/{descriptor}"))
     with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
         file = Path(folder, "library.so")
         file.write_bytes(kept.data)
@@ -256,8 +230,7 @@ def _register(kept: Kept) -> str | None:
 
 
 def _load_file(file: Path) -> str | None:
-    torch.ops.load_library(file)
-    library = ctypes.CDLL(str(file))  # the one that was just loaded
+    library = ctypes.CDLL(str(file))
     if not hasattr(library, "tinkit_level"):
         return None
     library.tinkit_level.restype = ctypes.c_char_p

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from tinkit.data.config import LAYOUTS, SPLITS, Split
@@ -18,6 +18,7 @@ from tinkit.data.synth.scenes import digit_pools
 from tinkit.errors import UserError
 from tinkit.files import write_atomic
 from tinkit.json_file import read_json
+from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 # Raised when the same numbers would give other clips.
 _VERSION = 1
@@ -123,21 +124,39 @@ def _run(spec: SynthSpec, root: Path, workers: int) -> Iterator[tuple[int, int]]
         for split, start, stop in tasks:
             yield stop - start, _make(spec, root, split, start, stop)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        futures = {pool.submit(_make, spec, root, *task): task[2] - task[1] for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = Workers(workers, partial(_begin_worker, spec, root), what="process that makes clips", describe=_named)
+    try:
+        for (_, start, stop), made in each(pool, tasks):
+            yield stop - start, made
+    except WorkerLostError as error:
+        raise UserError(
+            error.problem, fix="the same command goes on; if memory was short, with fewer --workers"
+        ) from None
 
 
-def _make(spec: SynthSpec, root: Path, split: Split, start: int, stop: int) -> int:
+def _begin_worker(spec: SynthSpec, root: Path, number: int) -> Work:
+    """What makes the clips of a task."""
+
+    def work(task: tuple[Split, int, int], alive: Alive) -> int:
+        split, start, stop = task
+        return _make(spec, root, split, start, stop, alive)
+
+    return work
+
+
+def _named(task: tuple[Split, int, int]) -> str:
+    """A task for people."""
+    split, start, stop = task
+    return f"clips {start} to {stop - 1} of {split}"
+
+
+def _make(spec: SynthSpec, root: Path, split: Split, start: int, stop: int, alive: Alive = lambda: None) -> int:
     """Render and write the clips ``start`` to ``stop`` of ``split`` that are not there; how many that were."""
     digits = digit_images()
     folder = root / LAYOUTS[spec.layout].media_folder
     made = 0
     for clip in _draw(spec, split, start, stop):
+        alive()
         path = folder / (f"{clip.id}.webm" if spec.layout == "sthv2" else clip.id)
         if path.exists():
             continue
