@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data._utils import worker as torch_worker
@@ -56,7 +57,9 @@ def received(carried: Carried) -> Batch:
         frames = _mapped(carried.descriptor, carried.value["frames"]).movedim(-1, -3)
     finally:
         os.close(carried.descriptor)
-    batch = {name: value if name == "reason" else torch.as_tensor(value) for name, value in carried.value.items()}
+    batch = {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in carried.value.items()
+    }
     return cast("Batch", batch | {"frames": frames})
 
 
