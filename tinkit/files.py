@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,19 +24,32 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Shorter than NAME_MAX even for a long name; the suffix stays, since some writers choose by it.
-    temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    temporary = target.with_name(f"{_temporary_stem(target)}{secrets.token_hex(4)}.tmp{target.suffix}")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # what the user's umask says; some writers would keep the file to themselves
         yield temporary
         temporary.chmod(mode)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        flush(temporary)
         temporary.replace(target)
-        _fsync_folder(target.parent)
+        flush_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporaries(target: Path) -> list[Path]:
+    """The temporary files that :func:`atomic_path` has made for ``target``, be their writers alive or dead."""
+    name = re.compile(rf"{re.escape(_temporary_stem(target))}[0-9a-f]{{8}}\.tmp{re.escape(target.suffix)}")
+    return [entry for entry in target.parent.iterdir() if name.fullmatch(entry.name)]
+
+
+def _temporary_stem(target: Path) -> str:
+    """How the names of temporary files of ``target``, and of no other, begin; the suffix stays, since some writers
+    choose by it."""
+    stem = target.stem
+    if len(os.fsencode(stem)) > 100:  # shorter than NAME_MAX
+        stem = f"{stem[:40]}-{sha256_text(stem)[:16]}"
+    return f".{stem}."
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> None:
@@ -43,6 +57,22 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's bytes are on disk."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a rename durable; folders cannot be flushed on every file system."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sha256_file(path: str | Path) -> str:
@@ -106,13 +136,3 @@ def find_toml(kind: ShippedKind, name: str) -> Path:
         f"no {kind.rstrip('s')} is called {name!r}{did_you_mean(path.stem, known)}",
         expected=f"a .toml file, or one of: {', '.join(known)}",
     )
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Make a rename durable; folders cannot be flushed on every file system."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
