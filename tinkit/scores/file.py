@@ -3,7 +3,8 @@
 Arrow IPC, one row a clip: ``id: string``, ``scores: fixed_size_list<float32>[C]`` (null: the clip could not be
 decoded), ``labels: list<int32>`` (null: unknown), ``source: string`` (the video a clip was cut from). The schema's
 metadata key ``tinkit`` holds a :class:`~tinkit.scores.table.ScoreInfo` as JSON. A file of one record batch, which is
-what :func:`write_scores` writes, is read without a copy: the scores are a view into the memory-mapped file.
+what :func:`write_scores` writes, is read without a copy: the scores are a view into the memory-mapped file. The files
+are sealed (:mod:`tinkit.arrow_file`): opening one checks what Arrow parses, :func:`verified_scores` the scores too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tinkit.arrow_file import ArrowFile, open_arrow, sealed_writer
 from tinkit.errors import UserError
 from tinkit.files import atomic_path
 from tinkit.metrics import Task
@@ -48,13 +50,13 @@ def write_scores(path: str | Path, table: ScoreTable) -> None:
     )
     schema = _schema(width).with_metadata({"tinkit": json.dumps(dataclasses.asdict(info), ensure_ascii=False)})
     batch = pa.record_batch([columns["ids"], lists, columns["labels"], columns["source"]], schema=schema)
-    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+    with atomic_path(path) as temporary, sealed_writer(temporary, schema) as writer:
         writer.write_batch(batch)
 
 
 def read_info(path: str | Path) -> ScoreInfo:
     """The metadata of a score file; only its schema is read. Raises as :func:`read_scores`."""
-    return _open(Path(path))[1]
+    return _open(Path(path))[2]
 
 
 def read_scores(path: str | Path) -> ScoreTable:
@@ -64,8 +66,22 @@ def read_scores(path: str | Path) -> ScoreTable:
     another version or width, or holds doubled ids or labels outside the classes. That the scores are finite, which
     would read all of them, is :func:`check_scores`.
     """
-    path = Path(path)
-    reader, info = _open(path)
+    return _read(*_open(Path(path)))
+
+
+def verified_scores(path: str | Path) -> tuple[ScoreTable, str]:
+    """Read a score file whose scores are going to be used, and the SHA-256 of its bytes, each of which is read once.
+
+    Raises as :func:`read_scores`, and for a file whose bytes do not have the checksum that it carries; of one without
+    a checksum, as other tools write it, that is logged. Scores that are not finite are :func:`check_scores`'s.
+    """
+    file, reader, info = _open(Path(path))
+    digest = file.verified_hash()
+    return _read(file, reader, info), digest
+
+
+def _read(file: ArrowFile, reader: pa.ipc.RecordBatchFileReader, info: ScoreInfo) -> ScoreTable:
+    path = file.path
     try:
         table = reader.read_all()
         table.validate()
@@ -131,11 +147,12 @@ def _schema(width: int) -> pa.Schema:
     return pa.schema([*fields, ("source", pa.string())])
 
 
-def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, ScoreInfo]:
+def _open(path: Path) -> tuple[ArrowFile, pa.ipc.RecordBatchFileReader, ScoreInfo]:
     if not path.is_file():
         raise UserError("no such score file", file=path, fix="make it with `tinkit test RUN --split SPLIT`")
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        file = open_arrow(path)
+        reader = file.reader()
     except _BROKEN as error:
         raise _unreadable(path, error) from error
     info = _parse_info((reader.schema.metadata or {}).get(b"tinkit"), path)
@@ -146,7 +163,7 @@ def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, ScoreInfo]:
         if len(found) != 1 or not _holds(found[0], have.type):
             was = " and ".join(map(str, found)) or "missing"
             raise UserError(f"column {have.name!r} is {was}", file=path, expected=str(have.type), fix=_REWRITE)
-    return reader, info
+    return file, reader, info
 
 
 def _holds(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -177,7 +194,7 @@ def _parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
     try:
         data = json.loads(raw)
         version = data["version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"the metadata 'tinkit' is not what it should be ({error!r})", file=path) from error
     if version != VERSION:
         raise UserError(
@@ -212,8 +229,10 @@ def _check_info(info: ScoreInfo, path: str | Path) -> None:
         getattr(info, name) for name in ("dataset", "dataset_version", "split", "views", "average", "weights", "run")
     ]
     hashes = [*info.hashes, *info.hashes.values()] if isinstance(info.hashes, dict) else [None]
-    if not all(isinstance(text, str) for text in [*texts, *info.classes, *info.trained_on, *hashes]):
+    if not all(_is_text(text) for text in [*texts, *info.classes, *info.trained_on, *hashes]):
         raise UserError("metadata whose names are not all text", file=path)
+    if not isinstance(info.trial, bool):
+        raise UserError(f"trial is {info.trial!r}", file=path, expected="true or false")
     if not isinstance(info.protocol, dict) or not all(
         isinstance(name, str) and isinstance(value, str | int | float) for name, value in info.protocol.items()
     ):
@@ -227,6 +246,11 @@ def _check_info(info: ScoreInfo, path: str | Path) -> None:
     if len(set(info.classes)) < len(info.classes):
         doubled = next(name for name in info.classes if info.classes.count(name) > 1)
         raise UserError(f"class {doubled!r} is named twice", file=path)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is text that can be written: JSON can spell half a character, which UTF-8 cannot."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
 
 
 def _check_rows(columns: dict[str, pa.Array], info: ScoreInfo, path: str | Path) -> None:

@@ -32,7 +32,7 @@ class ScoreInfo:
     ``precision`` that the model ran in (``float32``, ``bfloat16`` or ``float16``), ``view`` which of them these scores
     are (from 0; None: all, averaged); ``weights`` which checkpoint of ``run`` (``best``, ``last``, ``ema``,
     ``step=N``); ``trained_on`` the splits that its weights have seen; ``hashes`` what it was made from (``recipe``,
-    ``checkpoint``, ``member:NAME``, ...).
+    ``checkpoint``, ``member:NAME``, ...). ``trial``: the run, or the test, was cut short (``--limit`` and the like).
     """
 
     kind: Kind
@@ -50,6 +50,7 @@ class ScoreInfo:
     version: int = VERSION
     protocol: dict[str, Any] = field(default_factory=dict)
     view: int | None = None
+    trial: bool = False
 
 
 class ArrowColumn(Sequence[Any]):

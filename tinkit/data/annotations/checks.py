@@ -15,7 +15,7 @@ from tinkit.metrics import Task
 
 _INTEGER = r"^[+-]?\d{1,9}$"
 # A component that is `..`, an absolute path, a drive letter, or a control character (NUL above all).
-_ESCAPE = r"(?:^|[/\\])\.\.(?:[/\\]|$)|^[/\\]|^[A-Za-z]:[/\\]|[\x00-\x1f\x7f]"
+ESCAPE = r"(?:^|[/\\])\.\.(?:[/\\]|$)|^[/\\]|^[A-Za-z]:[/\\]|[\x00-\x1f\x7f]"
 
 
 def check_ids(rows: Rows) -> None:
@@ -41,9 +41,7 @@ def check_paths(rows: Rows) -> None:
     """Refuse a path that is empty or leads out of the data set's folder."""
     paths = rows.paths
     bad = _first(
-        pc.or_kleene(
-            pc.fill_null(pc.match_substring_regex(paths, _ESCAPE), True), pc.equal(pc.fill_null(paths, ""), "")
-        )
+        pc.or_kleene(pc.fill_null(pc.match_substring_regex(paths, ESCAPE), True), pc.equal(pc.fill_null(paths, ""), ""))
     )
     if bad is not None:
         raise rows.fail(
