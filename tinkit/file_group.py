@@ -78,16 +78,17 @@ class FileGroup:
 
 
 @contextmanager
-def file_group(head: Path) -> Iterator[FileGroup]:
+def file_group(head: Path, output: Path | None = None) -> Iterator[FileGroup]:
     """Write the files of the group that ``head`` describes; on a clean exit all appear, else none.
 
-    The caller holds the lock of the output and has called :func:`recover`. Raises
-    :class:`~tinkit.errors.UserError` where the disk is full or cannot be written; what was there is as it was.
+    ``output`` is what errors name, where that is not ``head``. The caller holds the lock of the output and has called
+    :func:`recover`. Raises :class:`~tinkit.errors.UserError` where the disk is full or cannot be written; what was
+    there is as it was.
     """
     stage = head.with_name(f".stage-{head.name}-{secrets.token_hex(4)}")
     group = FileGroup(head, stage)
     try:
-        with write_errors(head):
+        with write_errors(output or head):
             for part in ("new", "old"):
                 (stage / part).mkdir(parents=True)
             yield group

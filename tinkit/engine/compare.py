@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ from typing import Any
 from tinkit.engine.protocol import fits, stated
 from tinkit.engine.run import Run, find_run
 from tinkit.errors import UserError
+from tinkit.file_group import refuse_unfinished
 from tinkit.files import shipped, shipped_names
+from tinkit.fusion.record import RECORD, Estimate, check_recorded, read_record
 from tinkit.fusion.spec import PublishedFusion, load_spec
 from tinkit.metrics import Metrics
 from tinkit.recipe import Published
-from tinkit.scores import ScoreInfo, read_scores
+from tinkit.scores import ScoreInfo, verified_scores
 from tinkit.scores.protocol import protocol_words
 from tinkit.scores.tools import measure
 
@@ -26,7 +27,7 @@ def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dic
     """
     rows: list[dict[str, Any]] = []
     for name in names:
-        fusion = next((path for path in (fusions / name, Path(name)) if (path / "fusion.json").is_file()), None)
+        fusion = next((path for path in (fusions / name, Path(name)) if _is_fusion(path)), None)
         if fusion is not None:
             rows += _fusion_rows(fusion)
         elif name in shipped_names("ensembles") and not (runs / name).is_dir():
@@ -37,6 +38,11 @@ def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dic
     if not rows:
         raise UserError(f"{', '.join(names)}: nothing was tested yet and nothing published", fix="tinkit test RUN")
     return rows
+
+
+def _is_fusion(folder: Path) -> bool:
+    refuse_unfinished(folder / RECORD)
+    return (folder / RECORD).is_file()
 
 
 def measured_row(
@@ -75,32 +81,35 @@ def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
 
     Where its weights were fitted, the cross-validated estimate stands for the optimistic number.
     """
-    record = json.loads((folder / "fusion.json").read_text())
-    published = [PublishedFusion.model_validate(entry) for entry in record.get("published", ())]
-    estimate = record["metrics"].get("cross_validated")
+    record = read_record(folder / RECORD)
+    published = record.published
+    estimate = record.metrics.cross_validated
+    name = folder.absolute().name  # of the path as it was given: a link keeps its own
     rows, shown = [], []
-    for path in sorted(folder.glob("*.arrow")):
-        table = read_scores(path)
+    for path in sorted(folder / item.path for item in record.outputs.values()):
+        table, digest = verified_scores(path)
+        check_recorded(path, digest)
         if (measured := measure(table)) is None:
             continue
-        fitted = estimate is not None and table.info.split == record["fit"]
+        fitted = estimate if table.info.split == record.fit else None
         for metric in measured.values:
             same = [entry for entry in published if (entry.metric, entry.split) == (metric, table.info.split)]
             shown += same
             entries: list[PublishedFusion | None] = [*same] or [None]
             for entry in entries:
-                row = measured_row(folder.name, table.info, metric, measured, None if fitted else entry)
-                rows.append(_estimated(row, metric, estimate, measured, entry) if fitted else _noted(row, entry))
-    return rows + [_unmeasured(folder.name, entry) for entry in published if entry not in shown]
+                row = measured_row(name, table.info, metric, measured, None if fitted else entry)
+                rows.append(_estimated(row, metric, fitted, measured, entry) if fitted else _noted(row, entry))
+    return rows + [_unmeasured(name, entry) for entry in published if entry not in shown]
 
 
 def _estimated(
-    row: dict[str, Any], metric: str, estimate: Mapping[str, Any], measured: Metrics, entry: PublishedFusion | None
+    row: dict[str, Any], metric: str, estimate: Estimate, measured: Metrics, entry: PublishedFusion | None
 ) -> dict[str, Any]:
     """``row`` with the cross-validated estimate in the place of what was measured on the clips of the fit."""
-    row |= {"weights": "cross-validated", "measured": 100 * estimate[metric]}
-    row["note"] = _fewer(estimate["counts"]["measured"], measured)
-    return _noted(row | _beside(row["measured"], entry), entry)
+    value = (estimate.__pydantic_extra__ or {}).get(metric)
+    row |= {"weights": "cross-validated", "measured": None if value is None else 100 * value}
+    row["note"] = _fewer(estimate.counts.get("measured", 0), measured)
+    return _noted(row if value is None else row | _beside(100 * value, entry), entry)
 
 
 def _unmeasured(name: str, entry: PublishedFusion) -> dict[str, Any]:
@@ -125,7 +134,7 @@ def _run_rows(run: Run) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     shown: set[int] = set()
     for path in [*sorted(scores.glob("*.arrow")), *sorted(scores.glob("published/*.arrow"))]:
-        table = read_scores(path)
+        table, _ = verified_scores(path)
         if (measured := measure(table)) is None:
             continue
         for metric in measured.values:
@@ -168,7 +177,7 @@ def _row(
 
 def _note(info: ScoreInfo, measured: Metrics | None) -> str | None:
     """What a reader must know before comparing."""
-    notes = []
+    notes = ["a trial, cut short"] if info.trial else []
     if info.split in info.trained_on:
         notes.append("its weights have seen this split")
     if measured is not None and (broken := measured.counts.get("without_scores", 0)):

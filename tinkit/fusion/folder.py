@@ -263,7 +263,7 @@ def _plain(metrics: Metrics | None) -> dict[str, Any] | None:
 def _write(folder: Path, record: dict[str, Any], outputs: dict[str, ScoreTable]) -> None:
     """Write all files at once; ``fusion.json`` describes the others."""
     stale = _outputs_of(folder / RECORD) - {f"{split}.arrow" for split in outputs}
-    with file_group(folder / RECORD) as group:
+    with file_group(folder / RECORD, folder) as group:
         files: dict[str, dict[str, Any]] = {}
         for split, table in outputs.items():
             name = f"{split}.arrow"

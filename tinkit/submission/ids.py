@@ -100,7 +100,13 @@ def _from_json(path: Path) -> tuple[str, list[str], list[int]]:
     try:
         content: Any = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"not valid JSON: {error}", file=path, line=getattr(error, "lineno", None)) from error
+        raise UserError(
+            f"not valid JSON: {error}",
+            file=path,
+            line=getattr(error, "lineno", None),
+            expected=expected,
+            fix="if it is a csv or a list of lines, give it a name that says so (.csv, .txt)",
+        ) from error
     if not isinstance(content, list):
         raise UserError("holds no list of clips", file=path, expected=expected)
     entries = [entry.get("id") if isinstance(entry, dict) else entry for entry in content]
