@@ -47,7 +47,6 @@ class Estimates(_Part):
 class FusionRecord(_Part):
     """What is read of a ``fusion.json``; ``sha256`` is that of the file, ``made_from`` that of inputs and options."""
 
-    name: str
     fit: str | None
     outputs: dict[str, Output]
     metrics: Estimates
