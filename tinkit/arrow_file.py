@@ -1,10 +1,10 @@
 """Arrow files that carry their own checksum: damage is found before Arrow reads a byte of them.
 
 A sealed file is an ordinary Arrow IPC file with 160 bytes more, between its last message and its footer, where readers
-do not look: MARK, FRAME, BODY and MARK again. BODY is the SHA-256 of the bodies of all record batches, one after the
-other, in hexadecimal digits; FRAME that of everything else, without the digits of FRAME themselves. The
-frame is a few kilobytes and is checked when a file is opened; the body is checked where the values are used. A file
-that another tool writes, be it out of the table of a sealed one, has no seal.
+do not look: MARK, FRAME, BODY and MARK again. BODY is the SHA-256 of all that comes before them, in hexadecimal digits;
+FRAME that of the whole file without the bodies of record batches and without the digits of FRAME themselves. The frame
+is a few kilobytes and is checked when a file is opened; the rest is checked where the values are used, in one pass that
+gives the hash of the file as well. A file that another tool writes, be it of a sealed one's table, has no seal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -31,7 +32,7 @@ _BODY = slice(80, 144)
 _ZEROS = b"0" * 64
 _HEAD, _TAIL = b"ARROW1\0\0", b"ARROW1"
 _CONTINUES = 0xFFFFFFFF
-_PIECE = 1 << 20  # bytes hashed at a time: few enough to stay in a processor's cache between two hashes
+_PIECE = 1 << 20  # bytes read at a time
 
 Span = tuple[int, int]
 
@@ -42,52 +43,39 @@ class DamagedFileError(UserError):
 
 @dataclass(frozen=True)
 class ArrowFile:
-    """An open Arrow file: ``data`` is all of it, mapped into memory, ``bodies`` where its record batches lie.
+    """An open Arrow file: ``data`` is all of it, mapped into memory.
 
-    ``checksum`` are the digits of BODY, None where the file has none. Of a file that has, the frame (schema, layout of
-    the batches, footer) is known to be as it was written.
+    ``checksum`` are the digits of BODY, of all bytes before ``end``; None where the file has none. Of a file that has,
+    the frame (schema, layout of the batches, footer) is known to be as it was written.
     """
 
     path: Path
     data: pa.Buffer
     checksum: bytes | None
-    bodies: tuple[Span, ...]
+    end: int
 
     def reader(self) -> pa.ipc.RecordBatchFileReader:
         """Arrow's reader of the file, without a copy of it."""
         return pa.ipc.open_file(self.data)
 
     def verify(self) -> None:
-        """Check the bodies. Raises :class:`DamagedFileError`; a file without a checksum is said to have none."""
-        body = hashlib.sha256()
-        if self.checksum is not None:
-            for start, stop in self.bodies:
-                body.update(memoryview(self.data)[start:stop])
-        self._compare(body.hexdigest())
+        """Check the values. Raises :class:`DamagedFileError`; a file without a checksum is said to have none."""
+        self._compare(hashlib.sha256(memoryview(self.data)[: self.end] if self.checksum else b""))
 
     def verified_hash(self) -> str:
-        """Check the bodies as :meth:`verify`, and return the SHA-256 of the whole file; every byte is read once."""
+        """Check the values as :meth:`verify`, and return the SHA-256 of the whole file, in one pass."""
         memory = memoryview(self.data)
-        file, body = hashlib.sha256(), hashlib.sha256()
-        at = 0
-        for start, stop in self.bodies:
-            file.update(memory[at:start])
-            for begin in range(start, stop, _PIECE):
-                piece = memory[begin : min(begin + _PIECE, stop)]
-                file.update(piece)
-                if self.checksum is not None:
-                    body.update(piece)
-            at = stop
-        file.update(memory[at:])
-        self._compare(body.hexdigest())
-        return file.hexdigest()
+        digest = hashlib.sha256(memory[: self.end])
+        self._compare(digest.copy())
+        digest.update(memory[self.end :])
+        return digest.hexdigest()
 
-    def _compare(self, body: str) -> None:
+    def _compare(self, body: hashlib._Hash) -> None:
         if self.checksum is None:
             logger.warning(
                 "%s: has no checksum (another tool or an older tinkit wrote it), so damage cannot be noticed", self.path
             )
-        elif self.checksum != body.encode():
+        elif self.checksum != body.hexdigest().encode():
             raise _damaged(self.path, "its values do not have the checksum that it carries")
 
 
@@ -111,14 +99,14 @@ def open_arrow(path: Path) -> ArrowFile:
     if not (seal.startswith(_MARK) and seal.endswith(_MARK)):
         if mapped.find(_MARK) >= 0:
             raise _damaged(path, "its checksum is not where it belongs")
-        return ArrowFile(path, pa.py_buffer(mapped), checksum=None, bodies=((0, len(memory)),))
+        return ArrowFile(path, pa.py_buffer(mapped), checksum=None, end=len(memory))
     try:
         bodies = _bodies(memory, place)
     except ValueError as problem:
         raise _damaged(path, str(problem)) from None
     if _frame_digest(memory, bodies, place) != seal[_FRAME]:
         raise _damaged(path, "it does not have the checksum that it carries")
-    return ArrowFile(path, pa.py_buffer(mapped), checksum=seal[_BODY], bodies=bodies)
+    return ArrowFile(path, pa.py_buffer(mapped), checksum=seal[_BODY], end=place)
 
 
 @contextmanager
@@ -134,12 +122,8 @@ def _seal(path: Path) -> None:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as memory:
             place = _footer(memory)
             bodies = _bodies(memory, place)
-            body = hashlib.sha256()
-            for span in bodies:
-                with memory[slice(*span)] as part:
-                    body.update(part)
             footer = bytes(memory[place:])
-        seal = bytearray(_MARK + _ZEROS + body.hexdigest().encode() + _MARK)
+        seal = bytearray(_MARK + _ZEROS + _hash_of_first(file, place) + _MARK)
         file.seek(place)
         file.write(seal + footer)
         file.flush()
@@ -147,6 +131,16 @@ def _seal(path: Path) -> None:
             seal[_FRAME] = _frame_digest(memory, bodies, place)
         file.seek(place)
         file.write(seal)
+
+
+def _hash_of_first(file: BinaryIO, length: int) -> bytes:
+    """The digits of BODY: the SHA-256 of the first ``length`` bytes."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while length and (piece := file.read(min(_PIECE, length))):
+        digest.update(piece)
+        length -= len(piece)
+    return digest.hexdigest().encode()
 
 
 def _footer(memory: memoryview) -> int:

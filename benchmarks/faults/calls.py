@@ -101,6 +101,10 @@ def _forked(folder: Path, act: Callable[[Path], None], fatal: int, strike: Calla
     child = os.fork()
     if child == 0:
         code = 3
+        null = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(null, stream)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         try:
             _arm(fatal, strike, folder)
             act(folder)

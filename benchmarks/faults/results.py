@@ -28,8 +28,8 @@ def run(folder: Path, seed: int) -> Iterator[Outcome]:
             base = folder / str(number)
             base.mkdir()
             yield from kills(writer, base)
-            for error in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
-                yield from failures(writer, base, error)
+            for error, step in ((errno.ENOSPC, 1), (errno.EIO, 4), (errno.EDQUOT, 4)):
+                yield from failures(writer, base, error, step=step)
             yield from full_disk(writer, base)
             yield in_use(writer, base)
             yield both_at_once(writer, base)
@@ -73,7 +73,7 @@ def full_disk(writer: Writer, base: Path) -> Iterator[Outcome]:
             writer.act(folder)
 
         code = forked(folder, act)
-        state = tree(folder)
+        state = {name: data for name, data in tree(folder).items() if not _is_hidden(name)}
         survived = state == new if code == 0 else code == 1 and state == old
         yield Outcome(f"full disk in {writer.name}", f"after {limit} bytes", survived, note=f"exit code {code}")
         shutil.rmtree(folder)

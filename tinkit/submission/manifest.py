@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinkit import __version__
+from tinkit.errors import UserError
 from tinkit.file_group import refuse_unfinished
 from tinkit.files import sha256_file
 from tinkit.submission.ids import IdList
@@ -120,6 +121,8 @@ def _content(manifest: Path) -> dict[str, Any]:
         if manifest.stat().st_size > _MAX_BYTES:
             return {}
         content = json.loads(manifest.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return {}
+    except OSError as problem:  # what cannot be read may be ours all the same
+        raise UserError(f"cannot be read: {problem.strerror or problem}", file=manifest) from problem
     return content if isinstance(content, dict) else {}
