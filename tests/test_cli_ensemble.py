@@ -222,13 +222,12 @@ def test_a_failure_half_way_leaves_what_was_there(runs: Path, monkeypatch: pytes
     ensemble("good", "fair", "--name", "f")
     before = {path.name: path.read_bytes() for path in Path("fusions/f").iterdir()}
 
-    def full(path: Path, content: str) -> None:
+    def full(path: Path, table: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder_module, "write_atomic", full)
+    monkeypatch.setattr(folder_module, "write_scores", full)
     for words in (("good", "noise", "--name", "f", "--force"), ("good", "noise", "--name", "g")):
-        with pytest.raises(OSError, match="No space left"):
-            ensemble(*words)
+        assert "the disk is full" in refused(*words)
     assert {path.name: path.read_bytes() for path in Path("fusions/f").iterdir()} == before
     assert not Path("fusions/g").exists()
 
@@ -278,9 +277,22 @@ def test_no_better_than_the_equal_mean_is_said(tmp_path: Path, monkeypatch: pyte
     for run in ("a", "b", "c"):
         write_run(tmp_path / "runs", run, strength=1.0)
     record = json.loads(ensemble("a", "b", "c", "--json"))
-    worse = record["metrics"]["cross_validated"]["sample_map"] <= record["metrics"]["equal_mean"]["sample_map"]
-    assert worse  # members alike: what the search finds is noise
-    assert "no better than the equal mean" in ensemble("a", "b", "c", "--name", "g")
+    rejected = record["rejected"]
+    # members alike: what the search finds is noise
+    assert rejected["cross_validated"]["sample_map"] <= rejected["cross_validated_equal_mean"]["sample_map"]
+    assert rejected["reason"] == "cross-validation"
+    assert rejected["weights"] != [1 / 3] * 3
+    assert rejected["fused"]["sample_map"] > record["metrics"]["equal_mean"]["sample_map"]  # which is optimistic
+    assert [member["weight"] for member in record["members"]] == [1 / 3] * 3
+    assert record["metrics"]["fused"] == record["metrics"]["equal_mean"]
+    assert record["metrics"]["cross_validated"] is None
+    shown = ensemble("a", "b", "c", "--name", "g")
+    assert "no better than the equal mean: the weights are equal" in shown
+    assert "not used" in shown
+    val = read_scores("fusions/g/val.arrow")
+    mean = np.mean([read_scores(f"runs/{run}/scores/val-1x1-best.arrow").scores for run in "abc"], axis=0)
+    np.testing.assert_allclose(val.scores, mean, atol=1e-5)
+    assert val.info.trained_on == ("train",)  # its weights have seen nothing
 
 
 def write_anonymous(stem: str, run: str, **info: Any) -> list[str]:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from tinkit.cli.submit import EPILOG, submit
 from tinkit.errors import UsageError, UserError
+from tinkit.files import sha256_file
 from tinkit.scores import write_scores
 
 from submission_tables import ROOT, SINGLE, make_table  # isort: skip
@@ -29,13 +30,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     fusion = tmp_path / "fusions" / "mine"
     fusion.mkdir(parents=True)
-    (fusion / "fusion.json").write_text("{}")
     table = make_table(LOGITS, kind="logits", ids=["a+b/2.mp4", "a+b/1.mp4", "c/3.mp4"])
     write_scores(fusion / "test.arrow", table)
     write_scores(fusion / "val.arrow", make_table(LOGITS, kind="logits", split="val"))
+    describe(fusion)
     (tmp_path / "testSet.csv").write_text("a+b/1.mp4\na+b/2.mp4\nc/3.mp4\n")
     (tmp_path / "answers.csv").write_text("id,labels\na+b/1.mp4,1\na+b/2.mp4,0 2\nc/3.mp4,1\n")
     return tmp_path
+
+
+def describe(fusion: Path) -> None:
+    """Write the fusion.json of the score files that are there."""
+    outputs = {path.stem: {"path": path.name, "sha256": sha256_file(path)} for path in fusion.glob("*.arrow")}
+    record = {"name": fusion.name, "fit": None, "outputs": outputs, "metrics": {}}
+    (fusion / "fusion.json").write_text(json.dumps(record))
 
 
 def run(*words: str) -> Result:
@@ -130,8 +138,15 @@ def test_lost_order_is_printed(here: Path) -> None:
 
 def test_overwriting_needs_force(here: Path) -> None:
     good("mine", "-c", "mmit", "-o", "s/a.csv")
+    before = {path.name: path.read_bytes() for path in (here / "s").iterdir()}
+    assert "was there already" in good("mine", "-c", "mmit", "-o", "s/a.csv")  # the same once more
+    for other in (("--ids", "testSet.csv"), ("--fill", "prior")):
+        assert "--force" in bad("mine", "-c", "mmit", "-o", "s/a.csv", *other)
+    assert {path.name: path.read_bytes() for path in (here / "s").iterdir()} == before
+    (here / "s" / "a.csv").write_text("damaged")
     assert "--force" in bad("mine", "-c", "mmit", "-o", "s/a.csv")
     good("mine", "-c", "mmit", "-o", "s/a.csv", "--force")
+    assert (here / "s" / "a.csv").read_bytes() == before["a.csv"]
 
 
 def test_a_bad_file_is_shown_line_by_line_and_exits_with_one(here: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_file_that_is_there_is_kept_or_replaced_but_never_lost(
         lambda: features_of_split(run, "best", "val", views(run), QUIET, out=foreign),
         lambda: features_of_files(run, "best", [manifest.root / manifest.row(0).path], views(run), foreign),
     ):
-        with pytest.raises(UserError, match="not a feature file"):
+        with pytest.raises(UserError, match="not an Arrow file"):
             write()
     assert foreign.read_text() == "mine"
 
@@ -281,7 +281,7 @@ def test_other_files_are_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds logits"):
         read_features(scores)
     (tmp_path / "cut.arrow").write_bytes(scores.read_bytes()[:500])
-    with pytest.raises(UserError, match="not a feature file"):
+    with pytest.raises(UserError, match="not an Arrow file"):
         read_features(tmp_path / "cut.arrow")
     with pytest.raises(UserError, match="no such feature file"):
         read_features(tmp_path / "none.arrow")

@@ -22,6 +22,7 @@ from tinkit.engine.published import run_published
 from tinkit.engine.run import Run
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
+from tinkit.files import sha256_file
 from tinkit.recipe import Published
 from tinkit.scores import ScoreInfo, read_scores, write_scores
 from tinkit.scores.protocol import protocol_words
@@ -288,7 +289,8 @@ def test_an_estimate_on_fewer_clips_says_so(run: Run, tmp_path: Path) -> None:
     info = dataclasses.replace(table.info, run="f", trained_on=("train", "val"))
     write_scores(fusion / "val.arrow", dataclasses.replace(table, info=info))
     estimate: dict[str, Any] = {"sample_map": 0.5, "class_map": 0.25, "micro_map": 0.125, "counts": {"measured": 6}}
-    record = {"fit": "val", "metrics": {"cross_validated": estimate}}
+    outputs = {"val": {"path": "val.arrow", "sha256": sha256_file(fusion / "val.arrow")}}
+    record = {"fit": "val", "metrics": {"cross_validated": estimate}, "outputs": outputs}
     for clips, note in ((6, "6 of 8 clips: those that all members have"), (8, None)):
         estimate["counts"]["measured"] = clips
         (fusion / "fusion.json").write_text(json.dumps(record))

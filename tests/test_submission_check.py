@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -261,7 +262,7 @@ def test_zip_archives(tmp_path: Path) -> None:
     ]
     assert found(check_submission(zipped(path, good), V2)) == [(None, "container")]
     assert found(check_submission(zipped(path, {"sub.csv": b"a;1;1\n"}), rules)) == [(1, "doubled label")]
-    assert found(check_submission(zipped(path, {"sub.csv": b"a;1;0\nb;1;0"}), rules)) == [(2, "line end")]
+    assert found(check_submission(zipped(path, {"sub.csv": b"a;1;0\nb;0;1"}), rules)) == [(2, "line end")]
     assert found(judge(tmp_path, "a;1;0\n", rules)) == [(None, "container")]
 
 
@@ -314,3 +315,20 @@ def test_check_and_writer_agree_on_every_format(tmp_path: Path) -> None:
         report = check_submission(out, rules, ids=ids, classes=classes)
         assert report.problems == (), name
         assert report.rows == 20
+
+
+def test_rows_that_are_all_alike_and_names_of_another_kind_are_warned_of(tmp_path: Path) -> None:
+    rows = "".join(f"{i};1;0\n" for i in range(20))
+    report = judge(tmp_path, rows, V2)
+    assert found(report) == [(None, "alike")]
+    assert (report.ok, report.warnings) == (True, 1)
+    assert "all 20 rows are alike" in report.problems[0].message
+    assert found(judge(tmp_path, rows + "last;0;1\n", V2)) == []
+    named = tmp_path / "sub.json"
+    named.write_text("a;1;0\nb;0;1\n")
+    assert found(check_submission(named, V2)) == [(None, "file name")]
+    packed = tmp_path / "sub.csv"
+    packed.write_bytes(gzip.compress(b"a;1;0\nb;0;1\n"))
+    report = check_submission(packed, V2)
+    assert not report.ok
+    assert "packed by gzip" in report.problems[0].message

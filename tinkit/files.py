@@ -17,6 +17,8 @@ from tinkit.errors import UsageError, UserError, did_you_mean, nearest
 
 logger = logging.getLogger(__name__)
 
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
 ShippedKind = Literal["recipes", "ensembles", "submissions", "kernels"]
 
 
@@ -39,6 +41,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         flush_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Raise :class:`~tinkit.errors.UserError` unless ``path`` is free or an ordinary file, which may be replaced.
+
+    A link is refused too: replacing it would not do what is expected of it, and it may lead to a device.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # it is not there, or its folder cannot be looked into, which writing will tell
+        return
+    if not stat.S_ISREG(mode):
+        raise UserError(f"is {_KINDS.get(stat.S_IFMT(mode), 'a device')}", file=path, expected="the name of a file")
 
 
 def temporaries(target: Path) -> list[Path]:

@@ -70,7 +70,8 @@ def writing(output: str | Path) -> Iterator[None]:
         ended.set()
         beats.join()
         if _is_the_file(descriptor, file):  # else somebody removed it, and another holds its successor
-            file.unlink()
+            with suppress(OSError):  # what stays is the record of a process that has ended
+                file.unlink()
         os.close(descriptor)
 
 

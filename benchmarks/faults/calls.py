@@ -23,8 +23,8 @@ _WRAPPED = ("fsync", "write", "pwrite", "ftruncate")
 MOST = 2000  # calls that are tried at most
 
 
-def killed_before_each_call(before: Path, base: Path, act: Callable[[Path], None]) -> Iterator[Path]:
-    """Copies of the folder ``before``, in each of which ``act`` was killed one call later; the last one ended.
+def killed_before_each_call(before: Path, base: Path, act: Callable[[Path], None], *, step: int = 1) -> Iterator[Path]:
+    """Copies of the folder ``before``, in each of which ``act`` was killed ``step`` calls later; the last one ended.
 
     They lie below ``base``; whoever is given one may remove it.
     """
@@ -32,7 +32,7 @@ def killed_before_each_call(before: Path, base: Path, act: Callable[[Path], None
     def kill() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    for number in range(1, MOST):
+    for number in range(1, MOST, step):
         folder = _copy(before, base, number)
         if _forked(folder, act, number, kill) == 0:  # it ended before that call
             yield folder
@@ -42,29 +42,18 @@ def killed_before_each_call(before: Path, base: Path, act: Callable[[Path], None
 
 
 def failing_at_each_call(
-    before: Path, base: Path, act: Callable[[Path], None], error: int
+    before: Path, base: Path, act: Callable[[Path], None], error: int, *, step: int = 1
 ) -> Iterator[tuple[Path, int]]:
-    """Copies of the folder ``before``, in each of which one call of ``act`` failed with ``error``.
+    """Copies of the folder ``before``, in each of which one call of ``act``, ``step`` later, failed with ``error``.
 
     With each comes the exit code of the process: 0 where ``act`` returned, 1 where it raised UserError, 3 for any other
     exception. The last is the first in which no call failed.
     """
-    from tinkit.errors import UserError
 
     def fail() -> None:
         raise OSError(error, os.strerror(error))
 
-    def guarded(folder: Path) -> None:
-        try:
-            act(folder)
-        except UserError as problem:
-            print(problem, file=sys.stderr)
-            os._exit(1)
-        except BaseException as problem:  # the proof's verdict: whatever else comes out is a fault
-            traceback.print_exception(problem)
-            os._exit(3)
-
-    for number in range(1, MOST):
+    for number in range(1, MOST, step):
         folder = _copy(before, base, number)
         reached = folder.with_name(f"{folder.name}.reached")
 
@@ -72,11 +61,32 @@ def failing_at_each_call(
             os.close(os.open(mark, os.O_CREAT | os.O_WRONLY))
             fail()
 
-        code = _forked(folder, guarded, number, once)
+        code = _forked(folder, _guarded(act), number, once)
         yield folder, code
         if not reached.exists():
             return
     raise RuntimeError(f"more than {MOST} calls")
+
+
+def forked(folder: Path, act: Callable[[Path], None]) -> int:
+    """The exit code of a process that does ``act`` in ``folder``: 0, 1 for a UserError, 3 for any other exception."""
+    return _forked(folder, _guarded(act), 0, lambda: None)
+
+
+def _guarded(act: Callable[[Path], None]) -> Callable[[Path], None]:
+    from tinkit.errors import UserError
+
+    def guarded(folder: Path) -> None:
+        try:
+            act(folder)
+        except UserError as problem:
+            print(problem, file=sys.stderr, flush=True)
+            os._exit(1)
+        except BaseException as problem:  # the proof's verdict: whatever else comes out is a fault
+            traceback.print_exception(problem)
+            os._exit(3)
+
+    return guarded
 
 
 def _copy(before: Path, base: Path, number: int) -> Path:
@@ -91,6 +101,10 @@ def _forked(folder: Path, act: Callable[[Path], None], fatal: int, strike: Calla
     child = os.fork()
     if child == 0:
         code = 3
+        null = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(null, stream)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         try:
             _arm(fatal, strike, folder)
             act(folder)

@@ -101,9 +101,10 @@ def ensemble(
     }
     spec = _spec(words, runs, views, weights, changes)
     fusion = fuse(spec, resolve_members(spec.members, spec.splits, runs), fusions / spec.name, force=force)
+    _warn(fusion)
     if as_json:
         print_json(fusion.record)
-    else:
+    elif fusion.written:
         _show(spec, fusion)
 
 
@@ -122,6 +123,21 @@ def _spec(
     if views or weights:
         raise UsageError("--views and --weights are for runs; an ensemble's toml says them for each member")
     return load_spec(find_toml("ensembles", specs[0]), changes)
+
+
+def _warn(fusion: Fusion) -> None:
+    """What must be known of a fusion besides its numbers."""
+    if trials := fusion.record.get("trial"):
+        typer.echo(
+            f"warning: the scores of {', '.join(trials)} are of a trial (a run or test that --limit, --overfit or "
+            "--steps cut short): this fusion is no result",
+            err=True,
+        )
+    if not fusion.written:
+        typer.echo(
+            f"{fusion.folder}: is there already, made of the same scores with the same options: nothing was changed",
+            err=True,
+        )
 
 
 def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
@@ -165,9 +181,13 @@ def _joint(measured: Measured) -> dict[str, Metrics]:
 
 
 def _note(measured: Measured, metric: str) -> str | None:
-    """What is to be said of the fitted weights, if they are worth nothing."""
-    if measured.rejected:
+    """What is to be said of fitted weights that are worth nothing."""
+    if measured.reason == "whole split":
         return f"by {metric}, over all clips, the fitted weights are worse than equal ones: the weights are equal"
+    if measured.reason:
+        return (
+            f"by {metric}, cross-validated, the fitted weights are no better than the equal mean: the weights are equal"
+        )
     estimate, alike = measured.cross_validated, measured.cross_validated_equal
     if estimate and alike and estimate[metric] <= alike[metric]:
         return f"by {metric}, cross-validated, the fitted weights are no better than the equal mean"

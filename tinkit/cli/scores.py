@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,10 +54,10 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show where scores come from and, where labels are known, how good they are."""
-    from tinkit.scores import check_scores, read_scores
+    from tinkit.scores import check_scores, verified_scores
     from tinkit.scores.tools import measure, with_labels
 
-    table = read_scores(file)
+    table, _ = verified_scores(file)
     check_scores(table, file)
     if answers is not None:
         from tinkit.submission import read_answers
@@ -66,13 +68,16 @@ def show(
     rows: list[dict[str, Any]] = [{"what": name, "value": value} for name, value in _facts(table).items()]
     if metrics:
         rows += [{"what": f"clips {name}".replace("_", " "), "value": str(n)} for name, n in metrics.counts.items()]
+    seen = table.info.split in table.info.trained_on
     if as_json:
         values = {row["what"]: row["value"] for row in rows} | {"metrics": metrics.values if metrics else None}
+        values["optimistic"] = seen and metrics is not None
         print_table(str(file), [values], as_json=True)
         return
     print_table(str(file), rows)
     if metrics:
-        print_table("metrics, in percent", [{name: 100 * value for name, value in metrics.values.items()}])
+        optimistic = f" (optimistic: the weights were fitted or trained on {table.info.split})" if seen else ""
+        print_table(f"metrics, in percent{optimistic}", [{name: 100 * value for name, value in metrics.values.items()}])
 
 
 @app.command(
@@ -85,10 +90,10 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two score files clip by clip. The exit code is 1 when clips, labels or scores differ."""
-    from tinkit.scores import read_scores
+    from tinkit.scores import verified_scores
     from tinkit.scores.tools import diff_tables, measure
 
-    a, b = read_scores(first), read_scores(second)
+    (a, _), (b, _) = verified_scores(first), verified_scores(second)
     found = diff_tables(a, b)
     rows: list[dict[str, Any]] = [{"what": name, "first": x, "second": y} for name, (x, y) in found.facts.items()]
     rows.append({"what": "clips", "first": len(a), "second": len(b)})
@@ -119,12 +124,12 @@ def merge(
     force: ForceOption = False,
 ) -> None:
     """Join shards of one split, made by one model, into one score file."""
-    from tinkit.scores import read_scores, write_scores
+    from tinkit.scores import verified_scores
     from tinkit.scores.tools import merge_tables
 
-    _refuse_existing(out, force)
-    table = merge_tables([read_scores(file) for file in files], files)
-    write_scores(out, table)
+    with _place_for(out, files):
+        table = merge_tables([verified_scores(file)[0] for file in files], files)
+        _write(out, table, force)
     print_line(f"{out}: {len(table)} clips of {len(files)} files")
 
 
@@ -163,12 +168,11 @@ def import_scores(
 ) -> None:
     """Turn a csv or npz of someone else's scores into a score file."""
     from tinkit.files import sha256_file
-    from tinkit.scores import ScoreInfo, read_scores, write_scores
+    from tinkit.scores import ScoreInfo, verified_scores
     from tinkit.scores.foreign import foreign_table, is_numbered, read_foreign
 
-    _refuse_existing(out, force)
     found = read_foreign(file)
-    model = read_scores(like) if like else None
+    model = verified_scores(like)[0] if like else None
     if model is not None:
         if task or dataset or split:
             raise UsageError("--like says task, data set and split: leave --task, --dataset and --split out")
@@ -190,7 +194,8 @@ def import_scores(
     labels = dict(zip(model.ids, model.labels, strict=True)) if model else None
     source = dict(zip(model.ids, model.source, strict=True)) if model else None
     table = foreign_table(found, info, file, labels=labels, source=source)
-    write_scores(out, table)
+    with _place_for(out, [file, *([like] if like else [])]):
+        _write(out, table, force)
     known = "" if labels is None else f", {sum(name in labels for name in found.ids)} of them known to {like}"
     print_line(f"{out}: {len(table)} clips{known}, {int((~table.valid).sum())} without scores")
 
@@ -224,6 +229,34 @@ def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:.3g}"
 
 
-def _refuse_existing(out: Path, force: bool) -> None:
+@contextmanager
+def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
+    """Be the one writer of ``out``, which is none of ``inputs`` and may be written."""
+    from tinkit.file_group import sweep, writing_in
+    from tinkit.files import check_place
+
+    check_place(out)
+    if out.resolve() in {path.resolve() for path in inputs}:
+        raise UserError("is a file that is read here", file=out, fix="name another --out")
+    with writing_in(out.parent, out):
+        sweep(out)
+        yield
+
+
+def _write(out: Path, table: ScoreTable, force: bool) -> None:
+    """Write ``table``, or say that it is there already, as the same command leaves it that was killed at its end."""
+    from tinkit.file_group import write_errors
+    from tinkit.scores import verified_scores, write_scores
+    from tinkit.scores.tools import same_tables
+
     if out.exists() and not force:
-        raise UserError("exists already", file=out, fix="--out another, or --force to write over it")
+        try:
+            same = same_tables(verified_scores(out)[0], table)
+        except UserError:  # whatever it is, it is not that
+            same = False
+        if not same:
+            raise UserError("exists already", file=out, fix="--out another, or --force to write over it")
+        typer.echo(f"{out}: was there already, with the same content: nothing was changed", err=True)
+        return
+    with write_errors(out):
+        write_scores(out, table)

@@ -34,7 +34,9 @@ class FillChoice(StrEnum):
 def submit(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[FUSION|SCORES]", help="A fusion (folder or name) or a score file (.arrow)."),
+        typer.Argument(
+            metavar="[FUSION|SCORES|RUN]", help="A fusion or run (folder or name) or a score file (.arrow)."
+        ),
     ] = None,
     challenge: Annotated[
         str,
@@ -87,7 +89,7 @@ def submit(
         )
     from tinkit.submission import make_submission
 
-    manifest = make_submission(
+    submission = make_submission(
         source,
         challenge,
         out,
@@ -97,7 +99,11 @@ def submit(
         max_fill=max_fill,
         force=force,
     )
-    _print_manifest(manifest, out, as_json=as_json, quiet=quiet)
+    _print_manifest(submission.manifest, out, as_json=as_json, quiet=quiet)
+    if not submission.written:
+        typer.echo(
+            f"{out}: was there already, made of the same files with the same options: nothing was changed", err=True
+        )
 
 
 def _refuse(mode: str, **options: object) -> None:

@@ -58,7 +58,8 @@ def received(carried: Carried) -> Batch:
     finally:
         os.close(carried.descriptor)
     batch = {
-        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in carried.value.items()
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in carried.value.items()
     }
     return cast("Batch", batch | {"frames": frames})
 

@@ -1,7 +1,7 @@
 """The manifest: one split of a data set as one Arrow table, memory-mapped, whatever its annotation looked like.
 
 It is built from the official files the first time, kept beside the data (``ROOT/.tinkit/``) or, where that cannot be
-written, in the cache, and built again when those files or the configuration change.
+written, in the cache, and built again when those files or the configuration change, or when the file is damaged.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,14 +20,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tinkit.arrow_file import DamagedFileError
 from tinkit.data.annotations import annotation_files
 from tinkit.data.clip_path import clip_path
 from tinkit.data.config import SPLITS, DataConfig, Media, Split, resolve_root
-from tinkit.data.manifest_table import METADATA, SCHEMA, VERSION, build_table
+from tinkit.data.manifest_table import SCHEMA, VERSION, build_table, read_table, write_table
 from tinkit.data.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files import atomic_path, cache_folder
+from tinkit.files import cache_folder
 from tinkit.metrics import Task
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -178,8 +182,9 @@ def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> M
             manifest = _open_if_fresh(place, root, key)
             if manifest is not None:
                 return manifest
-    table = build_table(config, root, name, key)
-    return _open(_write(table, places), root)
+    built = _open(_write(build_table(config, root, name, key), places), root)
+    assert built is not None  # it has just been written, and sealed
+    return built
 
 
 def _check_apart(one: Manifest, other: Manifest) -> None:
@@ -234,12 +239,7 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
     """Write to the first place that can be written. A full disk is an error and not a reason to go elsewhere."""
     for place in places:
         try:
-            with (
-                atomic_path(place) as temporary,
-                pa.OSFile(str(temporary), "wb") as sink,
-                pa.ipc.new_file(sink, table.schema) as writer,
-            ):
-                writer.write_table(table.combine_chunks(), max_chunksize=max(len(table), 1))
+            write_table(table, place)
             return place
         except OSError as problem:
             if problem.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -256,32 +256,18 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
 def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
     """The manifest in ``file`` if it is there, whole and was built under ``key``."""
     try:
-        table = _map(file)
-        about = json.loads((table.schema.metadata or {}).get(METADATA, b"{}"))
-    except (OSError, pa.ArrowInvalid, ValueError):
+        return _open(file, root, key)
+    except DamagedFileError as problem:
+        logger.warning("%s: %s; this manifest is built again", file, problem.problem)
+    except OSError:  # it is not there, or not for us to read
+        pass
+    return None
+
+
+def _open(file: Path, root: Path, key: str | None = None) -> Manifest | None:
+    found = read_table(file, key)
+    if found is None:
         return None
-    return _open(file, root) if about.get("key") == key else None
-
-
-def _open(file: Path, root: Path) -> Manifest:
-    table = _map(file)
-    about = json.loads(table.schema.metadata[METADATA])
-    return Manifest(
-        dataset=about["dataset"],
-        version=about["dataset_version"],
-        split=about["split"],
-        task=about["task"],
-        root=root,
-        media=about["media"],
-        frame_template=about["frame_template"],
-        min_frames=about["min_frames"],
-        classes=tuple(about["classes"]),
-        skipped=tuple(about["skipped"]),
-        table=table,
-        file=file,
-    )
-
-
-def _map(file: Path) -> pa.Table:
-    with pa.memory_map(str(file)) as source:
-        return pa.ipc.open_file(source).read_all()
+    table, about = found
+    facts = about.model_dump(exclude={"version", "key", "dataset_version"})
+    return Manifest(**facts, version=about.dataset_version, root=root, table=table, file=file)

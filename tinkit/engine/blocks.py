@@ -2,14 +2,16 @@
 
 A block holds the scores, or features, of consecutive rows: ``START.npz`` with the clips' values and why some have none
 and, where the views are kept, ``START.views.npy`` with theirs. Blocks follow each other without a gap, so their own
-sizes say how far the command is, whatever number of processes made them.
+sizes say how far the command is, whatever number of processes made them. A block begins with the SHA-256 of what
+follows, and holds that of its views: one that is damaged ends those that can be used.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import shutil
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.errors import UserError
-from tinkit.files import atomic_path, write_atomic
-from tinkit.json_file import parse_json
+from tinkit.files import atomic_path, sha256_file, write_atomic
 
-# what numpy raises for a file that is cut short or none of its own
-_DAMAGED = (OSError, UserError, ValueError, AttributeError, KeyError, EOFError, zipfile.BadZipFile)
+_DIGEST = 32  # bytes of a SHA-256
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Blocks:
     def restore(self) -> Iterator[Block]:
         """The blocks that are there under this key, without their views; a damaged one ends them."""
         key_file = self._folder / "key"
-        if not key_file.is_file() or key_file.read_text() != self._key:
+        if not key_file.is_file() or key_file.read_bytes() != self._key.encode():
             self.remove()
             write_atomic(key_file, self._key)
             return
@@ -65,13 +64,18 @@ class Blocks:
 
     def save(self, block: Block) -> None:
         """Add the block that follows those that are there."""
+        views = ""
         if self.keep_views:
             assert block.views is not None
-            with atomic_path(self._views_path(block.start)) as temporary, temporary.open("wb") as handle:
-                np.save(handle, block.views)
-        reasons, notes = (np.array(json.dumps(said)) for said in (block.reasons, block.notes))
-        with atomic_path(self._path(block.start)) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, values=block.values, reasons=reasons, notes=notes)
+            with atomic_path(self._views_path(block.start)) as temporary:
+                with temporary.open("wb") as handle:
+                    np.save(handle, block.views)
+                views = sha256_file(temporary)
+        about = {"reasons": block.reasons, "notes": block.notes, "views": views}
+        content = io.BytesIO()
+        np.savez(content, values=block.values, about=np.array(json.dumps(about)))
+        data = content.getvalue()
+        write_atomic(self._path(block.start), hashlib.sha256(data).digest() + data)
 
     def view(self, number: int, rows: int) -> NDArray[np.float32]:
         """The values (``rows``, C) of one view of all clips, once all of them are there."""
@@ -93,17 +97,23 @@ class Blocks:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _read(self, start: int) -> Block | None:
-        path = self._path(start)
-        if not path.is_file() or (self.keep_views and not self._views_path(start).is_file()):
-            return None
         try:
-            with np.load(path) as file:
-                values = file["values"]
-                reasons = {int(row): reason for row, reason in parse_json(str(file["reasons"]), "reasons").items()}
-                notes = parse_json(str(file["notes"]), "notes")
-        except _DAMAGED:
+            content = self._path(start).read_bytes()
+        except FileNotFoundError:
             return None
-        return Block(start, values, reasons, notes=notes) if len(values) else None
+        digest, data = content[:_DIGEST], content[_DIGEST:]
+        if hashlib.sha256(data).digest() != digest:
+            return None
+        with np.load(io.BytesIO(data)) as file:
+            values, about = file["values"], json.loads(str(file["about"]))
+        if self.keep_views and not self._has_views(start, about["views"]):
+            return None
+        reasons = {int(row): reason for row, reason in about["reasons"].items()}
+        return Block(start, values, reasons, notes=about["notes"]) if len(values) else None
+
+    def _has_views(self, start: int, sha256: str) -> bool:
+        path = self._views_path(start)
+        return path.is_file() and sha256_file(path) == sha256
 
     def _path(self, start: int) -> Path:
         return self._folder / f"{start:010d}.npz"

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from tinkit.engine.protocol import fits, stated
 from tinkit.engine.run import Run, find_run
 from tinkit.errors import UserError
+from tinkit.file_group import refuse_unfinished
 from tinkit.files import shipped, shipped_names
+from tinkit.fusion.record import RECORD, Estimate, check_recorded, read_record
 from tinkit.fusion.spec import PublishedFusion, load_spec
-from tinkit.json_file import read_json
 from tinkit.metrics import Metrics
 from tinkit.recipe import Published
-from tinkit.scores import ScoreInfo, read_scores
+from tinkit.scores import ScoreInfo, verified_scores
 from tinkit.scores.protocol import protocol_words
 from tinkit.scores.tools import measure
 
@@ -28,7 +27,7 @@ def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dic
     """
     rows: list[dict[str, Any]] = []
     for name in names:
-        fusion = next((path for path in (fusions / name, Path(name)) if (path / "fusion.json").is_file()), None)
+        fusion = next((path for path in (fusions / name, Path(name)) if _is_fusion(path)), None)
         if fusion is not None:
             rows += _fusion_rows(fusion)
         elif name in shipped_names("ensembles") and not (runs / name).is_dir():
@@ -39,6 +38,11 @@ def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dic
     if not rows:
         raise UserError(f"{', '.join(names)}: nothing was tested yet and nothing published", fix="tinkit test RUN")
     return rows
+
+
+def _is_fusion(folder: Path) -> bool:
+    refuse_unfinished(folder / RECORD)
+    return (folder / RECORD).is_file()
 
 
 def measured_row(
@@ -85,43 +89,35 @@ def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
 
     Where its weights were fitted, the cross-validated estimate stands for the optimistic number.
     """
-    record, published = _fusion_record(folder / "fusion.json")
-    estimate = record["metrics"].get("cross_validated")
+    record = read_record(folder / RECORD)
+    published = record.published
+    estimate = record.metrics.cross_validated
+    name = folder.absolute().name  # of the path as it was given: a link keeps its own
     rows, shown = [], []
-    for path in sorted(folder.glob("*.arrow")):
-        table = read_scores(path)
+    for path in sorted(folder / item.path for item in record.outputs.values()):
+        table, digest = verified_scores(path)
+        check_recorded(path, digest)
         if (measured := measure(table)) is None:
             continue
-        fitted = estimate is not None and table.info.split == record["fit"]
+        fitted = estimate if table.info.split == record.fit else None
         for metric in measured.values:
             same = [entry for entry in published if (entry.metric, entry.split) == (metric, table.info.split)]
             shown += same
             entries: list[PublishedFusion | None] = [*same] or [None]
             for entry in entries:
-                row = measured_row(folder.name, table.info, metric, measured, None if fitted else entry)
-                rows.append(_estimated(row, metric, estimate, measured, entry) if fitted else _noted(row, entry))
-    return rows + [_unmeasured(folder.name, entry) for entry in published if entry not in shown]
-
-
-def _fusion_record(path: Path) -> tuple[dict[str, Any], list[PublishedFusion]]:
-    """What a fusion says of itself. Raises a UserError for a file that is not one's."""
-    record = read_json(path, "a fusion's record")
-    try:
-        published = [PublishedFusion.model_validate(entry) for entry in record.get("published", ())]
-        if not isinstance(record["metrics"], dict) or "fit" not in record:
-            raise TypeError("metrics and fit are missing")
-    except (ValidationError, AttributeError, KeyError, TypeError) as error:
-        raise UserError("is not a fusion's record, or damaged", file=path, fix="fuse again: tinkit ensemble") from error
-    return record, published
+                row = measured_row(name, table.info, metric, measured, None if fitted else entry)
+                rows.append(_estimated(row, metric, fitted, measured, entry) if fitted else _noted(row, entry))
+    return rows + [_unmeasured(name, entry) for entry in published if entry not in shown]
 
 
 def _estimated(
-    row: dict[str, Any], metric: str, estimate: Mapping[str, Any], measured: Metrics, entry: PublishedFusion | None
+    row: dict[str, Any], metric: str, estimate: Estimate, measured: Metrics, entry: PublishedFusion | None
 ) -> dict[str, Any]:
     """``row`` with the cross-validated estimate in the place of what was measured on the clips of the fit."""
-    row |= {"weights": "cross-validated", "measured": 100 * estimate[metric]}
-    row["note"] = _fewer(estimate["counts"]["measured"], measured)
-    return _noted(row | _beside(row["measured"], entry), entry)
+    value = (estimate.__pydantic_extra__ or {}).get(metric)
+    row |= {"weights": "cross-validated", "measured": None if value is None else 100 * value}
+    row["note"] = _fewer(estimate.counts.get("measured", 0), measured)
+    return _noted(row if value is None else row | _beside(100 * value, entry), entry)
 
 
 def _unmeasured(name: str, entry: PublishedFusion) -> dict[str, Any]:
@@ -147,7 +143,7 @@ def _run_rows(run: Run) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     shown: set[int] = set()
     for path in [*sorted(scores.glob("*.arrow")), *sorted(scores.glob("published/*.arrow"))]:
-        table = read_scores(path)
+        table, _ = verified_scores(path)
         if (measured := measure(table)) is None:
             continue
         for metric in measured.values:

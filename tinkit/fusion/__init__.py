@@ -1,7 +1,8 @@
 """Fusion: the scores of several members become one, fitted on a labelled split and applied to the others. No torch."""
 
-from tinkit.fusion.folder import Fusion, Measured, fuse
+from tinkit.fusion.folder import Fusion, fuse
 from tinkit.fusion.mean import combine, equal_weights
+from tinkit.fusion.measure import Measured
 from tinkit.fusion.members import Aligned, Member, align
 from tinkit.fusion.resolve import MemberFiles, find_run, members_of, resolve_members
 from tinkit.fusion.search import Fitted, fit, search_weights

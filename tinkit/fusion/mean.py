@@ -63,6 +63,7 @@ def _joint_info(aligned: Aligned, name: str) -> ScoreInfo:
         weights=_common([info.weights for info in aligned.infos]),
         trained_on=tuple(sorted({split for info in aligned.infos for split in info.trained_on})),
         run=name,
+        trial=any(info.trial for info in aligned.infos),
     )
 
 

@@ -77,8 +77,8 @@ def align(members: Sequence[Member], *, kind: Kind | None = None, missing: Missi
     labels = as_arrow(first.table.labels, COLUMNS["labels"])
     for number, member in enumerate(members):
         order = _order(first, member, ids)
+        check_scores(member.table, member.path)  # before a conversion makes a number of what is not finite
         table = _converted(member, kind or first.table.info.kind)
-        check_scores(table, member.path)
         columns.append(table.scores if order is None else table.scores[order])
         valid[number] = table.valid if order is None else table.valid[order]
         own = as_arrow(table.labels, COLUMNS["labels"])

@@ -180,7 +180,7 @@ def _names(specs: Sequence[MemberSpec], chosen: Sequence[dict[str, tuple[Path, S
 def _file_name(path: Path, split: str) -> str:
     """What a file that names no run is called, whatever its split: its name without the split's, or its folder's."""
     words = [word.strip("-_. ") for word in _starred(path, split).split("*")]
-    return "-".join(word for word in words if word) or path.resolve().parent.name or path.stem
+    return "-".join(word for word in words if word) or path.absolute().parent.name or path.stem
 
 
 def _check_one_model(member: MemberFiles) -> None:

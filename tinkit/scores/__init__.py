@@ -1,6 +1,6 @@
 """Scores: what a model said of every clip of a split, as a file and in memory. numpy and pyarrow only."""
 
-from tinkit.scores.file import check_scores, read_info, read_scores, write_scores
+from tinkit.scores.file import check_scores, read_info, read_scores, verified_scores, write_scores
 from tinkit.scores.kinds import to_kind, to_logits, to_probabilities, to_ranks
 from tinkit.scores.table import Kind, Labels, ScoreInfo, ScoreTable, label_matrix, mark_labels, take_rows
 
@@ -19,5 +19,6 @@ __all__ = [
     "to_logits",
     "to_probabilities",
     "to_ranks",
+    "verified_scores",
     "write_scores",
 ]

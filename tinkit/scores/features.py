@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tinkit.arrow_file import DamagedFileError, open_arrow, sealed_writer
 from tinkit.errors import UserError
 from tinkit.files import atomic_path
 from tinkit.scores.table import COLUMNS, VERSION, ArrowColumn, Labels, as_arrow
@@ -78,7 +79,7 @@ def write_features(
     first = next(parts)
     schema = _schema(first[0].shape[1], dict(info) | {"kind": KIND, "version": VERSION})
     done = 0
-    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+    with atomic_path(path) as temporary, sealed_writer(temporary, schema) as writer:
         for features, valid in itertools.chain([first], parts):
             stray = np.flatnonzero(valid & ~np.isfinite(features).all(axis=1))
             if stray.size:
@@ -99,7 +100,7 @@ def write_features(
 def read_features(path: str | Path) -> FeatureTable:
     """Read a feature file whole.
 
-    Raises :class:`~tinkit.errors.UserError` when it is no feature file, of another version, or cut short.
+    Raises :class:`~tinkit.errors.UserError` when it is no feature file, of another version, cut short or damaged.
     """
     table, about = _open(path)
     features = np.full((len(about.ids), about.width), np.nan, np.float32)
@@ -115,7 +116,7 @@ def read_features(path: str | Path) -> FeatureTable:
 
 
 def inspect_features(path: str | Path) -> FeatureAbout:
-    """What a feature file holds; its features are not read. Raises as :func:`read_features`."""
+    """What a feature file holds; its features are checked and not kept. Raises as :func:`read_features`."""
     return _open(path)[1]
 
 
@@ -126,16 +127,40 @@ def _open(path: str | Path) -> tuple[pa.Table, FeatureAbout]:
     if not Path(path).is_file():
         raise UserError("no such feature file", file=path, fix="make it with `tinkit predict RUN --features`")
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        file = open_arrow(Path(path))
+        file.verify()
+        table = file.reader().read_all()
         info = json.loads((table.schema.metadata or {})[b"tinkit"])
         kind, version = info["kind"], info["version"]
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except DamagedFileError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"not a feature file, or cut short: {error}", file=path) from error
     if kind != KIND or version != VERSION:
         raise UserError(f"holds {kind} of version {version}", file=path, expected=f"{KIND} of version {VERSION}")
+    _check_columns(table, path)
     lists = table.column("features")
     valid = lists.is_valid().to_numpy()
     return table, FeatureAbout(info, ArrowColumn(table.column("id").combine_chunks()), valid, lists.type.list_size)
+
+
+def _check_columns(table: pa.Table, path: str | Path) -> None:
+    """Raise a UserError unless the columns are those of a feature file and hold together."""
+    names = table.schema.names
+    features = table.schema.field("features").type if names.count("features") == 1 else pa.null()
+    wanted = _schema(features.list_size if pa.types.is_fixed_size_list(features) else 1, {})
+    for field in wanted:
+        if names.count(field.name) != 1 or not table.schema.field(field.name).type.equals(field.type):
+            raise UserError(f"has no column {field.name!r} of {field.type}", file=path)
+    try:
+        table.validate()
+        table.select(["id", "labels", "source"]).validate(full=True)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"not a feature file: {error}", file=path) from error
+    for name in ("id", "source"):
+        if table.column(name).null_count:
+            raise UserError(f"column {name!r} has empty places", file=path)
+    check_ids(ArrowColumn(table.column("id").combine_chunks()), path)
 
 
 def _schema(width: int, info: Mapping[str, Any]) -> pa.Schema:

@@ -3,29 +3,28 @@
 Arrow IPC, one row a clip: ``id: string``, ``scores: fixed_size_list<float32>[C]`` (null: the clip could not be
 decoded), ``labels: list<int32>`` (null: unknown), ``source: string`` (the video a clip was cut from). The schema's
 metadata key ``tinkit`` holds a :class:`~tinkit.scores.table.ScoreInfo` as JSON. A file of one record batch, which is
-what :func:`write_scores` writes, is read without a copy: the scores are a view into the memory-mapped file.
+what :func:`write_scores` writes, is read without a copy: the scores are a view into the memory-mapped file. The files
+are sealed (:mod:`tinkit.arrow_file`): opening one checks what Arrow parses, :func:`verified_scores` the scores too.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tinkit.arrow_file import ArrowFile, open_arrow, sealed_writer
 from tinkit.errors import UserError
 from tinkit.files import atomic_path
-from tinkit.metrics import Task
-from tinkit.scores.table import COLUMNS, VERSION, ArrowColumn, Kind, ScoreInfo, ScoreTable, as_arrow
+from tinkit.scores.metadata import REWRITE, check_info, info_text, parse_info
+from tinkit.scores.table import COLUMNS, ArrowColumn, ScoreInfo, ScoreTable, as_arrow
 
 _FIELDS = {"ids": "id", "labels": "labels", "source": "source"}  # a table's columns, as the file names them
 _BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)  # what Arrow raises for bytes that are none of its own
 _BLOCK = 1 << 20  # score values checked at a time
-_REWRITE = "write it again with `tinkit test`, or bring foreign scores in with `tinkit scores import`"
 
 
 def write_scores(path: str | Path, table: ScoreTable) -> None:
@@ -35,7 +34,7 @@ def write_scores(path: str | Path, table: ScoreTable) -> None:
     labels in a single-label task, and valid scores that are not finite or, as probabilities or ranks, not in 0..1.
     """
     info, width = table.info, len(table.info.classes)
-    _check_info(info, path)
+    check_info(info, path)
     columns = {name: as_arrow(getattr(table, name), kind) for name, kind in COLUMNS.items()}
     _check_rows(columns, info, path)
     check_scores(table, path)
@@ -46,15 +45,15 @@ def write_scores(path: str | Path, table: ScoreTable) -> None:
     lists = pa.FixedSizeListArray.from_arrays(
         pa.array(scores.reshape(-1)), type=_scores_type(width), mask=None if valid.all() else pa.array(~valid)
     )
-    schema = _schema(width).with_metadata({"tinkit": json.dumps(dataclasses.asdict(info), ensure_ascii=False)})
+    schema = _schema(width).with_metadata({"tinkit": info_text(info)})
     batch = pa.record_batch([columns["ids"], lists, columns["labels"], columns["source"]], schema=schema)
-    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+    with atomic_path(path) as temporary, sealed_writer(temporary, schema) as writer:
         writer.write_batch(batch)
 
 
 def read_info(path: str | Path) -> ScoreInfo:
     """The metadata of a score file; only its schema is read. Raises as :func:`read_scores`."""
-    return _open(Path(path))[1]
+    return _open(Path(path))[2]
 
 
 def read_scores(path: str | Path) -> ScoreTable:
@@ -64,8 +63,22 @@ def read_scores(path: str | Path) -> ScoreTable:
     another version or width, or holds doubled ids or labels outside the classes. That the scores are finite, which
     would read all of them, is :func:`check_scores`.
     """
-    path = Path(path)
-    reader, info = _open(path)
+    return _read(*_open(Path(path)))
+
+
+def verified_scores(path: str | Path) -> tuple[ScoreTable, str]:
+    """Read a score file whose scores are going to be used, and the SHA-256 of its bytes, each of which is read once.
+
+    Raises as :func:`read_scores`, and for a file whose bytes do not have the checksum that it carries; of one without
+    a checksum, as other tools write it, that is logged. Scores that are not finite are :func:`check_scores`'s.
+    """
+    file, reader, info = _open(Path(path))
+    digest = file.verified_hash()
+    return _read(file, reader, info), digest
+
+
+def _read(file: ArrowFile, reader: pa.ipc.RecordBatchFileReader, info: ScoreInfo) -> ScoreTable:
+    path = file.path
     try:
         table = reader.read_all()
         table.validate()
@@ -131,22 +144,23 @@ def _schema(width: int) -> pa.Schema:
     return pa.schema([*fields, ("source", pa.string())])
 
 
-def _open(path: Path) -> tuple[pa.ipc.RecordBatchFileReader, ScoreInfo]:
+def _open(path: Path) -> tuple[ArrowFile, pa.ipc.RecordBatchFileReader, ScoreInfo]:
     if not path.is_file():
         raise UserError("no such score file", file=path, fix="make it with `tinkit test RUN --split SPLIT`")
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        file = open_arrow(path)
+        reader = file.reader()
     except _BROKEN as error:
         raise _unreadable(path, error) from error
-    info = _parse_info((reader.schema.metadata or {}).get(b"tinkit"), path)
+    info = parse_info((reader.schema.metadata or {}).get(b"tinkit"), path)
     wanted = _schema(len(info.classes))
     for have in wanted:
         position = reader.schema.get_all_field_indices(have.name)
         found = [reader.schema.field(i).type for i in position]
         if len(found) != 1 or not _holds(found[0], have.type):
             was = " and ".join(map(str, found)) or "missing"
-            raise UserError(f"column {have.name!r} is {was}", file=path, expected=str(have.type), fix=_REWRITE)
-    return reader, info
+            raise UserError(f"column {have.name!r} is {was}", file=path, expected=str(have.type), fix=REWRITE)
+    return file, reader, info
 
 
 def _holds(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -169,64 +183,6 @@ def _as(table: pa.Table, wanted: pa.Field, path: Path) -> pa.ChunkedArray:
         return column.cast(wanted.type)
     except pa.ArrowException as error:
         raise UserError(f"column {wanted.name!r}: {error}", file=path, expected=str(wanted.type)) from error
-
-
-def _parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
-    if raw is None:
-        raise UserError("an Arrow file, but no score file: its metadata has no key 'tinkit'", file=path, fix=_REWRITE)
-    try:
-        data = json.loads(raw)
-        version = data["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the metadata 'tinkit' is not what it should be ({error!r})", file=path) from error
-    if version != VERSION:
-        raise UserError(
-            f"score file of version {version!r}",
-            file=path,
-            expected=f"version {VERSION}",
-            fix="use the tinkit it is of",
-        )
-    # Other tools may write more than we know and leave out what has a default, but not what the numbers are.
-    fields = {item.name for item in dataclasses.fields(ScoreInfo)}
-    data = {"dataset": "", "dataset_version": ""} | {
-        name: value for name, value in data.items() if name in fields and value is not None
-    }
-    if missing := [name for name in ("kind", "task", "classes", "split") if name not in data]:
-        raise UserError(f"metadata without the keys {', '.join(missing)}", file=path, fix=_REWRITE)
-    for name in ("classes", "trained_on"):
-        if not isinstance(data.get(name, []), list):
-            raise UserError(f"metadata: {name} must be a list", file=path)
-        if name in data:
-            data[name] = tuple(data[name])
-    info = ScoreInfo(**data)
-    _check_info(info, path)
-    return info
-
-
-def _check_info(info: ScoreInfo, path: str | Path) -> None:
-    """Raise a UserError when a value of ``info`` is not of its kind (it may come from anyone's JSON)."""
-    for name, known in (("kind", get_args(Kind)), ("task", get_args(Task))):
-        if getattr(info, name) not in known:
-            raise UserError(f"{name} is {getattr(info, name)!r}", file=path, expected=f"one of {', '.join(known)}")
-    texts = [
-        getattr(info, name) for name in ("dataset", "dataset_version", "split", "views", "average", "weights", "run")
-    ]
-    hashes = [*info.hashes, *info.hashes.values()] if isinstance(info.hashes, dict) else [None]
-    if not all(isinstance(text, str) for text in [*texts, *info.classes, *info.trained_on, *hashes]):
-        raise UserError("metadata whose names are not all text", file=path)
-    if not isinstance(info.protocol, dict) or not all(
-        isinstance(name, str) and isinstance(value, str | int | float) for name, value in info.protocol.items()
-    ):
-        raise UserError(
-            f"protocol is {info.protocol!r}", file=path, expected="names, each with one number, text, true or false"
-        )
-    if info.view is not None and (isinstance(info.view, bool) or not isinstance(info.view, int) or info.view < 0):
-        raise UserError(f"view is {info.view!r}", file=path, expected="a number from 0, or null for all views")
-    if not info.classes:
-        raise UserError("no classes", file=path, expected="a name for every column of scores")
-    if len(set(info.classes)) < len(info.classes):
-        doubled = next(name for name in info.classes if info.classes.count(name) > 1)
-        raise UserError(f"class {doubled!r} is named twice", file=path)
 
 
 def _check_rows(columns: dict[str, pa.Array], info: ScoreInfo, path: str | Path) -> None:
@@ -273,5 +229,5 @@ def _unreadable(path: Path, error: Exception) -> UserError:
         f"not a score file, or cut short: {error}",
         file=path,
         expected="an Arrow IPC file (the file format, not the stream format)",
-        fix=_REWRITE,
+        fix=REWRITE,
     )

@@ -106,6 +106,20 @@ def merge_tables(tables: Sequence[ScoreTable], paths: Sequence[Path]) -> ScoreTa
     )
 
 
+def same_tables(first: ScoreTable, second: ScoreTable) -> bool:
+    """Whether two tables would be the same file: metadata, rows, and every bit of the scores."""
+    alike = all(
+        as_arrow(getattr(first, name), kind).equals(as_arrow(getattr(second, name), kind))
+        for name, kind in COLUMNS.items()
+    )
+    return (
+        first.info == second.info
+        and alike
+        and np.array_equal(first.valid, second.valid)
+        and np.array_equal(first.scores[first.valid].view(np.uint32), second.scores[second.valid].view(np.uint32))
+    )
+
+
 def diff_tables(first: ScoreTable, second: ScoreTable) -> Difference:
     """Compare two tables clip by clip; scores only where the classes are the same."""
     a, b = (as_arrow(table.ids, COLUMNS["ids"]) for table in (first, second))

@@ -1,11 +1,12 @@
 """From scores to a leaderboard's file: the rules of a challenge, the file, its check, and a rehearsal. No torch."""
 
-from tinkit.submission.check import CheckReport, Problem, check_submission
+from tinkit.submission.check import CheckReport, check_submission
+from tinkit.submission.findings import Problem
 from tinkit.submission.ids import IdList, read_ids
 from tinkit.submission.plan import Plan, plan_submission
 from tinkit.submission.rehearsal import Answers, Rehearsal, read_answers, rehearse
 from tinkit.submission.spec import Challenge, load_challenge
-from tinkit.submission.submit import find_scores, judge_submission, make_submission
+from tinkit.submission.submit import Submission, find_scores, judge_submission, make_submission
 from tinkit.submission.write import write_submission
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Plan",
     "Problem",
     "Rehearsal",
+    "Submission",
     "check_submission",
     "find_scores",
     "judge_submission",

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tinkit.errors import UserError
+from tinkit.submission.findings import GIVE_UP, Findings, Problem, TooMuchError
 from tinkit.submission.ids import IdList, choose_rule
+from tinkit.submission.manifest import MANIFEST, differs_from_manifest
 from tinkit.submission.rows import is_header, is_number, parse_index, parse_scores, split_rows
 from tinkit.submission.spec import Challenge, FileName, apply_rule
-from tinkit.submission.text import ends_in_newline, is_zip, require_file, zip_members
-from tinkit.submission.write import MANIFEST, differs_from_manifest
+from tinkit.submission.text import ends_in_newline, is_zip, odd_name, require_file, zip_members
 
-_GIVE_UP = 100_000  # errors; a file with more is another kind of file
 _SAMPLE = 1000  # rows looked at to see how a folder's names compare with the file's
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: its ``line`` (from 1; None where it has none), its ``kind`` in a word, and what."""
-
-    line: int | None
-    kind: str
-    severity: Literal["error", "warning"]
-    message: str
 
 
 @dataclass(frozen=True)
@@ -50,32 +38,6 @@ class CheckReport:
         return self.errors == 0
 
 
-class _TooMuchError(Exception):
-    """More errors than a report can be about."""
-
-
-@dataclass
-class _Findings:
-    keep: int
-    problems: list[Problem] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    errors: int = 0
-    warnings: int = 0
-
-    def add(self, line: int | None, kind: str, message: str, severity: Literal["error", "warning"] = "error") -> None:
-        self.counts[kind] += 1
-        if self.counts[kind] <= self.keep:
-            self.problems.append(
-                Problem(line, kind, severity, message if len(message) <= 300 else message[:297] + "...")
-            )
-        if severity == "error":
-            self.errors += 1
-        else:
-            self.warnings += 1
-        if self.errors >= _GIVE_UP:
-            raise _TooMuchError
-
-
 def check_submission(
     path: Path,
     challenge: Challenge,
@@ -93,7 +55,7 @@ def check_submission(
     """
     require_file(path)
     count = known_classes(challenge, classes, num_classes)
-    findings = _Findings(keep)
+    findings = Findings(keep)
     notes = []
     if ids is None:
         notes.append("no list of test clips was given (--ids): missing and invented clips cannot be found")
@@ -106,6 +68,8 @@ def check_submission(
     rows = 0
     try:
         _check_container(path, challenge, findings)
+        for message in odd_name(path, challenge) if not findings.errors else ():
+            findings.add(None, "file name", message, "warning")
         if differs_from_manifest(path):
             findings.add(None, "manifest", f"differs from what {MANIFEST} beside it describes", "warning")
         values = _RowCheck(challenge, classes, count, findings)
@@ -114,12 +78,13 @@ def check_submission(
             names.check(number, fields[0])
             values.check(number, fields[1:])
         names.finish()
+        values.finish(rows)
         if not rows:
             findings.add(None, "empty", "the file has no rows")
-    except _TooMuchError:
-        notes.append(f"reading stopped at {_GIVE_UP} errors")
+    except TooMuchError:
+        notes.append(f"reading stopped at {GIVE_UP} errors")
     except UserError as error:
-        with suppress(_TooMuchError):
+        with suppress(TooMuchError):
             findings.add(error.line, "unreadable", error.problem)
         notes.append("reading stopped there")
     problems = tuple(sorted(findings.problems, key=lambda problem: (problem.line is None, problem.line or 0)))
@@ -142,7 +107,7 @@ def known_classes(challenge: Challenge, classes: Sequence[str] | None, num_class
     return next(iter(found.values()), None)
 
 
-def _check_container(path: Path, challenge: Challenge, findings: _Findings) -> None:
+def _check_container(path: Path, challenge: Challenge, findings: Findings) -> None:
     zipped = is_zip(path)
     if zipped != challenge.zip:
         wanted, got = ("a zip archive", "plain text") if challenge.zip else ("plain text", "a zip archive")
@@ -165,7 +130,7 @@ def _rule_for(path: Path, challenge: Challenge, ids: IdList | None) -> FileName:
     return choose_rule([challenge.file_name(name) for name in ids.ids], sample)
 
 
-def _rows(path: Path, challenge: Challenge, values: _RowCheck, findings: _Findings) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, challenge: Challenge, values: _RowCheck, findings: Findings) -> Iterator[tuple[int, list[str]]]:
     """The rows after the header, which is judged here, as blank lines, wrong quotes and a last line cut short are."""
     first, number = True, 0
     for number, fields in split_rows(path, challenge):
@@ -190,7 +155,7 @@ def _rows(path: Path, challenge: Challenge, values: _RowCheck, findings: _Findin
 class _NameCheck:
     """The first field of every row against the list of test clips, in one pass and without keeping the rows."""
 
-    def __init__(self, challenge: Challenge, ids: IdList | None, rule: FileName, findings: _Findings) -> None:
+    def __init__(self, challenge: Challenge, ids: IdList | None, rule: FileName, findings: Findings) -> None:
         self.challenge, self.ids, self.rule, self.findings = challenge, ids, rule, findings
         listed = () if ids is None else ids.ids
         self.place: dict[str, int] = {}
@@ -247,12 +212,20 @@ class _RowCheck:
     """What follows the file name: the right number of scores or labels, each of which can be what it says."""
 
     def __init__(
-        self, challenge: Challenge, classes: Sequence[str] | None, count: int | None, findings: _Findings
+        self, challenge: Challenge, classes: Sequence[str] | None, count: int | None, findings: Findings
     ) -> None:
         self.challenge, self.findings = challenge, findings
         self.width = challenge.top if challenge.rows == "ranked" else count
         self.count = count
         self.texts = None if classes is None else frozenset(classes)
+        self.first: list[str] | None = None
+        self.alike = True
+
+    def finish(self, rows: int) -> None:
+        """Report rows that all say the same."""
+        if rows > 1 and self.alike and not self.findings.errors:
+            message = f"all {rows} rows are alike: they say the same of every clip"
+            self.findings.add(None, "alike", message, "warning")
 
     def check_header(self, line: int, fields: list[str]) -> None:
         """Judge a first line that names columns."""
@@ -274,6 +247,9 @@ class _RowCheck:
 
     def check(self, line: int, fields: list[str]) -> None:
         """Judge the fields after the name on ``line``."""
+        if self.alike:
+            self.first = fields if self.first is None else self.first
+            self.alike = fields == self.first
         if self.width is None:
             self.width = len(fields)
         if len(fields) != self.width or not fields:

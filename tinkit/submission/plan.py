@@ -63,6 +63,11 @@ def plan_submission(
         raise UserError("holds no clips", file=scores_path)
     table = replace(table, ids=list(table.ids))  # once: a column of a file makes a new text at every look
     notes = [] if split == "test" else [f"these are scores of the split {split!r}, not of the test split"]
+    if table.info.trial:
+        notes.append(
+            "these are scores of a trial (a run or test that --limit, --overfit or --steps cut short): "
+            "this submission is no result"
+        )
     if ids is None:
         rows = np.arange(len(table.ids), dtype=np.int64)
         _refuse_doubled(table.ids, scores_path)

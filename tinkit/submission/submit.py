@@ -7,59 +7,79 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.scores import read_scores
+from tinkit.file_group import refuse_unfinished
+from tinkit.files import sha256_file
+from tinkit.fusion.record import RECORD, check_recorded, read_record
+from tinkit.scores import read_info, verified_scores
 from tinkit.submission.check import CheckReport, check_submission
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
+from tinkit.submission.manifest import Input, finished, made_from
 from tinkit.submission.plan import Fill, plan_submission
 from tinkit.submission.rehearsal import Rehearsal, read_answers, rehearse
 from tinkit.submission.spec import load_challenge
-from tinkit.submission.write import refuse_overwriting, write_submission
+from tinkit.submission.write import place_for, refuse_overwriting, refuse_place, write_in_place
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where scores come from: a score file and, where a fusion made it, its ``fusion.json``."""
+class Submission:
+    """A submission: its manifest, and whether it was ``written`` or was there already, whole and the same."""
 
-    scores: Path
-    fusion: Path | None
+    manifest: dict[str, Any]
+    written: bool
 
 
-def find_scores(name: str, split: str, *, fusions: Path = Path("fusions")) -> Source:
-    """The score file that ``name`` means: a file, a fusion's folder, or a fusion's name below ``fusions``.
+def find_scores(name: str, split: str, *, fusions: Path = Path("fusions"), runs: Path = Path("runs")) -> Path:
+    """The score file that ``name`` means.
 
-    Raises :class:`~tinkit.errors.UsageError` with the nearest known fusion, or the score files of a run.
+    It is a file, a fusion's folder or its name below ``fusions``, or a run's folder or its name below ``runs`` that has
+    one score file of ``split``. Raises :class:`~tinkit.errors.UsageError` with the nearest known fusion, or the score
+    files of a run.
     """
     path = Path(name)
     if path.is_file():
-        fusion = path.with_name("fusion.json")
-        return Source(path, fusion if fusion.is_file() else None)
-    for folder in (path, fusions / name):
+        return path
+    for folder in (path, fusions / name, runs / name):
         if not folder.is_dir():
             continue
-        if (folder / "fusion.json").is_file():
+        refuse_unfinished(folder / RECORD)
+        if (folder / RECORD).is_file():
             return _of_fusion(folder, split)
         if (folder / "scores").is_dir():
-            files = ", ".join(str(file) for file in sorted((folder / "scores").glob("*.arrow"))) or "none yet"
-            raise UsageError(f"{folder} is a run", expected="one of its score files", fix=f"name one of: {files}")
+            return _of_run(folder, split)
     known = sorted(entry.name for entry in fusions.iterdir() if entry.is_dir()) if fusions.is_dir() else []
     raise UsageError(
-        f"{name!r} is neither a score file nor a fusion{did_you_mean(name, known)}",
+        f"{name!r} is neither a score file nor a fusion nor a run{did_you_mean(name, known)}",
         expected=f"a .arrow file or one of the fusions: {', '.join(known) or f'none in ./{fusions}'}",
         fix="make one with `tinkit ensemble SPEC --name NAME`",
     )
 
 
-def _of_fusion(folder: Path, split: str) -> Source:
+def _of_fusion(folder: Path, split: str) -> Path:
     scores = folder / f"{split}.arrow"
-    if not scores.is_file():
-        have = ", ".join(sorted(file.stem for file in folder.glob("*.arrow"))) or "none"
+    written = read_record(folder / RECORD)
+    if not scores.is_file() or written.describes(scores.name) is None:
+        have = ", ".join(sorted(written.outputs)) or "none"
         raise UserError(
             f"holds no scores of the split {split!r}, only of: {have}",
             file=folder,
             fix=f"apply the fusion: `tinkit ensemble ... --apply {split}`",
         )
-    return Source(scores, folder / "fusion.json")
+    return scores
+
+
+def _of_run(folder: Path, split: str) -> Path:
+    files = sorted((folder / "scores").glob("*.arrow"))
+    fitting = [file for file in files if read_info(file).split == split]
+    if len(fitting) == 1:
+        return fitting[0]
+    shown = ", ".join(str(file) for file in fitting or files) or "none yet"
+    count = f"{len(fitting)} score files" if fitting else "no score file"
+    raise UsageError(
+        f"{folder} is a run with {count} of the split {split!r}",
+        expected="one of its score files",
+        fix=f"name one of: {shown}" if files else f"make one: `tinkit test {folder.name} --split {split}`",
+    )
 
 
 def make_submission(
@@ -72,22 +92,29 @@ def make_submission(
     fill: Fill | None = None,
     max_fill: int = 0,
     force: bool = False,
-) -> dict[str, Any]:
-    """Check everything, then write ``out`` and the ``manifest.json`` beside it; returns the manifest.
+) -> Submission:
+    """Check everything, then write ``out`` and the ``manifest.json`` beside it.
 
     ``source`` as in :func:`find_scores`, ``challenge`` a built-in name or a .toml file, ``ids`` as in
-    :func:`~tinkit.submission.ids.read_ids`. Raises :class:`~tinkit.errors.UserError`; nothing is written then.
+    :func:`~tinkit.submission.ids.read_ids`. Where just this submission is there already, nothing is done. Raises
+    :class:`~tinkit.errors.UserError`; nothing is written then.
     """
     rules, spec_path = load_challenge(challenge)
-    found = find_scores(source, split)
-    inputs = {"scores": found.scores, "challenge": spec_path}
-    if found.fusion is not None:
-        inputs["fusion"] = found.fusion
-    refuse_overwriting(out, [*inputs.values(), *([] if ids is None else [ids])], force=force)
+    scores = find_scores(source, split)
+    refuse_place(out, [scores, scores.with_name(RECORD), spec_path, *([] if ids is None else [ids])])
     listed = None if ids is None else read_ids(ids)
-    table = read_scores(found.scores)
-    plan = plan_submission(table, rules, listed, scores_path=found.scores, split=split, fill=fill, max_fill=max_fill)
-    return write_submission(plan, out, inputs=inputs, ids=listed, force=force)
+    with place_for(out):
+        table, digest = verified_scores(scores)
+        inputs = {"scores": Input(scores, digest), "challenge": Input(spec_path, sha256_file(spec_path))}
+        if (fusion := check_recorded(scores, digest)) is not None:
+            inputs["fusion"] = Input(scores.with_name(RECORD), fusion.sha256)
+        made = made_from(rules, inputs, listed, {"split": split, "fill": fill, "max": max_fill})
+        if not force and (manifest := finished(out, made)) is not None:
+            return Submission(manifest, written=False)
+        if not force:
+            refuse_overwriting(out, [], force=False)  # before the work of it
+        plan = plan_submission(table, rules, listed, scores_path=scores, split=split, fill=fill, max_fill=max_fill)
+        return Submission(write_in_place(plan, out, inputs=inputs, ids=listed, force=force, made=made), written=True)
 
 
 def judge_submission(

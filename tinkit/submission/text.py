@@ -13,16 +13,28 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from tinkit.errors import UserError
 from tinkit.text_file import as_utf8, is_text, not_utf8
+
+if TYPE_CHECKING:
+    from tinkit.submission.spec import Challenge
 
 MAX_LINE = 1 << 20  # bytes; 1,000 classes of 20 characters take a fiftieth of it
 MAX_ROWS = 5_000_000
 MAX_BYTES = 16 << 30
 ZIP_MAGIC = b"PK\x03\x04"
 UNSAFE = "\r\n\x00"
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+}
+_OTHER_KINDS = frozenset({".json", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".arrow", ".npz", ".npy", ".pkl"})
 
 
 def is_zip(path: Path) -> bool:
@@ -41,10 +53,30 @@ def zip_members(path: Path) -> list[zipfile.ZipInfo]:
     return [member for member in members if not member.is_dir() and not member.filename.startswith("__MACOSX/")]
 
 
+def packed_by(path: Path) -> str | None:
+    """The program that ``path`` was packed by, if it is one whose files we cannot read (zip archives we can)."""
+    with path.open("rb") as handle:
+        start = handle.read(8)
+    return next((program for magic, program in _PACKED.items() if start.startswith(magic)), None)
+
+
+def odd_name(path: Path, challenge: Challenge) -> list[str]:
+    """What to say of a file whose name promises another kind of file than the challenge wants."""
+    ending = path.suffix.lower()
+    if ending == ".zip" if challenge.zip else ending not in _OTHER_KINDS:
+        return []
+    kind = "a zip archive" if challenge.zip else f"text, with fields parted by {challenge.delimiter!r}"
+    return [f"the name ends in {ending!r}, and the challenge wants {kind}: a leaderboard may refuse it by its name"]
+
+
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """The bytes of ``path``, or of the one file in it when it is a zip archive."""
     require_file(path)
+    if program := packed_by(path):
+        raise UserError(
+            f"is packed by {program}", file=path, expected="plain text, or a zip archive of one file", fix="unpack it"
+        )
     if not is_zip(path):
         with path.open("rb") as handle:
             yield handle

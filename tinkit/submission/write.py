@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
+import operator
+import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit import __version__
 from tinkit.errors import UserError
-from tinkit.files import atomic_path, sha256_file
+from tinkit.file_group import file_group, recover, sweep, writing_in
+from tinkit.files import check_place, sha256_file
 from tinkit.submission.ids import IdList
+from tinkit.submission.manifest import MANIFEST, Input, described_by, manifest_of
 from tinkit.submission.plan import Plan, written_values
-from tinkit.submission.text import field_text
+from tinkit.submission.text import field_text, odd_name
 from tinkit.submission.values import rows_made_equal
 
-MANIFEST = "manifest.json"
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same scores give the same bytes
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_submission(
@@ -35,75 +33,73 @@ def write_submission(
 
     ``inputs`` are the files that went in, by their part (``scores``, ``fusion``, ``challenge``). The manifest of
     another submission in the same folder stands in the way; with ``force`` it becomes ``<its file>.manifest.json``.
-    Raises :class:`~tinkit.errors.UserError` when something is in the way or the disk is full; what was there stays.
+    Raises :class:`~tinkit.errors.UserError` when something is in the way, another process writes here or the disk is
+    full; what was there stays.
     """
-    manifest_path = out.with_name(MANIFEST)
-    others = [*inputs.values(), *([] if ids is None else [ids.path])]
+    refuse_place(out, inputs.values())
+    with place_for(out):
+        hashed = {part: Input(path, sha256_file(path)) for part, path in inputs.items()}
+        return write_in_place(plan, out, inputs=hashed, ids=ids, force=force)
+
+
+@contextmanager
+def place_for(out: Path) -> Iterator[None]:
+    """Be the one writer of ``out`` and of the manifest beside it; what a killed process left is finished or swept."""
+    head = out.with_name(MANIFEST)
+    with writing_in(out.parent, out, head):
+        recover(head)
+        sweep(out)
+        yield
+
+
+def write_in_place(
+    plan: Plan, out: Path, *, inputs: Mapping[str, Input], ids: IdList | None, force: bool, made: str = ""
+) -> dict[str, Any]:
+    """As :func:`write_submission`, within :func:`place_for`; ``made`` is noted as what the submission was made from."""
+    head = out.with_name(MANIFEST)
+    others = [*(one.path for one in inputs.values()), *([] if ids is None else [ids.path])]
     other = refuse_overwriting(out, others, force=force)
-    try:
-        with atomic_path(out) as temporary:
-            equal = _write_file(plan, temporary)
-            _flush(temporary)  # here, so that a full disk is met before the manifest is renamed
-            manifest = _manifest(plan, out, temporary, inputs, ids, equal)
-            with atomic_path(manifest_path) as beside:
-                text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-                # A half character, from the name of a folder, becomes the escape that JSON has for it.
-                beside.write_text(text, encoding="utf-8", errors="backslashreplace")
-                _flush(beside)
-                if other is not None:
-                    manifest_path.replace(other)
-    except OSError as error:
-        raise UserError(
-            "the disk is full" if error.errno in _FULL else f"cannot be written: {error.strerror or error}",
-            file=out,
-            fix="make room or name another --out; nothing that was there has been changed",
-        ) from error
+    with file_group(head, out) as group:
+        written = group.place(out.name)
+        notes = _write_file(plan, written)
+        manifest = manifest_of(plan, out, written, inputs, ids)
+        manifest |= {"notes": [*plan.notes, *notes, *odd_name(out, plan.challenge)], "made_from": made}
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        # A half character, from the name of a folder, becomes the escape that JSON has for it.
+        group.place(MANIFEST).write_text(text, encoding="utf-8", errors="backslashreplace")
+        if other is not None:
+            shutil.copy2(head, group.place(other.name))
     return manifest
+
+
+def refuse_place(out: Path, inputs: Iterable[Path]) -> None:
+    """Raise :class:`~tinkit.errors.UserError` where no submission may be written, be it with ``--force``."""
+    for path in (out, out.with_name(MANIFEST)):
+        check_place(path)
+    if out.name == MANIFEST or out.resolve() in {path.resolve() for path in inputs}:
+        raise UserError("is a file that the submission needs itself", file=out, fix="name another --out")
 
 
 def refuse_overwriting(out: Path, inputs: list[Path], *, force: bool) -> Path | None:
     """Raise unless ``out`` and its manifest may be written; returns where another submission's manifest must go."""
     manifest_path = out.with_name(MANIFEST)
-    if out.is_dir():
-        raise UserError("is a folder", file=out, expected="the name of a file")
-    if out.name == MANIFEST or out.resolve() in {path.resolve() for path in inputs}:
-        raise UserError("is a file that the submission needs itself", file=out, fix="name another --out")
+    refuse_place(out, inputs)
     if out.exists() and not force:
         raise UserError("is there already", file=out, fix="name another --out, or say --force to replace it")
     if not manifest_path.exists():
         return None
-    described, _ = _described_by(manifest_path)
-    if described == out.name:
+    described = described_by(manifest_path)
+    if described and described.file == out.name:
         if not force:
             raise UserError("is there already", file=manifest_path, fix="name another folder, or say --force")
         return None
     if not force:
         raise UserError(
-            f"belongs to another submission, {described}" if described else "is no manifest of a submission",
+            f"belongs to another submission, {described.file}" if described else "is no manifest of a submission",
             file=manifest_path,
             fix="give each submission a folder of its own, or say --force, which renames this manifest",
         )
-    return _free_name(out.with_name(f"{described or 'other'}.{MANIFEST}"))
-
-
-def differs_from_manifest(path: Path) -> bool:
-    """Whether the manifest beside ``path`` describes a file of this name with other content."""
-    name, sha256 = _described_by(path.with_name(MANIFEST))
-    return name == path.name and sha256 != sha256_file(path)
-
-
-def _described_by(manifest_path: Path) -> tuple[str | None, str | None]:
-    """The file that a manifest describes and its hash; None where it is no manifest of ours."""
-    try:
-        if manifest_path.stat().st_size > 1 << 26:
-            return None, None
-        content = json.loads(manifest_path.read_bytes())
-        name, sha256 = content["file"], content.get("sha256")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None, None
-    if not (isinstance(name, str) and name == Path(name).name and name):
-        return None, None
-    return name, sha256 if isinstance(sha256, str) else None
+    return _free_name(out.with_name(f"{described.file if described else 'other'}.{MANIFEST}"))
 
 
 def _free_name(path: Path) -> Path:
@@ -128,24 +124,34 @@ def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, handle)
 
 
-def _write_file(plan: Plan, path: Path) -> int:
-    """Write all rows; returns in how many of them scores that differ became equal numbers."""
+def _write_file(plan: Plan, path: Path) -> list[str]:
+    """Write all rows; returns what must be known of them."""
     challenge = plan.challenge
     width = len(plan.table.info.classes) if challenge.rows == "scores" else challenge.top
     rows = _score_lines(plan, width) if challenge.rows == "scores" else _ranked_lines(plan)
-    equal = 0
+    equal, total, first, alike = 0, 0, None, True
     with _opened(path, challenge.member if challenge.zip else None) as handle:
         if challenge.header:
             names = (field_text(name, challenge.delimiter, challenge.quoting) for name in challenge.header_row(width))
             handle.write((challenge.delimiter.join(names) + "\n").encode())
-        for text, count in rows:
-            handle.write(text.encode())
+        for names_of_chunk, tails, count in rows:
+            handle.write("".join(map(operator.add, names_of_chunk, tails)).encode())
             equal += count
-    return equal
+            total += len(tails)
+            if alike:
+                first = tails[0] if first is None else first
+                alike = all(tail == first for tail in tails)
+    notes = [f"all {total} rows are alike: the scores say the same of every clip"] if alike and total > 1 else []
+    if equal:
+        notes.append(
+            f"in {equal} of {total} rows, scores that differ became equal in the written {plan.kind} "
+            f"(precision = {challenge.precision}): the order of those classes is lost"
+        )
+    return notes
 
 
-def _score_lines(plan: Plan, width: int) -> Iterator[tuple[str, int]]:
-    """The lines of a file of scores, a chunk at a time, with the number of those in which scores became equal.
+def _score_lines(plan: Plan, width: int) -> Iterator[tuple[list[str], list[str], int]]:
+    """The names and the rest of the lines of a file of scores, a chunk at a time, and in how many scores became equal.
 
     One format for a whole row is the fastest there is here.
     """
@@ -160,12 +166,11 @@ def _score_lines(plan: Plan, width: int) -> Iterator[tuple[str, int]]:
         rows: NDArray[np.int64] = plan.rows[part]
         scored = valid[rows]
         equal = rows_made_equal(plan.table.scores[rows[scored]], block[scored], precision)
-        lines = [name + template % tuple(row) for name, row in zip(plan.names[part], block.tolist(), strict=True)]
-        yield "".join(lines), equal
+        yield plan.names[part], [template % tuple(row) for row in block.tolist()], equal
 
 
-def _ranked_lines(plan: Plan) -> Iterator[tuple[str, int]]:
-    """The lines of a file of labels by falling score, none of which makes scores equal.
+def _ranked_lines(plan: Plan) -> Iterator[tuple[list[str], list[str], int]]:
+    """The names and the rest of the lines of a file of labels by falling score, none of which makes scores equal.
 
     Equal scores rank by class index, the lower first.
     """
@@ -179,59 +184,4 @@ def _ranked_lines(plan: Plan) -> Iterator[tuple[str, int]]:
         names = plan.names[start : start + len(block)]
         start += len(block)
         best = np.argsort(-block, axis=1, kind="stable")[:, : challenge.top].tolist()
-        lines = [
-            challenge.delimiter.join((name, *(texts[index] for index in row))) + "\n"
-            for name, row in zip(names, best, strict=True)
-        ]
-        yield "".join(lines), 0
-
-
-def _manifest(
-    plan: Plan, out: Path, written: Path, inputs: dict[str, Path], ids: IdList | None, equal: int
-) -> dict[str, Any]:
-    """All that went in and came out, with hashes; ``written`` is ``out`` under its temporary name.
-
-    ``equal`` rows have scores that differ and are equal in the file.
-    """
-    info = plan.table.info
-    notes = list(plan.notes)
-    if equal:
-        notes.append(
-            f"in {equal} of {len(plan.names)} rows, scores that differ became equal in the written {plan.kind} "
-            f"(precision = {plan.challenge.precision}): the order of those classes is lost"
-        )
-    hashed = {part: {"path": str(path), "sha256": sha256_file(path)} for part, path in inputs.items()}
-    checked: dict[str, Any] = {"checked": False, "note": "the ids are the score file's own"}
-    if ids is not None:
-        checked = {"checked": True, "path": str(ids.path), "form": ids.form, "sha256": ids.sha256()}
-    return {
-        "version": 1,
-        "file": out.name,
-        "sha256": sha256_file(written),
-        "bytes": written.stat().st_size,
-        "challenge": plan.challenge.model_dump(mode="json"),
-        "inputs": hashed,
-        "ids": checked,
-        "clips": len(plan.names),
-        "classes": len(info.classes),
-        "filled": {"count": len(plan.filled), "ids": list(plan.filled)},
-        "scores": {
-            "kind": info.kind,
-            "task": info.task,
-            "dataset": info.dataset,
-            "dataset_version": info.dataset_version,
-            "split": info.split,
-            "views": info.views,
-            "weights": info.weights,
-            "hashes": dict(info.hashes),
-        },
-        "written_kind": plan.kind,
-        "notes": notes,
-        "tinkit": __version__,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())
+        yield names, [challenge.delimiter.join(("", *(texts[index] for index in row))) + "\n" for row in best], 0

@@ -1,0 +1,110 @@
+"""A fusion's ``fusion.json`` as it is read: it may be damaged or unfinished, or not describe the scores beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tinkit.errors import UserError
+from tinkit.file_group import refuse_unfinished
+from tinkit.fusion.spec import PublishedFusion
+
+RECORD = "fusion.json"
+_MAX_BYTES = 1 << 26
+_AGAIN = "make the fusion again: `tinkit ensemble ... --force`"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Output(_Part):
+    """A score file of the fusion: its name in the fusion's folder and its SHA-256."""
+
+    path: str
+    sha256: str
+
+
+class Estimate(_Part):
+    """Metrics by their names, None for one that has no value, and the ``counts`` of clips."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None]
+
+    counts: dict[str, int]
+
+
+class Estimates(_Part):
+    """What is needed of the record's ``metrics``."""
+
+    cross_validated: Estimate | None = None
+
+
+class FusionRecord(_Part):
+    """What is read of a ``fusion.json``; ``sha256`` is that of the file, ``made_from`` that of inputs and options."""
+
+    fit: str | None
+    outputs: dict[str, Output]
+    metrics: Estimates
+    published: list[PublishedFusion] = []
+    trial: list[str] = []
+    made_from: str | None = None
+    sha256: str = ""
+
+    def describes(self, name: str) -> str | None:
+        """The SHA-256 that the score file ``name`` must have; None for a file that is not of this fusion."""
+        return next((item.sha256 for item in self.outputs.values() if item.path == name), None)
+
+
+def read_record(file: Path) -> FusionRecord:
+    """Read ``fusion.json``. Raises :class:`~tinkit.errors.UserError`, naming it, for anything that is none."""
+    return _record(file)[0]
+
+
+def record_content(file: Path) -> dict[str, Any]:
+    """All that a ``fusion.json`` holds. Raises as :func:`read_record`."""
+    content: dict[str, Any] = json.loads(_record(file)[1])
+    return content
+
+
+def check_recorded(scores: Path, sha256: str) -> FusionRecord | None:
+    """The record of the fusion that wrote ``scores``, whose SHA-256 is ``sha256``; None where none did.
+
+    Raises :class:`~tinkit.errors.UserError` for an unfinished fusion, and for a file that is not as it was written.
+    """
+    head = scores.with_name(RECORD)
+    refuse_unfinished(head)
+    if not head.is_file():
+        return None
+    record = read_record(head)
+    wanted = record.describes(scores.name)
+    if wanted is None:
+        return None
+    if wanted != sha256:
+        raise UserError(
+            f"is not the file that {head} describes: its SHA-256 is {sha256[:12]}..., not {wanted[:12]}...",
+            file=scores,
+            fix=_AGAIN,
+        )
+    return record
+
+
+def _record(file: Path) -> tuple[FusionRecord, bytes]:
+    refuse_unfinished(file)
+    try:
+        with file.open("rb") as handle:
+            data = handle.read(_MAX_BYTES)
+        record = FusionRecord.model_validate_json(data)
+    except OSError as problem:
+        raise UserError(f"cannot be read: {problem.strerror or problem}", file=file) from problem
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"not the record of a fusion: {f'{place}: ' if place else ''}{first['msg']}", file=file, fix=_AGAIN
+        ) from problem
+    return record.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}), data
