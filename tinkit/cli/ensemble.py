@@ -10,7 +10,7 @@ import typer
 
 from tinkit.cli.common import JsonOption, complete_members, examples, print_table
 from tinkit.errors import UsageError
-from tinkit.terminal import print_json, print_line
+from tinkit.terminal import note, print_json, print_line
 
 if TYPE_CHECKING:
     from tinkit.fusion import EnsembleSpec, Fusion, Measured
@@ -128,16 +128,12 @@ def _spec(
 def _warn(fusion: Fusion) -> None:
     """What must be known of a fusion besides its numbers."""
     if trials := fusion.record.get("trial"):
-        typer.echo(
+        note(
             f"warning: the scores of {', '.join(trials)} are of a trial (a run or test that --limit, --overfit or "
-            "--steps cut short): this fusion is no result",
-            err=True,
+            "--steps cut short): this fusion is no result"
         )
     if not fusion.written:
-        typer.echo(
-            f"{fusion.folder}: is there already, made of the same scores with the same options: nothing was changed",
-            err=True,
-        )
+        note(f"{fusion.folder}: is there already, made of the same scores with the same options: nothing was changed")
 
 
 def _show(spec: EnsembleSpec, fusion: Fusion) -> None:

@@ -140,7 +140,7 @@ def _rows(prediction: Prediction) -> list[dict[str, Any]]:
     if prediction.reason:
         return [row | {"error": prediction.reason}]
     if prediction.notes:
-        typer.echo(f"{prediction.path}: {', '.join(prediction.notes)}", err=True)
+        note(f"{prediction.path}: {', '.join(prediction.notes)}")
     return [row | {"class": label, "probability": 100 * value} for label, value in prediction.labels]
 
 

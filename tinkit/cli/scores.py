@@ -12,7 +12,7 @@ import typer
 
 from tinkit.cli.common import JsonOption, examples, print_table
 from tinkit.errors import UsageError, UserError
-from tinkit.terminal import print_line
+from tinkit.terminal import note, print_line
 
 if TYPE_CHECKING:
     from tinkit.scores import ScoreInfo, ScoreTable
@@ -256,7 +256,7 @@ def _write(out: Path, table: ScoreTable, force: bool) -> None:
             same = False
         if not same:
             raise UserError("exists already", file=out, fix="--out another, or --force to write over it")
-        typer.echo(f"{out}: was there already, with the same content: nothing was changed", err=True)
+        note(f"{out}: was there already, with the same content: nothing was changed")
         return
     with write_errors(out):
         write_scores(out, table)

@@ -101,9 +101,7 @@ def submit(
     )
     _print_manifest(submission.manifest, out, as_json=as_json, quiet=quiet)
     if not submission.written:
-        typer.echo(
-            f"{out}: was there already, made of the same files with the same options: nothing was changed", err=True
-        )
+        note(f"{out}: was there already, made of the same files with the same options: nothing was changed")
 
 
 def _refuse(mode: str, **options: object) -> None:
