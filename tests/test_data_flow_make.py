@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import BrokenClip
 from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UserError
+from tinkit.locks import writing
 
 FILES = FlowFiles("flow", "flow_x", "video", "", "{:05d}.jpg")
 
@@ -104,12 +104,13 @@ def test_a_data_set_is_completed_and_its_broken_clips_are_told(manifest: Manifes
     assert (first.made, first.found, first.failed) == (1, 0, {})
     folder = manifest.root / "flow"
     before = {path: path.stat().st_mtime_ns for path in (folder / "a").iterdir()}
-    for name, age in (("killed", 2 * 24 * 3600), ("running", 60)):
+    for name in ("killed", "running"):
         half = folder / f".tinkit-flow-{name}" / "b"
         half.mkdir(parents=True)
         (half / "flow_x_00009.jpg").write_bytes(b"left over")
-        os.utime(half.parent, (time.time() - age,) * 2)
-    result = make_flow([manifest], FILES, FlowSettings(), workers=workers, on_clips=heard.append)
+    (folder / "..tinkit-flow-killed.owner.lock").write_text("")
+    with writing(folder / ".tinkit-flow-running.owner"):
+        result = make_flow([manifest], FILES, FlowSettings(), workers=workers, on_clips=heard.append)
     assert (result.made, result.found) == (1, 1)
     assert result.failed["still.mp4"] == "1 frames have no flow between them"
     assert list(result.failed) == ["still.mp4", "broken.mp4"]

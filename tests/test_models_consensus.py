@@ -14,10 +14,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from named_weights import GOLDEN, give_named_weights, named_state, named_tensor_normal
-from torch import Tensor
+from torch import Tensor, nn
 
 from tinkit.errors import UserError
-from tinkit.models.consensus import MultiscaleRelation, Relation, make_consensus
+from tinkit.models.consensus import MultiscaleRelation, Relation, Scale, make_consensus
 
 SPECS = json.loads((GOLDEN / "zoo.json").read_text())
 
@@ -182,3 +182,49 @@ def test_compiled_and_exported(kind: Any) -> None:
 def test_settings_that_cannot_be(make: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+def _low_rank(layer: nn.Linear) -> nn.Module:
+    class LowRank(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x) + torch.tanh(x).sum(-1, keepdim=True)
+
+    return LowRank()
+
+
+@pytest.mark.parametrize("name", ["fc1", "fc2"])
+@pytest.mark.parametrize("change", ["hook", "swapped", "patched", "quantised"])
+def test_a_changed_layer_of_a_relation_has_its_effect(name: str, change: str) -> None:
+    scale = Scale(2, 4, 5, 8).eval()
+    frames = torch.randn(3, 4, 8)
+    scale.fc2.weight.data.normal_(generator=torch.Generator().manual_seed(0))
+    before = scale(frames, 6, False)
+    layer = getattr(scale, name)
+    match change:
+        case "hook":
+            layer.register_forward_hook(lambda module, given, out: out.abs())
+            changed = lambda x: F.linear(x, layer.weight, layer.bias).abs()  # noqa: E731
+        case "swapped":
+            setattr(scale, name, _low_rank(layer))
+            changed = getattr(scale, name)
+        case "patched":
+            layer.forward = lambda x: F.linear(x, layer.weight, layer.bias) ** 2
+            changed = layer.forward
+        case _:
+            scale = torch.ao.quantization.quantize_dynamic(scale, {nn.Linear})
+            changed = None
+    found = scale(frames, 6, False)
+    if changed is None:
+        torch.testing.assert_close(found, before, rtol=0.05, atol=0.05 * float(before.abs().max()))
+        return
+    calls = {"fc1": scale.fc1, "fc2": scale.fc2} | {name: changed}
+    wanted = sum(
+        calls["fc2"](F.relu(calls["fc1"](F.relu(torch.cat([frames[:, i], frames[:, j]], 1)))))
+        for i, j in combinations(range(4), 2)
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    assert (found - before).abs().max() > 0.05 * before.abs().max()

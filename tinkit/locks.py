@@ -15,8 +15,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -73,6 +73,25 @@ def writing(output: str | Path) -> Iterator[None]:
             with suppress(OSError):  # what stays is the record of a process that has ended
                 file.unlink()
         os.close(descriptor)
+
+
+@contextmanager
+def in_turn(writer: Callable[[], AbstractContextManager[None]], patience: float = 120.0) -> Iterator[None]:
+    """The context that ``writer`` gives, for what several commands need and any may make: waits for another's end.
+
+    Raises :class:`InUseError` after ``patience`` seconds.
+    """
+    give_up = time.monotonic() + patience
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(writer())
+                break
+            except InUseError:
+                if time.monotonic() > give_up:
+                    raise
+            time.sleep(0.2)
+        yield
 
 
 def lock_file(output: Path) -> Path:

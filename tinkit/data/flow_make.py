@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import errno
 import json
+import secrets
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -26,8 +26,10 @@ from tinkit.data.manifest import Manifest
 from tinkit.data.reader import BrokenClip, Frame
 from tinkit.data.reading import Reading
 from tinkit.errors import UserError
+from tinkit.file_group import sweep
 from tinkit.files import write_atomic
 from tinkit.json_file import read_json
+from tinkit.locks import InUseError, writing
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"
@@ -36,7 +38,7 @@ STATE = ".tinkit-flow.json"
 _QUALITY = 95
 _CLIPS_A_TASK = 4
 _SHOP = ".tinkit-flow-"
-_LONG_AGO = 24 * 3600  # seconds without a new clip, after which a run is taken to be dead
+_OWNER = ".owner"
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,10 @@ def make_flow(
     if on_clips is not None:
         on_clips(len(wanted) - len(todo))
     failed: dict[str, str] = {}
-    with _workshop(root / files.folder) as shop:
-        for count, reasons in _run(todo, shop, _How(manifests[0].frame_template, files, settings, reading), workers):
+    how = _How(manifests[0].frame_template, files, settings, reading)
+    # the processes must have ended before their workshop is removed
+    with _workshop(root / files.folder) as shop, closing(_run(todo, shop, how, workers)) as results:
+        for count, reasons in results:
             failed |= reasons
             if on_clips is not None:
                 on_clips(count)
@@ -124,6 +128,8 @@ def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
 def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
     """Write down how the flow in ``folder`` is computed, or refuse if it was computed otherwise."""
     state = folder / STATE
+    if folder.is_dir() and not state.exists():
+        sweep(state)
     wanted = {"layout": files.layout, **settings.model_dump()}
     if not state.exists():
         # what begins with a dot may be another run's, which is just writing this down
@@ -152,19 +158,24 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
 
 @contextmanager
 def _workshop(folder: Path) -> Iterator[Path]:
-    """A folder of this run's own in which clips are made; those of runs that were killed long ago are removed."""
-    for left in folder.glob(f"{_SHOP}*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _LONG_AGO:
-                shutil.rmtree(left, ignore_errors=True)
-    shop = Path(tempfile.mkdtemp(prefix=_SHOP, dir=folder))
-    try:
-        yield shop
-    finally:
-        shutil.rmtree(shop, ignore_errors=True)
+    """A folder of this run's own in which clips are made; those of runs that were killed are removed.
+
+    Its lock lies beside it and is taken before it is made, so that there is no moment in which it seems abandoned.
+    """
+    for lock in folder.glob(f".{_SHOP}*{_OWNER}.lock"):
+        owner = lock.with_name(lock.name[1 : -len(".lock")])
+        with suppress(InUseError), writing(owner):
+            shutil.rmtree(owner.with_name(owner.name[: -len(_OWNER)]), ignore_errors=True)
+    shop = folder / f"{_SHOP}{secrets.token_hex(4)}"
+    with writing(shop.with_name(shop.name + _OWNER)):
+        shop.mkdir()
+        try:
+            yield shop
+        finally:
+            shutil.rmtree(shop, ignore_errors=True)
 
 
-def _run(todo: Sequence[_Job], shop: Path, how: _How, workers: int) -> Iterator[tuple[int, dict[str, str]]]:
+def _run(todo: Sequence[_Job], shop: Path, how: _How, workers: int) -> Generator[tuple[int, dict[str, str]]]:
     """Compute every clip of ``todo``; yields (clips, {path: why not}) as tasks end."""
     tasks = [todo[begin : begin + _CLIPS_A_TASK] for begin in range(0, len(todo), _CLIPS_A_TASK)]
     if workers == 0:

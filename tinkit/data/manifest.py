@@ -27,7 +27,9 @@ from tinkit.data.config import SPLITS, DataConfig, Media, Split, resolve_root
 from tinkit.data.manifest_table import SCHEMA, VERSION, build_table, read_table, write_table
 from tinkit.data.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
+from tinkit.file_group import sweep
 from tinkit.files import cache_folder
+from tinkit.locks import InUseError, in_turn, lock_file, writing
 from tinkit.metrics import Task
 
 logger = logging.getLogger(__name__)
@@ -239,7 +241,10 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
     """Write to the first place that can be written. A full disk is an error and not a reason to go elsewhere."""
     for place in places:
         try:
-            write_table(table, place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with in_turn(lambda: writing(place)):  # noqa: B023 - called at once
+                sweep(place)
+                write_table(table, place)
             return place
         except OSError as problem:
             if problem.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -255,6 +260,9 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
 
 def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
     """The manifest in ``file`` if it is there, whole and was built under ``key``."""
+    if lock_file(file).exists():  # its writer is at work, or was killed when all but this was done
+        with suppress(InUseError, OSError), writing(file):
+            sweep(file)
     try:
         return _open(file, root, key)
     except DamagedFileError as problem:

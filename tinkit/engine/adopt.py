@@ -21,9 +21,10 @@ from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
 from tinkit.engine.trials import with_mark
 from tinkit.engine.weights import load_source, open_source
-from tinkit.engine.writers import in_turn, sweep_run, writing_run
+from tinkit.engine.writers import sweep_run, writing_run
 from tinkit.errors import UsageError
 from tinkit.files import sha256_file, sha256_text, write_atomic
+from tinkit.locks import in_turn
 from tinkit.models.foreign_classes import ALPHABETICAL, named_order
 from tinkit.recipe import Recipe, load_recipe, rename
 from tinkit.run_folder import find_folder, owner_of

@@ -10,8 +10,9 @@ from tinkit.engine.checkpoint import Snapshot, check_checkpoint, load_weights, r
 from tinkit.engine.finite import require_finite
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import checksum_of
-from tinkit.engine.writers import in_turn, sweep, writing_file
+from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UserError
+from tinkit.locks import in_turn
 
 
 def average_steps(run: Run, count: int) -> Path:

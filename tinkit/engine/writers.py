@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 import stat
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tinkit.engine.distributed import World
 from tinkit.engine.run import Run
 from tinkit.errors import UsageError, UserError
 from tinkit.files import temporaries
-from tinkit.locks import InUseError, lock_file, writing
+from tinkit.locks import lock_file, writing
 from tinkit.run_folder import owner_of
 
 _OF_A_RUN = re.compile(r"\.(?!mean=).*\.[0-9a-f]{8}\.tmp(\..*)?")  # a mean's writer is another than the run's
-
-_PATIENCE = 120.0  # seconds to wait for what another command makes
 
 
 @contextmanager
@@ -94,22 +91,6 @@ def sweep_run(run: Run) -> None:
     if lock_file(run.folder).exists():
         with suppress(UserError), writing_run(run, World()):
             pass
-
-
-@contextmanager
-def in_turn(writer: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-    """The context that ``writer`` gives, for what several commands need and any may make: waits for another's end."""
-    give_up = time.monotonic() + _PATIENCE
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(writer())
-                break
-            except InUseError:
-                if time.monotonic() > give_up:
-                    raise
-            time.sleep(0.2)
-        yield
 
 
 @contextmanager

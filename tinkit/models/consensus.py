@@ -16,9 +16,11 @@ from typing import Literal, cast, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from tinkit.as_published import RELATIONS_SAMPLED
 from tinkit.errors import UserError, did_you_mean
+from tinkit.models.stock import are_plain, still_written, untouched, written
 
 ConsensusKind = Literal["avg", "identity", "trn", "trn_multiscale"]
 FRAME_FEATURES = 256  # that a relation sees of each frame, as published
@@ -130,6 +132,9 @@ class MultiscaleRelation(nn.Module):
         return f"sampled={self.sampled}, sample_in_test={self.sample_in_test}"
 
 
+_CALLED = written((nn.Linear, "forward"))
+
+
 class Scale(nn.Module):
     """All relations of ``size`` of the frames, by one network of two layers."""
 
@@ -146,9 +151,21 @@ class Scale(nn.Module):
         counted = min(sampled, len(relations))
         if draw:
             relations = relations[torch.randperm(len(relations))[:counted].to(relations.device)]
+        if not self._is_as_made():
+            taken = frames[:, relations].flatten(2)  # (B, relations, size * in_features)
+            return cast(Tensor, self.fc2(F.relu(self.fc1(F.relu(taken))))).mean(1) * counted
         hidden = F.relu(self._first_layer(frames, relations))
         # The second layer is linear: what it makes of the mean of the relations is the mean of what it makes of each.
         return counted * cast(Tensor, self.fc2(hidden.mean(1)))
+
+    def _is_as_made(self) -> bool:
+        """Whether clauses 2 to 5 of :mod:`tinkit.models.stock` hold for both layers; else each relation calls them."""
+        layers: tuple[nn.Module, ...] = (self.fc1, self.fc2)
+        if not all(type(layer) is nn.Linear and untouched(layer) for layer in layers):
+            return False
+        if not torch.compiler.is_compiling() and (_has_any_global_hook() or not still_written(_CALLED)):
+            return False
+        return are_plain(self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias)
 
     def _first_layer(self, frames: Tensor, relations: Tensor) -> Tensor:
         """(B, relations, hidden) of frames (B, T, in_features).

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,10 @@ from tinkit.data.synth.official import answers_csv, official_files
 from tinkit.data.synth.render import digit_images, digit_targets, render
 from tinkit.data.synth.scenes import digit_pools
 from tinkit.errors import UserError
+from tinkit.file_group import sweep, writing_in
 from tinkit.files import write_atomic
 from tinkit.json_file import read_json
+from tinkit.locks import lock_file
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 # Raised when the same numbers would give other clips.
@@ -54,15 +57,18 @@ def synthesise(
     root = root.expanduser().resolve()
     clips = {split: _draw_split(spec, split) for split in SPLITS}
     answers, hidden = answers_path(root), answers_csv(spec.layout, clips["test"])
-    _claim(spec, root, answers, hidden)
     made = 0
-    for count, made_now in _run(spec, root, workers):
-        made += made_now
-        if on_clips is not None:
-            on_clips(count)
-    for place, text in official_files(spec.layout, clips).items():
-        write_atomic(root / place, text)
-    write_atomic(answers, hidden)
+    with ExitStack() as stack:
+        if not root.exists() or root.is_dir():  # else it is refused below
+            stack.enter_context(writing_in(root, root))
+        _claim(spec, root, answers, hidden)
+        for count, made_now in stack.enter_context(closing(_run(spec, root, workers))):
+            made += made_now
+            if on_clips is not None:
+                on_clips(count)
+        for place, text in official_files(spec.layout, clips).items():
+            write_atomic(root / place, text)
+        write_atomic(answers, hidden)
     return SynthResult(root, answers, made, sum(spec.count(split) for split in SPLITS) - made)
 
 
@@ -85,9 +91,12 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
             fix=f"choose another folder than {root}, or move the file away",
         )
     state = root / _STATE
+    for place in (state, answers):
+        if place.parent.is_dir():
+            sweep(place)
     wanted = {"version": _VERSION, **asdict(spec)}
     if not state.exists():
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if root.exists() and (not root.is_dir() or any(path != lock_file(root) for path in root.iterdir())):
             raise UserError(
                 f"{root} is there already, and tinkit synth did not begin it",
                 fix="choose a folder that is new or empty",
@@ -112,7 +121,7 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
-def _run(spec: SynthSpec, root: Path, workers: int) -> Iterator[tuple[int, int]]:
+def _run(spec: SynthSpec, root: Path, workers: int) -> Generator[tuple[int, int]]:
     """Make every clip that is not there; yields (clips, of them made now) as tasks end."""
     tasks = [
         (split, start, min(start + _CLIPS_A_TASK, spec.count(split)))
