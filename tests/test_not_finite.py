@@ -40,11 +40,6 @@ def average(trainer: Trainer) -> None:
     next(iter(trainer.ema.module.parameters())).data[0, 0] = float("nan")
 
 
-def momentum(trainer: Trainer) -> None:
-    state = next(iter(trainer.optimizer.state.values()))
-    state["momentum_buffer"][0, 0] = float("-inf")
-
-
 def test_tensors_and_rows_are_told_apart() -> None:
     good = {"a": torch.tensor([3e38, 3e38]), "half": torch.full((9,), 6e4, dtype=torch.float16), "n": torch.tensor(3)}
     assert not_finite(good | {"empty": torch.zeros(0)}) == []
@@ -81,7 +76,7 @@ def copied(run: Run, tmp_path: Path) -> Run:
     return Run(tmp_path / "runs" / "a")
 
 
-@pytest.mark.parametrize("poison", [weights, statistics, average, momentum])
+@pytest.mark.parametrize("poison", [weights, statistics, average])
 def test_what_an_epochs_last_step_broke_is_not_saved_and_a_resume_goes_on(
     trained: Run, before_the_last_step: Run, tmp_path: Path, poison: Poison, monkeypatch: pytest.MonkeyPatch
 ) -> None:

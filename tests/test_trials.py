@@ -23,6 +23,7 @@ from tinkit.engine.run import Run
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.tables import rows_before
 from tinkit.engine.test import run_test
+from tinkit.engine.trials import after_epochs, marked
 from tinkit.errors import UserError
 from tinkit.scores import read_info
 
@@ -33,25 +34,26 @@ def marks(run: Run, word: str = "last") -> tuple[str | None, str | None]:
     return run.load_recipe().train.trial, info["recipe"]["train"]["trial"]
 
 
-@pytest.mark.parametrize(
-    ("trial", "mark"),
-    [
-        (Trial(limit=24), None),  # as many as there are: nothing is left out
-        (Trial(limit=16), "clips"),
-        (Trial(overfit=8), "clips"),
-        (Trial(max_steps=1), "steps"),
-    ],
-)
-def test_what_is_left_out_is_marked(challenge: Path, tmp_path: Path, trial: Trial, mark: str | None) -> None:
+def test_what_leaves_something_out_is_a_trial(challenge: Path) -> None:
+    recipe = tiny(challenge)
+    wanted = {Trial(): None, Trial(limit=24): None, Trial(limit=23): "clips", Trial(overfit=24): "clips"}
+    wanted |= {Trial(max_steps=1): "steps", Trial(limit=8, max_steps=1): "clips"}
+    for trial, mark in wanted.items():
+        assert marked(recipe, trial).train.trial == mark, trial
+        assert marked(marked(recipe, Trial(limit=8)), trial).train.trial == "clips"
+    assert after_epochs(marked(recipe, Trial(max_steps=1)), 2).train.trial is None
+    assert after_epochs(marked(recipe, Trial(limit=8)), 2).train.trial == "clips"
+
+
+def test_a_trial_is_marked_wherever_it_is_seen(challenge: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "a")
     recipe = tiny(challenge, "optim.epochs=1", "schedule.warmup_epochs=0")
-    start_training(run, recipe, QUIET, trial=trial)
-    assert marks(run) == (mark, mark)
-    assert ("trial" in run.recipe_path.read_text()) == (mark is not None)
+    start_training(run, recipe, QUIET, trial=Trial(overfit=8))
+    assert marks(run) == ("clips", "clips")
+    assert 'trial = "clips"' in run.recipe_path.read_text()
     result = run_test(run, "val", recipe.test, "last", QUIET)
-    assert read_info(result.path).trial == (mark is not None)
-    (note,) = {row["note"] for row in comparison_rows([str(run.folder)], tmp_path, tmp_path)}
-    assert (note is not None and "a trial" in note) == (mark is not None)
+    assert read_info(result.path).trial
+    assert all("a trial" in row["note"] for row in comparison_rows([str(run.folder)], tmp_path, tmp_path))
 
 
 def test_a_trial_of_steps_is_none_when_all_are_done_and_one_of_clips_stays(challenge: Path, tmp_path: Path) -> None:
