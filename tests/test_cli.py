@@ -148,7 +148,8 @@ def test_the_road_from_a_recipe_to_a_submission(
     assert table.iloc[:, 0].tolist() == ids.read_text().split()
     assert tinkit(monkeypatch, "submit", "--check", "out.csv", "--challenge", "mmit", "--ids", ids) == 0
     before = Path("out.csv").read_bytes()
-    assert tinkit(monkeypatch, *submit) != 0
+    assert tinkit(monkeypatch, *submit) == 0  # it is there already, and is left alone
+    assert tinkit(monkeypatch, *submit, "--fill", "prior") != 0
     assert Path("out.csv").read_bytes() == before
     manifest = json.loads(Path("manifest.json").read_text())
     assert manifest["challenge"]["title"] == "Multi-Moments in Time"

@@ -20,7 +20,7 @@ from tinkit.files import sha256_file, sha256_text
 from tinkit.fusion.mean import combine, equal_weights
 from tinkit.fusion.measure import Measured, measure_fusion
 from tinkit.fusion.members import Aligned, Member, align
-from tinkit.fusion.record import RECORD, check_recorded, read_record, record_content
+from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, read_record, record_content
 from tinkit.fusion.resolve import MemberFiles
 from tinkit.fusion.search import Fitted, fit, refuse_trained_on
 from tinkit.fusion.spec import EnsembleSpec
@@ -132,7 +132,7 @@ def _is_whole(folder: Path, made_from: str) -> bool:
     """Whether ``folder`` holds the fusion made from just this, with every file as it was written."""
     try:
         record = read_record(folder / RECORD)
-    except UserError:  # whatever it is, it is not that
+    except DamagedRecordError:
         return False
     files = {folder / item.path: item.sha256 for item in record.outputs.values()}
     return record.made_from == made_from and all(
@@ -278,8 +278,10 @@ def _write(folder: Path, record: dict[str, Any], outputs: dict[str, ScoreTable])
 
 def _outputs_of(path: Path) -> set[str]:
     """The score files that an earlier fusion wrote; of another split, they would be taken for this one's."""
+    if not path.exists():
+        return set()
     try:
         outputs = read_record(path).outputs
-    except UserError:  # there is none, or it is damaged and about to be replaced
+    except DamagedRecordError:  # it is about to be replaced
         return set()
     return {name for item in outputs.values() if (name := Path(item.path).name).endswith(".arrow")}

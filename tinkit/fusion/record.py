@@ -18,6 +18,10 @@ _MAX_BYTES = 1 << 26
 _AGAIN = "make the fusion again: `tinkit ensemble ... --force`"
 
 
+class DamagedRecordError(UserError):
+    """A ``fusion.json`` that is not the record of a fusion."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
@@ -104,7 +108,7 @@ def _record(file: Path) -> tuple[FusionRecord, bytes]:
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UserError(
+        raise DamagedRecordError(
             f"not the record of a fusion: {f'{place}: ' if place else ''}{first['msg']}", file=file, fix=_AGAIN
         ) from problem
     return record.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}), data
