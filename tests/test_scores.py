@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -339,3 +340,8 @@ def test_files_of_other_writers_are_read(
     assert (read.info.views, read.info.run, read.info.trained_on) == ("", "", ())
     write_scores(tmp_path / "again.arrow", read)
     assert read_scores(tmp_path / "again.arrow").ids == ["a", "b", "c"]
+
+
+def test_writing_tells_the_hash_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "scores.arrow"
+    assert write_scores(path, table()) == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -114,33 +114,37 @@ def sealed_writer(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchF
     """A writer of record batches of ``schema`` to the new file ``path``, which is sealed on a clean exit."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         yield writer
-    _seal(path)
+    seal(path)
 
 
-def _seal(path: Path) -> None:
+def seal(path: Path) -> str:
+    """Put the checksum into an Arrow file that Arrow has just written; returns the SHA-256 of the sealed file."""
     with path.open("r+b") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as memory:
             place = _footer(memory)
             bodies = _bodies(memory, place)
             footer = bytes(memory[place:])
-        seal = bytearray(_MARK + _ZEROS + _hash_of_first(file, place) + _MARK)
+        whole = _hash_of_first(file, place)
+        sealed = bytearray(_MARK + _ZEROS + whole.hexdigest().encode() + _MARK)
         file.seek(place)
-        file.write(seal + footer)
+        file.write(sealed + footer)
         file.flush()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as memory:
-            seal[_FRAME] = _frame_digest(memory, bodies, place)
+            sealed[_FRAME] = _frame_digest(memory, bodies, place)
         file.seek(place)
-        file.write(seal)
+        file.write(sealed)
+    whole.update(sealed + footer)
+    return whole.hexdigest()
 
 
-def _hash_of_first(file: BinaryIO, length: int) -> bytes:
-    """The digits of BODY: the SHA-256 of the first ``length`` bytes."""
+def _hash_of_first(file: BinaryIO, length: int) -> hashlib._Hash:
+    """The SHA-256 of the first ``length`` bytes, whose digits are BODY."""
     digest = hashlib.sha256()
     file.seek(0)
     while length and (piece := file.read(min(_PIECE, length))):
         digest.update(piece)
         length -= len(piece)
-    return digest.hexdigest().encode()
+    return digest
 
 
 def _footer(memory: memoryview) -> int:

@@ -267,8 +267,7 @@ def _write(folder: Path, record: dict[str, Any], outputs: dict[str, ScoreTable])
         files: dict[str, dict[str, Any]] = {}
         for split, table in outputs.items():
             name = f"{split}.arrow"
-            write_scores(group.place(name), table)
-            files[split] = {"path": name, "sha256": sha256_file(group.place(name)), "clips": len(table)}
+            files[split] = {"path": name, "sha256": write_scores(group.place(name), table), "clips": len(table)}
         text = json.dumps(record | {"outputs": files}, indent=2, ensure_ascii=False) + "\n"
         # A half character, from the name of a file, becomes the escape that JSON has for it.
         group.place(RECORD).write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.arrow_file import ArrowFile, open_arrow, sealed_writer
+from tinkit.arrow_file import ArrowFile, open_arrow, seal
 from tinkit.errors import UserError
 from tinkit.files import atomic_path
 from tinkit.scores.metadata import REWRITE, check_info, info_text, parse_info
@@ -27,8 +27,8 @@ _BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)  # what Arrow raises 
 _BLOCK = 1 << 20  # score values checked at a time
 
 
-def write_scores(path: str | Path, table: ScoreTable) -> None:
-    """Write ``table`` to ``path`` atomically.
+def write_scores(path: str | Path, table: ScoreTable) -> str:
+    """Write ``table`` to ``path`` atomically; returns the file's SHA-256, as hexadecimal digits.
 
     Raises :class:`~tinkit.errors.UserError`, naming the clip, for a doubled id, a label outside the classes, several
     labels in a single-label task, and valid scores that are not finite or, as probabilities or ranks, not in 0..1.
@@ -47,8 +47,10 @@ def write_scores(path: str | Path, table: ScoreTable) -> None:
     )
     schema = _schema(width).with_metadata({"tinkit": info_text(info)})
     batch = pa.record_batch([columns["ids"], lists, columns["labels"], columns["source"]], schema=schema)
-    with atomic_path(path) as temporary, sealed_writer(temporary, schema) as writer:
-        writer.write_batch(batch)
+    with atomic_path(path) as temporary:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            writer.write_batch(batch)
+        return seal(temporary)
 
 
 def read_info(path: str | Path) -> ScoreInfo:
