@@ -232,7 +232,7 @@ def test_the_usual_places_are_tried(tmp_path: Path, key: str, caplog: pytest.Log
     torch.save({key: WEIGHTS, "epoch": 3, "best": torch.tensor(1.0)}, tmp_path / "a.pth")
     found = read_file(tmp_path / "a.pth")
     assert same(found.state)
-    assert found.place == key
+    assert found.under == key
     if key not in ("state_dict", "model", "model_state_dict", "model_state", "weights"):
         assert f"the weights under '{key}'" in caplog.text
 

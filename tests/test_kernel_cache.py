@@ -184,7 +184,7 @@ def test_a_slow_compiler_is_said_with_its_limit_and_given_up(
     monkeypatch.setattr(compiler, "NOTICE", 0.2)
     monkeypatch.setattr("tinkit.ops.native._LIMIT", 2.0)
     pids = tmp_path / "pids"
-    shop.compiler(f"sh -c 'echo $$ >{pids}; sleep 600' & echo $$ >>{pids}; wait")
+    shop.compiler(f"sh -c 'echo $$ >>{pids}; sleep 600' & echo $$ >>{pids}; wait")
     told = shop.load()
     assert not told.state.loaded
     assert any("has run for 0.2 s; it is given up after 2 s" in line for line in told.warnings)

@@ -51,10 +51,10 @@ def test_tensors_and_rows_are_told_apart() -> None:
     assert not_finite({"both": torch.tensor([float("inf"), float("-inf")])}) == ["both"]
     values = np.zeros((4, 3), np.float32)
     values[1] = np.nan
-    require_finite_values(values, [1], list("abcd"), "scores")
+    require_finite_values(values, [1], "abcd".__getitem__, "scores")
     values[3, 2] = -np.inf
     with pytest.raises(NotFiniteError, match=r"the scores of d are not finite \(-inf\)"):
-        require_finite_values(values, [1], list("abcd"), "scores")
+        require_finite_values(values, [1], "abcd".__getitem__, "scores")
 
 
 CHANGES = ["ema.decay=0.5", "save.every=1", "save.keep=3"]
@@ -100,7 +100,9 @@ def test_what_an_epochs_last_step_broke_is_not_saved_and_a_resume_goes_on(
 def poisoned_file(path: Path, section: str) -> None:
     """A checkpoint as an earlier release may have saved it: something in ``section`` is NaN."""
     tensors, header = read_tensor_file(path)
-    name = next(name for name, tensor in tensors.items() if name.startswith(section) and tensor.is_floating_point())
+    names = [name for name, tensor in tensors.items() if name.startswith(section) and tensor.is_floating_point()]
+    # an offset that is NaN would lead out of the clip: it shows in no score
+    name = next((name for name in names if "offset_net" in name), names[0])
     tensors[name].view(-1)[0] = float("nan")
     write_tensor_file(path, tensors, header)
 
@@ -178,6 +180,6 @@ def test_every_use_of_such_weights_stops_with_the_clip_and_the_good_checkpoint(
     with pytest.raises(NotFiniteError, match="step-00000006"):
         average_steps(run, 2)
     for source in ("a", str(run.checkpoint("last"))):
-        with pytest.raises(UserError, match="its weights hold numbers that are not finite"):
+        with pytest.raises(UserError, match="holds numbers that are not finite in 1 of"):
             start_training(Run(tmp_path / "b"), tiny(challenge), QUIET, tune_from=source, runs=run.folder.parent)
     assert not (tmp_path / "b").exists()

@@ -98,6 +98,7 @@ INNER = (
 
 def test_every_operator_is_differentiated_or_refuses() -> None:
     names = {name.split("::")[1].split(".")[0] for name in torch._C._dispatch_get_all_op_names() if "tinkit::" in name}
+    names = {name for name in names if not name.startswith("probe_")}  # of other tests
     outer = {name.split(" ")[0] for name in cases()} - {"shift"}
     assert names == outer | set(INNER)
 

@@ -165,7 +165,7 @@ def test_texts_need_no_quotes_in_set() -> None:
 
 
 def test_templates_of_frames_that_would_fill_the_memory() -> None:
-    for bad in ("{:0>9999999999}.jpg", "{:999}.jpg", "{0.__class__}.jpg", "{:{}}.jpg", "{!r}.jpg", "x" * 300 + "{}"):
+    for bad in ("{:0>9999999999}.jpg", "{:999}.jpg", "{0.__class__}.jpg", "{:{}}.jpg", "x" * 300 + "{}"):
         with pytest.raises(UsageError, match="frame_template"):
             load_recipe("sthv1_tin_r50", [f"data.frame_template={bad}"])
     for good in ("{:05d}.jpg", "{:06}.png", "img_{}.jpg", "{0:05d}.jpg", "{:0>5}.jpg"):

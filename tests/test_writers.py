@@ -218,7 +218,7 @@ def without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
         done = sum(len(block.values) for block in blocks.restore())
         if not done:
             blocks.save(Block(0, values, {}))
-        return Scored(values, np.ones(8, bool), {})
+        return Scored(values, np.ones(8, bool), {}, {})
 
     nothing = SimpleNamespace(eval=lambda: None)
     monkeypatch.setattr(tinkit.engine.test, "load_model", lambda run, word, *_: (nothing, None, run.checkpoint(word)))

@@ -177,7 +177,7 @@ def _features_of_files(run: Run, weights: str, paths: Sequence[Path], views: Vie
             continue
         row = network(frames[None])[0].mean(0).cpu().numpy()
         try:
-            require_finite_values(row[None], (), [str(path)], "features")
+            require_finite_values(row[None], (), [str(path)].__getitem__, "features")
         except NotFiniteError as error:
             raise told_of_run(error, run, weights) from None
         rows.append(row)

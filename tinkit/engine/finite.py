@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,17 +48,19 @@ def require_good(tensors: Mapping[str, Tensor], what: str, run: Run) -> None:
         raise NotFiniteError(problem, file=run.folder, fix=way_back(run)) from None
 
 
-def require_finite_values(values: NDArray[np.float32], broken: Iterable[int], names: list[str], what: str) -> None:
+def require_finite_values(
+    values: NDArray[np.float32], broken: Iterable[int], name: Callable[[int], str], what: str
+) -> None:
     """Raise :class:`NotFiniteError` that names the first clip whose ``values`` (N, W) are not finite.
 
-    ``names`` (N) are the clips'; the rows ``broken`` have no values and are passed over.
+    ``name`` tells the clip of a row; the rows ``broken`` have no values and are passed over.
     """
     bad = np.atleast_1d(~np.isfinite(values).all(axis=1))
     bad[list(broken)] = False
     if bad.any():
         row = int(bad.argmax())
         value = values[row][~np.isfinite(values[row])][0]
-        raise NotFiniteError(f"the {what} of {names[row]} are not finite ({value})")
+        raise NotFiniteError(f"the {what} of {name(row)} are not finite ({value})")
 
 
 def told_of_run(error: NotFiniteError, run: Run, weights: str) -> NotFiniteError:

@@ -61,7 +61,7 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
         mirrored, task = config.mirrored, info["task"]
         scores = score_views(model, pixels, frames[None], config.average, task, amp, mirrored, swap)[0].mean(0)
         try:
-            require_finite_values(scores[None].cpu().numpy(), (), [str(path)], "scores")
+            require_finite_values(scores[None].cpu().numpy(), (), [str(path)].__getitem__, "scores")
         except NotFiniteError as error:
             raise told_of_run(error, run, weights) from None
         if config.average == "logits":

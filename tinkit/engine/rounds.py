@@ -169,7 +169,7 @@ def _joined(pieces: list[_Piece]) -> Block:
 def _check_finite(block: Block, clips: TestClips, what: str) -> None:
     rows = range(block.start, block.start + len(block.values))
     broken = [row - block.start for row in block.reasons]
-    require_finite_values(block.values, broken, [clips.manifest.row(row).id for row in rows], what)
+    require_finite_values(block.values, broken, lambda row: clips.manifest.row(rows[row]).id, what)
 
 
 def _signal(world: World, stop: StopSignal | None) -> int:

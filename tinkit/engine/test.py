@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tinkit import metrics
 from tinkit.data.clips import TestClips, require_files
@@ -23,7 +24,7 @@ from tinkit.engine.build import Pixels, build_model, choose_device
 from tinkit.engine.choices import amp_of_test, prepare_to_test, words
 from tinkit.engine.distributed import World
 from tinkit.engine.evaluate import Scored, score_split
-from tinkit.engine.finite import NotFiniteError, told_of_run
+from tinkit.engine.finite import NotFiniteError, not_finite, told_of_run
 from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
 from tinkit.engine.precision import Amp
@@ -62,7 +63,8 @@ def load_model(
 ) -> tuple[Classifier, Recipe, Path]:
     """The run's classifier with a checkpoint's weights on the device, in evaluation mode.
 
-    ``num_segments`` is the frames that it shall see (None: as in training).
+    ``num_segments`` is the frames that it shall see (None: as in training). Of weights that are not finite, all that it
+    gives is NaN.
     """
     recipe = run.load_recipe()
     state, path, header = load_run_weights(run, weights)
@@ -71,6 +73,10 @@ def load_model(
         model.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"does not fit the run's recipe: {error}", file=path) from error
+    if not_finite(state):
+        # An offset that is NaN leads out of the clip, and a ReLU may take NaN for zero: what such weights give would
+        # look like scores. So it is NaN whatever they give, and whoever uses it names the clip.
+        model.backbone.register_forward_hook(lambda _module, _given, features: torch.full_like(features, torch.nan))
     return model.to(choose_device(world)).eval(), recipe, path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import NoReturn, TypeVar
 
 from tinkit.engine.signals import StopSignal
 from tinkit.errors import Interrupted
+from tinkit.terminal import complain, note
 
 T = TypeVar("T")
 
@@ -105,11 +105,11 @@ class Watch:
                 )
             if waited >= min(_NOTICE, self._limit / 2) and not said:
                 said = True
-                _say(f"no progress for {waited:.3g} s in {self._what}{_peers()}; given up after {self._limit:g} s")
+                note(f"no progress for {waited:.3g} s in {self._what}{_peers()}; given up after {self._limit:g} s")
 
     def _end(self, problem: str, code: int) -> NoReturn:
         self._finish(self._limit)
-        _say(f"error: {problem}\n  fix: run it again, or go on with --resume, once the device and all processes answer")
+        complain(f"{problem}\n  fix: run it again, or go on with --resume, once the device and all processes answer")
         for child in multiprocessing.active_children():
             child.kill()
         os._exit(code)  # the main thread cannot be reached
@@ -121,7 +121,3 @@ def _peers() -> str:
     if size == "1":
         return ""
     return f" (process {os.environ.get('RANK')} of {size}: another one, or the device, does not answer)"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

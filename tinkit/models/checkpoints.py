@@ -32,7 +32,7 @@ class ForeignFile:
     state: dict[str, Tensor]
     classes: tuple[str, ...] | None
     """The names of the classes in the order of the classifier, where a file of ``tinkit convert`` tells them."""
-    place: str = ""
+    under: str = ""
     """Where in the file the weights lie: ``state_dict``, ``model.state_dict``; empty for the file itself."""
 
 

@@ -41,6 +41,8 @@ def network_elsewhere(shapes: Mapping[str, Sequence[int]]) -> str | None:
     ``shapes`` are those of the file's tensors. Files of networks that are known here are asked for before.
     """
     convolutions = [name for name, shape in shapes.items() if len(shape) == 5]
+    if all(tuple(shapes[name][2:]) == (1, 1, 1) for name in convolutions):
+        convolutions = []  # non-local blocks, which image networks have too
     attentive = any(_ATTENTION.fullmatch(name) for name in shapes)
     frames = any(re.fullmatch(_TRANSFORMERS[0][1], name) for name in shapes)
     if frames or (convolutions and attentive):

@@ -196,7 +196,8 @@ class TemporalShift(nn.Module):
         """(B*T, C, H, W) -> (B*T, C, H, W), or whatever the layout is, in the dtype and memory format of ``x``."""
         features = self.layout.view(x)
         fold = features.shape[1] // self.shift_div
-        return self.layout.back(cast(Tensor, _Shift.apply(features, self.num_segments, fold, False)), x)
+        shift = _Shift if torch.compiler.is_compiling() else _ShiftBothWays
+        return self.layout.back(cast(Tensor, shift.apply(features, self.num_segments, fold, False)), x)
 
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
@@ -229,11 +230,16 @@ class _Shift(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        return _Shift.apply(grad, ctx.num_segments, ctx.fold, not ctx.exchanged), None, None, None
+        shift = _Shift if torch.compiler.is_compiling() else _ShiftBothWays
+        return shift.apply(grad, ctx.num_segments, ctx.fold, not ctx.exchanged), None, None, None
+
+
+class _ShiftBothWays(_Shift):
+    """With forward-mode differentiation, which ``torch.compile`` does not take."""
 
     @staticmethod
     def jvp(ctx: Any, along: Tensor, *_: None) -> Tensor:
-        return _Shift.apply(along, ctx.num_segments, ctx.fold, ctx.exchanged)
+        return _ShiftBothWays.apply(along, ctx.num_segments, ctx.fold, ctx.exchanged)
 
 
 def interlace_fold(channels: int, shift_div: int) -> int:
