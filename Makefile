@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets starts test check format clean gpu help bench-metrics bench-engine bench-resume
+.PHONY: demo demo-seeds offsets starts test test-slow test-all check format clean gpu help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
 X proof-train proof-wheel
 
@@ -34,13 +34,21 @@ offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmar
 starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
 	$(BIN)/python benchmarks/starts.py
 
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 # What the operators run in, native kernels or plain PyTorch, is decided once a process. Networks of three dimensions
 # have none of them, and what leaves the house is plain PyTorch either way.
-test: $(STAMP) ## all tests that run here, and those of operators and models again in plain PyTorch
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-	OMP_NUM_THREADS=1 TINKIT_NATIVE=0 $(BIN)/python -m pytest -n 2 \
-	  $(filter-out $(wildcard tests/test_models_3d*.py) tests/test_models_families_leave.py, \
-	  $(wildcard tests/test_ops_*.py tests/test_models_*.py tests/test_export.py))
+PLAIN = TINKIT_NATIVE=0 $(PYTEST) $(filter-out $(wildcard tests/test_models_3d*.py) tests/test_models_families_leave.py, \
+  $(wildcard tests/test_ops_*.py tests/test_models_*.py tests/test_export.py))
+
+test: $(STAMP) ## the quick tests, and those of operators and models again in plain PyTorch: six minutes on two cores
+	$(PYTEST) -m "not slow"
+	$(PLAIN) -m "not slow"
+
+test-slow: $(STAMP) ## what `make test` leaves out
+	$(PYTEST) -m slow
+	$(PLAIN) -m slow
+
+test-all: test test-slow ## every test that runs here
 
 check: $(STAMP) ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -18,6 +18,7 @@ from tinkit.recipe import load_recipe
 from tinkit.timm_import import import_timm
 
 
+@pytest.mark.slow
 def test_one_process_shares_no_statistics_and_a_cpu_cannot(challenge: Path) -> None:
     recipe = tiny(challenge, "model.sync_bn=true")
     model = build_model(recipe, 3)

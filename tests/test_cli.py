@@ -188,6 +188,7 @@ def test_killed_run_resumes_to_the_same_bits(monkeypatch: pytest.MonkeyPatch, ch
     same_weights(Path("runs/whole/checkpoints/last.safetensors"), checkpoint)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(
     monkeypatch: pytest.MonkeyPatch, challenge: Path, tmp_path: Path
 ) -> None:
@@ -225,6 +226,7 @@ def test_nothing_is_written_for_data_that_cannot_be_read(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "recipe"), [("sthv1", "sthv1_tin_r50"), ("sthv2", "sthv2_tsm_r50")])
 def test_the_road_of_something_something(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, layout: str, recipe: str

@@ -109,6 +109,7 @@ def test_what_is_not_whole_is_not_tested(
     assert tinkit(monkeypatch, "test", "tsn.pth", "--recipe", "demo_tsn", *SETS, "--data", challenge, "-q") == 0
 
 
+@pytest.mark.slow
 def test_classes_go_by_name(
     made: Path, challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +151,7 @@ def test_classes_go_by_name(
         assert "another number" in json.loads(run.weights_path.read_text())["notes"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "recipe", "problem"),
     [

@@ -82,6 +82,7 @@ def log_of(stub: ctypes.CDLL) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_operators_over_the_driver_give_the_numbers(stub: ctypes.CDLL) -> None:
     operators = CudaOperators(kernels_over(stub, FakeNvrtc()))
     draw = random.Random(3)

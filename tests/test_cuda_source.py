@@ -35,6 +35,7 @@ def host(flags: tuple[str, ...] = FAST, **options: str | bool) -> HostKernels:
     return HostKernels(ctypes.CDLL(str(library)), **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [PLAIN, FAST], ids=["O0", "O2"])
 @pytest.mark.parametrize("wide", [False, True], ids=["32-bit", "64-bit"])
 @pytest.mark.parametrize("order", ORDERS)
@@ -60,6 +61,7 @@ def test_any_order_of_threads_gives_the_same_bits() -> None:
             assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+@pytest.mark.slow
 def test_no_thread_touches_what_another_has_in_hand() -> None:
     kernels = host(WATCHED)
     draw = random.Random(0)
@@ -274,6 +276,7 @@ def test_bytes_moved(channels: int, side: int, dtype: torch.dtype, channels_last
             assert all(f"_{16 // x.element_size()}_" in kernel for kernel in kernels.launched)
 
 
+@pytest.mark.slow
 def test_nvcc_compiles_without_spills(tmp_path: Path) -> None:
     nvcc = shutil.which("nvcc")
     if nvcc is None:

@@ -138,6 +138,7 @@ def whole(folder: Path) -> int:
     return len(clips)
 
 
+@pytest.mark.slow
 def test_two_at_once_do_the_work_of_one(many: list[str], tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     runs = [subprocess.Popen(many, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -148,6 +149,7 @@ def test_two_at_once_do_the_work_of_one(many: list[str], tmp_path: Path) -> None
     assert not list((tmp_path / "flow").glob(".tinkit-flow-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_when_it_is_stopped_nothing_runs_on(many: list[str], tmp_path: Path, number: signal.Signals) -> None:
     pytest.importorskip("cv2")

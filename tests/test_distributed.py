@@ -43,6 +43,7 @@ def exchanges(world: World) -> Any:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3])
 def test_exchanges_give_every_process_what_they_say(store: dist.TCPStore, size: int) -> None:
     found = [exchanges(World())] if size == 1 else together(store, size, exchanges)
@@ -159,6 +160,7 @@ def lost_while_training(world: World, root: Path, runs: Path) -> None:
     start_training(Run(runs / "a"), tiny(root, "optim.epochs=400"), QUIET, world=world)
 
 
+@pytest.mark.slow
 def test_a_training_stops_when_one_of_its_processes_is_killed(
     store: dist.TCPStore, challenge: Path, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ TINY = Network("test_resnet", clips=1, frames=2, size=32)
 TIMED = ("none: PyTorch's defaults", "large buffers kept", "channels_last", "native kernels", "BatchNorm merged")
 
 
+@pytest.mark.slow
 def test_each_way_that_runs_here_is_timed() -> None:
     choices = {choice.name: choice for choice in measure_choices(0, TINY)}
     assert tuple(choices)[:6] == (*TIMED, "bfloat16")
@@ -75,6 +76,7 @@ def test_factors_are_over_the_last_that_was_timed() -> None:
     assert all(list(row) == ["choice", "clips/s", "x before", "x first", "chosen", "why"] for row in rows)
 
 
+@pytest.mark.slow
 def test_a_child_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="ended with 1"):
         bench._take_turns([Way()], Network("no_such_network"), 0)

@@ -57,6 +57,7 @@ def test_everything_that_is_worth_looking_at_is_there(challenge: Path, tmp_path:
     assert picture.height > 32  # and text below
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 3, 5])
 def test_a_resumed_run_tells_what_an_unbroken_one_tells(challenge: Path, tmp_path: Path, steps: int) -> None:
     """Steps that were trained but not saved are taken back; nothing is told twice and nothing lost."""

@@ -41,6 +41,7 @@ def test_product_over_time_is_the_operator(dtype: torch.dtype) -> None:
     torch.testing.assert_close(found.double(), wanted, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_exported_program_has_no_operator_of_this_package(program: torch.export.ExportedProgram) -> None:
     targets = [str(node.target) for node in program.run_decompositions().graph.nodes]
     assert targets
@@ -56,6 +57,7 @@ def test_exported_program_agrees_for_any_number_of_clips(
         torch.testing.assert_close(program.module()(video), model(video), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_onnx_agrees_for_any_number_of_clips(
     model: nn.Module, program: torch.export.ExportedProgram, tmp_path: Path
@@ -71,6 +73,7 @@ def test_onnx_agrees_for_any_number_of_clips(
             torch.testing.assert_close(torch.from_numpy(logits), model(video), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

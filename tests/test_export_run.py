@@ -58,6 +58,7 @@ def logits(model: nn.Module, video: torch.Tensor) -> torch.Tensor:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_onnx_runs_any_number_of_clips(runs: dict[str, Run], exports: Exports, recipe: str) -> None:
     written = exports(recipe, "onnx")
@@ -73,6 +74,7 @@ def test_onnx_runs_any_number_of_clips(runs: dict[str, Run], exports: Exports, r
         torch.testing.assert_close(torch.from_numpy(found), logits(network(runs[recipe]), video), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_torch_program_runs_any_number_of_clips(runs: dict[str, Run], exports: Exports, recipe: str) -> None:
     written = exports(recipe, "torch")
@@ -85,6 +87,7 @@ def test_a_torch_program_runs_any_number_of_clips(runs: dict[str, Run], exports:
         torch.testing.assert_close(logits(program.module(), video), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_torch_program_needs_no_tinkit(runs: dict[str, Run], exports: Exports, tmp_path: Path) -> None:
     written = exports("demo_tin", "torch")
     video = torch.randn(3, 4, 3, 32, 32)
@@ -126,6 +129,7 @@ def test_onnx_metadata_is_found_by_the_runtime(exports: Exports) -> None:
     assert json.loads(found["tinkit"]) == read_metadata(path)
 
 
+@pytest.mark.slow
 def test_another_number_of_frames_and_another_size(runs: dict[str, Run], tmp_path: Path) -> None:
     run = runs["demo_tsm"]
     views = ViewConfig.model_validate(run.load_recipe().test.model_dump() | {"num_segments": 6, "crop": 40})
@@ -138,6 +142,7 @@ def test_another_number_of_frames_and_another_size(runs: dict[str, Run], tmp_pat
         export_run(runs["demo_tin"], "best", "torch", views)
 
 
+@pytest.mark.slow
 def test_a_3d_network(challenge: Path, tmp_path: Path) -> None:
     changes = ["model.backbone=r3d_10", "model.temporal=3d", "test.sampling=dense", "train.channels_last=false"]
     run = untrained(challenge, tmp_path, *changes, recipe="demo_tsn")

@@ -46,6 +46,7 @@ def make(**settings: Any) -> VideoClassifier:
     return VideoClassifier(**({"num_classes": 5, "num_segments": 4} | settings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code_base", "settings"), MADE)
 def test_there_and_back(code_base: str, settings: dict[str, Any]) -> None:
     model, again = make(**settings).eval(), make(**settings).eval()
@@ -81,6 +82,7 @@ def test_timm_takes_its_own_names(name: str, temporal: Any) -> None:
             torch.testing.assert_close(model.eval()(images), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_torchvision_takes_its_own_names() -> None:
     from torchvision.models import mobilenet_v2, resnet18, video
 

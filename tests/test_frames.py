@@ -62,6 +62,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept_bytes", [1 << 26, 0], ids=["packets kept", "packets read again"])
 @pytest.mark.parametrize("name", VIDEOS)
 def test_any_frames_equal_those_of_decoding_all(videos: Path, name: str, kept_bytes: int) -> None:

@@ -112,6 +112,7 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path, first: str) -> None:
     assert f"process 1 of 2 was killed by signal {6 if 'abort' in first else 9} (" in ended.raised[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGUSR1", 75), ("SIGHUP", 129)])
 def test_a_signal_reaches_every_process_once(tmp_path: Path, name: str, code: int) -> None:
     whole = Launched(tmp_path, "stopped(); sys.exit(7)", restarts=3)
@@ -209,6 +210,7 @@ def until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_training_is_killed_begins_again_is_stopped_and_ends_as_an_unbroken_one(
     challenge: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", MODELS)
 def test_logits(tag: str) -> None:
     spec = SPECS[tag]

@@ -17,6 +17,7 @@ def test_every_row_of_the_table_is_tried_and_says_why() -> None:
     assert all(len(family.why) > 5 for family in FAMILIES)
 
 
+@pytest.mark.slow
 @each_family
 @pytest.mark.parametrize(("temporal", "changes"), [("tin", True), ("tsm", True), ("tsn", False)])
 def test_only_temporal_models_see_the_order_of_time(case: Case, temporal: str, changes: bool) -> None:
@@ -30,6 +31,7 @@ def test_only_temporal_models_see_the_order_of_time(case: Case, temporal: str, c
     assert (difference > 1e-6) if changes else (difference < 1e-12)
 
 
+@pytest.mark.slow
 @each_family
 def test_names_and_weights_of_the_backbone_stay(case: Case) -> None:
     model, plain = small(case), small(case, "tsn")
@@ -43,6 +45,7 @@ def test_names_and_weights_of_the_backbone_stay(case: Case) -> None:
         assert type(module) is kind
 
 
+@pytest.mark.slow
 @each_family
 def test_one_step_gives_every_steering_parameter_a_gradient(case: Case) -> None:
     model = small(case).train()

@@ -11,6 +11,7 @@ from tinkit.models import VideoClassifier, load_foreign, record_steering
 SPECS, NUMBERS = golden_models()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", SPECS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_logits_and_offsets(tag: str, layout: torch.memory_format) -> None:

@@ -87,6 +87,7 @@ def test_processes_at_once_compile_once_and_those_after_find_it(shop: Workshop) 
     assert shop.compiled() == 0
 
 
+@pytest.mark.slow
 def test_interpreters_at_once_run_an_operator_of_the_stable_abi(shop: Workshop) -> None:
     (shop.kernels / "cpu" / "library.cpp").write_text(OPERATOR)
     environment = os.environ | {"PATH": str(shop.bin), "TINKIT_CACHE": str(shop.cache), "CXX": ""}

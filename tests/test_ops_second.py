@@ -55,6 +55,7 @@ def cases() -> dict[str, Case]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases())
 def test_second_derivatives(name: str) -> None:
     function, inputs = cases()[name]

@@ -40,6 +40,7 @@ def run(code: str, **environment: str) -> str:
     return child.stdout
 
 
+@pytest.mark.slow
 def test_threads_fault_no_more_once_buffers_are_kept() -> None:
     first = "from tinkit.pages import keep_buffers, count_faults\nasked = keep_buffers()\n"
     asked, found, counted = json.loads(
@@ -60,6 +61,7 @@ def test_importing_tinkit_changes_nothing() -> None:
     assert run(code).split() == ["True"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "word"), [("1", "kept"), ("0", "given back, by TINKIT_KEEP_BUFFERS=0")])
 def test_doctor_says_it(setting: str, word: str) -> None:
     command = [sys.executable, "-m", "tinkit", "doctor", "--json"]

@@ -39,6 +39,7 @@ def float32(challenge: Path, tmp_path_factory: pytest.TempPathFactory) -> list[f
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "bound"),
     [

@@ -27,6 +27,7 @@ SETTINGS = [*TINY, "optim.epochs=3", "ema.decay=0.9", "mix.mixup=0.2", "save.eve
 SMALL = ["clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "train.workers=0"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_and_resumed_ends_as_the_unbroken_one_to_the_last_bit(
     challenge: Path, tmp_path: Path
 ) -> None:

@@ -71,6 +71,7 @@ def small(name: str, root: Path) -> Recipe:
     return load_recipe(name, changes, root).recipe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_names("recipes"))
 def test_a_recipe_trains_a_step(name: str, noise: Path, tmp_path: Path) -> None:
     recipe = small(name, noise)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tiny_runs import QUIET, TINY, resume, same_weights, tiny, train
 
+from tinkit.data.clips import TrainClips
 from tinkit.engine.checkpoint import read_header
 from tinkit.engine.run import Run
 from tinkit.engine.signals import StopSignal
@@ -31,6 +32,7 @@ def wait_for(happened: object, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 75)])
 def test_a_process_that_is_asked_to_stop_loses_nothing(challenge: Path, tmp_path: Path, name: str, code: int) -> None:
     changes = [part for key in [*TINY, "optim.epochs=400", "train.val_every=400"] for part in ("--set", key)]
@@ -100,6 +102,7 @@ def children() -> list[int]:
     return [int(word) for task in tasks for word in task.read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for the workers in /proc")
 @pytest.mark.parametrize(("to_worker", "wished", "code"), [("SIGSTOP", "SIGTERM", 143), ("SIGKILL", None, 1)])
 def test_a_run_without_its_data_worker_saves_what_was_trained(
@@ -119,9 +122,15 @@ def test_a_run_without_its_data_worker_saves_what_was_trained(
                 threading.Timer(0.5, os.kill, (os.getpid(), getattr(signal, wished))).start()
         return result
 
+    def slowly(self: TrainClips, key: tuple[int, int]) -> Any:
+        time.sleep(0.1)
+        return item(self, key)
+
+    item = TrainClips.__getitem__
     monkeypatch.setattr("tinkit.workers.team._LAST", 0.3)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", hurt)
+        patch.setattr(TrainClips, "__getitem__", slowly)  # else it has made all batches before it is hurt
         with pytest.raises(UserError) as caught:
             start_training(broken, tiny(challenge, "train.workers=1"), QUIET)
     assert caught.value.exit_code == code

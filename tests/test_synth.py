@@ -184,6 +184,7 @@ def accuracy(x: np.ndarray, y: np.ndarray) -> float:
     return float(model.score(scaler.transform(x[half:]), y[half:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "other"), PAIRS.items())
 def test_without_order_partners_are_told_apart_by_chance_only(key: str, other: str) -> None:
     images, count = digit_images(), 400

@@ -46,6 +46,7 @@ def test_run_folder_holds_what_the_design_says(challenge: Path, tmp_path: Path) 
     assert -2 < offsets.min < 0 < offsets.max < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 3, 4])
 def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(challenge: Path, tmp_path: Path, steps: int) -> None:
     whole = train(challenge, tmp_path, "whole")

@@ -163,6 +163,7 @@ def test_what_is_validated_is_what_is_saved(store: dist.TCPStore, challenge: Pat
             assert row[prefix + name] == pytest.approx(value, abs=1e-12), (weights, name)
 
 
+@pytest.mark.slow
 def test_resumed_in_two_processes_is_bit_for_bit_unbroken(
     store: dist.TCPStore, challenge: Path, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def test_wheel_is_pure_and_holds_what_is_shipped(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "demo"))]
 
 
+@pytest.mark.slow
 def test_installed_wheel_lists_finds_and_trains(wheel: Path, challenge: Path, tmp_path: Path) -> None:
     # The dependencies are this environment's, by path: installing PyTorch again would take minutes. An editable tinkit
     # is not among them, since its .pth file is not followed from there. `make proof-wheel` installs everything anew.
