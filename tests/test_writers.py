@@ -20,8 +20,9 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 from faults.run_writers import Writer, held, kill_outcomes, left_behind, run_in, save_step, small_writers, state_of
 
+import tinkit.engine.adopt
 import tinkit.engine.test
-import tinkit.engine.writers
+import tinkit.locks
 from tinkit.engine.adopt import WORD, adopt
 from tinkit.engine.averaging import average_steps
 from tinkit.engine.blocks import Block, Blocks
@@ -183,7 +184,7 @@ def test_the_mean_waits_for_another_that_makes_it(tmp_path: Path, monkeypatch: p
         waits.append(seconds)
         held_lock.__exit__(None, None, None)
 
-    monkeypatch.setattr(tinkit.engine.writers, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=end))
+    monkeypatch.setattr(tinkit.locks.time, "sleep", end)
     assert average_steps(run, 2).is_file()
     assert len(waits) == 1
 
@@ -191,7 +192,7 @@ def test_the_mean_waits_for_another_that_makes_it(tmp_path: Path, monkeypatch: p
 def test_a_checkpoint_is_not_adopted_into_a_run_in_training(
     base: Path, challenge: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tinkit.engine.writers, "_PATIENCE", -1.0)
+    monkeypatch.setattr(tinkit.engine.adopt, "in_turn", lambda writer: writer())
     new = Run(base / "runs" / "new")
     recipe = run_in(base).load_recipe()
     with writing_run(new, World()), pytest.raises(InUseError):
