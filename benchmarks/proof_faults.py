@@ -78,7 +78,7 @@ def run_child(name: str, folder: Path, seed: int) -> bool:
     except subprocess.TimeoutExpired as error:
         output, code = (error.stdout or b"").decode(errors="replace"), -1
     outcomes = list(outcomes_in(output))
-    if code:
+    if code or not outcomes:
         outcomes.append(Outcome(f"the proof of {name} itself", "comes to its end", False, note=f"exit code {code}"))
     store(name, outcomes)
     lost = [outcome for outcome in outcomes if not outcome.survived]
@@ -91,7 +91,7 @@ def run_child(name: str, folder: Path, seed: int) -> bool:
 
 def outcomes_in(output: str) -> Iterator[Outcome]:
     """The cases among all that a module printed."""
-    for line in output.splitlines():
+    for line in output.split("\n"):  # not splitlines, which takes the mark for an end of line
         _, mark, text = line.partition("\x1e")
         if mark:
             yield Outcome(**json.loads(text))

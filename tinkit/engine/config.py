@@ -202,6 +202,12 @@ class SaveConfig(Table):
             return every
         raise ValueError('write a number of steps, as in 500, or minutes, as in "10min"')
 
+    def is_due(self, steps: int, seconds: float) -> bool:
+        """Whether to save after so many steps of the run, so many seconds after the last time."""
+        if self.steps is not None:
+            return steps % self.steps == 0
+        return self.minutes is not None and seconds >= 60 * self.minutes
+
     @property
     def minutes(self) -> int | None:
         """``every``, where it is a time."""

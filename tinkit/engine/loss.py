@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tinkit.data.manifest import Manifest
 from tinkit.engine.config import LossConfig
 from tinkit.errors import UsageError
 from tinkit.metrics import Task
@@ -27,6 +28,12 @@ class Loss:
 
     Raises :class:`~tinkit.errors.UsageError` for settings that do not go together or with ``task``.
     """
+
+    @classmethod
+    def of(cls, config: LossConfig, clips: Manifest) -> Loss:
+        """The loss of a recipe for the clips that it trains on."""
+        counts = clips.label_counts() if config.class_balance is not None else None
+        return cls(config, clips.task, len(clips.classes), counts)
 
     def __init__(
         self, config: LossConfig, task: Task, num_classes: int, class_counts: NDArray[np.int64] | None = None

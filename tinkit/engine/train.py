@@ -1,7 +1,5 @@
 """One run: epochs of steps, each the same story: decode, forward, backward, clip, update, log; then validate and save.
-
-Every process of a world runs this; the main one (rank 0) alone writes and speaks.
-"""
+Every process of a world runs this; the main one (rank 0) alone writes and speaks."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips, TrainClips
+from tinkit.data.clips import TrainClips
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest import Manifest
@@ -48,6 +46,7 @@ from tinkit.engine.schedule import LearningRate
 from tinkit.engine.signals import StopSignal
 from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
+from tinkit.engine.tally import after_step, base_rate, epoch_row
 from tinkit.engine.trials import after_epochs, save_mark
 from tinkit.engine.validate import Validator
 from tinkit.engine.watch import Watch
@@ -56,8 +55,7 @@ from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe
 from tinkit.workers import WorkerLostError
 
-NOT_SAVED = "interrupted while it waited for data; what was saved last is kept"
-"""What is said where the step under way could not be ended after a signal."""
+NOT_SAVED = "interrupted while it waited for data; what was saved last is kept"  # the step could not be ended
 
 
 class Trainer:
@@ -89,8 +87,7 @@ class Trainer:
         self.scaler = make_scaler(self.device.type, recipe.train.amp)
         self.optimizer = build_optimizer(self.model, recipe.optim)
         self.learning_rate = LearningRate(self.optimizer, recipe.optim, recipe.schedule, self.steps_per_epoch)
-        counts = train_set.label_counts() if recipe.loss.class_balance is not None else None
-        loss = Loss(recipe.loss, train_set.task, len(train_set.classes), counts)
+        loss = Loss.of(recipe.loss, train_set)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
         self.metric = metrics.check_metric(metric, train_set.task, len(train_set.classes))
         reading = Reading.of(recipe.data)
@@ -111,9 +108,7 @@ class Trainer:
         )
         self.validator = None
         if val_set is not None:
-            views = recipe.test.model_copy(update={"views": "1x1", "sampling": "even", "flip": False})
-            clips = TestClips(val_set, recipe.clip, views, FlowFiles.of(recipe.data), reading)
-            self.validator = Validator(recipe, clips, pixels, reporter, self.world)
+            self.validator = Validator(recipe, val_set, pixels, reporter, self.world)
         self.progress = Progress()
         self.outlook = Outlook(0, recipe.optim.epochs * self.steps_per_epoch)
         self._saved_at = time.monotonic()
@@ -132,18 +127,17 @@ class Trainer:
     def fit(self, *, resume: bool = False, max_steps: int | None = None) -> Progress:
         """Train to the end of the recipe, or until ``max_steps`` more steps are done.
 
-        A signal to stop is obeyed after the step under way: what was trained is saved, and
-        :class:`~tinkit.errors.Interrupted` raised.
+        After a signal to stop, and the step under way, what was trained is saved and Interrupted raised.
         """
         if resume:
-            parts = (self.model, self.optimizer, self.ema, self.scaler)
-            self.progress = go_back(self.run, self.train_clips.manifest, *parts, self.reporter, self.world)
+            parts = (self.model, self.optimizer, self.ema, self.scaler, self.reporter, self.world)
+            self.progress = go_back(self.run, self.train_clips.manifest, *parts)
         if self.world.main:
             save_mark(self.run, self.recipe)
         self.outlook = Outlook(self.done, self.recipe.optim.epochs * self.steps_per_epoch)
         last_step = None if max_steps is None else self.done + max_steps
-        trained = self.progress.step == self.steps_per_epoch  # the newest epoch waits for its validation
-        log = RunLog(self.run, self.progress, self.done, validated=not trained) if self.world.main else None
+        validated = self.progress.step < self.steps_per_epoch  # else the newest epoch waits for it
+        log = RunLog(self.run, self.progress, self.done, validated=validated) if self.world.main else None
         for path in log.put_aside if log else ():
             self.reporter.say(f"{path} could not be read: it has been given this name, and a new table is begun")
         stop = StopSignal(patient=self.world.size > 1)
@@ -155,10 +149,8 @@ class Trainer:
             ):
                 while self.progress.epoch < self.recipe.optim.epochs and (last_step is None or self.done < last_step):
                     self._epoch(log, keeper, stop, last_step)
-        except (RuntimeError, LostPeerError) as error:
-            # PyTorch tells of a dead peer wherever this process happens to be
-            lost = lost_peer(error) if isinstance(error, RuntimeError) else error
-            raise lost or error from error
+        except RuntimeError as error:  # PyTorch tells of a dead peer wherever this process happens to be
+            raise lost_peer(error) or error from error
         finally:
             if log is not None:
                 log.close()
@@ -229,23 +221,9 @@ class Trainer:
         if not result.finite:  # to leave steps out helps nobody whose weights are not finite themselves
             weights, what = dict(self.model.named_parameters()), f"after {self.done} steps the weights of the run"
             self.world.on_main(lambda: require_good(weights, what, self.run))
-        done = self.progress
-        clips_per_s, waiting = clock.step(result.clips)
-        rates = {f"lr/{group['group_name']}": float(group["lr"]) for group in self.optimizer.param_groups}
-        values = {"train/loss": result.loss, "train/grad_norm": result.grad_norm, "train/lr": self._base_rate()}
-        values |= rates if len(rates) > 1 else {}
-        values |= {"train/clips_per_s": clips_per_s, "train/waiting": waiting}
-        self.progress = replace(
-            done,
-            step=done.step + 1,
-            loss=done.loss + (result.loss * result.valid if result.finite else 0.0),
-            valid=done.valid + (result.valid if result.finite else 0),
-            broken=done.broken + result.broken,
-            nan_steps=done.nan_steps + (not result.finite),
-            shown=values,
-        )
+        self.progress = after_step(self.progress, result, self.optimizer, *clock.step(result.clips))
         if log is not None:
-            log.scalars(self.done, values)
+            log.scalars(self.done, self.progress.shown)
         note = f"loss {self.progress.mean_loss:.4f}  {clock.clips_per_s:.1f} clips/s  {self.outlook.left(self.done)}"
         meter.advance(1, note.rstrip())
         return result
@@ -255,15 +233,7 @@ class Trainer:
         trained = self.progress
         epoch = trained.epoch + 1
         self.left_out.tell_notes()
-        row: dict[str, float | int | str] = {
-            "epoch": trained.epoch,
-            "step": self.done,
-            "lr": self._base_rate(),
-            "train_loss": trained.mean_loss,
-            "broken": trained.broken,
-            "clips_per_s": clock.clips_per_s,
-            "waiting": clock.waiting,
-        }
+        row = epoch_row(trained, self.done, base_rate(self.optimizer), clock)
         also: tuple[str, ...] = ()
         shown = ""
         if self.validator and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
@@ -306,15 +276,12 @@ class Trainer:
         before = self.progress
         self.progress, also = judge(before, values, self.metric, self.recipe.schedule)
         if self.recipe.schedule.kind == "plateau" and self.progress.plateau_drops > before.plateau_drops:
-            validations = self.recipe.schedule.patience + 1
-            self.reporter.say(f"no better {self.metric} in {validations} validations: the learning rate falls")
+            waited = self.recipe.schedule.patience + 1
+            self.reporter.say(f"no better {self.metric} in {waited} validations: the learning rate falls")
         return {f"val_{name}": number for name, number in values.items()}, also
 
     def _save_is_due(self) -> bool:
-        steps, minutes = self.recipe.save.steps, self.recipe.save.minutes
-        if steps is not None:
-            return self.done % steps == 0
-        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        return self.recipe.save.is_due(self.done, time.monotonic() - self._saved_at)
 
     def _save(self, keeper: Keeper, log: RunLog | None = None, also: tuple[str, ...] = ()) -> None:
         if not self.world.main:
@@ -323,15 +290,10 @@ class Trainer:
             log.flush()  # who goes on from this checkpoint writes no earlier events again
         ema = None if self.ema is None else self.ema.module
         state = snapshot(self.model, self.progress, self._info(), optimizer=self.optimizer, ema=ema, scaler=self.scaler)
-        what = f"after {self.done} steps the weights of the run, or what goes with them,"
-        require_good(state.tensors, what, self.run)
+        require_good(state.tensors, f"after {self.done} steps the run's weights, or what goes with them,", self.run)
         keeper.save(state, self.done, also)
         self._saved_at = time.monotonic()
 
     def _info(self) -> dict[str, Any]:
         manifest, recipe = self.train_clips.manifest, after_epochs(self.recipe, self.progress.epoch)
         return info_of(manifest, recipe) | {"clips": clips_of(manifest)}
-
-    def _base_rate(self) -> float:
-        group = self.optimizer.param_groups[0]
-        return float(group["lr"]) / float(group["lr_scale"])

@@ -8,7 +8,10 @@ from torch import nn
 
 from tinkit import metrics
 from tinkit.data.clips import TestClips
+from tinkit.data.flow_files import FlowFiles
+from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
+from tinkit.data.reading import Reading
 from tinkit.engine.build import Pixels
 from tinkit.engine.distributed import World
 from tinkit.engine.evaluate import Scored, likeliest, probabilities_of, score_split
@@ -25,10 +28,11 @@ _LIKELIEST = 3  # classes shown under a sample clip
 class Validator:
     """Measures weights on the validation split; every process scores its share, the main one measures."""
 
-    def __init__(self, recipe: Recipe, clips: TestClips, pixels: Pixels, reporter: Reporter, world: World) -> None:
-        self._recipe, self.clips, self._pixels = recipe, clips, pixels
+    def __init__(self, recipe: Recipe, manifest: Manifest, pixels: Pixels, reporter: Reporter, world: World) -> None:
+        views = recipe.test.model_copy(update={"views": "1x1", "sampling": "even", "flip": False})
+        self.clips = TestClips(manifest, recipe.clip, views, FlowFiles.of(recipe.data), Reading.of(recipe.data))
+        self._recipe, self._pixels = recipe, pixels
         self._reporter, self._world = reporter, world
-        manifest = clips.manifest
         self._labels = mark_labels(manifest.table["labels"].to_pylist(), len(manifest.classes)) if world.main else None
 
     def __call__(self, model: nn.Module, log: RunLog | None, done: int, stop: StopSignal) -> dict[str, float]:
