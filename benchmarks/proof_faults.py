@@ -27,6 +27,8 @@ from faults.outcome import Outcome
 from machine import machine
 from tables import put_between
 
+from tinkit.locks import in_turn, writing
+
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "faults.csv"
 PAGE = HERE.parent / "docs" / "reliability.md"
@@ -99,11 +101,13 @@ def outcomes_in(output: str) -> Iterator[Outcome]:
 
 def store(name: str, outcomes: list[Outcome]) -> None:
     """Put the rows in place of the module's earlier ones."""
-    known = pd.read_csv(RESULT, keep_default_na=False, dtype=str) if RESULT.is_file() else pd.DataFrame()
-    kept = known[known["module"] != name].to_dict("records") if len(known) else []
     about = {"date": date.today().isoformat(), "machine": machine("torch", "pyarrow", "av"), "module": name}
     new = [about | cells(outcome) for outcome in outcomes]
-    pd.DataFrame([*kept, *new]).sort_values("module", kind="stable").to_csv(RESULT, index=False, lineterminator="\n")
+    with in_turn(lambda: writing(RESULT)):  # several of these may run at once
+        known = pd.read_csv(RESULT, keep_default_na=False, dtype=str) if RESULT.is_file() else pd.DataFrame()
+        kept = known[known["module"] != name].to_dict("records") if len(known) else []
+        rows = pd.DataFrame([*kept, *new]).sort_values("module", kind="stable")
+        rows.to_csv(RESULT, index=False, lineterminator="\n")
 
 
 def cells(outcome: Outcome) -> dict[str, Any]:
