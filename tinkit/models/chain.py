@@ -49,7 +49,9 @@ def run_chain(backbone: nn.Module, frames: Tensor) -> Tensor:
     gradients only, and where :func:`may_chain`."""
     net = cast(Any, backbone)
     x = net.maxpool(net.act1(net.bn1(net.conv1(frames.contiguous(memory_format=torch.channels_last)))))
-    return cast(Tensor, net.forward_head(_run_blocks(_blocks(backbone), x)))
+    with torch._C._AutoDispatchBelowAutograd():  # without gradients it costs time alone, most where operators are small
+        x = _run_blocks(_blocks(backbone), x)
+    return cast(Tensor, net.forward_head(x))
 
 
 def _run_blocks(blocks: Sequence[Any], x: Tensor) -> Tensor:
