@@ -246,6 +246,7 @@ def whole(tmp_path: Path) -> tuple[Path, bytes]:
     return path, path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [check_checkpoint, load_weights])
 def test_a_changed_byte_anywhere_is_damage(whole: tuple[Path, bytes], read: Callable[[Path], object]) -> None:
     path, data = whole

@@ -90,6 +90,7 @@ def test_recipes_of_published_numbers_are_float32s(name: str) -> None:
         assert (recipe.train.amp, recipe.test.amp) == ("off", None)
 
 
+@pytest.mark.slow
 def test_a_run_is_begun_in_one_precision_and_goes_on_in_it(
     monkeypatch: pytest.MonkeyPatch, challenge: Path, tmp_path: Path
 ) -> None:

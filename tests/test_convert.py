@@ -39,6 +39,7 @@ def scores_of(run: Path, weights: str = "last") -> np.ndarray[Any, Any]:
     return np.asarray(read_scores(run / "scores" / f"val-1x1-{weights}.arrow").scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("to", "file", "inside", "conv1"),
     [

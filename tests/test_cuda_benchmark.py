@@ -27,6 +27,7 @@ def test_all_ways_give_the_numbers_of_the_operator(layout: str, monkeypatch: pyt
         gpu_ops.check_agreement(others, *given)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_it_says_so() -> None:
     command = [sys.executable, str(BENCHMARKS / "gpu_ops.py")]

@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from faults import data_writers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["mmit", "sthv1"])
 def test_a_challenge_is_completed(tmp_path: Path, layout: str) -> None:
     spec = data_writers.SynthSpec(layout, clips=1, val=1, test=1, seed=3, size=32, frames=8)  # type: ignore[arg-type]

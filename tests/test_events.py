@@ -73,6 +73,7 @@ def test_a_resumed_run_tells_what_an_unbroken_one_tells(challenge: Path, tmp_pat
     assert scalars(broken) == scalars(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_validation_that_was_cut_short_is_told_once(
     challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str

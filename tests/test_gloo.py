@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -108,8 +109,10 @@ def process(rank: int, port: int, runs: Path) -> None:
     world = World(rank, PROCESSES, rank, dist.group.WORLD)
     outcomes = {scenario.__name__: scenario(runs, world) for scenario in SCENARIOS}
     (runs / f"{rank}.json").write_text(json.dumps(outcomes))
+    gc.collect()
     dist.barrier()
     dist.destroy_process_group()
+    os._exit(0)  # gloo's threads may abort a process that ends in the ordinary way
 
 
 @pytest.fixture(scope="module")

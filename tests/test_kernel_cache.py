@@ -78,6 +78,7 @@ FILE_FAULTS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FILE_FAULTS)
 def test_a_file_that_others_could_have_put_is_not_run(filled: Workshop, fault: str) -> None:
     (file,) = filled.kept()

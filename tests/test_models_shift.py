@@ -45,6 +45,7 @@ def moved_modules(model: VideoClassifier) -> list[str]:
     return [owner.removeprefix("backbone.") for owner in owners]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "resnet101"])
 @pytest.mark.parametrize("shift_place", ["blockres", "blockres_every", "blockres_double", "block"])
 def test_modules(backbone: str, shift_place: Any) -> None:

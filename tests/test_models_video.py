@@ -139,6 +139,7 @@ def test_autocast_gives_float32_logits() -> None:
     assert float((logits - plain).abs().max() / plain.abs().max()) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temporal", ["tin", "tsm", "tsn"])
 def test_compiles_as_one_graph(temporal: str) -> None:
     torch._dynamo.reset()

@@ -160,6 +160,7 @@ def broken(data: bytes) -> dict[str, bytes]:
     return shapes | {"zeros": bytes(len(data)), "flipped": flipped}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["empty", "stub", "half", "almost", "longer", "zeros", "flipped"])
 def test_a_broken_file_is_made_again(shop: Workshop, shape: str) -> None:
     assert loaded(shop.load())

@@ -198,6 +198,7 @@ def test_autocast_casts_features_and_weights_and_leaves_offsets_alone() -> None:
     assert torch.equal(out, one(x.bfloat16(), offset, gain, weight.bfloat16(), bias.bfloat16()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 def test_gradcheck_and_opcheck(channels_last: bool, bias: bool) -> None:

@@ -109,6 +109,7 @@ SPOILT: dict[str, Callable[[Run], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", SPOILT)
 def test_the_comparison_finds_what_differs(finished: Run, tmp_path: Path, what: str) -> None:
     other = Run(tmp_path / "run")

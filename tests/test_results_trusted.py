@@ -100,6 +100,7 @@ DAMAGED: list[bytes] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_record_is_refused_by_name(here: Path, content: bytes) -> None:
     (here / "fusions" / "f" / "fusion.json").write_bytes(content)

@@ -121,6 +121,7 @@ def test_soft_labels_are_mixed_into_the_loss(challenge: Path, tmp_path: Path) ->
     assert trainer.train_step(batch, 0).loss == pytest.approx(float(wanted), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_overfitting_a_few_clips_validates_on_them(challenge: Path, tmp_path: Path) -> None:
     recipe = tiny(challenge, "optim.batch=4", "optim.epochs=60", "train.val_every=60", "model.dropout=0")
     run = Run(tmp_path / "few")

@@ -57,6 +57,7 @@ def test_a_process_that_is_asked_to_stop_loses_nothing(challenge: Path, tmp_path
     same_weights(whole.checkpoint("last"), run.checkpoint("last"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["in a step", "in validation"])
 def test_a_stopped_run_goes_on_to_the_same_end(
     challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str

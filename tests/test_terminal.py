@@ -139,6 +139,7 @@ def _main(words: str, redirected: str = "", **environment: str) -> subprocess.Co
     return _child(code, redirected, **environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "redirected", "code", "said"),
     [

@@ -36,6 +36,7 @@ def test_other_failures_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         timm_import.import_timm()
 
 
+@pytest.mark.slow
 def test_fresh_process_makes_models_and_transforms() -> None:
     code = (
         "from tinkit.timm_import import import_timm\n"

@@ -122,6 +122,7 @@ def put_together(shares: Sequence[Seen]) -> Seen:
     return {step: [clip for share in shares for clip in share[step]] for step in shares[0]}
 
 
+@pytest.mark.slow
 def test_the_same_clips_and_crops_on_any_number_of_processes_and_workers(
     store: dist.TCPStore, challenge: Path, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def test_what_moves_or_waits_with_a_limit_of_its_own_is_let_be(tmp_path: Path) -
     assert (ended, said, finished) == (Ended(0, "0 []"), "", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGUSR1", 75), ("SIGHUP", 129)])
 def test_a_signal_ends_a_step_that_does_not(tmp_path: Path, name: str, code: int) -> None:
     number = int(getattr(signal, name))

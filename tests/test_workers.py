@@ -146,6 +146,7 @@ def test_a_stopped_worker_is_given_up_after_the_limit_and_said_before(
     assert not [pid for pid in processes if running(pid)]
 
 
+@pytest.mark.slow
 def test_who_is_slow_and_alive_is_not_given_up(make: Callable[..., Workers]) -> None:
     workers = make(1, give_up=1.5)
     workers.give(0, ("busy", 2.0))
