@@ -31,6 +31,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{_temporary_stem(target)}{secrets.token_hex(4)}.tmp{target.suffix}")
+    placed = False
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # what the user's umask says; some writers would keep the file to themselves
@@ -38,9 +39,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.chmod(mode)
         flush(temporary)
         temporary.replace(target)
+        placed = True
         flush_folder(target.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        if not placed:
+            with suppress(OSError):  # what went wrong before is what matters
+                temporary.unlink(missing_ok=True)
 
 
 def check_place(path: Path) -> None:
@@ -189,6 +193,15 @@ def read_bounded(path: Path, limit: int, expected: str) -> bytes:
         size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit} bytes"
         raise UserError(f"larger than {size}", file=path, expected=expected)
     return data
+
+
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Say of ``path`` what the system's error in the block, which only reads it, means for its user."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror or error}", file=path) from error
 
 
 def _beside(path: Path) -> list[Path]:

@@ -28,7 +28,7 @@ def run(folder: Path, seed: int) -> Iterator[Outcome]:
             base = folder / str(number)
             base.mkdir()
             yield from kills(writer, base)
-            for error, step in ((errno.ENOSPC, 1), (errno.EIO, 4), (errno.EDQUOT, 4)):
+            for error, step in ((errno.ENOSPC, 2), (errno.EIO, 8), (errno.EDQUOT, 8)):
                 yield from failures(writer, base, error, step=step)
             yield from full_disk(writer, base)
             yield in_use(writer, base)

@@ -167,7 +167,7 @@ def import_scores(
     force: ForceOption = False,
 ) -> None:
     """Turn a csv or npz of someone else's scores into a score file."""
-    from tinkit.files import sha256_file
+    from tinkit.files import read_errors, sha256_file
     from tinkit.scores import ScoreInfo, verified_scores
     from tinkit.scores.foreign import foreign_table, is_numbered, read_foreign
 
@@ -184,13 +184,10 @@ def import_scores(
         raise UserError("the columns are not named by class", file=file, fix="name them, or say --like SCORES")
     else:
         facts = (task.value, found.columns, dataset, dataset_version, split)
-    info = ScoreInfo(
-        kind.value,
-        *facts,
-        trained_on=tuple(trained_on or ()),
-        run=run or file.stem,
-        hashes={"imported": sha256_file(file)},
-    )
+    with read_errors(file):
+        hashes = {"imported": sha256_file(file)}
+    seen = tuple(trained_on or ())
+    info = ScoreInfo(kind.value, *facts, trained_on=seen, run=run or file.stem, hashes=hashes)
     labels = dict(zip(model.ids, model.labels, strict=True)) if model else None
     source = dict(zip(model.ids, model.source, strict=True)) if model else None
     table = foreign_table(found, info, file, labels=labels, source=source)

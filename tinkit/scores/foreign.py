@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError, did_you_mean
+from tinkit.files import read_errors
 from tinkit.scores.table import Labels, ScoreInfo, ScoreTable
 from tinkit.text_file import as_utf8, require_utf8
 
@@ -38,13 +39,14 @@ def read_foreign(path: Path) -> Foreign:
     """Read a ``.csv`` or ``.npz``. Raises UserError, naming the file and the row, where it is not as above."""
     if not path.is_file():
         raise UserError("no such file", file=path)
-    match path.suffix:
-        case ".csv":
-            found = _read_csv(path)
-        case ".npz":
-            found = _read_npz(path)
-        case _:
-            raise UserError("neither .csv nor .npz", file=path, expected="scores in one of these two forms")
+    with read_errors(path):
+        match path.suffix:
+            case ".csv":
+                found = _read_csv(path)
+            case ".npz":
+                found = _read_npz(path)
+            case _:
+                raise UserError("neither .csv nor .npz", file=path, expected="scores in one of these two forms")
     unknown = np.isnan(found.scores)
     partly = np.flatnonzero(unknown.any(axis=1) & ~unknown.all(axis=1))
     if partly.size:
