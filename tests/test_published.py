@@ -19,11 +19,11 @@ from tinkit.engine import test as engine_test
 from tinkit.engine.compare import comparison_rows
 from tinkit.engine.protocol import fits, protocol_of, published_views, settled_json
 from tinkit.engine.published import run_published
-from tinkit.engine.run import Run
+from tinkit.engine.run import Run, create_run
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.files import sha256_file
-from tinkit.recipe import Published
+from tinkit.recipe import Published, load_recipe
 from tinkit.scores import ScoreInfo, read_scores, write_scores
 from tinkit.scores.protocol import protocol_words
 
@@ -311,3 +311,26 @@ def test_the_command_prints_measured_beside_published(
     shown = capsys.readouterr().out
     assert "twice" in shown
     assert "within" in shown
+
+
+def test_comparison_says_that_a_run_was_trained_otherwise(tmp_path: Path) -> None:
+    for name, changes in (("as_published", ["train.workers=1"]), ("other", ["optim.lr=0.5", "clip.size=112"])):
+        recipe = load_recipe("sthv1_tin_r50", [*changes, f"name={name}"]).recipe
+        create_run(name, recipe, tmp_path)
+    rows = comparison_rows(["as_published", "other"], tmp_path, tmp_path)
+    notes = {name: {row["note"] for row in rows if row["run"] == name} for name in ("as_published", "other")}
+    assert notes == {
+        "as_published": {None},
+        "other": {"trained otherwise than published: clip.size, optim.lr"},
+    }
+    assert all(row["published"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "[1]", "{}", '{"metrics": 1, "fit": "val"}', "[" * 100_000, '{"published": [1]}']
+)
+def test_a_damaged_record_of_a_fusion_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "fusion.json").write_text(text)
+    with pytest.raises(UserError, match=r"fusion\.json"):
+        comparison_rows(["f"], tmp_path, tmp_path)

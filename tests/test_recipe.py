@@ -174,6 +174,8 @@ def test_errors_name_file_line_key_and_nearest(tmp_path: Path, text: str, line: 
 def test_missing_key_says_where_to_add_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"optim.lr.*missing"):
         load_recipe(write(tmp_path, MINIMAL.replace("lr = 0.1\n", "")))
+    with pytest.raises(UserError, match=r"mine\.toml:4: 'optim\.lr' is missing"):  # where its table begins
+        load_recipe(write(tmp_path, MINIMAL.replace("lr = 0.1\n", "")), ["optim.momentum=0.5"])
 
 
 def test_circular_and_unknown_parents(tmp_path: Path) -> None:

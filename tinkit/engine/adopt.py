@@ -26,7 +26,7 @@ from tinkit.errors import UsageError
 from tinkit.files import sha256_file, sha256_text, write_atomic
 from tinkit.locks import in_turn
 from tinkit.models.foreign_classes import ALPHABETICAL, named_order
-from tinkit.recipe import Recipe, load_recipe, rename
+from tinkit.recipe import Recipe, change, load_recipe, rename
 from tinkit.run_folder import find_folder, owner_of
 
 WORD = "last"  # the word of --weights that an adopted run has
@@ -84,7 +84,8 @@ def adopt(
     folder that is taken.
     """
     manifest = open_manifest(data, split)
-    named = rename(recipe.model_copy(update={"data": data}), run.name)
+    here = change(recipe, {f"data.{key}": value for key, value in data.model_dump().items()})
+    named = rename(here, run.name)
     origin = {"sha256": sha256_file(checkpoint), "order": _order_words(order, manifest)}
     origin |= {} if weights is None else {"weights": weights}
     if run.weights_names():

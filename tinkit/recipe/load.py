@@ -162,11 +162,16 @@ def _deep_set(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _place(location: Sequence[str], layers: list[Layer], path: Path) -> Place:
-    """Where the key at ``location`` was given: the last layer that has it, else the recipe's own file."""
+    """Where the key at ``location`` was given: the last layer that has it, else the last file that has its table."""
     owner = next((layer for layer in reversed(layers) if _has(layer.values, location)), None)
-    if owner is None:
-        return path, None
-    return owner.file.place(location) if owner.file else (None, None)
+    if owner is not None:
+        return owner.file.place(location) if owner.file else (None, None)
+    files = [(layer, layer.file) for layer in reversed(layers) if layer.file is not None]
+    for length in range(len(location) - 1, 0, -1):
+        for layer, file in files:
+            if _has(layer.values, location[:length]):
+                return file.place(location)
+    return path, None
 
 
 def _has(values: Any, location: Sequence[str]) -> bool:

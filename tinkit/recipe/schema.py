@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, FailFast, Field, field_validator, model_validator
 
 from tinkit.as_published import defaults_of
 from tinkit.data.config import DataConfig
@@ -97,7 +97,7 @@ class Recipe(Table):
     train: TrainConfig = TrainConfig()
     save: SaveConfig = SaveConfig()
     test: ViewConfig = ViewConfig()
-    published: tuple[Published, ...] = ()
+    published: Annotated[tuple[Published, ...], FailFast()] = ()
     """Numbers that somebody reported for it; a recipe's own replace its parent's."""
     departs: tuple[str, ...] = ()
     """The keys of training whose values are not those that the published numbers were measured with. Found where a
