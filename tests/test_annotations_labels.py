@@ -112,6 +112,9 @@ def test_clips_of_no_class(tmp_path: Path) -> None:
     assert "set data.negatives = true if clips may belong to no class" in refused(found)
     found = found.model_copy(update={"negatives": True})
     assert labels(found) == [[0, 2], []]
+    nobody = config(tmp_path, "id,path,labels\n1,x,\n2,y,\n", dataset="table", negatives=True)
+    assert "no row has a label" in refused(nobody)
+    found = config(tmp_path, "id,path,labels\n1,x,a;c\n2,y,\n", dataset="table", negatives=True)
     manifest = open_manifest(found, "train")
     assert manifest.labelled
     assert manifest.row(1).labels == ()

@@ -33,6 +33,8 @@ def label_indices(rows: Rows, classes: ClassNames, config: DataConfig) -> pa.Arr
     if (counts == 0).any() and not config.negatives:
         bad = int((counts == 0).argmax())
         raise rows.fail(bad, "the row has no label", **_without_label(rows.ids[bad].as_py(), config))
+    if not counts.any():
+        raise rows.fail(0, "no row has a label", expected="labels of some clips at least", fix=_UNLABELLED)
     words, parents = pc.fill_null(rows.labels.flatten(), ""), pc.list_parent_indices(rows.labels).to_numpy()
     indices = _indices(rows, words, parents, classes, config)
     indices, parents = _once(indices, parents, len(classes.names))
