@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -28,12 +29,14 @@ from machine import machine
 from tables import put_between
 
 from tinkit.locks import in_turn, writing
+from tinkit.terminal import plain
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "faults.csv"
 PAGE = HERE.parent / "docs" / "reliability.md"
 MARK = "proof-faults"
 MOST_LINES = 60  # of the table of one kind; all rows are in the csv
+SCRATCH = re.compile(r"/(?:tmp|work|home|root|var)/[^\s:'\"]*/(?=[^\s/])")
 PATIENCE = 3600  # seconds for one module
 
 
@@ -102,12 +105,17 @@ def outcomes_in(output: str) -> Iterator[Outcome]:
 def store(name: str, outcomes: list[Outcome]) -> None:
     """Put the rows in place of the module's earlier ones."""
     about = {"date": date.today().isoformat(), "machine": machine("torch", "pyarrow", "av"), "module": name}
-    new = [about | cells(outcome) for outcome in outcomes]
+    new = [about | {key: shown(value) for key, value in cells(outcome).items()} for outcome in outcomes]
     with in_turn(lambda: writing(RESULT)):  # several of these may run at once
         known = pd.read_csv(RESULT, keep_default_na=False, dtype=str) if RESULT.is_file() else pd.DataFrame()
         kept = known[known["module"] != name].to_dict("records") if len(known) else []
         rows = pd.DataFrame([*kept, *new]).sort_values("module", kind="stable")
         rows.to_csv(RESULT, index=False, lineterminator="\n")
+
+
+def shown(text: str) -> str:
+    """A cell without control characters, and without the paths of the machine that it comes from."""
+    return plain(SCRATCH.sub("", text))
 
 
 def cells(outcome: Outcome) -> dict[str, Any]:
