@@ -15,7 +15,7 @@ from tinkit.engine.config import TrialMark
 from tinkit.engine.run import Run
 from tinkit.engine.tables import put_aside
 from tinkit.errors import UserError
-from tinkit.recipe import Recipe, save_recipe
+from tinkit.recipe import Recipe, change, save_recipe
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ WHOLE = Trial()
 
 def with_mark(recipe: Recipe, mark: TrialMark | None) -> Recipe:
     """``recipe`` with this mark, or without one."""
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"trial": mark})})
+    return change(recipe, {"train.trial": mark}) if recipe.train.trial != mark else recipe
 
 
 def marked(recipe: Recipe, trial: Trial) -> Recipe:
