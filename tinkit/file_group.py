@@ -134,24 +134,31 @@ def sweep(target: Path) -> None:
 
 
 @contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make ``folder``; what was made and has nothing in it goes when the block ends. Raises OSError."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # it is not empty
+            for path in made:
+                path.rmdir()
+
+
+@contextmanager
 def writing_in(folder: Path, *outputs: Path) -> Iterator[None]:
     """Be the one writer of ``outputs``, which are ``folder`` or lie in it, until the block ends.
 
     The folder is made if need be, and goes again if the block leaves it empty. Raises
     :class:`~tinkit.locks.InUseError`, and :class:`~tinkit.errors.UserError` where nothing can be written.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        with ExitStack() as locks:
-            with write_errors(outputs[0]):
-                folder.mkdir(parents=True, exist_ok=True)
-                for output in outputs:
-                    locks.enter_context(writing(output))
-            yield
-    finally:
-        with suppress(OSError):  # it is not empty
-            for path in made:
-                path.rmdir()
+    with ExitStack() as stack:
+        with write_errors(outputs[0]):
+            stack.enter_context(made_folder(folder))
+            for output in outputs:
+                stack.enter_context(writing(output))
+        yield
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tinkit.errors import UserError
+from tinkit.files import read_errors
 
 MAX_BYTES = 1 << 30
 """A text file may not be larger: ten million rows of a list are about this."""
@@ -139,11 +140,8 @@ def not_utf8(line: bytes, number: int, file: Path) -> UserError:
 
 
 def _bytes_of(file: Path) -> bytes:
-    try:
-        with file.open("rb") as handle:
-            data = handle.read(MAX_BYTES + 1)
-    except OSError as problem:
-        raise UserError(f"cannot be read: {problem.strerror}", file=file) from problem
+    with read_errors(file), file.open("rb") as handle:
+        data = handle.read(MAX_BYTES + 1)
     _refuse_large(len(data), file)
     return data
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from tinkit.engine.distributed import World
 from tinkit.engine.run import Run
 from tinkit.errors import UsageError, UserError
+from tinkit.file_group import made_folder
+from tinkit.file_group import sweep as sweep_temporaries
 from tinkit.files import temporaries
 from tinkit.locks import lock_file, writing
 from tinkit.run_folder import owner_of
@@ -43,8 +45,7 @@ def writing_file(path: Path, world: World | None = None) -> Iterator[None]:
     world = world or World()
     with _writing(path, path.parent, world):
         if world.main:
-            for leftover in temporaries(path):
-                leftover.unlink(missing_ok=True)
+            sweep_temporaries(path)
         yield
 
 
@@ -61,8 +62,7 @@ def writing_result(path: Path) -> Iterator[None]:
         if owner is not None:
             stack.enter_context(writing_run(Run(owner[0]), World()))
         stack.enter_context(writing_file(path))
-        for temporary in temporaries(path.with_name(f"{path.name}.json")):
-            temporary.unlink(missing_ok=True)
+        sweep_temporaries(path.with_name(f"{path.name}.json"))
         try:
             yield
         except OSError as error:
@@ -98,40 +98,16 @@ def _writing(output: Path, folder: Path, world: World) -> Iterator[None]:
     with ExitStack() as stack:
 
         def enter() -> None:
-            stack.enter_context(_folder(folder))
-            stack.enter_context(_locked(output))
+            place = folder
+            try:
+                stack.enter_context(made_folder(folder))
+                place = output
+                stack.enter_context(writing(output))
+            except OSError as error:
+                raise _cannot_write(place, error) from error
 
         world.on_main(enter)
         yield
-
-
-@contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    """The lock of ``output``; where there cannot be one, an error that says why."""
-    lock = writing(output)
-    try:
-        lock.__enter__()
-    except OSError as error:
-        raise _cannot_write(output, error) from error
-    with ExitStack() as stack:
-        stack.push(lock.__exit__)
-        yield
-
-
-@contextmanager
-def _folder(folder: Path) -> Iterator[None]:
-    """Make ``folder``; what was made and has nothing in it goes when the block ends."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # something lies there, as it should
-            for path in made:
-                path.rmdir()
 
 
 def _cannot_write(output: Path, error: OSError) -> UserError:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tinkit.errors import UserError
+from tinkit.files import read_errors
 from tinkit.text_file import as_utf8, is_text, not_utf8
 
 if TYPE_CHECKING:
@@ -97,10 +98,8 @@ def require_file(path: Path) -> None:
     """Raise :class:`~tinkit.errors.UserError` unless ``path`` is a file that can be read."""
     if not path.is_file():
         raise UserError("is a folder" if path.is_dir() else "no such file", file=path, expected="a file")
-    try:
+    with read_errors(path):
         path.open("rb").close()
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", file=path) from error
 
 
 @contextmanager
