@@ -24,8 +24,8 @@ TEMPORALS = ("tin", "tsm", "tsn", "rtcn")
 OTHER_NAMES = {"arch": "backbone", "num_frames": "num_segments", "sampled": "relations_sampled"}
 OTHER_NAMES |= {"subsample": "non_local_subsample", "places": "non_local_places"}
 # An object in Python loads no weights unless it is asked to; a recipe starts from ImageNet's.
-# In a recipe the data set gives the number of classes. A 3D network's weights are a file, not a flag. A convolution's
-# stride is not a recipe key.
+# In a recipe the data set gives the number of classes. A 3D network's weights are a file, not a flag. The stride of a
+# convolution is not a recipe key.
 NOT_ALIKE = {"pretrained", "stride"}
 # Functions below the constructors, which are told: by one that resolves what was left out.
 EXCEPTIONS = {("ResNet3d", "stem_pool")}
