@@ -1,4 +1,4 @@
-"""Foreign and damaged checkpoints: hostile pickles, archives, headers; `convert` and `export` killed and out of space."""
+"""Foreign and damaged checkpoints, hostile pickles and headers; `convert` and `export` killed and out of space."""
 
 from __future__ import annotations
 
