@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from tinkit.errors import UserError
-from tinkit.files import atomic_path
+from tinkit.files.atomic import atomic_path
 from tinkit.models import TemporalConv2d, VideoClassifier
 from tinkit.models.families import family_of
 from tinkit.timm_import import import_timm

@@ -28,7 +28,7 @@ from faults.outcome import Outcome
 from machine import machine
 from tables import put_between
 
-from tinkit.locks import in_turn, writing
+from tinkit.files.locks import in_turn, writing
 from tinkit.terminal import plain
 
 HERE = Path(__file__).parent

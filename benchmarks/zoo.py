@@ -36,7 +36,7 @@ from tinkit.engine.zoo import (
     published_words,
     row_of,
 )
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
 from tinkit.models.families import family_of
 from tinkit.recipe import Published, ResolvedRecipe, load_recipe
 from tinkit.scores.protocol import protocol_words

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import read_tensor_file
-from tinkit.toml import flatten
+from tinkit.files.toml import flatten
 
 TIMING = ("clips_per_s", "waiting")
 """What no two runs have in common: columns of ``metrics.csv``, and scalars below ``train/``."""

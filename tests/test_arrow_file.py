@@ -13,8 +13,8 @@ import pyarrow.feather
 import pytest
 from fusion_members import scores_of
 
-from tinkit.arrow_file import DamagedFileError, open_arrow, sealed_writer
 from tinkit.errors import UserError
+from tinkit.files.arrow import DamagedFileError, open_arrow, sealed_writer
 from tinkit.scores import read_info, read_scores, verified_scores, write_scores
 from tinkit.scores.features import inspect_features, read_features, write_features
 

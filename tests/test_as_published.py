@@ -15,7 +15,7 @@ import tinkit.models
 from tinkit.data.views import ClipConfig
 from tinkit.engine.build import build_model
 from tinkit.engine.model_config import ModelConfig
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
 from tinkit.models import Video3D, VideoClassifier
 from tinkit.recipe import Recipe, load_recipe, save_recipe
 

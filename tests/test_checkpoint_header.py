@@ -109,7 +109,7 @@ def test_commands_end_in_a_message(
 ) -> None:
     from scored_runs import command as tinkit
 
-    from tinkit.files import shipped
+    from tinkit.files.atomic import shipped
     from tinkit.recipe import load_recipe, save_recipe
 
     monkeypatch.chdir(tmp_path)

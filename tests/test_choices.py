@@ -26,7 +26,7 @@ from tinkit.engine.start import start_training
 from tinkit.engine.step import TrainStep
 from tinkit.engine.test import run_test
 from tinkit.errors import UsageError, UserError
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
 from tinkit.fusion.resolve import resolve_members
 from tinkit.fusion.spec import MemberSpec
 from tinkit.models import VideoClassifier, video

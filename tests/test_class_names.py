@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinkit.class_names import ClassNames, read_class_names
 from tinkit.errors import UserError
+from tinkit.files.class_names import ClassNames, read_class_names
 
 NAMES = st.lists(
     st.text("abcXYZ[]é/+-' ", min_size=1, max_size=10)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tinkit.cli.app import app
 from tinkit.errors import UsageError, UserError
-from tinkit.files import sha256_file, shipped, shipped_names
+from tinkit.files.atomic import sha256_file, shipped, shipped_names
 from tinkit.fusion import folder as folder_module
 from tinkit.fusion import load_spec
 from tinkit.metrics import evaluate

@@ -212,7 +212,7 @@ def test_doctor_runs_cuda_kernels_that_are_loaded(monkeypatch: pytest.MonkeyPatc
 def tinkit(shop: Workshop, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line as an own process that finds the workshop's sources shipped."""
     code = (
-        "import sys; from pathlib import Path; import tinkit.files as files\n"
+        "import sys; from pathlib import Path; import tinkit.files.atomic as files\n"
         f"files.shipped = lambda kind: Path({str(shop.kernels)!r})\n"
         "from tinkit.cli.app import main; main()"
     )

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from tinkit.cli.submit import EPILOG, submit
 from tinkit.errors import UsageError, UserError
-from tinkit.files import sha256_file
+from tinkit.files.atomic import sha256_file
 from tinkit.scores import write_scores
 
 from submission_tables import ROOT, SINGLE, make_table  # isort: skip

@@ -23,7 +23,7 @@ from tinkit.engine.export import export_run, read_metadata
 from tinkit.engine.run import Run
 from tinkit.engine.weights import open_source
 from tinkit.errors import UsageError
-from tinkit.locks import InUseError, writing
+from tinkit.files.locks import InUseError, writing
 from tinkit.models import read_checkpoint
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))

@@ -27,7 +27,7 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import BrokenClip
 from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UserError
-from tinkit.locks import writing
+from tinkit.files.locks import writing
 
 FILES = FlowFiles("flow", "flow_x", "video", "", "{:05d}.jpg")
 

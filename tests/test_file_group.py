@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from faults.calls import failing_at_each_call, killed_before_each_call
 
 from tinkit.errors import UserError
-from tinkit.file_group import file_group, recover, refuse_unfinished, sweep, writing_in
-from tinkit.files import atomic_path, temporaries, write_atomic
-from tinkit.locks import InUseError, writing
+from tinkit.files.atomic import atomic_path, temporaries, write_atomic
+from tinkit.files.group import file_group, recover, refuse_unfinished, sweep, writing_in
+from tinkit.files.locks import InUseError, writing
 
 OLD = {"head.json": "old", "a": "old a", "b": "old b", "stale": "old stale", "other": "mine"}
 NEW = {"head.json": "new", "a": "new a", "c": "new c", "b": "old b", "other": "mine"}

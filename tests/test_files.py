@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinkit.errors import UsageError, UserError
-from tinkit.files import atomic_path, cache_folder, find_toml, sha256_file, shipped, shipped_names, write_atomic
+from tinkit.files.atomic import atomic_path, cache_folder, find_toml, sha256_file, shipped, shipped_names, write_atomic
 
 
 def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:

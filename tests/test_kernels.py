@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinkit.files import shipped
+from tinkit.files.atomic import shipped
 
 GOLDEN = Path(__file__).parent / "golden" / "interlace.npz"
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from tinkit.errors import UserError
-from tinkit.locks import holder_of, lock_file, writing
+from tinkit.files.locks import holder_of, lock_file, writing
 
 HOLD = """
     import sys, time
-    from tinkit.locks import writing
+    from tinkit.files.locks import writing
     with writing(sys.argv[1]):
         print("held", flush=True)
         sys.stdin.read()
@@ -82,7 +82,7 @@ def test_a_stopped_process_keeps_its_lock(tmp_path: Path) -> None:
 def test_children_of_a_dead_process_are_waited_for(tmp_path: Path) -> None:
     code = """
         import os, sys, time
-        from tinkit.locks import writing
+        from tinkit.files.locks import writing
         with writing(sys.argv[1]):
             if os.fork() == 0:
                 time.sleep(1.5)
@@ -177,7 +177,7 @@ def test_of_processes_that_start_at_once_one_writes(tmp_path: Path) -> None:
     code = """
         import sys, time
         from tinkit.errors import UserError
-        from tinkit.locks import writing
+        from tinkit.files.locks import writing
         done = 0
         for _ in range(100):
             try:

@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner
 from video_files import write_video
 
-from tinkit.arrow_file import sealed_writer
 from tinkit.cli.data import app
 from tinkit.data.config import DataConfig
 from tinkit.data.manifest import SCHEMA, open_manifest
 from tinkit.errors import UsageError, UserError
+from tinkit.files.arrow import sealed_writer
 
 TRAIN = "sing/yt-a_1.mp4,1\nsing/yt-a_4.mp4,0,2\npet/getty-id7_13.mp4,2\n"
 

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from tinkit.cli.app import app
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

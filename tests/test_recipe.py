@@ -8,9 +8,9 @@ import pytest
 
 from tinkit.data.views import ViewConfig
 from tinkit.errors import UsageError, UserError
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
+from tinkit.files.toml import flatten, read_toml
 from tinkit.recipe import load_recipe, save_recipe
-from tinkit.toml import flatten, read_toml
 
 MINIMAL = """\
 [data]

@@ -14,7 +14,7 @@ from tiny_runs import QUIET
 from tinkit.engine.distributed import World
 from tinkit.engine.run import Run
 from tinkit.engine.start import WHOLE, open_splits, prepare
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
 from tinkit.recipe import Recipe, load_recipe
 
 CLASSES, FRAMES = 174, 12

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from tinkit.cli.app import app
 from tinkit.errors import UsageError, UserError
-from tinkit.files import sha256_file
-from tinkit.locks import writing
+from tinkit.files.atomic import sha256_file
+from tinkit.files.locks import writing
 from tinkit.scores import read_scores, write_scores
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tinkit.engine.config import OptimConfig, ScheduleConfig
 from tinkit.engine.schedule import LearningRate, plateau
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
 from tinkit.recipe import load_recipe
 from tinkit.timm_import import import_timm
 

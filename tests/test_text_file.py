@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tinkit.data.annotations import read_annotation
 from tinkit.data.config import DataConfig
 from tinkit.errors import UserError
-from tinkit.json_file import parse_json, read_json
+from tinkit.files.json import parse_json, read_json
+from tinkit.files.text import MAX_LINE, as_utf8, decode, read_lines, read_text
 from tinkit.models.foreign_classes import read_names
 from tinkit.scores.foreign import read_foreign
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
 from tinkit.submission.rehearsal import read_answers
-from tinkit.text_file import MAX_LINE, as_utf8, decode, read_lines, read_text
 
 MARKED = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 FILE = Path("x.txt")
@@ -92,7 +92,7 @@ def test_long_lines_large_files_and_folders_are_refused(tmp_path: Path, monkeypa
     assert len(str(caught.value)) < 500
     put(tmp_path / "x", ("b" * MAX_LINE + "\n") * 3)
     assert len(read_lines(tmp_path / "x")) == 4
-    monkeypatch.setattr("tinkit.text_file.MAX_BYTES", 10)
+    monkeypatch.setattr("tinkit.files.text.MAX_BYTES", 10)
     assert "larger" in str(refused(tmp_path / "x"))
     assert "cannot be read" in str(refused(tmp_path))
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from tinkit.errors import UsageError, UserError
-from tinkit.files import find_toml
+from tinkit.files.atomic import find_toml
+from tinkit.files.json import parse_json, read_json
+from tinkit.files.toml import read_toml
+from tinkit.files.toml_lines import key_lines, longest_key
 from tinkit.fusion.spec import load_spec
-from tinkit.json_file import parse_json, read_json
 from tinkit.recipe import load_recipe
 from tinkit.submission.spec import load_challenge
-from tinkit.toml import read_toml
-from tinkit.toml_lines import key_lines, longest_key
 
 GOOD = b'[data]\ndataset = "mmit"\n[optim]\nlr = 0.1\nbatch = 4\nepochs = 2\n'
 DEEP = 1000

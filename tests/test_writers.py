@@ -22,7 +22,7 @@ from faults.run_writers import Writer, held, kill_outcomes, left_behind, run_in,
 
 import tinkit.engine.adopt
 import tinkit.engine.test
-import tinkit.locks
+import tinkit.files.locks
 from tinkit.engine.adopt import WORD, adopt
 from tinkit.engine.averaging import average_steps
 from tinkit.engine.blocks import Block, Blocks
@@ -36,7 +36,7 @@ from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.test import run_test
 from tinkit.engine.writers import writing_file, writing_result, writing_run
 from tinkit.errors import UserError
-from tinkit.locks import InUseError, writing
+from tinkit.files.locks import InUseError, writing
 from tinkit.recipe import load_recipe
 from tinkit.scores import read_scores
 
@@ -184,7 +184,7 @@ def test_the_mean_waits_for_another_that_makes_it(tmp_path: Path, monkeypatch: p
         waits.append(seconds)
         held_lock.__exit__(None, None, None)
 
-    monkeypatch.setattr(tinkit.locks.time, "sleep", end)
+    monkeypatch.setattr(tinkit.files.locks.time, "sleep", end)
     assert average_steps(run, 2).is_file()
     assert len(waits) == 1
 

@@ -35,7 +35,7 @@ from tinkit.engine.export import export_run, read_metadata
 from tinkit.engine.run import Run, create_run
 from tinkit.engine.weights import Source
 from tinkit.errors import UserError
-from tinkit.locks import InUseError, writing
+from tinkit.files.locks import InUseError, writing
 from tinkit.models import VideoClassifier, read_checkpoint
 from tinkit.recipe import Recipe, load_recipe
 

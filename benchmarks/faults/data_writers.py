@@ -18,7 +18,7 @@ from tinkit.data.flow_make import make_flow
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.errors import UserError
-from tinkit.locks import writing
+from tinkit.files.locks import writing
 
 STEP = 3  # calls between two kills, for writers of many files
 

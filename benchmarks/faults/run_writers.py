@@ -37,7 +37,7 @@ from tinkit.engine.start import Trial, start_training
 from tinkit.engine.test import run_test
 from tinkit.engine.writers import writing_run
 from tinkit.errors import UserError
-from tinkit.files import write_atomic
+from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe, load_recipe
 from tinkit.scores import read_scores
 
@@ -205,7 +205,8 @@ def state_of(folder: Path) -> dict[str, str]:
 def held(output: Path) -> subprocess.Popen[str]:
     """Another process that writes ``output``."""
     code = (
-        "import sys; from tinkit.locks import writing\nwith writing(sys.argv[1]): print(flush=True); sys.stdin.read()"
+        "import sys; from tinkit.files.locks import writing\n"
+        "with writing(sys.argv[1]): print(flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(output)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

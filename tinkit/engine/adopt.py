@@ -23,8 +23,8 @@ from tinkit.engine.trials import with_mark
 from tinkit.engine.weights import load_source, open_source
 from tinkit.engine.writers import sweep_run, writing_run
 from tinkit.errors import UsageError
-from tinkit.files import sha256_file, sha256_text, write_atomic
-from tinkit.locks import in_turn
+from tinkit.files.atomic import sha256_file, sha256_text, write_atomic
+from tinkit.files.locks import in_turn
 from tinkit.models.foreign_classes import ALPHABETICAL, named_order
 from tinkit.recipe import Recipe, change, load_recipe, rename
 from tinkit.run_folder import find_folder, owner_of

@@ -8,8 +8,8 @@ from tinkit.engine.distributed import World
 from tinkit.engine.environment import environment_number
 from tinkit.engine.run import Run
 from tinkit.errors import UsageError
+from tinkit.files.toml import flatten
 from tinkit.recipe import Recipe
-from tinkit.toml import flatten
 
 # Where the data lies and how it is read may change between two halves of a run; what is computed may not.
 _FREE = (

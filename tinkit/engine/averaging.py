@@ -12,7 +12,7 @@ from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import checksum_of
 from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UserError
-from tinkit.locks import in_turn
+from tinkit.files.locks import in_turn
 
 
 def average_steps(run: Run, count: int) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.files import atomic_path, sha256_file, write_atomic
+from tinkit.files.atomic import atomic_path, sha256_file, write_atomic
 
 _DIGEST = 32  # bytes of a SHA-256
 

@@ -9,8 +9,8 @@ from typing import Any
 from tinkit.engine.protocol import fits, stated
 from tinkit.engine.run import Run, find_run
 from tinkit.errors import UserError
-from tinkit.file_group import refuse_unfinished
-from tinkit.files import shipped, shipped_names
+from tinkit.files.atomic import shipped, shipped_names
+from tinkit.files.group import refuse_unfinished
 from tinkit.fusion.record import RECORD, Estimate, check_recorded, read_record
 from tinkit.fusion.spec import PublishedFusion, load_spec
 from tinkit.metrics import Metrics

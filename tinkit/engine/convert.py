@@ -20,7 +20,7 @@ from tinkit.engine.run import find_checkpoint
 from tinkit.engine.weights import Source, check_lacking, load_source, open_source
 from tinkit.engine.writers import writing_result
 from tinkit.errors import UsageError, UserError
-from tinkit.files import atomic_path, sha256_file, sha256_text
+from tinkit.files.atomic import atomic_path, sha256_file, sha256_text
 from tinkit.models import Classifier, ForeignReport
 from tinkit.models.checkpoints import CLASSES_KEY, read_file
 from tinkit.models.foreign import class_layers, classes_in

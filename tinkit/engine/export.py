@@ -29,7 +29,7 @@ from tinkit.engine.run import Run
 from tinkit.engine.test import load_model
 from tinkit.engine.writers import writing_result
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files import atomic_path, sha256_file
+from tinkit.files.atomic import atomic_path, sha256_file
 from tinkit.models import Classifier
 from tinkit.models.finite import check_finite
 from tinkit.models.merging import merge_batch_norm

@@ -36,7 +36,7 @@ from tinkit.engine.signals import StopSignal
 from tinkit.engine.test import load_model
 from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UsageError, UserError
-from tinkit.files import sha256_file
+from tinkit.files.atomic import sha256_file
 from tinkit.models import Classifier
 from tinkit.scores import ScoreInfo
 from tinkit.scores.features import Part, check_ids, inspect_features, write_features

@@ -19,7 +19,7 @@ from tinkit.engine.checkpoint import Snapshot, averaged_only, write_snapshot
 from tinkit.engine.config import SaveConfig
 from tinkit.engine.finite import why_unusable
 from tinkit.engine.run import Run
-from tinkit.files import atomic_path
+from tinkit.files.atomic import atomic_path
 
 
 class Keeper:

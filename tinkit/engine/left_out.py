@@ -15,7 +15,7 @@ from tinkit.engine.log import Reporter, RunLog
 from tinkit.engine.run import Run
 from tinkit.engine.step import StepResult
 from tinkit.errors import UserError
-from tinkit.files import write_atomic
+from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe
 
 _SHOWN = 5  # clips left out in an epoch that are printed; the file has them all

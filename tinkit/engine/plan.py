@@ -18,7 +18,7 @@ from tinkit.engine.run import Run, require_checkpoint
 from tinkit.engine.tensor_file import checksum_of
 from tinkit.engine.trials import is_trial
 from tinkit.errors import UsageError, UserError
-from tinkit.files import sha256_file, sha256_text
+from tinkit.files.atomic import sha256_file, sha256_text
 from tinkit.recipe import Recipe
 from tinkit.scores import ScoreInfo, read_info, read_scores, write_scores
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinkit.engine.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files import sha256_file
+from tinkit.files.atomic import sha256_file
 from tinkit.recipe import Recipe, change, load_recipe, save_recipe
 from tinkit.run_folder import CHECKPOINTS, RECIPE, find_folder, given_name, owner_of, run_names
 

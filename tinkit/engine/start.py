@@ -24,7 +24,7 @@ from tinkit.engine.trials import WHOLE, Trial, marked, marked_like
 from tinkit.engine.weights import load_source, open_source
 from tinkit.engine.writers import writing_run
 from tinkit.errors import Interrupted, UserError
-from tinkit.files import write_atomic
+from tinkit.files.atomic import write_atomic
 from tinkit.models import Classifier, ForeignReport
 from tinkit.recipe import Recipe
 
@@ -51,7 +51,7 @@ def start_training(
     With ``again``, or when torchrun has restarted this process, a run that is there is resumed. ``tune_from`` names the
     weights to start from, ``tune_weights`` which of them as ``--weights`` does; with ``replace_head``, a classifier of
     another size starts anew. What is wrong with the data, the weights or the recipe is found before anything is
-    written. Raises :class:`~tinkit.locks.InUseError` where another process trains into the run.
+    written. Raises :class:`~tinkit.files.locks.InUseError` where another process trains into the run.
     """
     world = world or World()
     with writing_run(run, world):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tinkit.files import write_atomic
+from tinkit.files.atomic import write_atomic
 
 _TEXTS = ("id", "reason")
 _DAMAGE = (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, KeyError, ValueError, OverflowError)

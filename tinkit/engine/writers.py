@@ -11,10 +11,10 @@ from pathlib import Path
 from tinkit.engine.distributed import World
 from tinkit.engine.run import Run
 from tinkit.errors import UsageError, UserError
-from tinkit.file_group import made_folder
-from tinkit.file_group import sweep as sweep_temporaries
-from tinkit.files import temporaries
-from tinkit.locks import lock_file, writing
+from tinkit.files.atomic import temporaries
+from tinkit.files.group import made_folder
+from tinkit.files.group import sweep as sweep_temporaries
+from tinkit.files.locks import lock_file, writing
 from tinkit.run_folder import owner_of
 
 _OF_A_RUN = re.compile(r"\.(?!mean=).*\.[0-9a-f]{8}\.tmp(\..*)?")  # a mean's writer is another than the run's
@@ -25,7 +25,7 @@ def writing_run(run: Run, world: World) -> Iterator[None]:
     """Be the one process, with the others of its ``world``, that trains into ``run``, until the block ends.
 
     The run's folder is made, and goes again where nothing was written to it. Every process of the world calls this.
-    Raises :class:`~tinkit.locks.InUseError` where another process trains into it.
+    Raises :class:`~tinkit.files.locks.InUseError` where another process trains into it.
     """
     with _writing(run.folder, run.folder, world):
         if world.main:
@@ -40,7 +40,7 @@ def writing_run(run: Run, world: World) -> Iterator[None]:
 def writing_file(path: Path, world: World | None = None) -> Iterator[None]:
     """Be the one process, with the others of its ``world``, that makes the file ``path``, until the block ends.
 
-    Its folder is made. Raises :class:`~tinkit.locks.InUseError` where another process makes it.
+    Its folder is made. Raises :class:`~tinkit.files.locks.InUseError` where another process makes it.
     """
     world = world or World()
     with _writing(path, path.parent, world):

@@ -25,7 +25,7 @@ from tinkit.engine.choices import limit_threads
 from tinkit.engine.config import OptimConfig
 from tinkit.engine.model_config import ModelConfig
 from tinkit.errors import UsageError, did_you_mean
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
 from tinkit.models import Classifier
 from tinkit.models.merging import merge_batch_norm
 from tinkit.models.modality import pixels_of

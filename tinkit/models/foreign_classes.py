@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tinkit.class_names import read_class_names
 from tinkit.errors import UserError, did_you_mean
+from tinkit.files.class_names import read_class_names
 from tinkit.models.foreign import class_layers
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def named_order(order: str, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """The names in a file of class names, in their order; see :func:`~tinkit.class_names.read_class_names`.
+    """The names in a file of class names, in their order; see :func:`~tinkit.files.class_names.read_class_names`.
 
     Raises :class:`~tinkit.errors.UserError`.
     """

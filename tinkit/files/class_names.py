@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinkit.class_headers import INDEX_WORDS, NAME_WORDS, is_header, is_table, unquoted, word_of
 from tinkit.errors import UserError
-from tinkit.json_file import parse_json
-from tinkit.text_file import read_lines, read_text
+from tinkit.files.class_headers import INDEX_WORDS, NAME_WORDS, is_header, is_table, unquoted, word_of
+from tinkit.files.json import parse_json
+from tinkit.files.text import read_lines, read_text
 
 Line = tuple[int, str]
 Entry = tuple[int, str, int]  # line, name, index

@@ -124,7 +124,7 @@ def cache_folder() -> Path:
 
 def shipped(kind: ShippedKind) -> Path:
     """The folder of built-in ``kind``: inside the wheel, or at the top of a source checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for candidate in (package / "_shipped" / kind, package.parent / kind):
         if candidate.is_dir():
             return candidate

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.errors import UserError
-from tinkit.files import flush, flush_folder, temporaries
-from tinkit.locks import writing
+from tinkit.files.atomic import flush, flush_folder, temporaries
+from tinkit.files.locks import writing
 
 _MAX_BYTES = 1 << 20
 _UNFINISHED = ".unfinished"
@@ -151,7 +151,7 @@ def writing_in(folder: Path, *outputs: Path) -> Iterator[None]:
     """Be the one writer of ``outputs``, which are ``folder`` or lie in it, until the block ends.
 
     The folder is made if need be, and goes again if the block leaves it empty. Raises
-    :class:`~tinkit.locks.InUseError`, and :class:`~tinkit.errors.UserError` where nothing can be written.
+    :class:`~tinkit.files.locks.InUseError`, and :class:`~tinkit.errors.UserError` where nothing can be written.
     """
     with ExitStack() as stack:
         with write_errors(outputs[0]):
