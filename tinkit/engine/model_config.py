@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from tinkit.as_published import OFFSET_INIT, RELATIONS_SAMPLED, left_out_model
+from tinkit.defaults import OFFSET_INIT, RELATIONS_SAMPLED, left_out_model
 from tinkit.table import Table
 
 # Networks over space and time have no other names in tinkit.models.video3d, and timm has no model named like them.
@@ -20,7 +20,7 @@ class ModelConfig(Table):
 
     Most keys are of an image backbone with a temporal module in it; those of a network over space and time
     (``temporal = "3d"``) come last. One that would change nothing is refused where it is given another value. What is
-    left out is as published for the network (:mod:`tinkit.as_published`); no table has a None but where it means none.
+    left out is as published for the network (:mod:`tinkit.defaults`); no table has a None but where it means none.
     """
 
     backbone: str = Field(default=_AS_PUBLISHED)

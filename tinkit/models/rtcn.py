@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinkit.as_published import OFFSET_INIT
+from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.placed import settings_of
 from tinkit.models.places import Place

@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tinkit.as_published import OFFSET_INIT
+from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.layouts import NCHW, Layout
 from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written

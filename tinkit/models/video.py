@@ -9,8 +9,8 @@ from typing import Any, Literal, cast, get_args
 
 from torch import Tensor, nn
 
-from tinkit.as_published import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
 from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels
+from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.chain import may_chain, run_chain
 from tinkit.models.checkpoints import read_checkpoint

@@ -8,8 +8,8 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from tinkit.as_published import CLIPS
 from tinkit.data.modality import FLOW_LENGTH, Modality
+from tinkit.defaults import CLIPS
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.checkpoints import read_checkpoint
 from tinkit.models.foreign import ForeignReport, load_foreign

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, field_validator, model_validator
 
-from tinkit.as_published import defaults_of
 from tinkit.data.config import DataConfig
 from tinkit.data.views import ClipConfig, TestRule, ViewConfig, ViewsText
+from tinkit.defaults import defaults_of
 from tinkit.engine.config import (
     EmaConfig,
     LossConfig,
