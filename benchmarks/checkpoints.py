@@ -28,10 +28,10 @@ from machine import machine
 from torch import nn
 
 from tinkit.engine.checkpoint import Progress, check_checkpoint, resume_checkpoint, snapshot
-from tinkit.engine.config import SaveConfig
 from tinkit.engine.keeper import Keeper
 from tinkit.engine.run import Run
 from tinkit.models import VideoClassifier
+from tinkit.recipe.training import SaveConfig
 
 TIMES = 5
 

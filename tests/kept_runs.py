@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from tinkit.engine.checkpoint import Progress, Snapshot, check_checkpoint, snapshot
-from tinkit.engine.config import SaveConfig
 from tinkit.engine.keeper import Keeper
 from tinkit.engine.run import Run
+from tinkit.recipe.training import SaveConfig
 
 
 def state(step: int, best: float | None = None, *, ema: bool = False) -> Snapshot:

@@ -14,10 +14,10 @@ import pytest
 import tinkit.models
 from tinkit.data.views import ClipConfig
 from tinkit.engine.build import build_model
-from tinkit.engine.model_config import ModelConfig
 from tinkit.files.atomic import shipped_names
 from tinkit.models import Video3D, VideoClassifier
 from tinkit.recipe import Recipe, load_recipe, save_recipe
+from tinkit.recipe.model import ModelConfig
 
 TEMPORALS = ("tin", "tsm", "tsn", "rtcn")
 # What a constructor calls a key by another name.

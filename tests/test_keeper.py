@@ -16,9 +16,9 @@ from kept_runs import files, save, state, step_of
 
 import tinkit.engine.keeper
 from tinkit.engine.checkpoint import Snapshot, read_header, write_snapshot
-from tinkit.engine.config import SaveConfig
 from tinkit.engine.keeper import Keeper, newest_good
 from tinkit.engine.run import Run
+from tinkit.recipe.training import SaveConfig
 
 
 @pytest.fixture

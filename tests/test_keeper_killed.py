@@ -27,7 +27,7 @@ KILLED_AT_EVERY_CALL = """
     import torch
     from torch import nn
     from tinkit.engine.checkpoint import Progress, snapshot
-    from tinkit.engine.config import SaveConfig
+    from tinkit.recipe.training import SaveConfig
     from tinkit.engine.keeper import Keeper
     from tinkit.engine.run import Run
 
@@ -110,7 +110,7 @@ KILLED_WHILE_WRITING = """
     import pathlib, sys
     import torch
     from tinkit.engine.checkpoint import Progress, snapshot
-    from tinkit.engine.config import SaveConfig
+    from tinkit.recipe.training import SaveConfig
     from tinkit.engine.keeper import Keeper
     from tinkit.engine.run import Run
 

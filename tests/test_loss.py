@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from tinkit.engine.config import LossConfig
 from tinkit.engine.loss import Loss, class_weights, dense_target
 from tinkit.errors import UsageError
 from tinkit.metrics import Task
+from tinkit.recipe.training import LossConfig
 from tinkit.timm_import import import_timm
 
 MULTI: Task = "multi-label"

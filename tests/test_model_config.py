@@ -15,11 +15,11 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.flow_make import make_flow
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.build import build_model
-from tinkit.engine.model_config import ModelConfig
 from tinkit.engine.optim import parameter_groups
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.models.video3d import ARCHS
+from tinkit.recipe.model import ModelConfig
 from tinkit.scores import read_scores
 from tinkit.timm_import import import_timm
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from tinkit.engine.config import OptimConfig
 from tinkit.engine.optim import build_optimizer, parameter_groups
 from tinkit.errors import UsageError
 from tinkit.models import VideoClassifier, freeze_partial_bn
+from tinkit.recipe.training import OptimConfig
 
 
 def classifier(backbone: str = "resnet18", temporal: str = "tin") -> VideoClassifier:

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from tinkit.cli.app import app
 from tinkit.data.views import ClipConfig
-from tinkit.engine.model_config import ModelConfig
 from tinkit.engine.zoo import BACKBONES, Network, cost_of, networks, published_words, row_of
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import shipped_names
 from tinkit.models.families import FAMILIES, family_of
 from tinkit.recipe import load_recipe
+from tinkit.recipe.model import ModelConfig
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 

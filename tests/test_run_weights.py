@@ -13,11 +13,11 @@ from torch import nn
 
 from tinkit.engine.averaging import average_steps
 from tinkit.engine.checkpoint import Progress, load_weights, read_header, snapshot
-from tinkit.engine.config import SaveConfig
 from tinkit.engine.keeper import Keeper
 from tinkit.engine.run import Run, create_run, find_checkpoint, load_run_weights, require_checkpoint
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe
+from tinkit.recipe.training import SaveConfig
 
 
 def model_of(step: int) -> nn.Module:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tinkit.engine.config import OptimConfig, ScheduleConfig
 from tinkit.engine.schedule import LearningRate, plateau
 from tinkit.files.atomic import shipped_names
 from tinkit.recipe import load_recipe
+from tinkit.recipe.training import OptimConfig, ScheduleConfig
 from tinkit.timm_import import import_timm
 
 LR, EPOCHS = 0.02, 10

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from tinkit.engine.adopt import named_run
 from tinkit.engine.averaging import average_steps
 from tinkit.engine.checkpoint import Progress, snapshot
-from tinkit.engine.config import SaveConfig
 from tinkit.engine.convert import recipe_of
 from tinkit.engine.keeper import Keeper
 from tinkit.engine.run import Run, create_run, find_checkpoint, load_run_weights
@@ -23,6 +22,7 @@ from tinkit.engine.weights import open_source
 from tinkit.errors import UserError
 from tinkit.fusion import members_of
 from tinkit.recipe import load_recipe
+from tinkit.recipe.training import SaveConfig
 from tinkit.run_folder import as_given, given_name, owner_of
 
 AVERAGE = 1000.0  # what the averaged weights of a step have more than its raw ones

@@ -26,7 +26,6 @@ from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.again import goes_on
 from tinkit.engine.averaging import average_steps
 from tinkit.engine.checkpoint import Progress, check_checkpoint, load_weights, snapshot
-from tinkit.engine.config import SaveConfig
 from tinkit.engine.distributed import World
 from tinkit.engine.export import export_run
 from tinkit.engine.features import features_of_split
@@ -39,6 +38,7 @@ from tinkit.engine.writers import writing_run
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe, load_recipe
+from tinkit.recipe.training import SaveConfig
 from tinkit.scores import read_scores
 
 from .calls import killed_before_each_call

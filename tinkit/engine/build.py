@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tinkit.engine.choices import usable_cores
-from tinkit.engine.config import EmaConfig, TrainConfig
 from tinkit.engine.distributed import World
-from tinkit.engine.model_config import ModelConfig
 from tinkit.errors import UsageError
 from tinkit.models import Classifier, Video3D, VideoClassifier, freeze_partial_bn
 from tinkit.models.memory import checkpoint_blocks
 from tinkit.models.modality import differences, pixels_of
 from tinkit.models.video import Temporal
 from tinkit.recipe import Recipe
+from tinkit.recipe.model import ModelConfig
+from tinkit.recipe.training import EmaConfig, TrainConfig
 from tinkit.timm_import import import_timm
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tinkit.engine.checkpoint import Progress
-from tinkit.engine.config import ScheduleConfig
 from tinkit.engine.schedule import plateau
+from tinkit.recipe.training import ScheduleConfig
 
 
 def judge(

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import TracebackType
 
 from tinkit.engine.checkpoint import Snapshot, averaged_only, write_snapshot
-from tinkit.engine.config import SaveConfig
 from tinkit.engine.finite import why_unusable
 from tinkit.engine.run import Run
 from tinkit.files.atomic import atomic_path
+from tinkit.recipe.training import SaveConfig
 
 
 class Keeper:

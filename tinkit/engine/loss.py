@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tinkit.data.manifest import Manifest
-from tinkit.engine.config import LossConfig
 from tinkit.errors import UsageError
 from tinkit.metrics import Task
+from tinkit.recipe.training import LossConfig
 from tinkit.timm_import import import_timm
 
 

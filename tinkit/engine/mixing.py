@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinkit.engine.config import MixConfig
 from tinkit.engine.loss import dense_target
+from tinkit.recipe.training import MixConfig
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from tinkit.engine.config import OptimConfig
 from tinkit.errors import UsageError, did_you_mean
 from tinkit.models import Classifier
+from tinkit.recipe.training import OptimConfig
 from tinkit.timm_import import import_timm
 
 # (learning-rate multiple, decay multiple) by kind of parameter: TSN's policies as the TIN repository uses them

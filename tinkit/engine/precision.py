@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from tinkit.engine.config import AmpChoice
+from tinkit.recipe.training import AmpChoice
 
 Amp = Literal["off", "bf16", "fp16"]
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from tinkit.engine.config import OptimConfig, ScheduleConfig
+from tinkit.recipe.training import OptimConfig, ScheduleConfig
 
 
 class LearningRate:

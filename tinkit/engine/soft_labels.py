@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.manifest import Manifest
-from tinkit.engine.config import LossConfig
 from tinkit.engine.log import Reporter
 from tinkit.engine.loss import dense_target
 from tinkit.errors import UserError
+from tinkit.recipe.training import LossConfig
 from tinkit.scores import ScoreInfo, ScoreTable, check_scores, read_scores
 from tinkit.scores.kinds import squash
 from tinkit.scores.table import COLUMNS, as_arrow

@@ -10,13 +10,13 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.checkpoint import is_checkpoint, read_weights
-from tinkit.engine.config import TrialMark
 from tinkit.engine.run import find_checkpoint, load_run_weights
 from tinkit.errors import UsageError, UserError
 from tinkit.models import Classifier, ForeignReport, load_foreign
 from tinkit.models.checkpoints import read_file
 from tinkit.models.foreign import class_layers
 from tinkit.models.foreign_classes import named_order, reorder_classes, rows_by_name
+from tinkit.recipe.training import TrialMark
 from tinkit.run_folder import find_folder, owner_of
 
 # Layouts in which a convolution behind a shift has another name; and that name.

@@ -22,8 +22,6 @@ from tinkit.data.config import DataConfig
 from tinkit.data.views import ClipConfig
 from tinkit.engine.build import build_model, choose_device
 from tinkit.engine.choices import limit_threads
-from tinkit.engine.config import OptimConfig
-from tinkit.engine.model_config import ModelConfig
 from tinkit.errors import UsageError, did_you_mean
 from tinkit.files.atomic import shipped_names
 from tinkit.models import Classifier
@@ -31,6 +29,8 @@ from tinkit.models.merging import merge_batch_norm
 from tinkit.models.modality import pixels_of
 from tinkit.models.video3d import ARCHS
 from tinkit.recipe import Published, Recipe, load_recipe
+from tinkit.recipe.model import ModelConfig
+from tinkit.recipe.training import OptimConfig
 from tinkit.timm_import import import_timm
 
 CLASSES = 400
