@@ -10,8 +10,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import QUIET, resume, tiny, train
 
+from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.run import Run
-from tinkit.engine.signals import StopSignal
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.validate import Validator
 from tinkit.errors import Interrupted

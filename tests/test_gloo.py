@@ -21,10 +21,10 @@ from scored_runs import QUIET, untrained
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine import evaluate, rounds
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.signals import StopSignal
+from tinkit.engine.distributed.world import World
 from tinkit.engine.features import features_of_split
 from tinkit.engine.run import Run
-from tinkit.engine.signals import StopSignal
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.scores import read_scores

@@ -21,9 +21,9 @@ from processes import WAIT, Ended, Process, agent_store, running, together
 from test_two_processes import trained
 from tiny_runs import TINY, same_weights, tiny
 
-from tinkit.engine.launch import _failure, launch, launched
+from tinkit.engine.distributed.launch import _failure, launch, launched
+from tinkit.engine.distributed.signals import StopSignal, stop_signals
 from tinkit.engine.run import Run
-from tinkit.engine.signals import StopSignal, stop_signals
 from tinkit.errors import SaidElsewhere, UsageError
 
 PREFACE = """

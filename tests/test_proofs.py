@@ -17,7 +17,7 @@ from tiny_runs import TINY, train
 from torch.utils.tensorboard import SummaryWriter
 
 from tinkit.engine.checkpoint import Progress
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.log import RunLog
 from tinkit.engine.run import Run
 from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file

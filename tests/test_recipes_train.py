@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tiny_runs import QUIET
 
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.run import Run
 from tinkit.engine.start import WHOLE, open_splits, prepare
 from tinkit.files.atomic import shipped_names

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from tinkit.engine import evaluate, rounds
 from tinkit.engine.blocks import Block, Blocks
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.signals import StopSignal
+from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluate import Scored, score_split
 from tinkit.engine.log import Reporter
-from tinkit.engine.signals import StopSignal
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig
 

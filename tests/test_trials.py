@@ -14,8 +14,8 @@ from tinkit.engine.adopt import adopt
 from tinkit.engine.again import goes_on
 from tinkit.engine.checkpoint import Progress, read_header
 from tinkit.engine.compare import comparison_rows
-from tinkit.engine.environment import environment_number
-from tinkit.engine.launch import launched
+from tinkit.engine.distributed.environment import environment_number
+from tinkit.engine.distributed.launch import launched
 from tinkit.engine.log import Reporter, RunLog
 from tinkit.engine.outlook import Outlook, growth, in_words
 from tinkit.engine.resume import recipe_to_resume

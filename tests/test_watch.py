@@ -15,9 +15,10 @@ from processes import Ended, Process
 from test_workers import running
 from worker_tasks import begin
 
-from tinkit.engine import launch, watch
-from tinkit.engine.signals import StopSignal
-from tinkit.engine.watch import Watch
+from tinkit.engine.distributed import launch
+from tinkit.engine.distributed import stall as watch
+from tinkit.engine.distributed.signals import StopSignal
+from tinkit.engine.distributed.stall import Watch
 from tinkit.workers import Workers
 
 

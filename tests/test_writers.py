@@ -27,7 +27,7 @@ from tinkit.engine.adopt import WORD, adopt
 from tinkit.engine.averaging import average_steps
 from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.checkpoint import read_header
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluate import Scored
 from tinkit.engine.features import features_of_split
 from tinkit.engine.run import Run, create_run

@@ -26,7 +26,7 @@ from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.again import goes_on
 from tinkit.engine.averaging import average_steps
 from tinkit.engine.checkpoint import Progress, check_checkpoint, load_weights, snapshot
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.export import export_run
 from tinkit.engine.features import features_of_split
 from tinkit.engine.keeper import Keeper, newest_good

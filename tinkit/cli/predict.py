@@ -98,11 +98,11 @@ def predict(
 def _features_of_split(
     run: Run, word: str, split: str, views: ViewConfig, gpus: int | None, quiet: bool, as_json: bool, **options: Any
 ) -> None:
-    from tinkit.engine.distributed import join_world
+    from tinkit.engine.distributed.launch import launched
+    from tinkit.engine.distributed.signals import StopSignal
+    from tinkit.engine.distributed.world import join_world
     from tinkit.engine.features import features_of_split
-    from tinkit.engine.launch import launched
     from tinkit.engine.log import Reporter
-    from tinkit.engine.signals import StopSignal
 
     if launched(gpus, max_restarts=0):
         return

@@ -90,11 +90,11 @@ def test(
     """
     from tinkit.data.views import override_views
     from tinkit.engine.adopt import adopt, named_run
-    from tinkit.engine.distributed import join_world
-    from tinkit.engine.launch import launched
+    from tinkit.engine.distributed.launch import launched
+    from tinkit.engine.distributed.signals import StopSignal
+    from tinkit.engine.distributed.world import join_world
     from tinkit.engine.log import Reporter
     from tinkit.engine.published import run_published
-    from tinkit.engine.signals import StopSignal
     from tinkit.engine.test import run_test
 
     protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}

@@ -23,7 +23,7 @@ from tinkit.cli.common import (
 from tinkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from tinkit.engine.distributed import World
+    from tinkit.engine.distributed.world import World
     from tinkit.engine.log import Reporter
     from tinkit.engine.run import Run
     from tinkit.engine.trials import Trial
@@ -109,8 +109,8 @@ def train(
         resolved = _shrunk(resolved, overfit, renamed=name is not None)
         resolved = resolved if name is None else rename(resolved, name)
         run = Run(runs / resolved.name)
-    from tinkit.engine.distributed import join_world
-    from tinkit.engine.launch import launched
+    from tinkit.engine.distributed.launch import launched
+    from tinkit.engine.distributed.world import join_world
     from tinkit.engine.log import Reporter
     from tinkit.engine.trials import Trial
 

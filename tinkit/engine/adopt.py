@@ -16,7 +16,7 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
 from tinkit.engine.checks import info_of
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
 from tinkit.engine.trials import with_mark

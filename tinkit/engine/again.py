@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinkit.engine.distributed import World
-from tinkit.engine.environment import environment_number
+from tinkit.engine.distributed.environment import environment_number
+from tinkit.engine.distributed.world import World
 from tinkit.engine.run import Run
 from tinkit.errors import UsageError
 from tinkit.files.toml import flatten

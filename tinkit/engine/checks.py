@@ -7,7 +7,7 @@ from typing import Any
 
 from tinkit.data.manifest import Manifest
 from tinkit.engine.checkpoint import read_header
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 

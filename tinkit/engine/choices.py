@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 from tinkit.data.views import ViewConfig
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.precision import PRECISION, Amp, settle_amp
 from tinkit.models import Classifier
 from tinkit.models.merging import merge_batch_norm

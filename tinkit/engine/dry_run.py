@@ -13,7 +13,7 @@ import torch
 
 from tinkit.engine.checks import pieces_of
 from tinkit.engine.choices import flushed_denormals
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run
 from tinkit.engine.start import WHOLE, Trial, open_splits, prepare

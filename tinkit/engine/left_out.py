@@ -10,7 +10,7 @@ from tinkit.data.loading import Batch
 from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
 from tinkit.engine.checkpoint import Progress
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter, RunLog
 from tinkit.engine.run import Run
 from tinkit.engine.step import StepResult

@@ -6,11 +6,11 @@ from typing import Any
 
 from tinkit.data.config import DataConfig
 from tinkit.engine.compare import measured_row
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.signals import StopSignal
+from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.protocol import published_views, settled_json
 from tinkit.engine.run import Run
-from tinkit.engine.signals import StopSignal
 from tinkit.engine.test import TestResult, run_test
 from tinkit.errors import UsageError
 

@@ -15,7 +15,7 @@ from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress
 from tinkit.engine.checks import pieces_of
 from tinkit.engine.choices import flushed_denormals, words
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.precision import settle_amp
 from tinkit.engine.run import Run, create_run

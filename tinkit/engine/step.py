@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tinkit.data.loading import Batch
 from tinkit.engine.build import Pixels
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.loss import Loss
 from tinkit.engine.mixing import Mixer
 from tinkit.engine.precision import autocast

@@ -30,7 +30,9 @@ from tinkit.engine.checkpoint import Progress, snapshot
 from tinkit.engine.checks import clips_of, info_of, steps_per_epoch
 from tinkit.engine.choices import limit_threads, settle_recipe
 from tinkit.engine.clock import Clock
-from tinkit.engine.distributed import LostPeerError, World, lost_peer
+from tinkit.engine.distributed.signals import StopSignal
+from tinkit.engine.distributed.stall import Watch
+from tinkit.engine.distributed.world import LostPeerError, World, lost_peer
 from tinkit.engine.finite import NotFiniteError, require_good, way_back
 from tinkit.engine.judge import judge
 from tinkit.engine.keeper import Keeper
@@ -43,13 +45,11 @@ from tinkit.engine.precision import make_scaler
 from tinkit.engine.resume import go_back
 from tinkit.engine.run import Run
 from tinkit.engine.schedule import LearningRate
-from tinkit.engine.signals import StopSignal
 from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
 from tinkit.engine.tally import after_step, base_rate, epoch_row
 from tinkit.engine.trials import after_epochs, save_mark
 from tinkit.engine.validate import Validator
-from tinkit.engine.watch import Watch
 from tinkit.errors import Interrupted
 from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tinkit.engine.distributed import World
+from tinkit.engine.distributed.world import World
 from tinkit.engine.run import Run
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import temporaries

@@ -14,8 +14,8 @@ from typing import Protocol
 
 import torch
 
-from tinkit.engine.environment import environment_number
-from tinkit.engine.signals import stop_signals
+from tinkit.engine.distributed.environment import environment_number
+from tinkit.engine.distributed.signals import stop_signals
 from tinkit.errors import SaidElsewhere, UsageError, UserError
 
 _GRACE = 600  # seconds that processes have to save after a signal; after a failure torchrun's launcher gives them 30
@@ -52,7 +52,8 @@ def launch(command: Sequence[str], processes: int, max_restarts: int = 0) -> Non
     """Run ``command`` as ``processes`` processes of one world on this machine, and wait until all of them have ended.
 
     When one fails, the others are ended, and all begin again up to ``max_restarts`` times. The signals of
-    :func:`~tinkit.engine.signals.stop_signals` are passed on to all of them, once, and nothing begins again. Raises
+    :func:`~tinkit.engine.distributed.signals.stop_signals` are passed on to all of them, once, and nothing begins
+    again. Raises
     :class:`~tinkit.errors.SaidElsewhere` with the exit code of a process that failed or 128 + the signal (75 for
     SIGUSR1), and :class:`~tinkit.errors.UserError` that names the process where one was killed.
     """

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import NoReturn, TypeVar
 
-from tinkit.engine.signals import StopSignal
+from tinkit.engine.distributed.signals import StopSignal
 from tinkit.errors import Interrupted
 from tinkit.terminal import complain, note
 

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from tinkit.engine.environment import environment_number
+from tinkit.engine.distributed.environment import environment_number
 from tinkit.errors import SaidElsewhere, UsageError, UserError
 
 T = TypeVar("T")
