@@ -32,7 +32,7 @@ from tables import Table, options, setting_of
 from tensor_bytes import bytes_of, peak_bytes
 from torch import Tensor, nn
 
-from tinkit.engine.precision import settle_amp
+from tinkit.engine.runtime.precision import settle_amp
 from tinkit.models import VideoClassifier
 from tinkit.models.merging import merge_batch_norm
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from machine import machine
 
-from tinkit.engine.choices import limit_threads
+from tinkit.engine.runtime.device import limit_threads
 from tinkit.engine.zoo import (
     BACKBONES,
     CLASSES,

@@ -15,13 +15,15 @@ from tiny_runs import resume, same_weights, tiny, train
 from torch import Tensor, nn
 
 from tinkit.data.views import ViewConfig
-from tinkit.engine import choices, evaluate, precision, validate
+from tinkit.engine import evaluate, validate
 from tinkit.engine import predict as engine_predict
 from tinkit.engine import test as engine_test
 from tinkit.engine.again import goes_on
-from tinkit.engine.choices import flushed_denormals, limit_threads, settle_recipe, usable_cores
-from tinkit.engine.precision import autocast, hardware_bfloat16, make_scaler, settle_amp
 from tinkit.engine.run import Run
+from tinkit.engine.runtime import device as choices
+from tinkit.engine.runtime import precision
+from tinkit.engine.runtime.device import flushed_denormals, limit_threads, settle_recipe, usable_cores
+from tinkit.engine.runtime.precision import autocast, hardware_bfloat16, make_scaler, settle_amp
 from tinkit.engine.start import start_training
 from tinkit.engine.step import TrainStep
 from tinkit.engine.test import run_test

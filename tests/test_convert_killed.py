@@ -189,8 +189,8 @@ def test_places_that_are_not_files(
 def test_weights_that_are_not_finite_do_not_leave(
     challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tinkit.engine.build import build_model
     from tinkit.engine.checkpoint import Progress, read_header, save_checkpoint
+    from tinkit.engine.runtime.build import build_model
 
     bad = untrained(challenge, tmp_path, recipe="demo_tsn")
     monkeypatch.chdir(tmp_path)

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from tinkit.cli.app import main
-from tinkit.engine import bench, build, precision
+from tinkit.engine import bench
 from tinkit.engine.bench import Choice, Network, Way, choice_rows, measure_choices
+from tinkit.engine.runtime import build, precision
 from tinkit.errors import UserError
 from tinkit.ops import native
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from tinkit.data.config import DataConfig
 from tinkit.data.manifest import Manifest, open_manifest
-from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
 from tinkit.engine.checks import info_of
 from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run, create_run, find_checkpoint
+from tinkit.engine.runtime.build import build_model
 from tinkit.engine.trials import with_mark
 from tinkit.engine.weights import load_source, open_source
 from tinkit.engine.writers import sweep_run, writing_run

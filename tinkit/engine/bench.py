@@ -85,9 +85,9 @@ def choice_rows(choices: Sequence[Choice]) -> list[dict[str, Any]]:
 
 def _choices() -> Iterator[Choice]:
     """What is chosen here, in the order in which it is added up."""
-    from tinkit.engine.build import choose_device
-    from tinkit.engine.choices import chosen_threads
-    from tinkit.engine.precision import hardware_bfloat16
+    from tinkit.engine.runtime.build import choose_device
+    from tinkit.engine.runtime.device import chosen_threads
+    from tinkit.engine.runtime.precision import hardware_bfloat16
 
     device = choose_device().type
     way = Way()
@@ -192,7 +192,7 @@ def _serve(network: Network, ways: Sequence[Way]) -> None:
     """The child: answer each number on the standard input with the milliseconds of that way."""
     keep_buffers()  # before PyTorch is imported
     if Way() not in ways:
-        from tinkit.engine.choices import limit_threads
+        from tinkit.engine.runtime.device import limit_threads
 
         limit_threads()
     runs = [_forward(network, way) for way in ways]
@@ -206,8 +206,8 @@ def _forward(network: Network, way: Way) -> Callable[[], None]:
     """One forward pass of clips that are on the device already."""
     import torch
 
-    from tinkit.engine.build import choose_device
-    from tinkit.engine.precision import autocast
+    from tinkit.engine.runtime.build import choose_device
+    from tinkit.engine.runtime.precision import autocast
     from tinkit.models import VideoClassifier
     from tinkit.models.merging import merge_batch_norm
 

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import is_checkpoint
 from tinkit.engine.run import find_checkpoint
+from tinkit.engine.runtime.build import build_model
 from tinkit.engine.weights import Source, check_lacking, load_source, open_source
 from tinkit.engine.writers import writing_result
 from tinkit.errors import UsageError, UserError

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from tinkit.engine.checks import pieces_of
-from tinkit.engine.choices import flushed_denormals
 from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter
 from tinkit.engine.run import Run
+from tinkit.engine.runtime.device import flushed_denormals
 from tinkit.engine.start import WHOLE, Trial, open_splits, prepare
 from tinkit.engine.train import Trainer
 from tinkit.recipe import Recipe

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from tinkit.data.clips import TestClips
 from tinkit.engine.blocks import Block, Blocks
-from tinkit.engine.build import Pixels
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter
-from tinkit.engine.precision import autocast
 from tinkit.engine.rounds import each_clip
+from tinkit.engine.runtime.build import Pixels
+from tinkit.engine.runtime.precision import autocast
 from tinkit.metrics import Task
 from tinkit.models import Classifier
 from tinkit.recipe.training import AmpChoice, TrainConfig

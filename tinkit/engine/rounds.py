@@ -15,12 +15,12 @@ from torch import Tensor
 from tinkit.data.clips import TestClips
 from tinkit.data.loading import Batch, test_loader
 from tinkit.engine.blocks import Block
-from tinkit.engine.build import loader_workers
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.finite import require_finite_values
 from tinkit.engine.log import Reporter
+from tinkit.engine.runtime.build import loader_workers
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig
 

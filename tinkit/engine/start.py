@@ -11,14 +11,14 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest, join, open_manifest
 from tinkit.engine.adopt import refuse_to_train_on
 from tinkit.engine.again import goes_on, restarted
-from tinkit.engine.build import build_model
 from tinkit.engine.checkpoint import Progress
 from tinkit.engine.checks import pieces_of
-from tinkit.engine.choices import flushed_denormals, words
 from tinkit.engine.distributed.world import World
 from tinkit.engine.log import Reporter
-from tinkit.engine.precision import settle_amp
 from tinkit.engine.run import Run, create_run
+from tinkit.engine.runtime.build import build_model
+from tinkit.engine.runtime.device import flushed_denormals, words
+from tinkit.engine.runtime.precision import settle_amp
 from tinkit.engine.train import NOT_SAVED, Trainer
 from tinkit.engine.trials import WHOLE, Trial, marked, marked_like
 from tinkit.engine.weights import load_source, open_source

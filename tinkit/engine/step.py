@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tinkit.data.loading import Batch
-from tinkit.engine.build import Pixels
 from tinkit.engine.distributed.world import World
 from tinkit.engine.loss import Loss
 from tinkit.engine.mixing import Mixer
-from tinkit.engine.precision import autocast
+from tinkit.engine.runtime.build import Pixels
+from tinkit.engine.runtime.precision import autocast
 from tinkit.engine.soft_labels import SoftLabels
 from tinkit.recipe import Recipe
 

@@ -20,17 +20,17 @@ from tinkit.data.reader import notes_text
 from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
 from tinkit.engine.blocks import Blocks
-from tinkit.engine.build import Pixels, build_model, choose_device
-from tinkit.engine.choices import amp_of_test, prepare_to_test, words
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluate import Scored, score_split
 from tinkit.engine.finite import NotFiniteError, not_finite, told_of_run
 from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
-from tinkit.engine.precision import Amp
 from tinkit.engine.protocol import check_segments
 from tinkit.engine.run import Run, load_run_weights
+from tinkit.engine.runtime.build import Pixels, build_model, choose_device
+from tinkit.engine.runtime.device import amp_of_test, prepare_to_test, words
+from tinkit.engine.runtime.precision import Amp
 from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UserError
 from tinkit.models import Classifier

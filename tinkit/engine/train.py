@@ -17,18 +17,8 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest import Manifest
 from tinkit.data.reading import Reading
-from tinkit.engine.build import (
-    Pixels,
-    build_model,
-    choose_device,
-    loader_workers,
-    make_ema,
-    share_statistics,
-    wrap_network,
-)
 from tinkit.engine.checkpoint import Progress, snapshot
 from tinkit.engine.checks import clips_of, info_of, steps_per_epoch
-from tinkit.engine.choices import limit_threads, settle_recipe
 from tinkit.engine.clock import Clock
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
@@ -41,9 +31,19 @@ from tinkit.engine.log import Meter, Reporter, RunLog
 from tinkit.engine.loss import Loss
 from tinkit.engine.optim import build_optimizer
 from tinkit.engine.outlook import Outlook, growth
-from tinkit.engine.precision import make_scaler
 from tinkit.engine.resume import go_back
 from tinkit.engine.run import Run
+from tinkit.engine.runtime.build import (
+    Pixels,
+    build_model,
+    choose_device,
+    loader_workers,
+    make_ema,
+    share_statistics,
+    wrap_network,
+)
+from tinkit.engine.runtime.device import limit_threads, settle_recipe
+from tinkit.engine.runtime.precision import make_scaler
 from tinkit.engine.schedule import LearningRate
 from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep

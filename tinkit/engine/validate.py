@@ -12,11 +12,11 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
 from tinkit.data.reading import Reading
-from tinkit.engine.build import Pixels
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluate import Scored, likeliest, probabilities_of, score_split
 from tinkit.engine.log import Reporter, RunLog
+from tinkit.engine.runtime.build import Pixels
 from tinkit.engine.samples import sample_lines, sample_strip, visible
 from tinkit.models import record_steering
 from tinkit.recipe import Recipe

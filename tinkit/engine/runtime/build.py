@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tinkit.engine.choices import usable_cores
 from tinkit.engine.distributed.world import World
+from tinkit.engine.runtime.device import usable_cores
 from tinkit.errors import UsageError
 from tinkit.models import Classifier, Video3D, VideoClassifier, freeze_partial_bn
 from tinkit.models.memory import checkpoint_blocks

@@ -24,7 +24,7 @@ import torch
 
 from tinkit.data.views import ViewConfig
 from tinkit.engine.distributed.world import World
-from tinkit.engine.precision import PRECISION, Amp, settle_amp
+from tinkit.engine.runtime.precision import PRECISION, Amp, settle_amp
 from tinkit.models import Classifier
 from tinkit.models.merging import merge_batch_norm
 from tinkit.recipe import Recipe
