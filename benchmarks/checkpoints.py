@@ -27,9 +27,9 @@ import torch
 from machine import machine
 from torch import nn
 
-from tinkit.engine.checkpoint import Progress, check_checkpoint, resume_checkpoint, snapshot
-from tinkit.engine.keeper import Keeper
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, resume_checkpoint, snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper
+from tinkit.engine.runs.run import Run
 from tinkit.models import VideoClassifier
 from tinkit.recipe.training import SaveConfig
 

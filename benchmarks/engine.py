@@ -27,10 +27,10 @@ from machine import machine
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.checkpoint import Progress
 from tinkit.engine.clock import Clock
-from tinkit.engine.log import Reporter, RunLog
-from tinkit.engine.run import create_run
+from tinkit.engine.runs.checkpoint import Progress
+from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.run import create_run
 from tinkit.engine.train import Trainer
 from tinkit.recipe import load_recipe
 

@@ -25,7 +25,7 @@ import pandas as pd
 from machine import machine
 
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from plain_cases import BOUND, DEMO, EPOCHS, PUBLISHED, Case, Network, SideBySide, relative

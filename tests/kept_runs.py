@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tinkit.engine.checkpoint import Progress, Snapshot, check_checkpoint, snapshot
-from tinkit.engine.keeper import Keeper
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import Progress, Snapshot, check_checkpoint, snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper
+from tinkit.engine.runs.run import Run
 from tinkit.recipe.training import SaveConfig
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal, Protocol
 
-from tinkit.engine.run import Run
-from tinkit.engine.tensor_file import read_tensor_header
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.tensor_file import read_tensor_header
 
 Moment = Literal["step", "write", "validation", "row", "events", "start"]
 """``start``: the training has not begun, or not begun again. ``events``: it has just begun to write events.

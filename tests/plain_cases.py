@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from tinkit.data.clips import TrainClips
 from tinkit.data.loading import train_loader
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.checkpoint import load_weights
-from tinkit.engine.log import Reporter
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import load_weights
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import Run
 from tinkit.engine.start import Trial, start_training
 from tinkit.models import VideoClassifier
 from tinkit.recipe import Recipe, load_recipe

@@ -13,8 +13,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from tinkit.engine.run import Run
-from tinkit.engine.tensor_file import read_tensor_file
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.tensor_file import read_tensor_file
 from tinkit.files.toml import flatten
 
 TIMING = ("clips_per_s", "waiting")

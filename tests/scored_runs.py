@@ -10,9 +10,9 @@ import torch
 
 from tinkit.cli.app import main
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.checkpoint import Progress, save_checkpoint
-from tinkit.engine.log import Reporter
-from tinkit.engine.run import Run, create_run
+from tinkit.engine.runs.checkpoint import Progress, save_checkpoint
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runtime.build import build_model
 from tinkit.recipe import load_recipe
 

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from tinkit.engine.checkpoint import (
+from tinkit.engine.runs.checkpoint import (
     Progress,
     check_checkpoint,
     is_checkpoint,
@@ -32,7 +32,7 @@ from tinkit.engine.checkpoint import (
     snapshot,
     write_snapshot,
 )
-from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.errors import UserError
 from tinkit.timm_import import import_timm
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tinkit.engine.checkpoint import (
+from tinkit.engine.runs.checkpoint import (
     Progress,
     check_checkpoint,
     read_header,
@@ -20,7 +20,7 @@ from tinkit.engine.checkpoint import (
     resume_checkpoint,
     save_checkpoint,
 )
-from tinkit.engine.checkpoint_header import KINDS
+from tinkit.engine.runs.checkpoint_header import KINDS
 from tinkit.errors import UserError
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))

@@ -19,7 +19,7 @@ from tinkit.engine import evaluate, validate
 from tinkit.engine import predict as engine_predict
 from tinkit.engine import test as engine_test
 from tinkit.engine.again import goes_on
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime import device as choices
 from tinkit.engine.runtime import precision
 from tinkit.engine.runtime.device import flushed_denormals, limit_threads, settle_recipe, usable_cores

@@ -20,7 +20,7 @@ from torch.distributed.run import get_args_parser
 from typer.testing import CliRunner
 
 from tinkit.cli.app import app
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.errors import Interrupted
 
 DOCS = Path(__file__).parent.parent / "docs"

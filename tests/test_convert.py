@@ -14,8 +14,8 @@ from scored_runs import command as tinkit
 from tiny_runs import QUIET, TINY, tiny, train
 
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.checkpoint import load_weights
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import load_weights
+from tinkit.engine.runs.run import Run
 from tinkit.engine.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.models import read_checkpoint

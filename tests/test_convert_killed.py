@@ -17,10 +17,10 @@ from scored_runs import command as tinkit
 from scored_runs import untrained
 
 from tinkit.engine import export as engine_export
-from tinkit.engine.checkpoint import load_weights
 from tinkit.engine.convert import convert
 from tinkit.engine.export import export_run, read_metadata
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import load_weights
+from tinkit.engine.runs.run import Run
 from tinkit.engine.weights import open_source
 from tinkit.errors import UsageError
 from tinkit.files.locks import InUseError, writing
@@ -189,7 +189,7 @@ def test_places_that_are_not_files(
 def test_weights_that_are_not_finite_do_not_leave(
     challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tinkit.engine.checkpoint import Progress, read_header, save_checkpoint
+    from tinkit.engine.runs.checkpoint import Progress, read_header, save_checkpoint
     from tinkit.engine.runtime.build import build_model
 
     bad = untrained(challenge, tmp_path, recipe="demo_tsn")

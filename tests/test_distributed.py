@@ -17,7 +17,7 @@ from tiny_runs import QUIET, tiny
 from tinkit.engine.again import restarted
 from tinkit.engine.distributed import world as distributed
 from tinkit.engine.distributed.world import LostPeerError, World, join_world, lost_peer
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.engine.start import start_training
 from tinkit.errors import Interrupted, UsageError, UserError
 

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_runs import QUIET, resume, tiny, train
 
 from tinkit.engine.distributed.signals import StopSignal
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.validate import Validator
 from tinkit.errors import Interrupted

@@ -24,7 +24,7 @@ from tinkit.engine import evaluate, rounds
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.features import features_of_split
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.scores import read_scores

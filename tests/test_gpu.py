@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinkit.engine.log import Reporter
-from tinkit.engine.run import create_run
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import create_run
 from tinkit.engine.start import start_training
 from tinkit.models import VideoClassifier
 from tinkit.ops import interlace, interlace_reference

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from kept_runs import files, save, state, step_of
 
-import tinkit.engine.keeper
-from tinkit.engine.checkpoint import Snapshot, read_header, write_snapshot
-from tinkit.engine.keeper import Keeper, newest_good
-from tinkit.engine.run import Run
+import tinkit.engine.runs.checkpoint_writer
+from tinkit.engine.runs.checkpoint import Snapshot, read_header, write_snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper, newest_good
+from tinkit.engine.runs.run import Run
 from tinkit.recipe.training import SaveConfig
 
 
@@ -91,7 +91,7 @@ class Slow:
 
 def test_training_goes_on_while_one_write_at_a_time_is_done(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow()
-    monkeypatch.setattr(tinkit.engine.keeper, "write_snapshot", slow)
+    monkeypatch.setattr(tinkit.engine.runs.checkpoint_writer, "write_snapshot", slow)
     before = time.monotonic()
     with Keeper(run, SaveConfig()) as keeper:
         assert keeper.saved_at >= before

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from kept_runs import files, save, step_of
 
-from tinkit.engine.checkpoint import check_checkpoint, read_header
-from tinkit.engine.keeper import newest_good
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import check_checkpoint, read_header
+from tinkit.engine.runs.checkpoint_writer import newest_good
+from tinkit.engine.runs.run import Run
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ KILLED_AT_EVERY_CALL = """
     import os, pathlib, shutil, signal, sys
     import torch
     from torch import nn
-    from tinkit.engine.checkpoint import Progress, snapshot
+    from tinkit.engine.runs.checkpoint import Progress, snapshot
     from tinkit.recipe.training import SaveConfig
-    from tinkit.engine.keeper import Keeper
-    from tinkit.engine.run import Run
+    from tinkit.engine.runs.checkpoint_writer import Keeper
+    from tinkit.engine.runs.run import Run
 
     base = pathlib.Path(sys.argv[1])
 
@@ -109,10 +109,10 @@ def test_a_kill_at_any_call_to_the_system_leaves_whole_files(tmp_path: Path) -> 
 KILLED_WHILE_WRITING = """
     import pathlib, sys
     import torch
-    from tinkit.engine.checkpoint import Progress, snapshot
+    from tinkit.engine.runs.checkpoint import Progress, snapshot
     from tinkit.recipe.training import SaveConfig
-    from tinkit.engine.keeper import Keeper
-    from tinkit.engine.run import Run
+    from tinkit.engine.runs.checkpoint_writer import Keeper
+    from tinkit.engine.runs.run import Run
 
     model = torch.nn.Linear(2048, 2048)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

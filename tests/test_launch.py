@@ -23,7 +23,7 @@ from tiny_runs import TINY, same_weights, tiny
 
 from tinkit.engine.distributed.launch import _failure, launch, launched
 from tinkit.engine.distributed.signals import StopSignal, stop_signals
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.errors import SaidElsewhere, UsageError
 
 PREFACE = """

@@ -23,9 +23,9 @@ from tinkit.data.reader import BrokenClip
 from tinkit.data.reading import Reading
 from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.engine.adopt import named_run
-from tinkit.engine.log import Reporter
 from tinkit.engine.predict import predict
-from tinkit.engine.run import Run, create_run
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.start import start_training
 from tinkit.engine.test import run_test
 

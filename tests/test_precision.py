@@ -10,9 +10,9 @@ from tiny_runs import QUIET, resume, same_weights, tiny, train
 from torch import nn
 
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.checkpoint import read_header
 from tinkit.engine.distributed.world import World
-from tinkit.engine.run import create_run
+from tinkit.engine.runs.checkpoint import read_header
+from tinkit.engine.runs.run import create_run
 from tinkit.engine.runtime.build import wrap_network
 from tinkit.engine.train import Trainer
 from tinkit.errors import UsageError

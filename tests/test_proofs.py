@@ -16,12 +16,12 @@ from same_runs import compare_runs
 from tiny_runs import TINY, train
 from torch.utils.tensorboard import SummaryWriter
 
-from tinkit.engine.checkpoint import Progress
 from tinkit.engine.distributed.world import World
-from tinkit.engine.log import RunLog
-from tinkit.engine.run import Run
-from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
-from tinkit.engine.writers import writing_run
+from tinkit.engine.runs.checkpoint import Progress
+from tinkit.engine.runs.log import RunLog
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.runs.writers import writing_run
 
 SETTINGS = [*TINY, "optim.epochs=3", "ema.decay=0.9", "mix.mixup=0.2", "save.every=1", "save.keep=3", "train.workers=1"]
 SMALL = ["clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "train.workers=0"]

@@ -19,7 +19,7 @@ from tinkit.engine import test as engine_test
 from tinkit.engine.compare import comparison_rows
 from tinkit.engine.protocol import fits, protocol_of, published_views, settled_json
 from tinkit.engine.published import run_published
-from tinkit.engine.run import Run, create_run
+from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.files.atomic import sha256_file

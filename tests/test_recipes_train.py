@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_runs import QUIET
 
 from tinkit.engine.distributed.world import World
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.engine.start import WHOLE, open_splits, prepare
 from tinkit.files.atomic import shipped_names
 from tinkit.recipe import Recipe, load_recipe

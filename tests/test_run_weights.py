@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from tinkit.engine.averaging import average_steps
-from tinkit.engine.checkpoint import Progress, load_weights, read_header, snapshot
-from tinkit.engine.keeper import Keeper
-from tinkit.engine.run import Run, create_run, find_checkpoint, load_run_weights, require_checkpoint
+from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header, snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper
+from tinkit.engine.runs.run import Run, create_run, find_checkpoint, load_run_weights, require_checkpoint
+from tinkit.engine.runs.weights import average_steps
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe
 from tinkit.recipe.training import SaveConfig
@@ -182,7 +182,7 @@ def test_steps_of_another_model_have_no_mean(run: Run) -> None:
 def test_names_are_found_without_pytorch(run: Run) -> None:
     save(run, 1, "best", ema=True)
     text = (
-        "import sys; from pathlib import Path; from tinkit.engine.run import Run; "
+        "import sys; from pathlib import Path; from tinkit.engine.runs.run import Run; "
         "print(Run(Path(sys.argv[1])).weights_names(), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", text, str(run.folder)], capture_output=True, text=True, check=True)

@@ -22,7 +22,7 @@ from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluate import Scored, score_split
-from tinkit.engine.log import Reporter
+from tinkit.engine.runs.log import Reporter
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig
 

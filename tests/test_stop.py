@@ -15,9 +15,9 @@ import pytest
 from tiny_runs import QUIET, TINY, resume, same_weights, tiny, train
 
 from tinkit.data.clips import TrainClips
-from tinkit.engine.checkpoint import read_header
 from tinkit.engine.distributed.signals import StopSignal
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import read_header
+from tinkit.engine.runs.run import Run
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.train import Trainer
 from tinkit.errors import Interrupted, UserError

@@ -16,9 +16,9 @@ from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine import test as engine_test
-from tinkit.engine.checkpoint import load_weights
 from tinkit.engine.predict import predict
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import load_weights
+from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.test import run_test
 from tinkit.errors import UsageError

@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_runs import QUIET, resume, same_weights, tiny, train
 
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.checkpoint import Progress, load_weights, read_header
-from tinkit.engine.log import RunLog
-from tinkit.engine.run import Run, create_run, find_run
+from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header
+from tinkit.engine.runs.log import RunLog
+from tinkit.engine.runs.run import Run, create_run, find_run
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.train import Trainer
 from tinkit.errors import Interrupted, UsageError, UserError

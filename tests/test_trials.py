@@ -12,18 +12,18 @@ from tiny_runs import QUIET, resume, tiny, train
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.adopt import adopt
 from tinkit.engine.again import goes_on
-from tinkit.engine.checkpoint import Progress, read_header
 from tinkit.engine.compare import comparison_rows
 from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.launch import launched
-from tinkit.engine.log import Reporter, RunLog
 from tinkit.engine.outlook import Outlook, growth, in_words
-from tinkit.engine.resume import recipe_to_resume
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import Progress, read_header
+from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.resume import recipe_to_resume
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.tables import rows_before
+from tinkit.engine.runs.trials import after_epochs, marked
 from tinkit.engine.start import Trial, start_training
-from tinkit.engine.tables import rows_before
 from tinkit.engine.test import run_test
-from tinkit.engine.trials import after_epochs, marked
 from tinkit.errors import UserError
 from tinkit.scores import read_info
 

@@ -18,9 +18,9 @@ from tiny_runs import QUIET, resume, same_weights, tiny
 
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.checkpoint import load_weights
 from tinkit.engine.distributed.world import World
-from tinkit.engine.run import Run, create_run
+from tinkit.engine.runs.checkpoint import load_weights
+from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.step import StepResult
 from tinkit.engine.test import run_test

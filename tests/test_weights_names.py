@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from tinkit.engine.adopt import named_run
-from tinkit.engine.averaging import average_steps
-from tinkit.engine.checkpoint import Progress, snapshot
 from tinkit.engine.convert import recipe_of
-from tinkit.engine.keeper import Keeper
-from tinkit.engine.run import Run, create_run, find_checkpoint, load_run_weights
-from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.runs.checkpoint import Progress, snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper
+from tinkit.engine.runs.run import Run, create_run, find_checkpoint, load_run_weights
+from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.runs.weights import average_steps
 from tinkit.engine.weights import open_source
 from tinkit.errors import UserError
 from tinkit.fusion import members_of

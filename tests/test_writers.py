@@ -24,17 +24,17 @@ import tinkit.engine.adopt
 import tinkit.engine.test
 import tinkit.files.locks
 from tinkit.engine.adopt import WORD, adopt
-from tinkit.engine.averaging import average_steps
 from tinkit.engine.blocks import Block, Blocks
-from tinkit.engine.checkpoint import read_header
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluate import Scored
 from tinkit.engine.features import features_of_split
-from tinkit.engine.run import Run, create_run
+from tinkit.engine.runs.checkpoint import read_header
+from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.runs.writers import writing_file, writing_result, writing_run
 from tinkit.engine.start import start_training
-from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.test import run_test
-from tinkit.engine.writers import writing_file, writing_result, writing_run
 from tinkit.errors import UserError
 from tinkit.files.locks import InUseError, writing
 from tinkit.recipe import load_recipe

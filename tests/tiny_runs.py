@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from tinkit.engine.checkpoint import load_weights
-from tinkit.engine.log import Reporter
-from tinkit.engine.run import Run, create_run
+from tinkit.engine.runs.checkpoint import load_weights
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.start import WHOLE, Trial, start_training
 from tinkit.recipe import Recipe, load_recipe
 

@@ -22,7 +22,9 @@ from torch import nn
 
 from faults.outcome import Outcome
 from tinkit.engine import export as engine_export
-from tinkit.engine.checkpoint import (
+from tinkit.engine.convert import convert
+from tinkit.engine.export import export_run, read_metadata
+from tinkit.engine.runs.checkpoint import (
     Progress,
     check_checkpoint,
     read_header,
@@ -30,9 +32,7 @@ from tinkit.engine.checkpoint import (
     resume_checkpoint,
     save_checkpoint,
 )
-from tinkit.engine.convert import convert
-from tinkit.engine.export import export_run, read_metadata
-from tinkit.engine.run import Run, create_run
+from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.weights import Source
 from tinkit.errors import UserError
 from tinkit.files.locks import InUseError, writing

@@ -24,17 +24,17 @@ from torch import nn
 
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.again import goes_on
-from tinkit.engine.averaging import average_steps
-from tinkit.engine.checkpoint import Progress, check_checkpoint, load_weights, snapshot
 from tinkit.engine.distributed.world import World
 from tinkit.engine.export import export_run
 from tinkit.engine.features import features_of_split
-from tinkit.engine.keeper import Keeper, newest_good
-from tinkit.engine.log import Reporter, RunLog
-from tinkit.engine.run import Run, create_run, load_run_weights
+from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, load_weights, snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper, newest_good
+from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.run import Run, create_run, load_run_weights
+from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.runs.writers import writing_run
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.test import run_test
-from tinkit.engine.writers import writing_run
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe, load_recipe

@@ -91,7 +91,7 @@ def convert(
     """
     from tinkit.engine.convert import convert as convert_weights
     from tinkit.engine.convert import recipe_of, source_of
-    from tinkit.engine.log import Reporter
+    from tinkit.engine.runs.log import Reporter
     from tinkit.models.foreign_classes import read_names
 
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinkit.data.views import ViewConfig
     from tinkit.engine.features import WrittenFeatures
     from tinkit.engine.predict import Prediction
-    from tinkit.engine.run import Run
+    from tinkit.engine.runs.run import Run
 
 EPILOG = examples(
     "tinkit predict mmit_r50 holiday.mp4",
@@ -73,7 +73,7 @@ def predict(
     """
     _check_options(videos or [], features, split, out, data, gpus)
     from tinkit.data.views import override_views
-    from tinkit.engine.run import find_checkpoint
+    from tinkit.engine.runs.run import find_checkpoint
 
     found, word = find_checkpoint(run, weights, runs)
     recipe = found.load_recipe()
@@ -102,7 +102,7 @@ def _features_of_split(
     from tinkit.engine.distributed.signals import StopSignal
     from tinkit.engine.distributed.world import join_world
     from tinkit.engine.features import features_of_split
-    from tinkit.engine.log import Reporter
+    from tinkit.engine.runs.log import Reporter
 
     if launched(gpus, max_restarts=0):
         return

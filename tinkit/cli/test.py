@@ -23,7 +23,7 @@ from tinkit.cli.convert import ClassOrderOption, RecipeOption, SetOption
 from tinkit.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from tinkit.engine.log import Reporter
+    from tinkit.engine.runs.log import Reporter
     from tinkit.engine.test import TestResult
 
 _SHOWN = 10  # undecodable clips that are printed
@@ -93,8 +93,8 @@ def test(
     from tinkit.engine.distributed.launch import launched
     from tinkit.engine.distributed.signals import StopSignal
     from tinkit.engine.distributed.world import join_world
-    from tinkit.engine.log import Reporter
     from tinkit.engine.published import run_published
+    from tinkit.engine.runs.log import Reporter
     from tinkit.engine.test import run_test
 
     protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}

@@ -24,9 +24,9 @@ from tinkit.errors import UsageError
 
 if TYPE_CHECKING:
     from tinkit.engine.distributed.world import World
-    from tinkit.engine.log import Reporter
-    from tinkit.engine.run import Run
-    from tinkit.engine.trials import Trial
+    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runs.run import Run
+    from tinkit.engine.runs.trials import Trial
     from tinkit.recipe import Recipe
 
 EPILOG = examples(
@@ -95,12 +95,12 @@ def train(
     if tune_from is None and (given := [option for option, said in of_tuning.items() if said]):
         raise UsageError(f"{given[0]} is about the weights of --tune-from", fix="name them, or leave it out")
     tuning: dict[str, Any] = {"tune_from": tune_from, "tune_weights": weights, "replace_head": replace_head}
-    from tinkit.engine.run import Run, find_run
+    from tinkit.engine.runs.run import Run, find_run
     from tinkit.recipe import load_recipe, rename
 
     if resume:
         run = find_run(resume, runs)
-        from tinkit.engine.resume import recipe_to_resume
+        from tinkit.engine.runs.resume import recipe_to_resume
 
         resolved = recipe_to_resume(run, data, quiet)
     else:
@@ -111,8 +111,8 @@ def train(
         run = Run(runs / resolved.name)
     from tinkit.engine.distributed.launch import launched
     from tinkit.engine.distributed.world import join_world
-    from tinkit.engine.log import Reporter
-    from tinkit.engine.trials import Trial
+    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runs.trials import Trial
 
     if launched(gpus, max_restarts):
         return

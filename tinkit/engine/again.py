@@ -6,7 +6,7 @@ from typing import Any
 
 from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.world import World
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.errors import UsageError
 from tinkit.files.toml import flatten
 from tinkit.recipe import Recipe

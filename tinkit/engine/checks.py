@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.data.manifest import Manifest
-from tinkit.engine.checkpoint import read_header
 from tinkit.engine.distributed.world import World
+from tinkit.engine.runs.checkpoint import read_header
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.engine.protocol import fits, stated
-from tinkit.engine.run import Run, find_run
+from tinkit.engine.runs.run import Run, find_run
 from tinkit.errors import UserError
 from tinkit.files.atomic import shipped, shipped_names
 from tinkit.files.group import refuse_unfinished

@@ -13,8 +13,8 @@ import torch
 
 from tinkit.engine.checks import pieces_of
 from tinkit.engine.distributed.world import World
-from tinkit.engine.log import Reporter
-from tinkit.engine.run import Run
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.device import flushed_denormals
 from tinkit.engine.start import WHOLE, Trial, open_splits, prepare
 from tinkit.engine.train import Trainer

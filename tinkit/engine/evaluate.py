@@ -15,8 +15,8 @@ from tinkit.data.clips import TestClips
 from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.log import Reporter
 from tinkit.engine.rounds import each_clip
+from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runtime.build import Pixels
 from tinkit.engine.runtime.precision import autocast
 from tinkit.metrics import Task

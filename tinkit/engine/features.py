@@ -21,20 +21,20 @@ from tinkit.data.reader import BrokenClip
 from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
 from tinkit.engine.blocks import Block, Blocks
-from tinkit.engine.checkpoint import read_header
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.finite import NotFiniteError, require_finite_values, told_of_run
-from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
 from tinkit.engine.protocol import check_segments, protocol_of
 from tinkit.engine.rounds import each_clip
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import read_header
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.engine.runtime.build import Pixels, choose_device
 from tinkit.engine.runtime.device import amp_of_test, prepare_to_test
 from tinkit.engine.runtime.precision import PRECISION, Amp, autocast
 from tinkit.engine.test import load_model
-from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import sha256_file
 from tinkit.models import Classifier

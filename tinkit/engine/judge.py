@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tinkit.engine.checkpoint import Progress
+from tinkit.engine.runs.checkpoint import Progress
 from tinkit.engine.schedule import plateau
 from tinkit.recipe.training import ScheduleConfig
 

@@ -9,10 +9,10 @@ import pandas as pd
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
-from tinkit.engine.checkpoint import Progress
 from tinkit.engine.distributed.world import World
-from tinkit.engine.log import Reporter, RunLog
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import Progress
+from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.run import Run
 from tinkit.engine.step import StepResult
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic

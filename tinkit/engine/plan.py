@@ -10,13 +10,13 @@ from typing import Any
 
 from tinkit.data.manifest import Manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine.checkpoint import read_header
-from tinkit.engine.log import Reporter
 from tinkit.engine.protocol import protocol_of, settled, settled_json
-from tinkit.engine.run import Run, require_checkpoint
+from tinkit.engine.runs.checkpoint import read_header
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import Run, require_checkpoint
+from tinkit.engine.runs.tensor_file import checksum_of
+from tinkit.engine.runs.trials import is_trial
 from tinkit.engine.runtime.precision import PRECISION, Amp
-from tinkit.engine.tensor_file import checksum_of
-from tinkit.engine.trials import is_trial
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import sha256_file, sha256_text
 from tinkit.recipe import Recipe

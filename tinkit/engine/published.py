@@ -8,9 +8,9 @@ from tinkit.data.config import DataConfig
 from tinkit.engine.compare import measured_row
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.log import Reporter
 from tinkit.engine.protocol import published_views, settled_json
-from tinkit.engine.run import Run
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import Run
 from tinkit.engine.test import TestResult, run_test
 from tinkit.errors import UsageError
 

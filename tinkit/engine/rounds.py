@@ -18,8 +18,8 @@ from tinkit.engine.blocks import Block
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World
-from tinkit.engine.finite import require_finite_values
-from tinkit.engine.log import Reporter
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.non_finite import require_finite_values
 from tinkit.engine.runtime.build import loader_workers
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig
@@ -67,7 +67,7 @@ def each_clip(
 
     After a signal to ``stop``, to whichever process, all of them end their batch, bring what there is together and
     raise :class:`~tinkit.errors.Interrupted`. Values that are not finite raise
-    :class:`~tinkit.engine.finite.NotFiniteError`, which names the clip.
+    :class:`~tinkit.engine.runs.non_finite.NotFiniteError`, which names the clip.
     """
     done = world.share(sink.restore() if world.main else 0)
     shard = _Shard(range(done, len(clips)), batch, world)

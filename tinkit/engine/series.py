@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinkit.engine.checkpoint import Progress, read_header
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import Progress, read_header
+from tinkit.engine.runs.run import Run
 from tinkit.recipe import Recipe, change, rename
 
 

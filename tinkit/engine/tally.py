@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from tinkit.engine.checkpoint import Progress
 from tinkit.engine.clock import Clock
+from tinkit.engine.runs.checkpoint import Progress
 from tinkit.engine.step import StepResult
 
 

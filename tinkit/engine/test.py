@@ -23,15 +23,15 @@ from tinkit.engine.blocks import Blocks
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluate import Scored, score_split
-from tinkit.engine.finite import NotFiniteError, not_finite, told_of_run
-from tinkit.engine.log import Reporter
 from tinkit.engine.plan import Plan, make_plan, manifest_labels
 from tinkit.engine.protocol import check_segments
-from tinkit.engine.run import Run, load_run_weights
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, told_of_run
+from tinkit.engine.runs.run import Run, load_run_weights
+from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.engine.runtime.build import Pixels, build_model, choose_device
 from tinkit.engine.runtime.device import amp_of_test, prepare_to_test, words
 from tinkit.engine.runtime.precision import Amp
-from tinkit.engine.writers import sweep, writing_file
 from tinkit.errors import UserError
 from tinkit.models import Classifier
 from tinkit.recipe import Recipe

@@ -17,22 +17,23 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest import Manifest
 from tinkit.data.reading import Reading
-from tinkit.engine.checkpoint import Progress, snapshot
 from tinkit.engine.checks import clips_of, info_of, steps_per_epoch
 from tinkit.engine.clock import Clock
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import LostPeerError, World, lost_peer
-from tinkit.engine.finite import NotFiniteError, require_good, way_back
 from tinkit.engine.judge import judge
-from tinkit.engine.keeper import Keeper
 from tinkit.engine.left_out import LeftOut
-from tinkit.engine.log import Meter, Reporter, RunLog
 from tinkit.engine.loss import Loss
 from tinkit.engine.optim import build_optimizer
 from tinkit.engine.outlook import Outlook, growth
-from tinkit.engine.resume import go_back
-from tinkit.engine.run import Run
+from tinkit.engine.runs.checkpoint import Progress, snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper
+from tinkit.engine.runs.log import Meter, Reporter, RunLog
+from tinkit.engine.runs.non_finite import NotFiniteError, require_good, way_back
+from tinkit.engine.runs.resume import go_back
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.trials import after_epochs, save_mark
 from tinkit.engine.runtime.build import (
     Pixels,
     build_model,
@@ -48,7 +49,6 @@ from tinkit.engine.schedule import LearningRate
 from tinkit.engine.soft_labels import load_soft_labels
 from tinkit.engine.step import StepResult, TrainStep
 from tinkit.engine.tally import after_step, base_rate, epoch_row
-from tinkit.engine.trials import after_epochs, save_mark
 from tinkit.engine.validate import Validator
 from tinkit.errors import Interrupted
 from tinkit.models import Classifier, freeze_partial_bn

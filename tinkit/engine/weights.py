@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from tinkit.engine.checkpoint import is_checkpoint, read_weights
-from tinkit.engine.run import find_checkpoint, load_run_weights
+from tinkit.engine.runs.checkpoint import is_checkpoint, read_weights
+from tinkit.engine.runs.run import find_checkpoint, load_run_weights
 from tinkit.errors import UsageError, UserError
 from tinkit.models import Classifier, ForeignReport, load_foreign
 from tinkit.models.checkpoints import read_file

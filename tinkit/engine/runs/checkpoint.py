@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinkit.engine.checkpoint_header import check_header
-from tinkit.engine.tensor_file import (
+from tinkit.engine.runs.checkpoint_header import check_header
+from tinkit.engine.runs.tensor_file import (
     check_tensor_file,
     is_tensor_file,
     read_tensor_file,

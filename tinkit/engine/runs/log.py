@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from tinkit.engine.checkpoint import Progress as TrainProgress
-from tinkit.engine.run import Run
-from tinkit.engine.tables import rows_before, write_rows
+from tinkit.engine.runs.checkpoint import Progress as TrainProgress
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.tables import rows_before, write_rows
 from tinkit.terminal import Bar, Notices
 
 _PLAIN_SECONDS = 30.0  # without a terminal: a line at most so often

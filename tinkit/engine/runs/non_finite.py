@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.engine.checkpoint import read_checkpoint
-from tinkit.engine.run import Run, load_run_weights
+from tinkit.engine.runs.checkpoint import read_checkpoint
+from tinkit.engine.runs.run import Run, load_run_weights
 from tinkit.errors import UserError
 from tinkit.models.finite import is_finite
 

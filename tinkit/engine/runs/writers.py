@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tinkit.engine.distributed.world import World
-from tinkit.engine.run import Run
+from tinkit.engine.runs.run import Run
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import temporaries
 from tinkit.files.group import made_folder

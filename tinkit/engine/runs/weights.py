@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from tinkit.engine.checkpoint import Snapshot, check_checkpoint, load_weights, read_header, write_snapshot
-from tinkit.engine.finite import require_finite
-from tinkit.engine.run import Run
-from tinkit.engine.tensor_file import checksum_of
-from tinkit.engine.writers import sweep, writing_file
+from tinkit.engine.runs.checkpoint import Snapshot, check_checkpoint, load_weights, read_header, write_snapshot
+from tinkit.engine.runs.non_finite import require_finite
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.tensor_file import checksum_of
+from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.errors import UserError
 from tinkit.files.locks import in_turn
 

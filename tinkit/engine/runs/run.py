@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinkit.engine.tensor_file import checksum_of, read_tensor_header
+from tinkit.engine.runs.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.atomic import sha256_file
 from tinkit.recipe import Recipe, change, load_recipe, save_recipe
@@ -206,7 +206,7 @@ def require_checkpoint(run: Run, which: str) -> Path:
     """The checkpoint's path, or an error that says what there is. ``mean=K`` is made, or made again, if need be."""
     path = run.checkpoint(which)
     if which.startswith("mean="):
-        from tinkit.engine.averaging import average_steps  # needs PyTorch, which finding a run does not
+        from tinkit.engine.runs.weights import average_steps  # needs PyTorch, which finding a run does not
 
         return average_steps(run, int(which.removeprefix("mean=")))
     there = run.weights_names()
@@ -226,7 +226,7 @@ def load_run_weights(run: Run, weights: str) -> tuple[dict[str, Tensor], Path, d
     ``ema`` and ``best-ema`` give averaged weights, every other word raw ones. Raises
     :class:`~tinkit.errors.UserError` when they are missing or damaged.
     """
-    from tinkit.engine.checkpoint import read_weights
+    from tinkit.engine.runs.checkpoint import read_weights
 
     path = require_checkpoint(run, weights)
     state, header = read_weights(path, ema=weights in ("ema", "best-ema"))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.run import Run
-from tinkit.engine.tables import put_aside
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.tables import put_aside
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe, change, save_recipe
 from tinkit.recipe.training import TrialMark
