@@ -16,12 +16,12 @@ import torch
 from scored_runs import command as tinkit
 from scored_runs import untrained
 
-from tinkit.engine import export as engine_export
-from tinkit.engine.convert import convert
-from tinkit.engine.export import export_run, read_metadata
+from tinkit.engine.exchange import export as engine_export
+from tinkit.engine.exchange.convert import convert
+from tinkit.engine.exchange.export import export_run, read_metadata
+from tinkit.engine.exchange.pretrained import open_source
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
-from tinkit.engine.weights import open_source
 from tinkit.errors import UsageError
 from tinkit.files.locks import InUseError, writing
 from tinkit.models import read_checkpoint

@@ -22,7 +22,7 @@ from tinkit.data.manifest import open_manifest
 from tinkit.data.reader import BrokenClip
 from tinkit.data.reading import Reading
 from tinkit.data.views import ClipConfig, ViewConfig
-from tinkit.engine.adopt import named_run
+from tinkit.engine.exchange.imported import named_run
 from tinkit.engine.predict import predict
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run

@@ -10,11 +10,11 @@ import pytest
 from tiny_runs import QUIET, resume, tiny, train
 
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.adopt import adopt
 from tinkit.engine.again import goes_on
 from tinkit.engine.compare import comparison_rows
 from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.launch import launched
+from tinkit.engine.exchange.imported import adopt
 from tinkit.engine.outlook import Outlook, growth, in_words
 from tinkit.engine.runs.checkpoint import Progress, read_header
 from tinkit.engine.runs.log import Reporter, RunLog

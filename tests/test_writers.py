@@ -20,13 +20,13 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 from faults.run_writers import Writer, held, kill_outcomes, left_behind, run_in, save_step, small_writers, state_of
 
-import tinkit.engine.adopt
+import tinkit.engine.exchange.imported
 import tinkit.engine.test
 import tinkit.files.locks
-from tinkit.engine.adopt import WORD, adopt
 from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluate import Scored
+from tinkit.engine.exchange.imported import WORD, adopt
 from tinkit.engine.features import features_of_split
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import Run, create_run
@@ -192,7 +192,7 @@ def test_the_mean_waits_for_another_that_makes_it(tmp_path: Path, monkeypatch: p
 def test_a_checkpoint_is_not_adopted_into_a_run_in_training(
     base: Path, challenge: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tinkit.engine.adopt, "in_turn", lambda writer: writer())
+    monkeypatch.setattr(tinkit.engine.exchange.imported, "in_turn", lambda writer: writer())
     new = Run(base / "runs" / "new")
     recipe = run_in(base).load_recipe()
     with writing_run(new, World()), pytest.raises(InUseError):

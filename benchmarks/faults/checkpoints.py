@@ -21,9 +21,10 @@ from safetensors.torch import save
 from torch import nn
 
 from faults.outcome import Outcome
-from tinkit.engine import export as engine_export
-from tinkit.engine.convert import convert
-from tinkit.engine.export import export_run, read_metadata
+from tinkit.engine.exchange import export as engine_export
+from tinkit.engine.exchange.convert import convert
+from tinkit.engine.exchange.export import export_run, read_metadata
+from tinkit.engine.exchange.pretrained import Source
 from tinkit.engine.runs.checkpoint import (
     Progress,
     check_checkpoint,
@@ -33,7 +34,6 @@ from tinkit.engine.runs.checkpoint import (
     save_checkpoint,
 )
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.weights import Source
 from tinkit.errors import UserError
 from tinkit.files.locks import InUseError, writing
 from tinkit.models import VideoClassifier, read_checkpoint

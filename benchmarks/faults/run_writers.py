@@ -25,7 +25,7 @@ from torch import nn
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.again import goes_on
 from tinkit.engine.distributed.world import World
-from tinkit.engine.export import export_run
+from tinkit.engine.exchange.export import export_run
 from tinkit.engine.features import features_of_split
 from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, load_weights, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper, newest_good

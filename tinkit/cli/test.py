@@ -89,10 +89,10 @@ def test(
     test goes on where it was. A checkpoint with --recipe becomes a run, RECIPE-CHECKPOINT unless --name says otherwise.
     """
     from tinkit.data.views import override_views
-    from tinkit.engine.adopt import adopt, named_run
     from tinkit.engine.distributed.launch import launched
     from tinkit.engine.distributed.signals import StopSignal
     from tinkit.engine.distributed.world import join_world
+    from tinkit.engine.exchange.imported import adopt, named_run
     from tinkit.engine.published import run_published
     from tinkit.engine.runs.log import Reporter
     from tinkit.engine.test import run_test

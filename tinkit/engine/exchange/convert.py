@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from tinkit.engine.exchange.pretrained import Source, check_lacking, load_source, open_source
 from tinkit.engine.runs.checkpoint import is_checkpoint
 from tinkit.engine.runs.run import find_checkpoint
 from tinkit.engine.runs.writers import writing_result
 from tinkit.engine.runtime.build import build_model
-from tinkit.engine.weights import Source, check_lacking, load_source, open_source
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import atomic_path, sha256_file, sha256_text
 from tinkit.models import Classifier, ForeignReport
