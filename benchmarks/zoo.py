@@ -24,8 +24,7 @@ from pathlib import Path
 import torch
 from machine import machine
 
-from tinkit.engine.runtime.device import limit_threads
-from tinkit.engine.zoo import (
+from tinkit.engine.measure.networks import (
     BACKBONES,
     CLASSES,
     TEMPORALS,
@@ -36,6 +35,7 @@ from tinkit.engine.zoo import (
     published_words,
     row_of,
 )
+from tinkit.engine.runtime.device import limit_threads
 from tinkit.files.atomic import shipped_names
 from tinkit.models.families import family_of
 from tinkit.recipe import Published, ResolvedRecipe, load_recipe

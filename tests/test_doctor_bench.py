@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tinkit.cli.app import main
-from tinkit.engine import bench
-from tinkit.engine.bench import Choice, Network, Way, choice_rows, measure_choices
+from tinkit.engine.measure import machine as bench
+from tinkit.engine.measure.machine import Choice, Network, Way, choice_rows, measure_choices
 from tinkit.engine.runtime import build, precision
 from tinkit.errors import UserError
 from tinkit.ops import native

@@ -36,7 +36,7 @@ def doctor(
     more of tinkit's choices at a time.
     """
     if bench:
-        from tinkit.engine.bench import choice_rows, measure_choices
+        from tinkit.engine.measure.machine import choice_rows, measure_choices
 
         print_table("", choice_rows(measure_choices(seconds)), as_json=as_json)
         return

@@ -164,7 +164,7 @@ def _child(ways: Sequence[Way], network: Network) -> Iterator[dict[Way, Callable
     if not ways[0].native:
         environment["TINKIT_NATIVE"] = "0"
     told = json.dumps([asdict(network), [asdict(way) for way in ways]])
-    command = [sys.executable, "-m", "tinkit.engine.bench", told]
+    command = [sys.executable, "-m", "tinkit.engine.measure.machine", told]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
