@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinkit.engine.blocks import Block, Blocks
+from tinkit.engine.evaluation.partial import Block, Blocks
 
 
 def drawn(start: int) -> Block:

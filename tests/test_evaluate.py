@@ -13,12 +13,13 @@ from tinkit import metrics
 from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine import evaluate, rounds
+from tinkit.engine.evaluation import score as evaluate
+from tinkit.engine.evaluation import sharded as rounds
+from tinkit.engine.evaluation.test import load_model, run_test
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header, save_checkpoint
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.start import start_training
-from tinkit.engine.test import load_model, run_test
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe
 from tinkit.scores import label_matrix, read_scores

@@ -20,12 +20,12 @@ from torch import nn
 from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange import export as engine_export
 from tinkit.engine.exchange.export import Exported, export_run, read_metadata
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.build import build_model
-from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.scores import read_scores
 

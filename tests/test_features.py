@@ -17,12 +17,13 @@ from scored_runs import QUIET, command, untrained
 from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine import features, rounds
-from tinkit.engine.features import features_of_files, features_of_split, pooled_features
+from tinkit.engine.evaluation import features
+from tinkit.engine.evaluation import sharded as rounds
+from tinkit.engine.evaluation.features import features_of_files, features_of_split, pooled_features
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header, save_checkpoint
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.build import build_model
-from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.models import Video3D, VideoClassifier
 from tinkit.scores import read_scores

@@ -20,12 +20,13 @@ from scored_runs import QUIET, untrained
 
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine import evaluate, rounds
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.features import features_of_split
+from tinkit.engine.evaluation import score as evaluate
+from tinkit.engine.evaluation import sharded as rounds
+from tinkit.engine.evaluation.features import features_of_split
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.run import Run
-from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.scores import read_scores
 from tinkit.scores.features import read_features

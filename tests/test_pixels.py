@@ -22,12 +22,12 @@ from tinkit.data.manifest import open_manifest
 from tinkit.data.reader import BrokenClip
 from tinkit.data.reading import Reading
 from tinkit.data.views import ClipConfig, ViewConfig
+from tinkit.engine.evaluation.predict import predict
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import named_run
-from tinkit.engine.predict import predict
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.start import start_training
-from tinkit.engine.test import run_test
 
 SMALL, VIEWS = ClipConfig(num_segments=2, size=16, crop="centre", flip=False), ViewConfig(scale=16, crop=16)
 

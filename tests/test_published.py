@@ -15,12 +15,12 @@ from scored_runs import QUIET, command, untrained
 
 from tinkit.data import sampling
 from tinkit.data.views import ClipConfig, ViewConfig
-from tinkit.engine import test as engine_test
-from tinkit.engine.compare import comparison_rows
-from tinkit.engine.protocol import fits, protocol_of, published_views, settled_json
-from tinkit.engine.published import run_published
+from tinkit.engine.evaluation import test as engine_test
+from tinkit.engine.evaluation.compare import comparison_rows
+from tinkit.engine.evaluation.protocol import fits, protocol_of, published_views, settled_json
+from tinkit.engine.evaluation.published import run_published
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.files.atomic import sha256_file
 from tinkit.recipe import Published, load_recipe

@@ -10,7 +10,7 @@ import pytest
 from fusion_members import write_run
 from pydantic import ValidationError
 
-from tinkit.engine.compare import comparison_rows
+from tinkit.engine.evaluation.compare import comparison_rows
 from tinkit.errors import UserError
 from tinkit.files.atomic import shipped
 from tinkit.fusion import fuse, load_spec, resolve_members

@@ -17,11 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tinkit.engine import evaluate, rounds
-from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.evaluate import Scored, score_split
+from tinkit.engine.evaluation import score as evaluate
+from tinkit.engine.evaluation import sharded as rounds
+from tinkit.engine.evaluation.partial import Block, Blocks
+from tinkit.engine.evaluation.score import Scored, score_split
 from tinkit.engine.runs.log import Reporter
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig

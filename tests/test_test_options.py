@@ -15,12 +15,12 @@ from scored_runs import QUIET, command, untrained
 from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine import test as engine_test
-from tinkit.engine.predict import predict
+from tinkit.engine.evaluation import test as engine_test
+from tinkit.engine.evaluation.predict import predict
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.build import build_model
-from tinkit.engine.test import run_test
 from tinkit.errors import UsageError
 from tinkit.scores import ScoreTable, read_scores
 

@@ -11,9 +11,10 @@ from tiny_runs import QUIET, resume, tiny, train
 
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.again import goes_on
-from tinkit.engine.compare import comparison_rows
 from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.launch import launched
+from tinkit.engine.evaluation.compare import comparison_rows
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import adopt
 from tinkit.engine.outlook import Outlook, growth, in_words
 from tinkit.engine.runs.checkpoint import Progress, read_header
@@ -23,7 +24,6 @@ from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tables import rows_before
 from tinkit.engine.runs.trials import after_epochs, marked
 from tinkit.engine.start import Trial, start_training
-from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.scores import read_info
 

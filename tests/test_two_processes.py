@@ -19,11 +19,11 @@ from tiny_runs import QUIET, resume, same_weights, tiny
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.distributed.world import World
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.start import Trial, start_training
 from tinkit.engine.step import StepResult
-from tinkit.engine.test import run_test
 from tinkit.engine.train import Trainer
 from tinkit.recipe import Recipe
 

@@ -20,21 +20,21 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 from faults.run_writers import Writer, held, kill_outcomes, left_behind, run_in, save_step, small_writers, state_of
 
+import tinkit.engine.evaluation.test
 import tinkit.engine.exchange.imported
-import tinkit.engine.test
 import tinkit.files.locks
-from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.distributed.world import World
-from tinkit.engine.evaluate import Scored
+from tinkit.engine.evaluation.features import features_of_split
+from tinkit.engine.evaluation.partial import Block, Blocks
+from tinkit.engine.evaluation.score import Scored
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import WORD, adopt
-from tinkit.engine.features import features_of_split
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.runs.weights import average_steps
 from tinkit.engine.runs.writers import writing_file, writing_result, writing_run
 from tinkit.engine.start import start_training
-from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.files.locks import InUseError, writing
 from tinkit.recipe import load_recipe
@@ -222,10 +222,12 @@ def without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return Scored(values, np.ones(8, bool), {}, {})
 
     nothing = SimpleNamespace(eval=lambda: None)
-    monkeypatch.setattr(tinkit.engine.test, "load_model", lambda run, word, *_: (nothing, None, run.checkpoint(word)))
-    monkeypatch.setattr(tinkit.engine.test, "prepare_to_test", lambda _: None)
-    monkeypatch.setattr(tinkit.engine.test, "Pixels", lambda *_: None)
-    monkeypatch.setattr(tinkit.engine.test, "score_split", score)
+    monkeypatch.setattr(
+        tinkit.engine.evaluation.test, "load_model", lambda run, word, *_: (nothing, None, run.checkpoint(word))
+    )
+    monkeypatch.setattr(tinkit.engine.evaluation.test, "prepare_to_test", lambda _: None)
+    monkeypatch.setattr(tinkit.engine.evaluation.test, "Pixels", lambda *_: None)
+    monkeypatch.setattr(tinkit.engine.evaluation.test, "score_split", score)
 
 
 def test_a_test_that_is_killed_at_any_call_ends_at_the_next_try(
@@ -250,7 +252,7 @@ def test_a_checkpoint_that_its_training_replaces_meanwhile_is_not_mistaken(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The score file would name the hash of one checkpoint, and hold the scores of another."""
-    run, plain = run_in(base), tinkit.engine.test.load_model
+    run, plain = run_in(base), tinkit.engine.evaluation.test.load_model
 
     def load(run: Run, word: str, *rest: Any) -> Any:
         save_again(run)
@@ -260,7 +262,7 @@ def test_a_checkpoint_that_its_training_replaces_meanwhile_is_not_mistaken(
         tensors, header = read_tensor_file(run.checkpoint(WORD))
         write_tensor_file(run.checkpoint(WORD), tensors, header | {"again": True})
 
-    monkeypatch.setattr(tinkit.engine.test, "load_model", load)
+    monkeypatch.setattr(tinkit.engine.evaluation.test, "load_model", load)
     with pytest.raises(UserError, match="was replaced by its training"):
         run_test(run, "val", run.load_recipe().test, WORD, QUIET)
     assert not list((run.folder / "scores").rglob("*"))

@@ -25,8 +25,9 @@ from torch import nn
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.again import goes_on
 from tinkit.engine.distributed.world import World
+from tinkit.engine.evaluation.features import features_of_split
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.export import export_run
-from tinkit.engine.features import features_of_split
 from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, load_weights, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper, newest_good
 from tinkit.engine.runs.log import Reporter, RunLog
@@ -34,7 +35,6 @@ from tinkit.engine.runs.run import Run, create_run, load_run_weights
 from tinkit.engine.runs.weights import average_steps
 from tinkit.engine.runs.writers import writing_run
 from tinkit.engine.start import Trial, start_training
-from tinkit.engine.test import run_test
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe, load_recipe

@@ -24,8 +24,8 @@ from tinkit.terminal import note
 
 if TYPE_CHECKING:
     from tinkit.data.views import ViewConfig
-    from tinkit.engine.features import WrittenFeatures
-    from tinkit.engine.predict import Prediction
+    from tinkit.engine.evaluation.features import WrittenFeatures
+    from tinkit.engine.evaluation.predict import Prediction
     from tinkit.engine.runs.run import Run
 
 EPILOG = examples(
@@ -79,7 +79,7 @@ def predict(
     recipe = found.load_recipe()
     config = override_views(recipe.test, views=views)
     if not features:
-        from tinkit.engine.predict import predict as predict_files
+        from tinkit.engine.evaluation.predict import predict as predict_files
 
         predictions = predict_files(found, word, videos or [], config, top)
         print_table("", [row for prediction in predictions for row in _rows(prediction)], as_json=as_json)
@@ -87,7 +87,7 @@ def predict(
             raise typer.Exit(1)
         return
     if split is None:
-        from tinkit.engine.features import features_of_files
+        from tinkit.engine.evaluation.features import features_of_files
 
         _say(features_of_files(found, word, videos or [], config, out or Path("features.arrow")), as_json)
         return
@@ -101,7 +101,7 @@ def _features_of_split(
     from tinkit.engine.distributed.launch import launched
     from tinkit.engine.distributed.signals import StopSignal
     from tinkit.engine.distributed.world import join_world
-    from tinkit.engine.features import features_of_split
+    from tinkit.engine.evaluation.features import features_of_split
     from tinkit.engine.runs.log import Reporter
 
     if launched(gpus, max_restarts=0):

@@ -23,8 +23,8 @@ from tinkit.cli.convert import ClassOrderOption, RecipeOption, SetOption
 from tinkit.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
+    from tinkit.engine.evaluation.test import TestResult
     from tinkit.engine.runs.log import Reporter
-    from tinkit.engine.test import TestResult
 
 _SHOWN = 10  # undecodable clips that are printed
 
@@ -92,10 +92,10 @@ def test(
     from tinkit.engine.distributed.launch import launched
     from tinkit.engine.distributed.signals import StopSignal
     from tinkit.engine.distributed.world import join_world
+    from tinkit.engine.evaluation.published import run_published
+    from tinkit.engine.evaluation.test import run_test
     from tinkit.engine.exchange.imported import adopt, named_run
-    from tinkit.engine.published import run_published
     from tinkit.engine.runs.log import Reporter
-    from tinkit.engine.test import run_test
 
     protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}
     protocol |= {"scale": scale, "crop": crop, "average": average, "num_segments": segments}

@@ -14,7 +14,7 @@ from tinkit.data.reader import notes_text
 from tinkit.data.reading import Reading
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.evaluate import Scored, likeliest, probabilities_of, score_split
+from tinkit.engine.evaluation.score import Scored, likeliest, probabilities_of, score_split
 from tinkit.engine.runs.log import Reporter, RunLog
 from tinkit.engine.runtime.build import Pixels
 from tinkit.engine.samples import sample_lines, sample_strip, visible

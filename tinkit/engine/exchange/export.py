@@ -22,12 +22,12 @@ from torch import Tensor
 
 from tinkit import __version__
 from tinkit.data.views import ViewConfig
-from tinkit.engine.protocol import check_segments
+from tinkit.engine.evaluation.protocol import check_segments
+from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.non_finite import NotFiniteError, told_of_run
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.writers import writing_result
-from tinkit.engine.test import load_model
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.atomic import atomic_path, sha256_file
 from tinkit.models import Classifier

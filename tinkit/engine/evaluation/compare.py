@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinkit.engine.protocol import fits, stated
+from tinkit.engine.evaluation.protocol import fits, stated
 from tinkit.engine.runs.run import Run, find_run
 from tinkit.errors import UserError
 from tinkit.files.atomic import shipped, shipped_names

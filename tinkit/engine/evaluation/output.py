@@ -10,7 +10,7 @@ from typing import Any
 
 from tinkit.data.manifest import Manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine.protocol import protocol_of, settled, settled_json
+from tinkit.engine.evaluation.protocol import protocol_of, settled, settled_json
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, require_checkpoint

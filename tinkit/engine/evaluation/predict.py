@@ -12,14 +12,14 @@ from tinkit.data.flips import flip_permutation
 from tinkit.data.reader import BrokenClip, Note
 from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
-from tinkit.engine.evaluate import likeliest, probabilities_of, score_views
-from tinkit.engine.protocol import check_segments
+from tinkit.engine.evaluation.protocol import check_segments
+from tinkit.engine.evaluation.score import likeliest, probabilities_of, score_views
+from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.build import Pixels, choose_device
 from tinkit.engine.runtime.device import amp_of_test, prepare_to_test
-from tinkit.engine.test import load_model
 
 
 @dataclass(frozen=True)

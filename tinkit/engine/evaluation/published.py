@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tinkit.data.config import DataConfig
-from tinkit.engine.compare import measured_row
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.protocol import published_views, settled_json
+from tinkit.engine.evaluation.compare import measured_row
+from tinkit.engine.evaluation.protocol import published_views, settled_json
+from tinkit.engine.evaluation.test import TestResult, run_test
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run
-from tinkit.engine.test import TestResult, run_test
 from tinkit.errors import UsageError
 
 
@@ -29,7 +29,8 @@ def run_published(
 ) -> list[dict[str, Any]]:
     """Test the run once by each protocol of its ``[[published]]`` entries; a row an entry, as in ``tinkit compare``.
 
-    What an entry does not state is as in ``[test]``. Arguments are those of :func:`~tinkit.engine.test.run_test`. All
+    What an entry does not state is as in ``[test]``. Arguments are those of
+    :func:`~tinkit.engine.evaluation.test.run_test`. All
     entries are checked before the first test. Raises :class:`~tinkit.errors.UsageError` if there is none.
     """
     recipe = run.load_recipe()

@@ -20,12 +20,13 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import BrokenClip
 from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
-from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.plan import Plan, make_plan, manifest_labels
-from tinkit.engine.protocol import check_segments, protocol_of
-from tinkit.engine.rounds import each_clip
+from tinkit.engine.evaluation.output import Plan, make_plan, manifest_labels
+from tinkit.engine.evaluation.partial import Block, Blocks
+from tinkit.engine.evaluation.protocol import check_segments, protocol_of
+from tinkit.engine.evaluation.sharded import each_clip
+from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
@@ -34,7 +35,6 @@ from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.engine.runtime.build import Pixels, choose_device
 from tinkit.engine.runtime.device import amp_of_test, prepare_to_test
 from tinkit.engine.runtime.precision import PRECISION, Amp, autocast
-from tinkit.engine.test import load_model
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import sha256_file
 from tinkit.models import Classifier
@@ -90,7 +90,7 @@ def features_of_split(
     The file is ``features/SPLIT-VIEWS-WEIGHTS.arrow`` in the run's folder unless ``out`` names it. ``data`` replaces
     the recipe's (another root). A clip that cannot be decoded has null features. An interrupted call goes on where it
     was; a file that is there is kept if it would come out the same, and replaced if only the checkpoint or the
-    annotations are newer. Processes and ``stop`` are as in :func:`~tinkit.engine.rounds.each_clip`.
+    annotations are newer. Processes and ``stop`` are as in :func:`~tinkit.engine.evaluation.sharded.each_clip`.
 
     Raises :class:`~tinkit.errors.UserError` for a file in this place that is none of features, or of other clips.
     """

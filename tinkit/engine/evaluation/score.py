@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.clips import TestClips
-from tinkit.engine.blocks import Block, Blocks
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.rounds import each_clip
+from tinkit.engine.evaluation.partial import Block, Blocks
+from tinkit.engine.evaluation.sharded import each_clip
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runtime.build import Pixels
 from tinkit.engine.runtime.precision import autocast
@@ -100,8 +100,8 @@ def score_split(
     """Score every row of the clips' manifest; None on all processes but the main one.
 
     ``batch`` is clips a forward, ``amp`` its precision, ``swap`` as in :func:`score_views`; processes and ``stop`` are
-    as in :func:`~tinkit.engine.rounds.each_clip`. With ``blocks`` the work is saved there as it goes, and a later call
-    goes on from it, with any number of processes.
+    as in :func:`~tinkit.engine.evaluation.sharded.each_clip`. With ``blocks`` the work is saved there as it goes, and
+    a later call goes on from it, with any number of processes.
     """
     world, task = world or World(), clips.manifest.task
     kept = _Kept(len(clips) if world.main else 0, len(clips.manifest.classes), blocks)

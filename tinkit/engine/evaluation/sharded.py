@@ -14,10 +14,10 @@ from torch import Tensor
 
 from tinkit.data.clips import TestClips
 from tinkit.data.loading import Batch, test_loader
-from tinkit.engine.blocks import Block
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World
+from tinkit.engine.evaluation.partial import Block
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.non_finite import require_finite_values
 from tinkit.engine.runtime.build import loader_workers

@@ -19,12 +19,12 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import notes_text
 from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
-from tinkit.engine.blocks import Blocks
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.evaluate import Scored, score_split
-from tinkit.engine.plan import Plan, make_plan, manifest_labels
-from tinkit.engine.protocol import check_segments
+from tinkit.engine.evaluation.output import Plan, make_plan, manifest_labels
+from tinkit.engine.evaluation.partial import Blocks
+from tinkit.engine.evaluation.protocol import check_segments
+from tinkit.engine.evaluation.score import Scored, score_split
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, told_of_run
 from tinkit.engine.runs.run import Run, load_run_weights
