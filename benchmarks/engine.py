@@ -27,11 +27,11 @@ from machine import machine
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.clock import Clock
 from tinkit.engine.runs.checkpoint import Progress
 from tinkit.engine.runs.log import Reporter, RunLog
 from tinkit.engine.runs.run import create_run
-from tinkit.engine.train import Trainer
+from tinkit.engine.training.throughput import Clock
+from tinkit.engine.training.trainer import Trainer
 from tinkit.recipe import load_recipe
 
 SMALL = ["model.backbone=test_resnet", "clip.size=32", "clip.num_segments=4", "optim.batch=8"]

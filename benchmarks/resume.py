@@ -97,7 +97,7 @@ def main() -> None:
         tinkit("train", str(recipe), "--data", str(data), *runs, "--name", "million", "--steps", "1", "-q")
         seconds = sorted(first_step(folder / "million", data) for _ in range(asked.times))
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import tinkit.engine.train"], check=True)
+    subprocess.run([sys.executable, "-c", "import tinkit.engine.training.trainer"], check=True)
     row = {
         "date": date.today().isoformat(),
         "machine": machine("torch", "timm"),

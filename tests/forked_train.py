@@ -76,7 +76,7 @@ class ForkedTrain:
 
 def serve() -> None:
     """Answer requests until there are no more; then kill what still runs."""
-    import tinkit.engine.start  # noqa: F401
+    import tinkit.engine.training.start  # noqa: F401
     from tinkit.timm_import import import_timm
 
     import_timm()

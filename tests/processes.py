@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.launcher.api
 
-import tinkit.engine.start  # noqa: F401 - for the processes forked later
+import tinkit.engine.training.start  # noqa: F401 - for the processes forked later
 from tinkit.engine.distributed.world import World, join_world
 from tinkit.errors import UserError
 from tinkit.timm_import import import_timm

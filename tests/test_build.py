@@ -9,9 +9,9 @@ import torch
 from tiny_runs import tiny
 from torch import nn
 
-from tinkit.engine.checks import steps_per_epoch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.build import build_model, share_statistics
+from tinkit.engine.training.batch_plan import steps_per_epoch
 from tinkit.errors import UsageError, UserError
 from tinkit.models import freeze_partial_bn
 from tinkit.recipe import load_recipe

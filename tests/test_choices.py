@@ -15,8 +15,6 @@ from tiny_runs import resume, same_weights, tiny, train
 from torch import Tensor, nn
 
 from tinkit.data.views import ViewConfig
-from tinkit.engine import validate
-from tinkit.engine.again import goes_on
 from tinkit.engine.evaluation import predict as engine_predict
 from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import test as engine_test
@@ -26,8 +24,10 @@ from tinkit.engine.runtime import device as choices
 from tinkit.engine.runtime import precision
 from tinkit.engine.runtime.device import flushed_denormals, limit_threads, settle_recipe, usable_cores
 from tinkit.engine.runtime.precision import autocast, hardware_bfloat16, make_scaler, settle_amp
-from tinkit.engine.start import start_training
-from tinkit.engine.step import TrainStep
+from tinkit.engine.training import validate
+from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.training.start import start_training
+from tinkit.engine.training.step import TrainStep
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import shipped_names
 from tinkit.fusion.resolve import resolve_members

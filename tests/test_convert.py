@@ -16,7 +16,7 @@ from tiny_runs import QUIET, TINY, tiny, train
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
-from tinkit.engine.start import Trial, start_training
+from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.models import read_checkpoint
 from tinkit.models.checkpoints import read_file

@@ -14,11 +14,11 @@ import torch.distributed as dist
 from processes import Process, Ranks, agent_store, running, together
 from tiny_runs import QUIET, tiny
 
-from tinkit.engine.again import restarted
 from tinkit.engine.distributed import world as distributed
 from tinkit.engine.distributed.world import LostPeerError, World, join_world, lost_peer
 from tinkit.engine.runs.run import Run
-from tinkit.engine.start import start_training
+from tinkit.engine.training.auto_resume import restarted
+from tinkit.engine.training.start import start_training
 from tinkit.errors import Interrupted, UsageError, UserError
 
 

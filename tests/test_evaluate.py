@@ -19,7 +19,7 @@ from tinkit.engine.evaluation.test import load_model, run_test
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header, save_checkpoint
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.start import start_training
+from tinkit.engine.training.start import start_training
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe
 from tinkit.scores import label_matrix, read_scores

@@ -12,8 +12,8 @@ from tiny_runs import QUIET, resume, tiny, train
 
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.runs.run import Run
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.validate import Validator
+from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.validate import Validator
 from tinkit.errors import Interrupted
 
 PACE = {"train/clips_per_s", "train/waiting"}

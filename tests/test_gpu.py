@@ -9,7 +9,7 @@ import torch
 
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import create_run
-from tinkit.engine.start import start_training
+from tinkit.engine.training.start import start_training
 from tinkit.models import VideoClassifier
 from tinkit.ops import interlace, interlace_reference
 from tinkit.recipe import load_recipe

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from tinkit.engine.loss import Loss, class_weights, dense_target
+from tinkit.engine.training.loss import Loss, class_weights, dense_target
 from tinkit.errors import UsageError
 from tinkit.metrics import Task
 from tinkit.recipe.training import LossConfig

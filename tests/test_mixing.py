@@ -13,7 +13,7 @@ from scipy.stats import beta, binomtest, kstest
 from torch import Tensor
 from torch.nn import functional
 
-from tinkit.engine.mixing import Box, Mixer, cut_box
+from tinkit.engine.training.mixing import Box, Mixer, cut_box
 from tinkit.recipe.training import MixConfig
 from tinkit.timm_import import import_timm
 

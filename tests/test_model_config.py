@@ -15,8 +15,8 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.flow_make import make_flow
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.evaluation.test import run_test
-from tinkit.engine.optim import parameter_groups
 from tinkit.engine.runtime.build import build_model
+from tinkit.engine.training.optim import parameter_groups
 from tinkit.errors import UserError
 from tinkit.models.video3d import ARCHS
 from tinkit.recipe.model import ModelConfig

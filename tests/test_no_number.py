@@ -13,9 +13,9 @@ from tiny_runs import QUIET, resume, tiny
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights, read_header
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.step import TrainStep
-from tinkit.engine.train import Trainer
+from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.step import TrainStep
+from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UserError
 
 

@@ -21,8 +21,8 @@ from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, require_fi
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.runs.weights import average_steps
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.train import Trainer
+from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UserError
 
 Poison = Callable[[Trainer], None]

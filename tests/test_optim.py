@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tinkit.engine.optim import build_optimizer, parameter_groups
+from tinkit.engine.training.optim import build_optimizer, parameter_groups
 from tinkit.errors import UsageError
 from tinkit.models import VideoClassifier, freeze_partial_bn
 from tinkit.recipe.training import OptimConfig

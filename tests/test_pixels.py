@@ -27,7 +27,7 @@ from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import named_run
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.start import start_training
+from tinkit.engine.training.start import start_training
 
 SMALL, VIEWS = ClipConfig(num_segments=2, size=16, crop="centre", flip=False), ViewConfig(scale=16, crop=16)
 

@@ -13,7 +13,7 @@ from tiny_runs import QUIET
 
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.run import Run
-from tinkit.engine.start import WHOLE, open_splits, prepare
+from tinkit.engine.training.start import WHOLE, open_splits, prepare
 from tinkit.files.atomic import shipped_names
 from tinkit.recipe import Recipe, load_recipe
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tinkit.engine.schedule import LearningRate, plateau
+from tinkit.engine.training.schedule import LearningRate, plateau
 from tinkit.files.atomic import shipped_names
 from tinkit.recipe import load_recipe
 from tinkit.recipe.training import OptimConfig, ScheduleConfig

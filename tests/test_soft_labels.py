@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
 from tinkit.data.manifest import SCHEMA, Manifest
-from tinkit.engine.soft_labels import SoftLabels
+from tinkit.engine.training.soft_labels import SoftLabels
 from tinkit.errors import UserError
 from tinkit.metrics import Task
 from tinkit.scores import Kind, ScoreInfo, ScoreTable, write_scores

@@ -16,14 +16,14 @@ from typer.testing import CliRunner
 from tinkit.cli.app import app
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine.again import goes_on
-from tinkit.engine.dry_run import dry_run
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights, read_header
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.train import Trainer
+from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.training.dry_run import dry_run
+from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UsageError, UserError
 from tinkit.scores import read_scores
 

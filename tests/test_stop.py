@@ -18,8 +18,8 @@ from tinkit.data.clips import TrainClips
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import Run
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.train import Trainer
+from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import Interrupted, UserError
 
 

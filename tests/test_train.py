@@ -16,8 +16,8 @@ from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header
 from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import Run, create_run, find_run
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.train import Trainer
+from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import Interrupted, UsageError, UserError
 
 

@@ -10,20 +10,20 @@ import pytest
 from tiny_runs import QUIET, resume, tiny, train
 
 from tinkit.data.manifest import open_manifest
-from tinkit.engine.again import goes_on
 from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.launch import launched
 from tinkit.engine.evaluation.compare import comparison_rows
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import adopt
-from tinkit.engine.outlook import Outlook, growth, in_words
 from tinkit.engine.runs.checkpoint import Progress, read_header
 from tinkit.engine.runs.log import Reporter, RunLog
 from tinkit.engine.runs.resume import recipe_to_resume
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tables import rows_before
 from tinkit.engine.runs.trials import after_epochs, marked
-from tinkit.engine.start import Trial, start_training
+from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.training.outlook import Outlook, growth, in_words
+from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.scores import read_info
 
@@ -179,7 +179,7 @@ def test_numbers_of_a_launcher_that_are_none(monkeypatch: pytest.MonkeyPatch, te
 
 def test_the_time_that_the_whole_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("tinkit.engine.outlook.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tinkit.engine.training.outlook.time.monotonic", lambda: now[0])
     outlook = Outlook(10, 110)
     assert outlook.left(10) == ""
     now[0] += 60

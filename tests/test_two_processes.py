@@ -22,9 +22,9 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.step import StepResult
-from tinkit.engine.train import Trainer
+from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.step import StepResult
+from tinkit.engine.training.trainer import Trainer
 from tinkit.recipe import Recipe
 
 Seen = dict[int, list[tuple[str, str]]]

@@ -34,7 +34,7 @@ from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.runs.weights import average_steps
 from tinkit.engine.runs.writers import writing_file, writing_result, writing_run
-from tinkit.engine.start import start_training
+from tinkit.engine.training.start import start_training
 from tinkit.errors import UserError
 from tinkit.files.locks import InUseError, writing
 from tinkit.recipe import load_recipe

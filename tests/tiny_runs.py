@@ -9,7 +9,7 @@ import torch
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.start import WHOLE, Trial, start_training
+from tinkit.engine.training.start import WHOLE, Trial, start_training
 from tinkit.recipe import Recipe, load_recipe
 
 QUIET = Reporter(quiet=True)

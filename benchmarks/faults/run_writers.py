@@ -23,7 +23,6 @@ import torch
 from torch import nn
 
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.again import goes_on
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.features import features_of_split
 from tinkit.engine.evaluation.test import run_test
@@ -34,7 +33,8 @@ from tinkit.engine.runs.log import Reporter, RunLog
 from tinkit.engine.runs.run import Run, create_run, load_run_weights
 from tinkit.engine.runs.weights import average_steps
 from tinkit.engine.runs.writers import writing_run
-from tinkit.engine.start import Trial, start_training
+from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe, load_recipe

@@ -25,7 +25,7 @@ from tinkit.engine.runs.resume import recipe_to_resume
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.runs.weights import average_steps
-from tinkit.engine.start import Trial, start_training
+from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 

@@ -120,13 +120,13 @@ def train(
     with join_world() as world:
         reporter = Reporter(quiet or not world.main)
         if dry_run:
-            from tinkit.engine.dry_run import dry_run as measure
+            from tinkit.engine.training.dry_run import dry_run as measure
 
             row = measure(resolved, reporter, **tuning, trial=trial, runs=runs, world=world)
             if world.main:
                 print_table("", [{"of": key, "value": value} for key, value in row.items()], as_json=as_json)
         elif seeds is not None:
-            from tinkit.engine.series import run_series, seeded
+            from tinkit.engine.training.seeds import run_series, seeded
 
             rows = run_series(
                 seeded(resolved, seeds),
@@ -168,7 +168,7 @@ def _train(
     resume: bool = False,
 ) -> Run:
     """Train into ``run``; with ``again`` go on with it where it is there."""
-    from tinkit.engine.start import start_training
+    from tinkit.engine.training.start import start_training
 
     start_training(
         run, recipe, reporter, resume=resume, again=again, **tuning, trial=trial, runs=run.folder.parent, world=world

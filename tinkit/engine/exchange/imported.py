@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tinkit.data.config import DataConfig
 from tinkit.data.manifest import Manifest, open_manifest
-from tinkit.engine.checks import info_of
 from tinkit.engine.distributed.world import World
 from tinkit.engine.exchange.pretrained import load_source, open_source
 from tinkit.engine.runs.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
@@ -22,6 +21,7 @@ from tinkit.engine.runs.run import Run, create_run, find_checkpoint
 from tinkit.engine.runs.trials import with_mark
 from tinkit.engine.runs.writers import sweep_run, writing_run
 from tinkit.engine.runtime.build import build_model
+from tinkit.engine.training.batch_plan import info_of
 from tinkit.errors import UsageError
 from tinkit.files.atomic import sha256_file, sha256_text, write_atomic
 from tinkit.files.locks import in_turn

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from tinkit.engine.checks import pieces_of
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.device import flushed_denormals
-from tinkit.engine.start import WHOLE, Trial, open_splits, prepare
-from tinkit.engine.train import Trainer
+from tinkit.engine.training.batch_plan import pieces_of
+from tinkit.engine.training.start import WHOLE, Trial, open_splits, prepare
+from tinkit.engine.training.trainer import Trainer
 from tinkit.recipe import Recipe
 
 STEPS = 3  # measured, after one that is not

@@ -9,8 +9,6 @@ from pathlib import Path
 from tinkit.data.clips import require_files
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest, join, open_manifest
-from tinkit.engine.again import goes_on, restarted
-from tinkit.engine.checks import pieces_of
 from tinkit.engine.distributed.world import World
 from tinkit.engine.exchange.imported import refuse_to_train_on
 from tinkit.engine.exchange.pretrained import load_source, open_source
@@ -22,7 +20,9 @@ from tinkit.engine.runs.writers import writing_run
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.device import flushed_denormals, words
 from tinkit.engine.runtime.precision import settle_amp
-from tinkit.engine.train import NOT_SAVED, Trainer
+from tinkit.engine.training.auto_resume import goes_on, restarted
+from tinkit.engine.training.batch_plan import pieces_of
+from tinkit.engine.training.trainer import NOT_SAVED, Trainer
 from tinkit.errors import Interrupted, UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.models import Classifier, ForeignReport

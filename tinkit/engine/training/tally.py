@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from tinkit.engine.clock import Clock
 from tinkit.engine.runs.checkpoint import Progress
-from tinkit.engine.step import StepResult
+from tinkit.engine.training.step import StepResult
+from tinkit.engine.training.throughput import Clock
 
 
 def base_rate(optimizer: torch.optim.Optimizer) -> float:

@@ -13,7 +13,7 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import Progress
 from tinkit.engine.runs.log import Reporter, RunLog
 from tinkit.engine.runs.run import Run
-from tinkit.engine.step import StepResult
+from tinkit.engine.training.step import StepResult
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tinkit.engine.runs.checkpoint import Progress
-from tinkit.engine.schedule import plateau
+from tinkit.engine.training.schedule import plateau
 from tinkit.recipe.training import ScheduleConfig
 
 

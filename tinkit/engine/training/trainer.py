@@ -17,16 +17,9 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest import Manifest
 from tinkit.data.reading import Reading
-from tinkit.engine.checks import clips_of, info_of, steps_per_epoch
-from tinkit.engine.clock import Clock
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import LostPeerError, World, lost_peer
-from tinkit.engine.judge import judge
-from tinkit.engine.left_out import LeftOut
-from tinkit.engine.loss import Loss
-from tinkit.engine.optim import build_optimizer
-from tinkit.engine.outlook import Outlook, growth
 from tinkit.engine.runs.checkpoint import Progress, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
 from tinkit.engine.runs.log import Meter, Reporter, RunLog
@@ -45,11 +38,18 @@ from tinkit.engine.runtime.build import (
 )
 from tinkit.engine.runtime.device import limit_threads, settle_recipe
 from tinkit.engine.runtime.precision import make_scaler
-from tinkit.engine.schedule import LearningRate
-from tinkit.engine.soft_labels import load_soft_labels
-from tinkit.engine.step import StepResult, TrainStep
-from tinkit.engine.tally import after_step, base_rate, epoch_row
-from tinkit.engine.validate import Validator
+from tinkit.engine.training.batch_plan import clips_of, info_of, steps_per_epoch
+from tinkit.engine.training.judge import judge
+from tinkit.engine.training.left_out import LeftOut
+from tinkit.engine.training.loss import Loss
+from tinkit.engine.training.optim import build_optimizer
+from tinkit.engine.training.outlook import Outlook, growth
+from tinkit.engine.training.schedule import LearningRate
+from tinkit.engine.training.soft_labels import load_soft_labels
+from tinkit.engine.training.step import StepResult, TrainStep
+from tinkit.engine.training.tally import after_step, base_rate, epoch_row
+from tinkit.engine.training.throughput import Clock
+from tinkit.engine.training.validate import Validator
 from tinkit.errors import Interrupted
 from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe

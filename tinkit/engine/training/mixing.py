@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinkit.engine.loss import dense_target
+from tinkit.engine.training.loss import dense_target
 from tinkit.recipe.training import MixConfig
 
 

@@ -17,7 +17,7 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.score import Scored, likeliest, probabilities_of, score_split
 from tinkit.engine.runs.log import Reporter, RunLog
 from tinkit.engine.runtime.build import Pixels
-from tinkit.engine.samples import sample_lines, sample_strip, visible
+from tinkit.engine.training.sample_images import sample_lines, sample_strip, visible
 from tinkit.models import record_steering
 from tinkit.recipe import Recipe
 from tinkit.scores import mark_labels

@@ -14,11 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tinkit.data.loading import Batch
 from tinkit.engine.distributed.world import World
-from tinkit.engine.loss import Loss
-from tinkit.engine.mixing import Mixer
 from tinkit.engine.runtime.build import Pixels
 from tinkit.engine.runtime.precision import autocast
-from tinkit.engine.soft_labels import SoftLabels
+from tinkit.engine.training.loss import Loss
+from tinkit.engine.training.mixing import Mixer
+from tinkit.engine.training.soft_labels import SoftLabels
 from tinkit.recipe import Recipe
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.manifest import Manifest
-from tinkit.engine.loss import dense_target
 from tinkit.engine.runs.log import Reporter
+from tinkit.engine.training.loss import dense_target
 from tinkit.errors import UserError
 from tinkit.recipe.training import LossConfig
 from tinkit.scores import ScoreInfo, ScoreTable, check_scores, read_scores
