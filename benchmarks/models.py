@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from tinkit.engine.runtime.precision import settle_amp
 from tinkit.models import VideoClassifier
-from tinkit.models.merging import merge_batch_norm
+from tinkit.models.batch_norm import merge_batch_norm
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Call = Callable[[], object]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinkit.models import VideoClassifier, chain, video
-from tinkit.models.memory import checkpoint_blocks
+from tinkit.models.activation_checkpointing import checkpoint_blocks
 from tinkit.models.temporal import record_steering
 from tinkit.ops import native
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tinkit.models import VideoClassifier, chain, video
-from tinkit.models.memory import checkpoint_blocks
+from tinkit.models.activation_checkpointing import checkpoint_blocks
 from tinkit.ops import native
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

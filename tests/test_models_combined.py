@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from tinkit.errors import UserError
 from tinkit.models import TemporalInterlace, VideoClassifier, load_foreign
-from tinkit.models.memory import checkpoint_blocks
-from tinkit.models.merging import merge_batch_norm
+from tinkit.models.activation_checkpointing import checkpoint_blocks
+from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.models.rtcn import RegularisedConv2d
 
 SEGMENTS = 4

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_backbones import BY_NAME, clips, small
 
-from tinkit.models.memory import checkpoint_blocks
+from tinkit.models.activation_checkpointing import checkpoint_blocks
 
 LONGER = {"regnety_002", "mobilenetv4_conv_small_035", "tf_efficientnet_lite0"}  # no other blocks than their relatives'
 EXPORTED = [(name, "tin") for name in BY_NAME if name not in LONGER]

@@ -10,7 +10,7 @@ from named_weights import give_named_weights, named_video
 from torch import Tensor, nn
 
 from tinkit.models import VideoClassifier
-from tinkit.models.merging import merge_batch_norm
+from tinkit.models.batch_norm import merge_batch_norm
 
 SEGMENTS = 4
 

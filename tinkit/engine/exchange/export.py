@@ -31,8 +31,8 @@ from tinkit.engine.runs.writers import writing_result
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.atomic import atomic_path, sha256_file
 from tinkit.models import Classifier
+from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.models.finite import check_finite
-from tinkit.models.merging import merge_batch_norm
 from tinkit.models.modality import model_channels, pixels_of
 from tinkit.recipe import Recipe
 

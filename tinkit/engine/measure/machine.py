@@ -209,7 +209,7 @@ def _forward(network: Network, way: Way) -> Callable[[], None]:
     from tinkit.engine.runtime.build import choose_device
     from tinkit.engine.runtime.precision import autocast
     from tinkit.models import VideoClassifier
-    from tinkit.models.merging import merge_batch_norm
+    from tinkit.models.batch_norm import merge_batch_norm
 
     device = choose_device()
     layout = torch.channels_last if way.channels_last else torch.contiguous_format

@@ -25,7 +25,7 @@ from tinkit.engine.runtime.device import limit_threads
 from tinkit.errors import UsageError, did_you_mean
 from tinkit.files.atomic import shipped_names
 from tinkit.models import Classifier
-from tinkit.models.merging import merge_batch_norm
+from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.models.modality import pixels_of
 from tinkit.models.video3d import ARCHS
 from tinkit.recipe import Published, Recipe, load_recipe

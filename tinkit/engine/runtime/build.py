@@ -12,7 +12,7 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.device import usable_cores
 from tinkit.errors import UsageError
 from tinkit.models import Classifier, Video3D, VideoClassifier, freeze_partial_bn
-from tinkit.models.memory import checkpoint_blocks
+from tinkit.models.activation_checkpointing import checkpoint_blocks
 from tinkit.models.modality import differences, pixels_of
 from tinkit.models.video import Temporal
 from tinkit.recipe import Recipe

@@ -26,7 +26,7 @@ from tinkit.data.views import ViewConfig
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.precision import PRECISION, Amp, settle_amp
 from tinkit.models import Classifier
-from tinkit.models.merging import merge_batch_norm
+from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.recipe import Recipe
 
 _CGROUPS = Path("/sys/fs/cgroup")
