@@ -19,7 +19,7 @@ from tinkit.engine.runs.run import Run
 from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.models import read_checkpoint
-from tinkit.models.checkpoints import read_file
+from tinkit.models.foreign.files import read_file
 from tinkit.scores import read_scores
 
 # A ResNet as torchvision has it, small: other code bases have no other one.

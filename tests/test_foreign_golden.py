@@ -12,7 +12,7 @@ from named_weights import GOLDEN, golden_models, named_state, named_video
 from torch import Tensor
 
 from tinkit.models import Video3D, VideoClassifier, load_foreign
-from tinkit.models.foreign_save import to_foreign
+from tinkit.models.foreign.save import to_foreign
 
 SPECS: dict[str, Any] = json.loads((GOLDEN / "zoo.json").read_text())
 NUMBERS = np.load(GOLDEN / "zoo.npz")

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tinkit.errors import UserError
 from tinkit.models import Video3D, VideoClassifier, load_foreign
-from tinkit.models.foreign import classes_in
-from tinkit.models.foreign_classes import named_order, read_names, reorder_classes, rows_by_name
-from tinkit.models.foreign_save import to_foreign
+from tinkit.models.foreign.classes import named_order, read_names, reorder_classes, rows_by_name
+from tinkit.models.foreign.load import classes_in
+from tinkit.models.foreign.save import to_foreign
 
 SMALL = {"layers": (1, 1, 1, 1), "channels": (16, 16, 32, 32)}
 

@@ -26,8 +26,8 @@ from safetensors.torch import save
 from torch import nn
 
 from tinkit.errors import UserError
-from tinkit.models.checkpoints import read_checkpoint, read_file
-from tinkit.models.state_dicts import AVERAGED, RAW
+from tinkit.models.foreign.files import read_checkpoint, read_file
+from tinkit.models.foreign.state_dicts import AVERAGED, RAW
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 

@@ -11,7 +11,7 @@ from small_backbones import BY_NAME
 
 from tinkit.errors import UserError
 from tinkit.models import Video3D, VideoClassifier, load_foreign
-from tinkit.models.foreign_save import to_foreign
+from tinkit.models.foreign.save import to_foreign
 from tinkit.timm_import import import_timm
 
 timm = import_timm()

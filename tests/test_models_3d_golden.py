@@ -10,7 +10,7 @@ import pytest
 import torch
 from named_weights import GOLDEN, named_state, named_video
 
-from tinkit.models.keys3d import foreign_keys
+from tinkit.models.foreign.names_3d import foreign_keys
 from tinkit.models.video3d import Video3D
 
 SPECS: dict[str, Any] = json.loads((GOLDEN / "zoo.json").read_text())

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from tinkit.errors import UserError
-from tinkit.models.checkpoints import read_checkpoint, read_file
+from tinkit.models.foreign.files import read_checkpoint, read_file
 
 WEIGHTS = {"layer.weight": torch.arange(6.0).view(2, 3), "layer.bias": torch.ones(2, dtype=torch.bfloat16)}
 

@@ -13,10 +13,10 @@ from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels
 from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.chain import may_chain, run_chain
-from tinkit.models.checkpoints import read_checkpoint
 from tinkit.models.consensus import ConsensusKind, make_consensus
 from tinkit.models.families import check_known
-from tinkit.models.foreign import ForeignReport, load_foreign
+from tinkit.models.foreign.files import read_checkpoint
+from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.models.hub import fetching
 from tinkit.models.modality import check_modality, first_convolution, read_modality
 from tinkit.models.non_local import NonLocal, NonLocalKind, add_non_local

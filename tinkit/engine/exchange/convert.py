@@ -22,9 +22,9 @@ from tinkit.engine.runtime.build import build_model
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import atomic_path, sha256_file, sha256_text
 from tinkit.models import Classifier, ForeignReport
-from tinkit.models.checkpoints import CLASSES_KEY, read_file
-from tinkit.models.foreign import class_layers, classes_in
-from tinkit.models.foreign_save import to_foreign
+from tinkit.models.foreign.files import CLASSES_KEY, read_file
+from tinkit.models.foreign.load import class_layers, classes_in
+from tinkit.models.foreign.save import to_foreign
 from tinkit.recipe import Recipe, load_recipe
 from tinkit.run_folder import find_folder, owner_of
 

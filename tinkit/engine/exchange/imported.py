@@ -25,7 +25,7 @@ from tinkit.engine.training.batch_plan import info_of
 from tinkit.errors import UsageError
 from tinkit.files.atomic import sha256_file, sha256_text, write_atomic
 from tinkit.files.locks import in_turn
-from tinkit.models.foreign_classes import ALPHABETICAL, named_order
+from tinkit.models.foreign.classes import ALPHABETICAL, named_order
 from tinkit.recipe import Recipe, change, load_recipe, rename
 from tinkit.run_folder import find_folder, owner_of
 

@@ -13,9 +13,9 @@ from tinkit.engine.runs.checkpoint import is_checkpoint, read_weights
 from tinkit.engine.runs.run import find_checkpoint, load_run_weights
 from tinkit.errors import UsageError, UserError
 from tinkit.models import Classifier, ForeignReport, load_foreign
-from tinkit.models.checkpoints import read_file
-from tinkit.models.foreign import class_layers
-from tinkit.models.foreign_classes import named_order, reorder_classes, rows_by_name
+from tinkit.models.foreign.classes import named_order, reorder_classes, rows_by_name
+from tinkit.models.foreign.files import read_file
+from tinkit.models.foreign.load import class_layers
 from tinkit.recipe.training import TrialMark
 from tinkit.run_folder import find_folder, owner_of
 

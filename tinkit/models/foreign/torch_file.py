@@ -1,7 +1,7 @@
 """Files of ``torch.save``, new and old, and bare pickles: what they describe, and the tensors that are asked for.
 
-A file may be anybody's. Its pickle is followed and not executed (:mod:`tinkit.models.pickle_machine`); nothing is
-extracted by name; every size that it claims is held against the file before memory is taken for it.
+A file may be anybody's. Its pickle is followed and not executed (:mod:`tinkit.models.foreign.pickle_machine`);
+nothing is extracted by name; every size that it claims is held against the file before memory is taken for it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.models.pickle_machine import follow
-from tinkit.models.pickled_tensors import PickleError, StorageRef, TensorRef
+from tinkit.models.foreign.pickle_machine import follow
+from tinkit.models.foreign.pickled_tensors import PickleError, StorageRef, TensorRef
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # that PyTorch's format before version 1.6 begins with
 _MOST_DIMENSIONS = 64
@@ -47,8 +47,8 @@ class BarePickleError(PickleError):
 def open_torch_file(path: Path) -> TorchFile:
     """What the file describes; no tensor is read yet.
 
-    Raises :class:`~tinkit.models.pickled_tensors.PickleError` for a damaged file and for one of something else, OSError
-    for one that cannot be read.
+    Raises :class:`~tinkit.models.foreign.pickled_tensors.PickleError` for a damaged file and for one of something
+    else, OSError for one that cannot be read.
     """
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"

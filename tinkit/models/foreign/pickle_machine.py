@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Callable
 from typing import IO, Any
 
-from tinkit.models.pickled_tensors import (
+from tinkit.models.foreign.pickled_tensors import (
     REBUILDERS,
     WIDTHS,
     OddTensor,
@@ -21,7 +21,7 @@ from tinkit.models.pickled_tensors import (
     described_storage,
     described_tensor,
 )
-from tinkit.models.stand_ins import Name, StandIn, is_harmless
+from tinkit.models.foreign.safe_pickle import Name, StandIn, is_harmless
 
 MOST_STEPS = 3_000_000  # seventy thousand tensors; a few seconds and 0.25 GB for whoever tries
 
@@ -34,7 +34,7 @@ def follow(stream: IO[bytes] | bytes, widths: dict[str, int] | None = None) -> A
     """What the pickle at the beginning of ``stream`` describes; a file stands behind it afterwards.
 
     ``widths`` gets the bytes of an item of every storage that is mentioned, by key. Raises :class:`PickleError`, and
-    :class:`RefusedError` for a name that :func:`~tinkit.models.stand_ins.is_harmless` refuses.
+    :class:`RefusedError` for a name that :func:`~tinkit.models.foreign.safe_pickle.is_harmless` refuses.
     """
     machine = _Machine({} if widths is None else widths)
     try:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tinkit.models.foreign_names import MMACTION2_HEADS, TSN_HEADS, Names, Pairs
+from tinkit.models.foreign.names import MMACTION2_HEADS, TSN_HEADS, Names, Pairs
 
 _DEPTHS = (1, 2, 3, 4, 3, 3, 1)  # blocks of each stage, table 2
 _FIRST = ("conv_dw", "bn1", "conv_pw", "bn2")

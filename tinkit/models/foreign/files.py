@@ -13,10 +13,10 @@ from torch import Tensor
 
 from tinkit.errors import UserError
 from tinkit.files.safetensors_layout import LayoutError, parse_json, read_layout
-from tinkit.models.pickled_tensors import OddTensor, PickleError, RefusedError
-from tinkit.models.stand_ins import StandIn
-from tinkit.models.state_dicts import find_weights, is_averaged, is_worth_saying
-from tinkit.models.torch_file import BarePickleError, TorchFile, open_torch_file, read_tensors
+from tinkit.models.foreign.pickled_tensors import OddTensor, PickleError, RefusedError
+from tinkit.models.foreign.safe_pickle import StandIn
+from tinkit.models.foreign.state_dicts import find_weights, is_averaged, is_worth_saying
+from tinkit.models.foreign.torch_file import BarePickleError, TorchFile, open_torch_file, read_tensors
 
 logger = logging.getLogger(__name__)
 

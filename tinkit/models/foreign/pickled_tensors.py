@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinkit.models.stand_ins import Name
+from tinkit.models.foreign.safe_pickle import Name
 
 
 class PickleError(Exception):

@@ -1,6 +1,6 @@
 """Load the weights of another code base, or of another kind of network, and account for every entry.
 
-:mod:`tinkit.models.foreign_layouts` lists the layouts that are known and how they are told apart.
+:mod:`tinkit.models.foreign.layouts` lists the layouts that are known and how they are told apart.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tinkit.errors import UserError
 from tinkit.models.finite import check_finite
-from tinkit.models.foreign_layouts import recognise, stripped
-from tinkit.models.keys3d import is_3d
+from tinkit.models.foreign.layouts import recognise, stripped
+from tinkit.models.foreign.names_3d import is_3d
 from tinkit.models.modality import first_convolution, turn_rgb_weight
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import torch
 
 from tinkit.errors import UserError, did_you_mean
 from tinkit.files.class_names import read_class_names
-from tinkit.models.foreign import class_layers
+from tinkit.models.foreign.load import class_layers
 
 if TYPE_CHECKING:
     from tinkit.models.video import VideoClassifier

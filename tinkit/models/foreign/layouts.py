@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from tinkit.errors import UserError
-from tinkit.models.foreign_elsewhere import network_elsewhere
-from tinkit.models.foreign_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
-from tinkit.models.foreign_names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped
-from tinkit.models.keys3d import SIGNATURES_3D, foreign_keys, is_3d
+from tinkit.models.foreign.elsewhere import network_elsewhere
+from tinkit.models.foreign.names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped
+from tinkit.models.foreign.names_3d import SIGNATURES_3D, foreign_keys, is_3d
+from tinkit.models.foreign.names_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
 
 if TYPE_CHECKING:
     from tinkit.models.video import VideoClassifier

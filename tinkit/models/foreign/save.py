@@ -1,4 +1,4 @@
-"""A model's weights in the names of another code base: the way back from :mod:`tinkit.models.foreign`.
+"""A model's weights in the names of another code base: the way back from :mod:`tinkit.models.foreign.load`.
 
 Every name is read back before anything is handed out, so what is written here loads here again.
 """
@@ -12,10 +12,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
-from tinkit.models.foreign_layouts import timm_names
-from tinkit.models.foreign_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
-from tinkit.models.foreign_names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped, wrapped
-from tinkit.models.keys3d import foreign_keys
+from tinkit.models.foreign.layouts import timm_names
+from tinkit.models.foreign.names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped, wrapped
+from tinkit.models.foreign.names_3d import foreign_keys
+from tinkit.models.foreign.names_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
 from tinkit.models.non_local import NonLocal
 from tinkit.models.temporal import TemporalInterlace, TemporalShift
 from tinkit.models.temporal_pool import TemporalPool
