@@ -37,7 +37,7 @@ from tables import Table, options, setting_of
 from torch import Tensor, nn
 
 from tinkit.models import TemporalConv2d, TemporalInterlace, VideoClassifier
-from tinkit.models.rtcn import REACH, TAPS, RegularisedConv2d
+from tinkit.models.temporal.rtcn import REACH, TAPS, RegularisedConv2d
 
 TRIALS = 7
 WALK = 256 << 20  # bytes of features before the same ones come again: far beyond a core's own caches

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tinkit.models import VideoClassifier, chain, video
 from tinkit.models.activation_checkpointing import checkpoint_blocks
-from tinkit.models.temporal import record_steering
+from tinkit.models.temporal.interlace import record_steering
 from tinkit.ops import native
 
 pytestmark = pytest.mark.skipif(not native.load(), reason="the chain is taken with native kernels only")

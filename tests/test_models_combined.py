@@ -15,7 +15,7 @@ from tinkit.errors import UserError
 from tinkit.models import TemporalInterlace, VideoClassifier, load_foreign
 from tinkit.models.activation_checkpointing import checkpoint_blocks
 from tinkit.models.batch_norm import merge_batch_norm
-from tinkit.models.rtcn import RegularisedConv2d
+from tinkit.models.temporal.rtcn import RegularisedConv2d
 
 SEGMENTS = 4
 COMBINATIONS: dict[str, dict[str, Any]] = {

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from tinkit.errors import UserError
 from tinkit.models import VideoClassifier, freeze_partial_bn
-from tinkit.models.non_local import NonLocal, add_non_local
-from tinkit.models.temporal_pool import stage_segments
+from tinkit.models.temporal.non_local import NonLocal, add_non_local
+from tinkit.models.temporal.pool import stage_segments
 from tinkit.timm_import import import_timm
 
 timm = import_timm()

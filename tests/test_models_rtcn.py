@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tinkit.errors import UserError
 from tinkit.models.layouts import NCHW
 from tinkit.models.places import Place
-from tinkit.models.rtcn import RegularisedConv2d, TriangleTaps, regularise
+from tinkit.models.temporal.rtcn import RegularisedConv2d, TriangleTaps, regularise
 from tinkit.ops import interlace
 
 CONVOLUTIONS = [

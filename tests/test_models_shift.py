@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tinkit.errors import UserError
 from tinkit.models import TemporalShift, VideoClassifier, load_foreign
-from tinkit.models.shift import shift_places_in
+from tinkit.models.temporal.shift import shift_places_in
 from tinkit.timm_import import import_timm
 
 timm = import_timm()

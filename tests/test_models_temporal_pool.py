@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from tinkit.errors import UserError
 from tinkit.models import TemporalShift, VideoClassifier
-from tinkit.models.non_local import NonLocal
-from tinkit.models.temporal_pool import TemporalPool, stage_segments
+from tinkit.models.temporal.non_local import NonLocal
+from tinkit.models.temporal.pool import TemporalPool, stage_segments
 from tinkit.timm_import import import_timm
 
 timm = import_timm()

@@ -3,8 +3,8 @@
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.models.foreign.save import to_foreign
-from tinkit.models.placed import TemporalConv2d
-from tinkit.models.temporal import TemporalInterlace, TemporalShift, record_steering
+from tinkit.models.temporal.interlace import TemporalInterlace, TemporalShift, record_steering
+from tinkit.models.temporal.placed import TemporalConv2d
 from tinkit.models.video import VideoClassifier, data_config, freeze_partial_bn
 from tinkit.models.video3d import Video3D
 

@@ -16,7 +16,7 @@ from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.models.r3d import Kind, ResNet3d
 from tinkit.models.residual3d import BLOCKS, start_weights
 from tinkit.models.slowfast import VARIANTS, SlowFast, published_lateral_kernel
-from tinkit.models.temporal import TemporalInterlace
+from tinkit.models.temporal.interlace import TemporalInterlace
 
 Variant3D = Literal["x_temporal", "mmaction2", "pyslowfast", "torchvision"]
 

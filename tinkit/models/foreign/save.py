@@ -16,9 +16,9 @@ from tinkit.models.foreign.layouts import timm_names
 from tinkit.models.foreign.names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped, wrapped
 from tinkit.models.foreign.names_3d import foreign_keys
 from tinkit.models.foreign.names_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
-from tinkit.models.non_local import NonLocal
-from tinkit.models.temporal import TemporalInterlace, TemporalShift
-from tinkit.models.temporal_pool import TemporalPool
+from tinkit.models.temporal.interlace import TemporalInterlace, TemporalShift
+from tinkit.models.temporal.non_local import NonLocal
+from tinkit.models.temporal.pool import TemporalPool
 from tinkit.models.video import VideoClassifier
 from tinkit.models.video3d import Video3D
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinkit.errors import UserError
-from tinkit.models.between import STAGES, put_first
+from tinkit.models.temporal.between import STAGES, put_first
 
 POOLED_STAGE = "layer2"  # the first that sees half of the frames
 

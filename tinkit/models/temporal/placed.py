@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tinkit.models.layouts import NCHW
 from tinkit.models.places import Place
 from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
-from tinkit.models.temporal import SteeringTap, TemporalInterlace
+from tinkit.models.temporal.interlace import SteeringTap, TemporalInterlace
 from tinkit.ops import Steering, fold_mean, interlaced_conv, steer, steered_conv
 
 Pair = tuple[int, int]

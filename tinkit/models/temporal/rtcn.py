@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
-from tinkit.models.placed import settings_of
 from tinkit.models.places import Place
-from tinkit.models.temporal import GROUPS, MAX_OFFSET, interlace_fold
+from tinkit.models.temporal.interlace import GROUPS, MAX_OFFSET, interlace_fold
+from tinkit.models.temporal.placed import settings_of
 
 REACH = 2  # the farthest tap, in frames
 TAPS = 2 * REACH + 1

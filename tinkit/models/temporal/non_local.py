@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
-from tinkit.models.between import put_after, stage_of
+from tinkit.models.temporal.between import put_after, stage_of
 
 NonLocalKind = Literal["embedded_gaussian", "gaussian", "dot_product"]
 # The five blocks of section 5.1 as the TSM repository and mmaction2 place them: after every second block.
@@ -115,7 +115,7 @@ def add_non_local(
 ) -> None:
     """Put non-local blocks behind blocks of a timm ResNet of any depth.
 
-    ``segments`` are the frames of a clip in each stage (:func:`~tinkit.models.temporal_pool.stage_segments`).
+    ``segments`` are the frames of a clip in each stage (:func:`~tinkit.models.temporal.pool.stage_segments`).
     ``places`` are the blocks, counted from 0, in each stage; None for the published ones, as far as the stages go. The
     block behind block ``n`` of ``layer2`` is ``layer2.non_local<n>`` in the state dict, where nothing else changes.
     Call it once the temporal modules are in their places. Raises :class:`~tinkit.errors.UserError` for a place that
