@@ -20,7 +20,7 @@ import torch
 from tinkit.errors import UserError
 from tinkit.files.atomic import atomic_path
 from tinkit.models import TemporalConv2d, VideoClassifier
-from tinkit.models.families import family_of
+from tinkit.models.backbones.families import family_of
 from tinkit.timm_import import import_timm
 
 RESULT = Path(__file__).parent / "results" / "backbones.csv"

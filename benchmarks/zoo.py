@@ -37,7 +37,7 @@ from tinkit.engine.measure.networks import (
 )
 from tinkit.engine.runtime.device import limit_threads
 from tinkit.files.atomic import shipped_names
-from tinkit.models.families import family_of
+from tinkit.models.backbones.families import family_of
 from tinkit.recipe import Published, ResolvedRecipe, load_recipe
 from tinkit.scores.protocol import protocol_words
 
@@ -116,7 +116,8 @@ Ratios of such numbers are rough; `benchmarks/results/models.csv` has pairs of t
 ## Backbones and temporal modules
 
 8 frames. Every row takes `temporal = "tsn"`, `"tsm"` and `"tin"`; a shift costs nothing that is counted, and TIN's
-steering networks cost less than a tenth of a percent. [families.py](../tinkit/models/families.py) says which input of
+steering networks cost less than a tenth of a percent. [families.py](../tinkit/models/backbones/families.py) says
+which input of
 which block moves, and why. The other models of these families work as well, and other image models of timm's with
 `place`: `make test-models` tries them all and writes [backbones.csv](../benchmarks/results/backbones.csv).
 

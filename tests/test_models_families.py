@@ -8,7 +8,7 @@ from small_backbones import CASES, Case, clips, each_family, small
 from torch import nn
 
 from tinkit.models import TemporalConv2d
-from tinkit.models.families import FAMILIES, family_of
+from tinkit.models.backbones.families import FAMILIES, family_of
 
 
 def test_every_row_of_the_table_is_tried_and_says_why() -> None:

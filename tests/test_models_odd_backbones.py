@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tinkit.errors import UserError
 from tinkit.models import VideoClassifier
+from tinkit.models.backbones.places import places_in
 from tinkit.models.modality import first_convolution
-from tinkit.models.places import places_in
 from tinkit.timm_import import import_timm
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from tinkit.errors import UserError
 from tinkit.models import TemporalInterlace, TemporalShift, VideoClassifier
-from tinkit.models.families import family_of
-from tinkit.models.layouts import Layout
-from tinkit.models.places import Place, places_in
+from tinkit.models.backbones.families import family_of
+from tinkit.models.backbones.feature_layout import Layout
+from tinkit.models.backbones.places import Place, places_in
 from tinkit.ops.layout import settled
 from tinkit.timm_import import import_timm
 

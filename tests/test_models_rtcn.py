@@ -12,8 +12,8 @@ from named_weights import give_named_weights
 from torch import Tensor, nn
 
 from tinkit.errors import UserError
-from tinkit.models.layouts import NCHW
-from tinkit.models.places import Place
+from tinkit.models.backbones.feature_layout import NCHW
+from tinkit.models.backbones.places import Place
 from tinkit.models.temporal.rtcn import RegularisedConv2d, TriangleTaps, regularise
 from tinkit.ops import interlace
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from tinkit.models.families import family_of
-from tinkit.models.places import blocks_in
+from tinkit.models.backbones.families import family_of
+from tinkit.models.backbones.places import blocks_in
 from tinkit.models.residual3d import BasicBlock, Bottleneck
 from tinkit.models.video import VideoClassifier
 from tinkit.models.video3d import Video3D

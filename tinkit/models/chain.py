@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tinkit.models.families import RESNET
+from tinkit.models.backbones.families import RESNET
 from tinkit.models.stock import is_library, nobody_between, untouched
 from tinkit.models.temporal.interlace import TemporalInterlace
 from tinkit.models.temporal.placed import TemporalConv2d

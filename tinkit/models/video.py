@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels
 from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
 from tinkit.errors import UserError, did_you_mean
+from tinkit.models.backbones.families import check_known
+from tinkit.models.backbones.places import Place, places_in
 from tinkit.models.chain import may_chain, run_chain
 from tinkit.models.consensus import ConsensusKind, make_consensus
-from tinkit.models.families import check_known
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.models.hub import fetching
 from tinkit.models.modality import check_modality, first_convolution, read_modality
-from tinkit.models.places import Place, places_in
 from tinkit.models.temporal.interlace import TemporalInterlace, TemporalShift
 from tinkit.models.temporal.non_local import NonLocal, NonLocalKind, add_non_local
 from tinkit.models.temporal.placed import precede
@@ -38,7 +38,8 @@ class VideoClassifier(nn.Module):
     ``drop_path_rate``). ``temporal``: ``tin`` interlaces and ``tsm`` shifts the features before one module of each
     block, ``rtcn`` makes that module a convolution over time (:mod:`tinkit.models.temporal.rtcn`), ``tsn`` leaves
     frames alone.
-    That module is the one that :mod:`tinkit.models.families` has for the backbone's family (ResNet, as published:
+    That module is the one that :mod:`tinkit.models.backbones.families` has for the backbone's family (ResNet, as
+    published:
     ``conv1``). ``place`` names another: one in the same blocks (``conv2``) or, in any image model, full names with
     ``*`` for any one part (``blocks.*.attn``). ``shift_div`` is the share of the channels that moves (default: 4 for
     TIN and r-TCN, 8 for TSM); ``offset_init`` where their offsets start, in frames. TIN moves in every block; TSM in

@@ -1,7 +1,7 @@
 """`tinkit models`: what the networks cost, how fast they are here, and what was published for them.
 
 A network is described by a recipe's tables ``[model]`` and ``[clip]``. Those of the shipped recipes are joined with
-every temporal module in one backbone of each family of :mod:`tinkit.models.families`.
+every temporal module in one backbone of each family of :mod:`tinkit.models.backbones.families`.
 """
 
 from __future__ import annotations

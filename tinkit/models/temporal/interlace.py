@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
-from tinkit.models.layouts import NCHW, Layout
+from tinkit.models.backbones.feature_layout import NCHW, Layout
 from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
 from tinkit.ops import Steering, interlace, steer
 

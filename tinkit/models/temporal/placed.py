@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tinkit.models.layouts import NCHW
-from tinkit.models.places import Place
+from tinkit.models.backbones.feature_layout import NCHW
+from tinkit.models.backbones.places import Place
 from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
 from tinkit.models.temporal.interlace import SteeringTap, TemporalInterlace
 from tinkit.ops import Steering, fold_mean, interlaced_conv, steer, steered_conv

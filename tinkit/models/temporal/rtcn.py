@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
-from tinkit.models.places import Place
+from tinkit.models.backbones.places import Place
 from tinkit.models.temporal.interlace import GROUPS, MAX_OFFSET, interlace_fold
 from tinkit.models.temporal.placed import settings_of
 

@@ -20,8 +20,8 @@ from typing import Literal, get_args
 from torch import nn
 
 from tinkit.errors import UserError, did_you_mean
-from tinkit.models.families import RESNET, family_of
-from tinkit.models.places import Place, places_in
+from tinkit.models.backbones.families import RESNET, family_of
+from tinkit.models.backbones.places import Place, places_in
 
 ShiftPlace = Literal["blockres", "blockres_every", "blockres_double", "block"]
 _PATTERNS: dict[str, tuple[str, ...]] = {

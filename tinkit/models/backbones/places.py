@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
-from tinkit.models.families import Family, check_known, family_of
-from tinkit.models.layouts import NCHW, Layout
+from tinkit.models.backbones.families import Family, check_known, family_of
+from tinkit.models.backbones.feature_layout import NCHW, Layout
 
 _IMAGES = 2  # in the pass that finds shapes; with one, a module that sees the images' windows could not be told
 
