@@ -18,7 +18,7 @@ from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.training.optim import parameter_groups
 from tinkit.errors import UserError
-from tinkit.models.video3d import ARCHS
+from tinkit.models.clipnets.video3d import ARCHS
 from tinkit.recipe.model import ModelConfig
 from tinkit.scores import read_scores
 from tinkit.timm_import import import_timm

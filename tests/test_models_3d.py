@@ -8,8 +8,8 @@ from named_weights import give_named_weights, named_tensor_normal, named_video
 from torch.nn import functional
 
 from tinkit.errors import UserError
+from tinkit.models.clipnets.video3d import ARCHS, FAMILIES, Video3D
 from tinkit.models.foreign.names_3d import foreign_keys
-from tinkit.models.video3d import ARCHS, FAMILIES, Video3D
 
 EVERY = [(arch, variant) for arch in ARCHS for variant in FAMILIES[arch.rsplit("_", 1)[0]]]
 ONE_EACH = [

@@ -10,8 +10,8 @@ import pytest
 import torch
 from named_weights import GOLDEN, named_state, named_video
 
+from tinkit.models.clipnets.video3d import Video3D
 from tinkit.models.foreign.names_3d import foreign_keys
-from tinkit.models.video3d import Video3D
 
 SPECS: dict[str, Any] = json.loads((GOLDEN / "zoo.json").read_text())
 NUMBERS = np.load(GOLDEN / "zoo.npz")

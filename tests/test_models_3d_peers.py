@@ -8,9 +8,9 @@ from named_weights import give_named_weights, named_state, named_video
 from torch import Tensor
 from torch.nn import functional
 
+from tinkit.models.clipnets.slowfast import slow_frames
+from tinkit.models.clipnets.video3d import Video3D
 from tinkit.models.foreign.names_3d import foreign_keys
-from tinkit.models.slowfast import slow_frames
-from tinkit.models.video3d import Video3D
 from tinkit.timm_import import import_timm
 
 

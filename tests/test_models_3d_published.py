@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tinkit.models import data_config
-from tinkit.models.r3d import mid_channels
-from tinkit.models.video3d import Video3D
+from tinkit.models.clipnets.r3d import mid_channels
+from tinkit.models.clipnets.video3d import Video3D
 from tinkit.timm_import import import_timm
 
 

@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from tinkit.models.backbones.families import family_of
 from tinkit.models.backbones.places import blocks_in
-from tinkit.models.residual3d import BasicBlock, Bottleneck
+from tinkit.models.clipnets.blocks import BasicBlock, Bottleneck
+from tinkit.models.clipnets.video3d import Video3D
 from tinkit.models.video import VideoClassifier
-from tinkit.models.video3d import Video3D
 
 
 def checkpoint_blocks(model: VideoClassifier | Video3D, backbone: str) -> None:

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from tinkit.models.clipnets.video3d import Video3D
 from tinkit.models.stock import are_plain, is_library, keeps_methods, nobody_between, untouched
 from tinkit.models.temporal.placed import TemporalConv2d
 from tinkit.models.video import VideoClassifier
-from tinkit.models.video3d import Video3D
 from tinkit.timm_import import import_timm
 
 _NUMBERED = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from tinkit.defaults import OFFSET_INIT, RELATIONS_SAMPLED, left_out_model
 from tinkit.table import Table
 
-# Networks over space and time have no other names in tinkit.models.video3d, and timm has no model named like them.
+# Networks over space and time have no other names in tinkit.models.clipnets.video3d, and timm has no model named like
+# them.
 _NETWORK_3D = re.compile(r"(slowfast|r3d|r2plus1d|mc3)_\d+")
 _AS_PUBLISHED: Any = None  # no value of the table: what is left out is filled in before anything is checked
 

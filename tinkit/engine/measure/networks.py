@@ -26,8 +26,8 @@ from tinkit.errors import UsageError, did_you_mean
 from tinkit.files.atomic import shipped_names
 from tinkit.models import Classifier
 from tinkit.models.batch_norm import merge_batch_norm
+from tinkit.models.clipnets.video3d import ARCHS
 from tinkit.models.modality import pixels_of
-from tinkit.models.video3d import ARCHS
 from tinkit.recipe import Published, Recipe, load_recipe
 from tinkit.recipe.model import ModelConfig
 from tinkit.recipe.training import OptimConfig

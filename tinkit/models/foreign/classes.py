@@ -17,8 +17,8 @@ from tinkit.files.class_names import read_class_names
 from tinkit.models.foreign.load import class_layers
 
 if TYPE_CHECKING:
+    from tinkit.models.clipnets.video3d import Video3D
     from tinkit.models.video import VideoClassifier
-    from tinkit.models.video3d import Video3D
 
 ALPHABETICAL = "alphabetical"
 

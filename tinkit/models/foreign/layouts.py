@@ -36,8 +36,8 @@ from tinkit.models.foreign.names_3d import SIGNATURES_3D, foreign_keys, is_3d
 from tinkit.models.foreign.names_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
 
 if TYPE_CHECKING:
+    from tinkit.models.clipnets.video3d import Video3D
     from tinkit.models.video import VideoClassifier
-    from tinkit.models.video3d import Video3D
 
 Network = Literal["resnet", "mobilenetv2"]
 _CONV = r"(?:\w+\.)*conv\d"  # of a ResNet, in whatever its blocks are wrapped

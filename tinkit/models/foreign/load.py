@@ -21,8 +21,8 @@ from tinkit.models.foreign.names_3d import is_3d
 from tinkit.models.modality import first_convolution, turn_rgb_weight
 
 if TYPE_CHECKING:
+    from tinkit.models.clipnets.video3d import Video3D
     from tinkit.models.video import VideoClassifier
-    from tinkit.models.video3d import Video3D
 
 # mmaction2 norms right behind this convolution, which has no bias there.
 _NO_BIAS = re.compile(r"backbone\.layer\d\.non_local\d+\.out\.bias")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from typing_extensions import TypeIs
 
 if TYPE_CHECKING:
+    from tinkit.models.clipnets.video3d import Video3D
     from tinkit.models.video import VideoClassifier
-    from tinkit.models.video3d import Video3D
 
 Rules = tuple[tuple[str, str], ...]  # a pattern in our name and what replaces it, one after the other
 _STAGES = (1, 2, 3, 4)

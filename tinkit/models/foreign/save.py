@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
+from tinkit.models.clipnets.video3d import Video3D
 from tinkit.models.foreign.layouts import timm_names
 from tinkit.models.foreign.names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped, wrapped
 from tinkit.models.foreign.names_3d import foreign_keys
@@ -20,7 +21,6 @@ from tinkit.models.temporal.interlace import TemporalInterlace, TemporalShift
 from tinkit.models.temporal.non_local import NonLocal
 from tinkit.models.temporal.pool import TemporalPool
 from tinkit.models.video import VideoClassifier
-from tinkit.models.video3d import Video3D
 
 # Names of image networks in each code base, by network; timm has any.
 _NAMES: Mapping[str, Mapping[str, Names]] = {

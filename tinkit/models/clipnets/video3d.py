@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from tinkit.data.modality import FLOW_LENGTH, Modality
 from tinkit.defaults import CLIPS
 from tinkit.errors import UserError, did_you_mean
+from tinkit.models.clipnets.blocks import BLOCKS, start_weights
+from tinkit.models.clipnets.r3d import Kind, ResNet3d
+from tinkit.models.clipnets.slowfast import VARIANTS, SlowFast, published_lateral_kernel
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
-from tinkit.models.r3d import Kind, ResNet3d
-from tinkit.models.residual3d import BLOCKS, start_weights
-from tinkit.models.slowfast import VARIANTS, SlowFast, published_lateral_kernel
 from tinkit.models.temporal.interlace import TemporalInterlace
 
 Variant3D = Literal["x_temporal", "mmaction2", "pyslowfast", "torchvision"]
