@@ -4,7 +4,7 @@ Networks have shapes only, no numbers: TIN and TSM are put into each model of th
 its usual size is passed through. `make test-models` writes benchmarks/results/backbones.csv and fails where a model of
 a supported family cannot be used, unless its error says why.
 
-    python benchmarks/backbones.py
+    python -m benchmarks.backbones
 """
 
 from __future__ import annotations

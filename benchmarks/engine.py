@@ -1,6 +1,6 @@
 """What the engine adds to a step, beside the same step written out; a row is appended to benchmarks/results/engine.csv.
 
-    python benchmarks/engine.py [--pairs 41] [--out FILE]
+    python -m benchmarks.engine [--pairs 41] [--out FILE]
 
 The engine's step (counting, seeds, rates, loss over valid clips, checks, events, progress) and a plain loop's (pixels,
 forward, loss, backward, clipping, SGD) run in pairs on the same batch. With a network that costs next to nothing the
@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from machine import machine
 
+from benchmarks.machine import machine
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise

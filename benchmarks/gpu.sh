@@ -26,10 +26,10 @@ checks() {
     echo "$tool"
     # shellcheck disable=SC2086  # a tool and its options
     PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$sanitizer" --error-exitcode 1 --tool $tool \
-      "$python" -m pytest -m gpu -k "not graph and not stream" tests/test_cuda_device.py
+      "$python" -m pytest -m gpu -k "not graph and not stream" tests/kernels/test_device.py
   done
 }
 
 # Not in a condition, where the first failure would not end it.
 checks 2>&1 | tee "benchmarks/results/gpu-${card//[^A-Za-z0-9]/-}.txt"
-"$python" benchmarks/gpu_ops.py
+"$python" -m benchmarks.gpu_ops

@@ -1,6 +1,6 @@
 """All networks of `tinkit models`, timed on this machine into results/models_zoo.csv, and docs/models.md made of it.
 
-    python benchmarks/zoo.py [--seconds 3] [--only BACKBONE ...] [--out FILE] [--page FILE] [--docs]
+    python -m benchmarks.zoo [--seconds 3] [--only BACKBONE ...] [--out FILE] [--page FILE] [--docs]
 
 `--docs` times nothing and makes the page anew from the csv and the recipes; a network that the csv lacks is counted.
 Buffers are kept and threads are as in `tinkit test`. Networks are timed one after the other, so a ratio of two rows is
@@ -22,8 +22,8 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from machine import machine
 
+from benchmarks.machine import machine
 from tinkit.engine.measure.networks import (
     BACKBONES,
     CLASSES,
@@ -102,7 +102,7 @@ def page(chosen: Sequence[Network], records: Iterable[Record]) -> str:
     settings = sorted({f"{record['date']}; {record['machine']}" for record in known.values()})
     return f"""# Models
 
-Made by `make bench-zoo` (`python benchmarks/zoo.py`) of the recipes and of `benchmarks/results/models_zoo.csv`; do not
+Made by `make bench-zoo` (`python -m benchmarks.zoo`) of the recipes and of `benchmarks/results/models_zoo.csv`; do not
 edit. `tinkit models` lists the same, `tinkit models --bench` with the speed of one's own machine.
 
 Parameters are in millions, with {CLASSES} classes. GFLOPs are of one clip: a multiplication and an addition count as

@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import file_faults
-import hostile_files
-import hostile_layouts
 import torch
 from safetensors.torch import save
 from torch import nn
 
-from faults.outcome import Outcome
+from benchmarks import file_faults, hostile_files, hostile_layouts
+from benchmarks.faults.outcome import Outcome
 from tinkit.engine.exchange import export as engine_export
 from tinkit.engine.exchange.convert import convert
 from tinkit.engine.exchange.export import export_run, read_metadata

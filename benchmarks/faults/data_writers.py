@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from faults.calls import killed_before_each_call
-from faults.outcome import Outcome
+from benchmarks.faults.calls import killed_before_each_call
+from benchmarks.faults.outcome import Outcome
 from tinkit.data.config import DataConfig
 from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles

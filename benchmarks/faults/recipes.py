@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from faults.outcome import Outcome
+from benchmarks.faults.outcome import Outcome
 from tinkit.errors import UserError
 from tinkit.files.atomic import shipped, shipped_names
 from tinkit.files.json import read_json
