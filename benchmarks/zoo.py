@@ -117,9 +117,8 @@ Ratios of such numbers are rough; `benchmarks/results/models.csv` has pairs of t
 
 8 frames. Every row takes `temporal = "tsn"`, `"tsm"` and `"tin"`; a shift costs nothing that is counted, and TIN's
 steering networks cost less than a tenth of a percent. [families.py](../tinkit/models/backbones/families.py) says
-which input of
-which block moves, and why. The other models of these families work as well, and other image models of timm's with
-`place`: `make test-models` tries them all and writes [backbones.csv](../benchmarks/results/backbones.csv).
+which input of which block moves, and why. The other models of these families work as well, and other image models of
+timm's with `place`: `make test-models` tries them all and writes [backbones.csv](../benchmarks/results/backbones.csv).
 
 {_families(plain, rows)}
 
