@@ -158,4 +158,4 @@ def test_single_label_is_searched_for_top1(tmp_path: Path, monkeypatch: pytest.M
     record = json.loads(ensemble("a", "b", "--json"))
     assert record["metric"] == "top1"
     assert set(record["metrics"]["fused"]) == {"top1", "top5", "counts"}
-    assert "no metric of a single-label task" in refused("a", "b", "--name", "x", "--metric", "sample_map")
+    assert "not a metric of a single-label task" in refused("a", "b", "--name", "x", "--metric", "sample_map")
