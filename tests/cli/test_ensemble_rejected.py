@@ -71,7 +71,7 @@ def lopsided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_weights_worse_than_equal_ones_over_the_whole_split_are_not_used(lopsided: Path) -> None:
     shown = ensemble("a", "b", "c", "--missing", "mean", "--name", "f")
-    assert "over all clips, the fitted weights are worse than equal ones: the weights are equal" in shown
+    assert "over all clips, the fitted weights are no better than equal ones: the weights are equal" in shown
     assert "not used" in shown
     record = json.loads(Path("fusions/f/fusion.json").read_text())
     assert [member["weight"] for member in record["members"]] == [1 / 3] * 3

@@ -25,15 +25,6 @@ EPILOG = examples(
 )
 
 
-class MethodChoice(StrEnum):
-    """How members become one."""
-
-    mean_logits = "mean-logits"
-    mean_probabilities = "mean-probabilities"
-    mean_ranks = "mean-ranks"
-    search = "search"
-
-
 class SpaceChoice(StrEnum):
     """What a search takes weighted means of."""
 
@@ -46,6 +37,13 @@ class MissingChoice(StrEnum):
 
     error = "error"
     mean = "mean"
+
+
+def _methods(incomplete: str) -> list[str]:
+    """The methods that begin with what was typed."""
+    from tinkit.fusion import METHODS
+
+    return [name for name in METHODS if name.startswith(incomplete)]
 
 
 def ensemble(
@@ -62,11 +60,14 @@ def ensemble(
     apply: Annotated[
         list[str] | None, typer.Option("--apply", help="A split to write besides (test), or none; may be repeated.")
     ] = None,
-    method: Annotated[MethodChoice | None, typer.Option("--method", help="How members become one (search).")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", metavar="METHOD", help="How members become one (search).", autocompletion=_methods),
+    ] = None,
     space: Annotated[SpaceChoice | None, typer.Option("--space", help="What a search averages (logits).")] = None,
     metric: Annotated[
         str | None,
-        typer.Option("--metric", help="What a search maximises: sample_map, class_map, micro_map, top1, top5."),
+        typer.Option("--metric", help="What is fitted for: sample_map, class_map, micro_map, top1, top5."),
     ] = None,
     missing: Annotated[
         MissingChoice | None,
@@ -92,7 +93,7 @@ def ensemble(
         "name": name,
         "fit": fit,
         "apply": tuple(apply) if apply else None,
-        "method": method and method.value,
+        "method": method,
         "space": space and space.value,
         "metric": metric,
         "missing": missing and missing.value,
@@ -142,15 +143,15 @@ def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
     rows = []
     for number, member in enumerate(record["members"]):
         row = {"member": member["name"], "views": member["views"], "checkpoint": member["checkpoint"]}
-        row["weight"] = f"{member['weight']:.3f}"
+        row["weight"] = "" if member["weight"] is None else f"{member['weight']:.3f}"
         rows.append(row | _percent(measured.members[number] if measured else None))
     blank = {"views": "", "checkpoint": "", "weight": ""}
     if measured:
         rows += [{"member": name, **blank, **_percent(metrics)} for name, metrics in _joint(measured).items()]
     title = f"{spec.name}: {spec.method}"
     print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
-    if measured and (note := _note(measured, record["metric"])):
-        print_line(f"note: {note}")
+    if measured and (remark := _remark(measured, record["metric"])):
+        print_line(f"note: {remark}")
     if spec.fit and measured is None:
         print_line(f"note: {spec.fit} has no labels, so nothing was measured")
     for split, counts in record["missing_clips"].items():
@@ -165,7 +166,7 @@ def _joint(measured: Measured) -> dict[str, Metrics]:
     rows = {"equal mean": measured.equal}
     estimate, alike = measured.cross_validated, measured.cross_validated_equal
     if not estimate or not alike:
-        return rows
+        return rows if measured.fused is measured.equal else rows | {"fused": measured.fused}
     unused = ", not used" if measured.rejected else ""
     rows[f"fitted (optimistic){unused}"] = measured.rejected or measured.fused
     clips = estimate.counts["measured"]
@@ -176,10 +177,10 @@ def _joint(measured: Measured) -> dict[str, Metrics]:
     return rows
 
 
-def _note(measured: Measured, metric: str) -> str | None:
+def _remark(measured: Measured, metric: str) -> str | None:
     """What is to be said of fitted weights that are worth nothing."""
     if measured.reason == "whole split":
-        return f"by {metric}, over all clips, the fitted weights are worse than equal ones: the weights are equal"
+        return f"by {metric}, over all clips, the fitted weights are no better than equal ones: the weights are equal"
     if measured.reason:
         return (
             f"by {metric}, cross-validated, the fitted weights are no better than the equal mean: the weights are equal"
