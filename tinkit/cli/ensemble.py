@@ -62,19 +62,21 @@ def ensemble(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", metavar="METHOD", help="How members become one (search).", autocompletion=_methods),
+        typer.Option(
+            "--method", metavar="METHOD", help="How members become one (search).\n\n{methods}", autocompletion=_methods
+        ),
     ] = None,
     space: Annotated[SpaceChoice | None, typer.Option("--space", help="What a search averages (logits).")] = None,
     metric: Annotated[
         str | None,
-        typer.Option("--metric", help="What is fitted for: sample_map, class_map, micro_map, top1, top5."),
+        typer.Option("--metric", help="What is fitted for: {metrics}."),
     ] = None,
     missing: Annotated[
         MissingChoice | None,
         typer.Option("--missing", help="Clips that a member could not decode: error, or mean of the others."),
     ] = None,
     parts: Annotated[int | None, typer.Option("--parts", help="Parts of the cross-validated estimate (5).")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of the search's random starts (0).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of random starts and draws (0).")] = None,
     views: Annotated[str | None, typer.Option("--views", help="Which score files of each RUN, like 2x3.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Which score files of each RUN, like best.")] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
