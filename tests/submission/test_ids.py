@@ -11,7 +11,8 @@ from tests.helpers.submission_tables import make_table
 from tinkit.errors import UserError
 from tinkit.scores import write_scores
 from tinkit.submission.classes import read_classes
-from tinkit.submission.ids import choose_rule, read_ids
+from tinkit.submission.ids import read_ids
+from tinkit.submission.matching import choose_rule
 
 
 def put(path: Path, content: str) -> Path:

@@ -80,8 +80,8 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: py
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     full = OSError(errno.ENOSPC, "No space left on device")
 
-    def rows_then_full(plan: Any) -> Iterator[np.ndarray]:
-        yield plan.table.scores[:1]
+    def rows_then_full(rows: np.ndarray) -> Iterator[np.ndarray]:
+        yield rows[:1]
         raise full
 
     def fail(*_: Any, **__: Any) -> None:
@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: py
 
     rules = challenge("mmit", zip=place == "zip")
     if place in ("rows", "zip"):
-        monkeypatch.setattr("tinkit.submission.write.written_values", rows_then_full)
+        monkeypatch.setattr("tinkit.submission.lines.in_chunks", rows_then_full)
     elif place == "flush":
         monkeypatch.setattr("os.fsync", fail)
     else:

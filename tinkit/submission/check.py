@@ -11,10 +11,11 @@ from pathlib import Path
 
 from tinkit.errors import UserError
 from tinkit.submission.findings import GIVE_UP, Findings, Problem, TooMuchError
-from tinkit.submission.ids import IdList, choose_rule
+from tinkit.submission.ids import IdList
 from tinkit.submission.manifest import MANIFEST, differs_from_manifest
+from tinkit.submission.matching import choose_rule
 from tinkit.submission.rows import is_header, is_number, parse_index, parse_scores, split_rows
-from tinkit.submission.spec import Challenge, FileName, apply_rule
+from tinkit.submission.spec import Challenge, NameRule, apply_rule
 from tinkit.submission.text import ends_in_newline, is_zip, odd_name, require_file, zip_members
 
 _SAMPLE = 1000  # rows looked at to see how a folder's names compare with the file's
@@ -119,7 +120,7 @@ def _check_container(path: Path, challenge: Challenge, findings: Findings) -> No
             findings.add(None, "container", f"the archive holds {shown}; the challenge wants {challenge.member} alone")
 
 
-def _rule_for(path: Path, challenge: Challenge, ids: IdList | None) -> FileName:
+def _rule_for(path: Path, challenge: Challenge, ids: IdList | None) -> NameRule:
     """How names are compared: verbatim, but for a folder's listing, which may be laid out otherwise, as suits best."""
     if ids is None or not ids.folder:
         return "id"
@@ -155,7 +156,7 @@ def _rows(path: Path, challenge: Challenge, values: _RowCheck, findings: Finding
 class _NameCheck:
     """The first field of every row against the list of test clips, in one pass and without keeping the rows."""
 
-    def __init__(self, challenge: Challenge, ids: IdList | None, rule: FileName, findings: Findings) -> None:
+    def __init__(self, challenge: Challenge, ids: IdList | None, rule: NameRule, findings: Findings) -> None:
         self.challenge, self.ids, self.rule, self.findings = challenge, ids, rule, findings
         listed = () if ids is None else ids.ids
         self.place: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The list of test clips, from whatever the user has of it, and how its ids are matched with other ids."""
+"""The list of test clips, from whatever the user has of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tinkit.errors import UserError
 from tinkit.files.atomic import sha256_file
 from tinkit.files.json import parse_json
 from tinkit.files.text import is_text, read_text
-from tinkit.submission.spec import FileName, apply_rule
 from tinkit.submission.text import open_list, read_lines, require_file, split_row
 
 _VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
@@ -21,7 +20,6 @@ _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
 _HEADERS = frozenset({"id", "clip", "clip_id", "file", "filename", "file_name", "name", "path", "video", "video_id"})
 _NUMBERS = re.compile(r"-?\d+(,-?\d+)*")  # a count of frames, a label (-1: unknown) or several labels
 _MAX_JSON = 512 << 20
-RULES: tuple[FileName, ...] = ("id", "basename", "stem")
 
 
 @dataclass(frozen=True)
@@ -75,24 +73,6 @@ def read_ids(path: Path) -> IdList:
         raise UserError(f"the id {unsound!r} is no text", file=path)
     _refuse_doubled(path, ids, lines, "entry" if form.startswith("json") else "line")
     return IdList(path, form, tuple(ids), tuple(lines))
-
-
-def choose_rule(listed: Sequence[str], others: Sequence[str]) -> FileName:
-    """The rule under which most of ``others`` are in ``listed``; verbatim unless a looser one finds more.
-
-    Base names and stems count only where they name one clip of ``listed``.
-    """
-    best, most = RULES[0], -1
-    for rule in RULES:
-        keys = {apply_rule(rule, name) for name in listed}
-        if len(keys) < len(listed):
-            continue
-        found = len(keys.intersection(apply_rule(rule, name) for name in others))
-        if found > most:
-            best, most = rule, found
-        if found == len(listed):
-            break
-    return best
 
 
 def _from_json(path: Path) -> tuple[str, list[str], list[int]]:

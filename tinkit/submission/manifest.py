@@ -16,7 +16,7 @@ from tinkit.errors import UserError
 from tinkit.files.atomic import sha256_file
 from tinkit.files.group import refuse_unfinished
 from tinkit.submission.ids import IdList
-from tinkit.submission.plan import Plan
+from tinkit.submission.plan import SubmissionPlan
 from tinkit.submission.spec import Challenge
 from tinkit.submission.text import is_text
 
@@ -26,7 +26,7 @@ _MAX_NAME = 200  # bytes, so that the name of a manifest made from it fits
 
 
 @dataclass(frozen=True)
-class Input:
+class HashedFile:
     """A file that went into a submission, and the SHA-256 of its bytes."""
 
     path: Path
@@ -43,7 +43,7 @@ class Described:
 
 
 def made_from(
-    challenge: Challenge, inputs: Mapping[str, Input], ids: IdList | None, options: Mapping[str, str | int | None]
+    challenge: Challenge, inputs: Mapping[str, HashedFile], ids: IdList | None, options: Mapping[str, str | int | None]
 ) -> str:
     """The hash of all that a submission depends on: its inputs by content, the rules and the options."""
     facts = [
@@ -57,7 +57,7 @@ def made_from(
 
 
 def manifest_of(
-    plan: Plan, out: Path, written: Path, inputs: Mapping[str, Input], ids: IdList | None
+    plan: SubmissionPlan, out: Path, written: Path, inputs: Mapping[str, HashedFile], ids: IdList | None
 ) -> dict[str, Any]:
     """The manifest of ``out``, which is still called ``written``; what is only known after writing is left out."""
     info = plan.table.info

@@ -15,7 +15,7 @@ from tinkit.files.toml import explain, read_toml
 from tinkit.metrics import METRICS, LeaderboardMetric, Task
 from tinkit.table import Table
 
-FileName = Literal["id", "basename", "stem"]
+NameRule = Literal["id", "basename", "stem"]
 _ONLY_FOR = {
     "scores": ("values", "precision"),
     "ranked": ("top", "labels"),
@@ -45,7 +45,7 @@ class Challenge(Table):
     top: int = Field(5, ge=1, description="Labels a row.")
     labels: Literal["index", "text"] = Field("index", description="A label as the class's index or as its name.")
     first_index: Literal[0, 1] = Field(0, description="The first class's index in this file.")
-    filename: FileName = Field("id", description="The clip's id verbatim, its last part, or that without suffix.")
+    filename: NameRule = Field("id", description="The clip's id verbatim, its last part, or that without suffix.")
     header: bool = Field(False, description="Whether the first line names the columns.")
     id_column: str = Field("filename", min_length=1, description="The header's name of the first column.")
     columns: str = Field(
@@ -118,7 +118,7 @@ class Challenge(Table):
         return [self.id_column, *(self.columns.format(index=first + i) for i in range(num_values))]
 
 
-def apply_rule(rule: FileName, clip_id: str) -> str:
+def apply_rule(rule: NameRule, clip_id: str) -> str:
     """``clip_id`` verbatim, its last part (``basename``), or its last part without the suffix (``stem``)."""
     if rule == "id":
         return clip_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,13 @@ from tinkit.scores import Kind, ScoreTable, to_kind
 from tinkit.scores.kinds import squash
 
 Values = NDArray[np.float64] | NDArray[np.float32]
+CHUNK = 2048  # rows at a time: a few megabytes at several hundred classes
+
+
+def in_chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """``rows``, at most CHUNK at a time."""
+    for start in range(0, len(rows), CHUNK):
+        yield rows[start : start + CHUNK]
 
 
 def scores_as(table: ScoreTable, rows: NDArray[np.int64], kind: Kind) -> Values:
