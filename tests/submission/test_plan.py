@@ -117,3 +117,8 @@ def test_a_folder_of_webm_files_is_matched_by_stem() -> None:
 def test_clips_that_a_flat_list_cannot_tell_apart() -> None:
     table = make_table([[0.5]] * 3, ids=["a/x.mp4", "b/x.mp4", "c/y.mp4"])
     assert "are both 'x.mp4'" in refusal(table, challenge("mmit"), listing("x.mp4", "y.mp4"))
+
+
+def test_a_header_that_cannot_stand_in_its_line() -> None:
+    rules = challenge("mmit", quoting="none", id_column="file,name")
+    assert "the header cannot be written: 'file,name' holds the delimiter" in refusal(TWO, rules)

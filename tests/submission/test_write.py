@@ -21,7 +21,7 @@ from tinkit.submission import (
     plan_submission,
     write_submission,
 )
-from tinkit.submission.values import rows_made_equal
+from tinkit.submission.lines import rows_made_equal
 
 
 def test_mmit_is_a_row_of_probabilities_a_video(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_neighbouring_float32_logits_stay_apart_up_to_22(tmp_path: Path) -> None
 
 
 def test_rows_whose_scores_become_equal_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkit.submission.values.CHUNK", 2)
+    monkeypatch.setattr("tinkit.scores.table.CHUNK", 2)
     logits = [[50, 60, 0], [0, 0, 1], [1, 2, 3], [99, 98, 97], [0, 0, 0]]
     write(tmp_path, make_table(logits, kind="logits", invalid=[4]), challenge("mmit"), fill="uniform", max_fill=1)
     assert any("in 2 of 5 rows" in note for note in json.loads((tmp_path / "manifest.json").read_text())["notes"])
@@ -141,7 +141,7 @@ def test_zip_holds_one_file_and_the_same_bytes_each_time(tmp_path: Path) -> None
 
 
 def test_more_rows_than_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkit.submission.values.CHUNK", 4)
+    monkeypatch.setattr("tinkit.scores.table.CHUNK", 4)
     scores = np.random.default_rng(0).random((11, 3), np.float32)
     text = write(tmp_path, make_table(scores, invalid=[5]), challenge("mmit", header=False), fill="prior", max_fill=1)
     rows = [line.split(",") for line in text.splitlines()]

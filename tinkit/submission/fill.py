@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tinkit.errors import UsageError, UserError
 from tinkit.scores import Kind, ScoreTable
+from tinkit.scores.kinds import rows_as
+from tinkit.scores.table import in_chunks
 from tinkit.submission.matching import some_of
-from tinkit.submission.values import in_chunks, scores_as
 
 Fill = Literal["prior", "uniform"]
 
@@ -50,7 +51,7 @@ def fill_row(table: ScoreTable, rows: NDArray[np.int64], kind: Kind, fill: Fill)
         valid = rows[np.asarray(table.valid)[rows]]
         total = np.zeros(count)
         for chunk in in_chunks(valid):
-            total += scores_as(table, chunk, meant).sum(axis=0, dtype=np.float64)
+            total += rows_as(table, chunk, meant).sum(axis=0, dtype=np.float64)
         mean = total / len(valid)
     if kind != "logits":
         return mean

@@ -9,19 +9,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from tinkit.scores.kinds import Values, rows_as
+from tinkit.scores.table import in_chunks
 from tinkit.submission.plan import SubmissionPlan
-from tinkit.submission.text import field_text
-from tinkit.submission.values import Values, in_chunks, rows_made_equal, scores_as
 
 
 def write_lines(plan: SubmissionPlan, handle: BinaryIO) -> list[str]:
     """Write the header, if there is one, and a line a clip; returns what must be known of them."""
-    challenge, width = plan.challenge, len(plan.table.info.classes)
-    ranked = challenge.rows == "ranked"
-    if challenge.header:
-        columns = challenge.header_row(challenge.top if ranked else width)
-        fields = (field_text(name, challenge.delimiter, challenge.quoting) for name in columns)
-        handle.write((challenge.delimiter.join(fields) + "\n").encode())
+    ranked = plan.challenge.rows == "ranked"
+    handle.write(plan.header.encode())
     text_of = _label_text(plan) if ranked else _score_text(plan)
     done, equal, first, alike = 0, 0, None, True
     for rows in in_chunks(plan.rows):
@@ -29,7 +25,9 @@ def write_lines(plan: SubmissionPlan, handle: BinaryIO) -> list[str]:
         ends = text_of(values)
         handle.write("".join(map(operator.add, plan.names[done : done + len(rows)], ends)).encode())
         done += len(rows)
-        equal += 0 if ranked else _rows_made_equal(plan, rows, values)
+        if not ranked:
+            scored = plan.table.valid[rows]
+            equal += rows_made_equal(plan.table.scores[rows[scored]], values[scored], plan.challenge.precision)
         if alike:
             first = ends[0] if first is None else first
             alike = all(end == first for end in ends)
@@ -37,7 +35,7 @@ def write_lines(plan: SubmissionPlan, handle: BinaryIO) -> list[str]:
     if equal:
         notes.append(
             f"in {equal} of {done} rows, scores that differ became equal in the written {plan.kind} "
-            f"(precision = {challenge.precision}): the order of those classes is lost"
+            f"(precision = {plan.challenge.precision}): the order of those classes is lost"
         )
     return notes
 
@@ -46,11 +44,11 @@ def _values(plan: SubmissionPlan, rows: NDArray[np.int64]) -> Values:
     """What is written, or ranked, for ``rows``, (n, C)."""
     scored = plan.table.valid[rows]
     if scored.all():
-        return scores_as(plan.table, rows, plan.kind)
+        return rows_as(plan.table, rows, plan.kind)
     if plan.fill is None:
         raise ValueError("rows without scores and nothing to fill them with")
     values = np.tile(plan.fill, (len(rows), 1))
-    values[scored] = scores_as(plan.table, rows[scored], plan.kind)
+    values[scored] = rows_as(plan.table, rows[scored], plan.kind)
     return values
 
 
@@ -63,19 +61,29 @@ def _score_text(plan: SubmissionPlan) -> Callable[[Values], list[str]]:
 
 def _label_text(plan: SubmissionPlan) -> Callable[[Values], list[str]]:
     """Turns values into the rest of each line: labels by falling score, equal ones by index, the lower first."""
-    challenge, classes = plan.challenge, plan.table.info.classes
-    if challenge.labels == "text":
-        labels = [field_text(name, challenge.delimiter, challenge.quoting) for name in classes]
-    else:
-        labels = [str(index + challenge.first_index) for index in range(len(classes))]
+    delimiter, top, labels = plan.challenge.delimiter, plan.challenge.top, plan.labels
 
     def text_of(values: Values) -> list[str]:
-        best = np.argsort(-values, axis=1, kind="stable")[:, : challenge.top].tolist()
-        return [challenge.delimiter.join(("", *(labels[index] for index in row))) + "\n" for row in best]
+        best = np.argsort(-values, axis=1, kind="stable")[:, :top].tolist()
+        return [delimiter.join(("", *(labels[index] for index in row))) + "\n" for row in best]
 
     return text_of
 
 
-def _rows_made_equal(plan: SubmissionPlan, rows: NDArray[np.int64], values: Values) -> int:
-    scored = plan.table.valid[rows]
-    return rows_made_equal(plan.table.scores[rows[scored]], values[scored], plan.challenge.precision)
+def rows_made_equal(scores: NDArray[np.float32], written: Values, precision: int) -> int:
+    """In how many rows two different ``scores`` (n, C) have the same number in the file.
+
+    ``written`` (n, C) are what the scores became, in the same order, before ``precision`` significant digits of them
+    are printed.
+    """
+    order = np.argsort(scores, axis=1)
+    have = np.take_along_axis(scores, order, axis=1)
+    become = np.take_along_axis(written, order, axis=1).astype(np.float64)
+    low, high = become[:, :-1], become[:, 1:]
+    # Only neighbours can be made equal, and only those within a step of the last digit have to be printed to see it.
+    near = np.abs(high - low) <= 10.0 ** (1 - precision) * np.maximum(np.abs(low), np.abs(high))
+    differ = have[:, 1:] != have[:, :-1]
+    lost = differ & (high <= low)
+    for row, column in np.argwhere(near & differ & ~lost).tolist():
+        lost[row, column] = f"{low[row, column]:.{precision}g}" == f"{high[row, column]:.{precision}g}"
+    return int(lost.any(axis=1).sum())

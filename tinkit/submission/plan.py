@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from tinkit.errors import UserError
 from tinkit.scores import Kind, ScoreTable
+from tinkit.scores.table import in_chunks
 from tinkit.submission.fill import Fill, check_filled, fill_row
 from tinkit.submission.ids import IdList
 from tinkit.submission.matching import match_rows, refuse_doubled, some_of
 from tinkit.submission.spec import Challenge
 from tinkit.submission.text import field_text
-from tinkit.submission.values import in_chunks
 
 _ROUNDING = 1e-5  # what a sum of float32 probabilities may exceed 1 by; it is cut off when written
 
@@ -25,14 +25,17 @@ _ROUNDING = 1e-5  # what a sum of float32 probabilities may exceed 1 by; it is c
 class SubmissionPlan:
     """A submission ready to be written: row ``rows[i]`` of ``table`` becomes the line of ``names[i]``.
 
-    ``kind`` is what the scores are turned into on the way; ``fill`` (C,) float64, of that kind, stands for the rows
-    without scores, whose ids are ``filled``; ``notes``: what the user should know.
+    ``names`` are as they stand in the file; so are, where classes are ranked, their ``labels``, and the line ``header``
+    (empty where there is none). ``kind`` is what the scores are turned into on the way; ``fill`` (C,) float64, of that
+    kind, stands for the rows without scores, whose ids are ``filled``; ``notes``: what the user should know.
     """
 
     challenge: Challenge
     table: ScoreTable
     rows: NDArray[np.int64]
     names: list[str]
+    labels: list[str]
+    header: str
     kind: Kind
     fill: NDArray[np.float64] | None
     filled: tuple[str, ...]
@@ -85,7 +88,9 @@ def plan_submission(
     _check_finite(table, rows, scores_path)
     if filled:
         notes.append(f"{len(filled)} clips have no scores and were filled with {fill}")
-    return SubmissionPlan(challenge, table, rows, names, kind, values, filled, tuple(notes))
+    labels = _label_texts(table.info.classes, challenge, scores_path) if challenge.rows == "ranked" else []
+    header = _header(challenge, challenge.top if labels else len(table.info.classes))
+    return SubmissionPlan(challenge, table, rows, names, labels, header, kind, values, filled, tuple(notes))
 
 
 def _check_info(table: ScoreTable, challenge: Challenge, path: Path | None, split: str) -> None:
@@ -113,8 +118,6 @@ def _check_info(table: ScoreTable, challenge: Challenge, path: Path | None, spli
             file=path,
             fix='fuse by another method than mean-ranks, or use a challenge file with `values = "any"`',
         )
-    if challenge.rows == "ranked" and challenge.labels == "text":
-        _check_label_texts(info.classes, challenge, path)
 
 
 def _written_kind(table: ScoreTable, challenge: Challenge) -> Kind:
@@ -124,16 +127,31 @@ def _written_kind(table: ScoreTable, challenge: Challenge) -> Kind:
     return challenge.values
 
 
-def _check_label_texts(classes: Sequence[str], challenge: Challenge, path: Path | None) -> None:
-    seen: dict[str, int] = {}
+def _label_texts(classes: Sequence[str], challenge: Challenge, path: Path | None) -> list[str]:
+    """Every class's label, as it stands in the file."""
+    if challenge.labels == "index":
+        return [str(index + challenge.first_index) for index in range(len(classes))]
+    texts, seen = [], dict[str, int]()
     for index, label in enumerate(classes):
         try:
-            field_text(label, challenge.delimiter, challenge.quoting)
+            texts.append(field_text(label, challenge.delimiter, challenge.quoting))
         except ValueError as error:
             raise UserError(f"class {index}: {error}", file=path, fix="mend the category file") from error
         if label in seen:
             raise UserError(f"classes {seen[label]} and {index} are both called {label!r}", file=path)
         seen[label] = index
+    return texts
+
+
+def _header(challenge: Challenge, width: int) -> str:
+    """The line that names the columns, of which ``width`` follow the first; empty where the challenge has none."""
+    if not challenge.header:
+        return ""
+    try:
+        names = [field_text(name, challenge.delimiter, challenge.quoting) for name in challenge.header_row(width)]
+    except ValueError as error:
+        raise UserError(f"the header cannot be written: {error}", fix="change `id_column` or `columns`") from error
+    return challenge.delimiter.join(names) + "\n"
 
 
 def _file_names(clips: Sequence[str], challenge: Challenge) -> list[str]:
