@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.helpers.ensembles import ensemble, refused, three_runs
 from tests.helpers.fusion_members import write_run
 from tinkit.files.atomic import sha256_file
 from tinkit.fusion import folder as folder_module
+from tinkit.fusion.record import read_record, record_content
 from tinkit.metrics import evaluate
 from tinkit.scores import label_matrix, read_info, read_scores
 
@@ -159,3 +161,17 @@ def test_single_label_is_searched_for_top1(tmp_path: Path, monkeypatch: pytest.M
     assert record["metric"] == "top1"
     assert set(record["metrics"]["fused"]) == {"top1", "top5", "counts"}
     assert "not a metric of a single-label task" in refused("a", "b", "--name", "x", "--metric", "sample_map")
+
+
+def test_a_folder_whose_name_is_not_text(runs: Path) -> None:
+    strange = runs.with_name(os.fsdecode(b"r\xff"))
+    runs.rename(strange)
+    assert "is not text" in refused("good", "fair", "--runs", str(strange))
+    files = [str(path) for path in sorted(strange.glob("*/scores/*.arrow")) if "noise" not in str(path)]
+    ensemble(*files, "--name", "f", "--method", "mean-logits")
+    record = record_content(Path("fusions/f/fusion.json"))
+    assert Path(record["members"][0]["scores"]["val"]["path"]).is_file()
+    assert read_record(Path("fusions/f/fusion.json")).describes("val.arrow") == sha256_file("fusions/f/val.arrow")
+    before = Path("fusions/f/fusion.json").read_bytes()
+    ensemble(*files, "--name", "f", "--method", "mean-logits")  # is there already
+    assert Path("fusions/f/fusion.json").read_bytes() == before

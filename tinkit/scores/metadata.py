@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from tinkit.errors import UserError
+from tinkit.files.json import parse_json
 from tinkit.metrics import Task
 from tinkit.scores.table import VERSION, Kind, ScoreInfo
 
@@ -24,9 +25,9 @@ def parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
     if raw is None:
         raise UserError("an Arrow file, but no score file: its metadata has no key 'tinkit'", file=path, fix=REWRITE)
     try:
-        data = json.loads(raw)
+        data = parse_json(raw, "the metadata of a score file", path, file_names=True)
         version = data["version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"the metadata 'tinkit' is not what it should be ({error!r})", file=path) from error
     if version != VERSION:
         raise UserError(

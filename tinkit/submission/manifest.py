@@ -13,8 +13,9 @@ from typing import Any
 
 from tinkit import __version__
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_file
+from tinkit.files.atomic import read_bounded, sha256_file
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.json import parse_json
 from tinkit.submission.ids import IdList
 from tinkit.submission.plan import SubmissionPlan
 from tinkit.submission.spec import Challenge
@@ -117,12 +118,11 @@ def differs_from_manifest(path: Path) -> bool:
 
 def _content(manifest: Path) -> dict[str, Any]:
     """The JSON object in a file; empty for anything else."""
-    try:
-        if manifest.stat().st_size > _MAX_BYTES:
-            return {}
-        content = json.loads(manifest.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+    if not manifest.is_file() or manifest.stat().st_size > _MAX_BYTES:
         return {}
-    except OSError as problem:  # what cannot be read may be ours all the same
-        raise UserError(f"cannot be read: {problem.strerror or problem}", file=manifest) from problem
+    data = read_bounded(manifest, _MAX_BYTES, "a manifest")  # what cannot be read may be ours all the same: an error
+    try:
+        content = parse_json(data, "a manifest", manifest, file_names=True)
+    except UserError:
+        return {}
     return content if isinstance(content, dict) else {}
