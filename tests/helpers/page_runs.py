@@ -39,8 +39,8 @@ def run_page(page: Path, folder: Path, tree: Path = ROOT) -> None:
 
 
 def _comparable(text: str) -> str:
-    """``text`` without the size and hash of a file: the last digit of a number may differ between processors."""
-    return re.sub(r"\d+ bytes, sha256 [0-9a-f]{12}", "N bytes, sha256 HASH", text)
+    """``text`` without the sizes and hashes of files: the last digit of a number may differ between processors."""
+    return re.sub(r"\b[0-9a-f]{64}\b", "HASH", re.sub(r"\d+ bytes, sha256 [0-9a-f]{12}", "N bytes, sha256 HASH", text))
 
 
 def printed_by(page: Path, folder: Path, tree: Path) -> Iterator[tuple[Block, str | None]]:

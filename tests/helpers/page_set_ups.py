@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tests.helpers.ensembles import three_runs
 from tests.helpers.fusion_members import scores_of
 from tinkit.fusion import fuse, make_spec, resolve_members
+from tinkit.scores import write_scores
 
 
 def listed_runs(folder: Path) -> Path:
@@ -37,3 +39,14 @@ def foreign_scores(folder: Path) -> None:
         f"{name},{','.join(f'{value:.5f}' for value in row)}\n" for name, row in zip(table.ids, values, strict=True)
     ]
     (folder / "theirs.csv").write_text(f"id,{','.join(table.info.classes)}\n" + "".join(rows))
+
+
+def write_holes(folder: Path) -> None:
+    """The fusion ``holes`` of a run that could not decode two test clips."""
+    table = scores_of("holes", "test", labelled=False)
+    valid = ~np.isin(np.arange(60), (4, 9))
+    write_scores(folder / "made" / "holes" / "scores" / "test-1x1-best.arrow", dataclasses.replace(table, valid=valid))
+    spec = make_spec(
+        {"name": "holes", "method": "mean-logits", "fit": "none", "missing": "mean", "members": [{"run": "holes"}]}
+    )
+    fuse(spec, resolve_members(spec.members, spec.splits, folder / "made"), folder / "fusions" / "holes")

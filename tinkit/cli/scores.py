@@ -67,7 +67,11 @@ def show(
     metrics = measure(table)
     rows: list[dict[str, Any]] = [{"what": name, "value": value} for name, value in _facts(table).items()]
     if metrics:
-        rows += [{"what": f"clips {name}".replace("_", " "), "value": str(n)} for name, n in metrics.counts.items()]
+        counts = {name.replace("_", " "): str(count) for name, count in metrics.counts.items()}
+        rows += [
+            {"what": name if name.startswith("classes") else f"clips {name}", "value": count}
+            for name, count in counts.items()
+        ]
     seen = table.info.split in table.info.trained_on
     if as_json:
         values = {row["what"]: row["value"] for row in rows} | {"metrics": metrics.values if metrics else None}
