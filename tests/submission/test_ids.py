@@ -85,7 +85,7 @@ def test_doubled_id_names_both_lines(tmp_path: Path) -> None:
         ("a.json", '["a", "a"]', "entry 1 and in entry 2"),
         ("a.csv", ",1\n", "without an id"),
         ("a.csv", "a" * (1 << 20) + "\n", "longer than"),
-        ("a.txt", "ARROW1\0\0", "no list of clips"),
+        ("a.txt", "ARROW1\0\0", "not a list of clips"),
     ],
 )
 def test_what_is_no_list(tmp_path: Path, name: str, content: str, problem: str) -> None:

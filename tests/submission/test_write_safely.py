@@ -55,7 +55,7 @@ def test_another_submissions_manifest_is_never_lost(tmp_path: Path) -> None:
 
 def test_a_foreign_manifest_is_kept_too(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"file": "../../x"}')
-    with pytest.raises(UserError, match="no manifest of a submission"):
+    with pytest.raises(UserError, match="not the manifest of a submission"):
         put(tmp_path / "a.csv")
     put(tmp_path / "a.csv", force=True)
     assert (tmp_path / "other.manifest.json").read_text() == '{"file": "../../x"}'

@@ -58,7 +58,7 @@ def ensemble(
     name: Annotated[str | None, typer.Option("--name", help="The folder under --fusions.")] = None,
     fit: Annotated[str | None, typer.Option("--fit", help="The labelled split to fit on (val), or none.")] = None,
     apply: Annotated[
-        list[str] | None, typer.Option("--apply", help="A split to write besides (test), or none; may be repeated.")
+        list[str] | None, typer.Option("--apply", help="A further split to write (test), or none; may be repeated.")
     ] = None,
     method: Annotated[
         str | None,
@@ -129,14 +129,14 @@ def _spec(
 
 
 def _warn(fusion: Fusion) -> None:
-    """What must be known of a fusion besides its numbers."""
+    """Warnings about a fusion, apart from its numbers."""
     if trials := fusion.record.get("trial"):
         note(
             f"warning: the scores of {', '.join(trials)} are of a trial (a run or test that --limit, --overfit or "
-            "--steps cut short): this fusion is no result"
+            "--steps cut short): this fusion is not a result"
         )
     if not fusion.written:
-        note(f"{fusion.folder}: is there already, made of the same scores with the same options: nothing was changed")
+        note(f"{fusion.folder}: is there already, made from the same scores with the same options: nothing was changed")
 
 
 def _show(spec: EnsembleSpec, fusion: Fusion) -> None:

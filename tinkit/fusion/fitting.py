@@ -1,7 +1,7 @@
 """Fit a way to fuse on a labelled split, and estimate what it is worth.
 
 What is measured on the clips that a method was fitted on is optimistic. Beside it stands a cross-validated estimate:
-the split is cut into parts that share no source video, and each part is scored with what was learned from the others.
+the split is divided into parts that share no source video, and each is scored with what was learned from the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tinkit.fusion.methods import METHODS, FusionMethod
 from tinkit.metrics import MetricName, Metrics, check_metric, evaluate
 from tinkit.scores import mark_labels
 
-FIT_ROWS = 20_000  # clips that a method is fitted on; from more, so many are drawn
+FIT_ROWS = 20_000  # clips that a method is fitted on; of more, a random draw of this size
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def _parts(source: NDArray[np.int64], parts: int, split: str) -> Iterator[tuple[
     count = int(source.max()) + 1
     if count < parts:
         raise UserError(
-            f"the labelled clips of {split!r} come from {count} sources: they cannot be cut into {parts} parts",
+            f"the labelled clips of {split!r} come from {count} sources: they cannot be split into {parts} parts",
             fix="say fewer --parts (at least 2), or use a mean, which needs no fitting",
         )
     yield from GroupKFold(n_splits=parts).split(source, groups=source)

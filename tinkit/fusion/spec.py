@@ -43,7 +43,7 @@ class MemberSpec(Table):
 
 
 class PublishedFusion(Table):
-    """A ``[[published]]`` entry: what somebody reported for an ensemble like this one."""
+    """A ``[[published]]`` entry: what was reported for an ensemble like this one."""
 
     number: float = Field(description="In percent, as papers print it.")
     metric: MetricName = Field(description="What was measured.")
@@ -62,7 +62,7 @@ class EnsembleSpec(Table):
     fit: str | None = Field(
         "val", min_length=1, description="The labelled split to fit and measure on; `none` for none."
     )
-    apply: tuple[str, ...] = Field(("test",), description="The splits to write besides.")
+    apply: tuple[str, ...] = Field(("test",), description="Further splits to write.")
     method: MethodName = Field("search", description="How members become one.")
     space: Space = Field("logits", description="What a search takes weighted means of.")
     metric: MetricName | None = Field(None, description="What is fitted for; the challenge's if not given.")

@@ -101,7 +101,7 @@ def write_features(
 def read_features(path: str | Path) -> FeatureTable:
     """Read a feature file whole.
 
-    Raises :class:`~tinkit.errors.UserError` when it is no feature file, of another version, cut short or damaged.
+    Raises :class:`~tinkit.errors.UserError` when it is not a feature file, of another version, cut short or damaged.
     """
     table, about = _open(path)
     features = np.full((len(about.ids), about.width), np.nan, np.float32)

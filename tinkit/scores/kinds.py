@@ -99,6 +99,8 @@ def _convert(table: ScoreTable, kind: Kind, change: Callable[[Matrix], Matrix]) 
     return dataclasses.replace(table, scores=scores, info=dataclasses.replace(table.info, kind=kind))
 
 
+# Not scipy.special's: its softmax gives the same bits in the same time, and importing it takes longer (0.15 s) than to
+# squash 30,000 clips of 313 classes.
 def _sigmoid(block: NDArray[Precision]) -> NDArray[Precision]:
     # exp of a negative number only, so that no logit overflows.
     small = np.exp(-np.abs(block))

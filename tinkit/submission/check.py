@@ -1,4 +1,4 @@
-"""Judge a submission file, one's own or anyone's, line by line against the challenge's rules."""
+"""Judge a submission file, whoever wrote it, line by line against the challenge's rules."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def check_submission(
 ) -> CheckReport:
     """Judge ``path``; at most ``keep`` problems of each kind are kept, all are counted.
 
-    Without ``ids`` nobody can say whether clips are missing or invented, without ``classes`` or ``num_classes`` whether
-    labels exist: the notes say so. The file is streamed. Raises :class:`~tinkit.errors.UserError` only where there is
-    no file to judge, or where the other arguments are wrong.
+    Without ``ids`` it is not known whether clips are missing or invented, without ``classes`` or ``num_classes``
+    whether labels exist: the notes say so. The file is streamed. Raises :class:`~tinkit.errors.UserError` only where
+    there is no file to judge, or where the other arguments are wrong.
     """
     require_file(path)
     count = known_classes(challenge, classes, num_classes)
@@ -223,7 +223,7 @@ class _RowCheck:
         self.alike = True
 
     def finish(self, rows: int) -> None:
-        """Report rows that all say the same."""
+        """Report rows that are all the same."""
         if rows > 1 and self.alike and not self.findings.errors:
             message = f"all {rows} rows are alike: they say the same of every clip"
             self.findings.add(None, "alike", message, "warning")
@@ -284,7 +284,7 @@ class _RowCheck:
         for text in fields:
             if self.challenge.labels == "text":
                 if not text or (self.texts is not None and text not in self.texts):
-                    self.findings.add(line, "unknown label", f"{text!r} is no class")
+                    self.findings.add(line, "unknown label", f"{text!r} is not a class")
                 continue
             index = parse_index(text, self.challenge.first_index)
             if index is None or (self.count is not None and index >= self.count):
@@ -292,5 +292,5 @@ class _RowCheck:
                 zero = ", without leading zeros" if text[:1] == "0" and text.isdigit() and len(text) > 1 else ""
                 wanted = f"{first} or more" if self.count is None else f"{first} to {first + self.count - 1}"
                 self.findings.add(
-                    line, "unknown label", f"{text[:40]!r} is no index of a class, expected {wanted}{zero}"
+                    line, "unknown label", f"{text[:40]!r} is not the index of a class, expected {wanted}{zero}"
                 )

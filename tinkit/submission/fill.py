@@ -33,7 +33,7 @@ def check_filled(filled: Sequence[str], total: int, fill: Fill | None, most: int
         f"{len(filled)} clips have no scores (they could not be decoded): {some_of(filled)}",
         file=path,
         expected="scores for every test clip" if fill is None else f"at most {most} (--max {most})",
-        fix=f"mend the videos and test again, or say `--fill {fill or 'prior'} --max {len(filled)}`",
+        fix=f"repair the videos and test again, or say `--fill {fill or 'prior'} --max {len(filled)}`",
     )
 
 

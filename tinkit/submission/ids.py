@@ -26,7 +26,7 @@ _MAX_JSON = 512 << 20
 class IdList:
     """The test clips: ``ids`` in order, ``lines`` (from 1) where each was read, and in words the ``form`` it was in.
 
-    ``folder``: the list is a listing, whose names are how somebody laid the files out. ``ordered``: its order is the
+    ``folder``: the list is a listing, whose names follow the layout of the files. ``ordered``: its order is the
     official one.
     """
 
@@ -58,7 +58,7 @@ def read_ids(path: Path) -> IdList:
     with path.open("rb") as handle:
         start = handle.read(8)
     if start.startswith((b"ARROW1", b"PK\x03\x04")):
-        raise UserError("is no list of clips", file=path, expected="a csv, json or text file of ids, or a folder")
+        raise UserError("is not a list of clips", file=path, expected="a csv, json or text file of ids, or a folder")
     with open_list(path) as handle:
         start = handle.read(4096)
     if path.suffix.lower() == ".json" or start.lstrip()[:1] in (b"[", b"{"):
@@ -70,7 +70,7 @@ def read_ids(path: Path) -> IdList:
     if not ids:
         raise UserError("lists no clip", file=path, expected="an id a line, an official csv or json, or a folder")
     if unsound := next((name for name in ids if not is_text(name)), None):
-        raise UserError(f"the id {unsound!r} is no text", file=path)
+        raise UserError(f"the id {unsound!r} is not text", file=path)
     _refuse_doubled(path, ids, lines, "entry" if form.startswith("json") else "line")
     return IdList(path, form, tuple(ids), tuple(lines))
 
@@ -172,7 +172,7 @@ def _from_folder(path: Path) -> IdList:
         )
     form = f"folder: its {len(ids)} videos" if videos else f"folder: its {len(ids)} folders of images"
     if unsound := next((name for name in ids if not is_text(name)), None):
-        raise UserError(f"holds the file {unsound!r}, whose name is no text", file=path, fix="rename it")
+        raise UserError(f"holds the file {unsound!r}, whose name is not text", file=path, fix="rename it")
     return IdList(path, form, tuple(ids), tuple(range(1, len(ids) + 1)), folder=True, ordered=False)
 
 

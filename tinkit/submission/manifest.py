@@ -86,7 +86,7 @@ def manifest_of(
 
 
 def described_by(manifest: Path) -> Described | None:
-    """What the file ``manifest`` describes; None where it is no manifest of ours.
+    """What the file ``manifest`` describes; None where it is not a manifest of ours.
 
     Raises :class:`~tinkit.errors.UserError` where the submission is unfinished.
     """

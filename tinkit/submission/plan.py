@@ -54,7 +54,7 @@ def plan_submission(
 ) -> SubmissionPlan:
     """Check ``table`` against the challenge and the list of test clips and put its rows in the list's order.
 
-    Without ``ids`` the clips are those of ``table``, in its order, and a note says that nobody checked them. Raises
+    Without ``ids`` the clips are those of ``table``, in its order, and a note says that they were not checked. Raises
     :class:`~tinkit.errors.UserError`, naming ids, for: another split, task, kind or number of classes; clips missing,
     doubled or not in the list; scores that are not finite; clips without scores beyond ``max_fill``; names that the
     format cannot hold.
@@ -67,7 +67,7 @@ def plan_submission(
     if table.info.trial:
         notes.append(
             "these are scores of a trial (a run or test that --limit, --overfit or --steps cut short): "
-            "this submission is no result"
+            "this submission is not a result"
         )
     if ids is None:
         rows = np.arange(len(table.ids), dtype=np.int64)
@@ -76,7 +76,7 @@ def plan_submission(
         notes.append("the ids were not checked against an official list of test clips (no --ids)")
     else:
         rule, rows = match_rows(ids, table.ids, scores_path)
-        # A folder's names are how somebody laid it out; a file's are the organisers' own.
+        # A folder's names follow its layout; a file's are the organisers' own.
         clips = [table.ids[row] for row in rows.tolist()] if ids.folder else list(ids.ids)
         if rule != "id":
             notes.append(f"ids were matched with {ids.path} by {'base name' if rule == 'basename' else 'stem'}")
@@ -136,7 +136,7 @@ def _label_texts(classes: Sequence[str], challenge: Challenge, path: Path | None
         try:
             texts.append(field_text(label, challenge.delimiter, challenge.quoting))
         except ValueError as error:
-            raise UserError(f"class {index}: {error}", file=path, fix="mend the category file") from error
+            raise UserError(f"class {index}: {error}", file=path, fix="correct the category file") from error
         if label in seen:
             raise UserError(f"classes {seen[label]} and {index} are both called {label!r}", file=path)
         seen[label] = index
@@ -174,7 +174,7 @@ def _file_names(clips: Sequence[str], challenge: Challenge) -> list[str]:
 
 
 def _check_finite(table: ScoreTable, rows: NDArray[np.int64], path: Path | None) -> None:
-    """Refuse valid rows that are not finite, or that are no probabilities although the file says so."""
+    """Refuse valid rows that are not finite, or that are not probabilities although the file says so."""
     bad: list[str] = []
     valid, bounded = np.asarray(table.valid), table.info.kind == "probabilities"
     for chunk in in_chunks(rows):

@@ -112,7 +112,7 @@ def _read_rows(
     """Line, name and values (scores, or class indices by rank) of each row."""
     if challenge.rows == "ranked" and challenge.labels == "text" and classes is None:
         raise UserError(
-            "the file holds labels as texts, and nobody said which class is which",
+            "the file holds labels as texts, and it is not known which class is which",
             file=path,
             fix="give the category file or the score file with --categories",
         )

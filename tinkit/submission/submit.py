@@ -1,4 +1,4 @@
-"""The whole way of one submission: which files are meant, what is written, and what a check and a rehearsal say."""
+"""One submission from end to end: which files are meant, what is written, and what a check and a rehearsal find."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def make_submission(
     """Check everything, then write ``out`` and the ``manifest.json`` beside it.
 
     ``source`` as in :func:`find_scores`, ``challenge`` a built-in name or a .toml file, ``ids`` as in
-    :func:`~tinkit.submission.ids.read_ids`. Where just this submission is there already, nothing is done. Raises
+    :func:`~tinkit.submission.ids.read_ids`. Where this very submission exists already, nothing is done. Raises
     :class:`~tinkit.errors.UserError`; nothing is written then.
     """
     rules, spec_path = load_challenge(challenge)

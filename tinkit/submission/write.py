@@ -40,7 +40,7 @@ def write_submission(
 
 @contextmanager
 def place_for(out: Path) -> Iterator[None]:
-    """Be the one writer of ``out`` and of the manifest beside it; what a killed process left is finished or swept."""
+    """Be the only writer of ``out`` and of the manifest beside it; what a killed process left is finished or swept."""
     head = out.with_name(MANIFEST)
     with writing_in(out.parent, out, head):
         recover(head)
@@ -98,7 +98,7 @@ def refuse_overwriting(out: Path, inputs: list[Path], *, force: bool) -> Path | 
         return None
     if not force:
         raise UserError(
-            f"belongs to another submission, {described.file}" if described else "is no manifest of a submission",
+            f"belongs to another submission, {described.file}" if described else "is not the manifest of a submission",
             file=manifest_path,
             fix="give each submission a folder of its own, or say --force, which renames this manifest",
         )
