@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,3 +168,33 @@ def test_evaluate_counts_what_it_skips() -> None:
         check_metric("top5", "single-label", 5)
     with pytest.raises(ValueError, match="row 1 has 2 labels"):
         evaluate(scores[:2], np.array([[1, 0, 0], [1, 1, 0]]), "single-label")
+
+
+@pytest.mark.parametrize("name", metrics.METRICS)
+def test_every_row_of_the_table_measures_what_its_name_says(name: metrics.LeaderboardMetric) -> None:
+    row = metrics.METRICS[name]
+    random = np.random.default_rng(4)
+    scores, truth = random.normal(size=(40, 9)), random.integers(0, 9, 40)
+    labels = np.eye(9, dtype=np.uint8)[truth]
+    if row.task == "multi-label":
+        labels[:, 0] |= random.random(40) < 0.5
+    top = {k: top_k_accuracy_score(truth, scores, k=k) for k in (1, 5)}
+    wanted = {
+        "sample_map": average_precision_score(labels, scores, average="samples"),
+        "class_map": average_precision_score(labels, scores, average="macro"),
+        "micro_map": average_precision_score(labels, scores, average="micro"),
+        "top1": top[1],
+        "top5": top[5],
+        "mean_top1_top5_error": ((1 - top[1]) + (1 - top[5])) / 2,
+    }
+    assert row.on(labels)(scores) == pytest.approx(wanted[name], abs=1e-9)
+    order = np.argsort(-scores, axis=1)
+    shuffled = scores.copy()
+    np.put_along_axis(shuffled, order[:, row.places :], scores.min() - 1, axis=1)  # of which no list of labels tells
+    if row.task == "single-label":
+        assert row.on(labels)(shuffled) == row.on(labels)(scores)
+
+
+def test_the_table_of_metrics_is_whole() -> None:
+    assert tuple(metrics.METRICS) == get_args(metrics.LeaderboardMetric)
+    assert set(get_args(metrics.MetricName)) < set(metrics.METRICS)

@@ -1,25 +1,27 @@
 """Metrics of a score matrix, vectorised over rows or columns and bounded in memory.
 
-Average precision is the non-interpolated one, ``AP = sum_n (R_n - R_{n-1}) P_n`` over the distinct thresholds of a
-ranking (Zhu 2004; what ``sklearn.metrics.average_precision_score`` computes). Grouped by positives it reads: the mean,
-over the positives, of *positives that score at least as much* over *all that score at least as much*. So only the
-positives are looked up, in rows that were sorted once, and equal scores share one threshold.
-
 Values lie between 0 and 1; a metric that has nothing to be measured on is NaN.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinkit.average_precision import row_ap
 from tinkit.errors import UsageError
 
 Task = Literal["multi-label", "single-label"]
 MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5"]
+"""What a test reports, and what ``best`` and a fitted fusion maximise."""
+LeaderboardMetric = Literal[MetricName, "mean_top1_top5_error"]
+"""What a leaderboard may rank entries by; some of it only there."""
 Matrix = NDArray[Any]
 
 _BLOCK = 1 << 20  # elements sorted at a time by rows or columns: the temporaries stay within a core's cache
@@ -43,6 +45,40 @@ class Metrics:
         return self.values[name]
 
 
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table of metrics.
+
+    ``on(labels)``, of labels (N, C) of 0 and 1, gives the function that measures scores (N, C) on them: what depends
+    on the labels alone is done once. ``places`` is how many labels of a ranked list it looks at.
+    """
+
+    task: Task
+    on: Callable[[Matrix], Callable[[Matrix], float]]
+    places: int = 1
+
+
+def _top(k: int, labels: Matrix) -> Callable[[Matrix], float]:
+    return partial(top_k_accuracy, classes=labels.argmax(axis=1), k=k)
+
+
+def _mean_error(labels: Matrix) -> Callable[[Matrix], float]:
+    top1, top5 = _top(1, labels), _top(5, labels)
+    return lambda scores: 1 - (top1(scores) + top5(scores)) / 2
+
+
+METRICS: Mapping[LeaderboardMetric, Metric] = MappingProxyType(
+    {
+        "sample_map": Metric("multi-label", lambda labels: partial(sample_map, labels=labels)),
+        "class_map": Metric("multi-label", lambda labels: partial(class_map, labels=labels)),
+        "micro_map": Metric("multi-label", lambda labels: partial(micro_map, labels=labels)),
+        "top1": Metric("single-label", partial(_top, 1)),
+        "top5": Metric("single-label", partial(_top, 5), places=5),
+        "mean_top1_top5_error": Metric("single-label", _mean_error, places=5),
+    }
+)
+
+
 def challenge_metric(task: Task) -> str:
     """The metric by which the challenges of a task rank entries: ``sample_map`` or ``top1``."""
     return "sample_map" if task == "multi-label" else "top1"
@@ -50,14 +86,14 @@ def challenge_metric(task: Task) -> str:
 
 def check_metric(metric: str, task: Task, classes: int | None = None) -> MetricName:
     """``metric``, or a UsageError when it is none of ``task``, or tells nothing of so few ``classes``."""
-    known = [name for name in get_args(MetricName) if name.startswith("top") == (task == "single-label")]
+    known = [name for name in get_args(MetricName) if METRICS[name].task == task]
     if metric == "top5" and metric in known and classes is not None and classes <= _FEW:
         raise UsageError(f"top5 of {classes} classes is always 100%", expected="top1")
     for name in known:
         if name == metric:
             return name
     raise UsageError(
-        f"{metric!r} is no metric of a {task} task",
+        f"{metric!r} is not a metric of a {task} task",
         expected=f"one of: {', '.join(known)}",
         fix="or set data.task, if clips have one label (single-label) or may have several (multi-label)",
     )
@@ -102,7 +138,7 @@ def sample_ap(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     step = max(1, _BLOCK // max(1, width))
     result = np.full(rows, np.nan)
     for start in range(0, rows, step):
-        result[start : start + step] = _row_ap(values[start : start + step], positive[start : start + step])
+        result[start : start + step] = row_ap(values[start : start + step], positive[start : start + step])
     return result
 
 
@@ -119,7 +155,7 @@ def class_ap(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
         marks = np.ascontiguousarray(positive[:, start : start + step].T)
         for first in range(0, len(turned), at_once):
             part = slice(first, min(first + at_once, len(turned)))
-            result[start + first : start + part.stop] = _row_ap(turned[part], marks[part])
+            result[start + first : start + part.stop] = row_ap(turned[part], marks[part])
     return result
 
 
@@ -190,46 +226,6 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, task: Task, *, valid: ArrayLi
         "micro_map": micro_map(values, positive),
     }
     return Metrics(task, measured, counts)
-
-
-def _row_ap(scores: Matrix, positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Average precision of each row of a block, NaN where there is no positive."""
-    rows, width = scores.shape
-    count = np.count_nonzero(positive, axis=1)
-    if not count.any():
-        return np.full(rows, np.nan)
-    row = np.repeat(np.arange(rows), count)
-    position = np.arange(row.size)
-    end = np.cumsum(count)
-    place = position - (end - count)[row]  # of a positive among its row's
-    # The positives' scores, rising in each row: NaN fills the shorter rows, and sorts last.
-    padded = np.full((rows, count.max()), np.nan, scores.dtype)
-    padded[row, place] = scores.reshape(-1)[np.flatnonzero(positive)]
-    padded.sort(axis=1)
-    wanted = padded[row, place]
-    all_above = width - _count_below(np.sort(scores, axis=1), row, wanted)
-
-    begins = np.empty(wanted.size, bool)
-    begins[0] = True
-    begins[1:] = (wanted[1:] != wanted[:-1]) | (row[1:] != row[:-1])
-    threshold = np.maximum.accumulate(np.where(begins, position, 0))  # where the run of equal scores begins
-    precision = (end[row] - threshold) / all_above
-    return np.divide(np.bincount(row, precision, rows), count, out=np.full(rows, np.nan), where=count > 0)
-
-
-def _count_below(ranked: Matrix, row: NDArray[np.int64], wanted: Matrix) -> NDArray[np.int64]:
-    """For each (row, wanted) the number of lesser values in that row of ``ranked`` (rising): one search for all."""
-    width = ranked.shape[1]
-    flat, base = ranked.reshape(-1), row * width
-    low = np.zeros(wanted.size, np.int64)
-    high = np.full(wanted.size, width, np.int64)
-    for _ in range(width.bit_length()):
-        middle = (low + high) >> 1
-        # Where the search is over, low == high and may be past the row's end; the clipped reading changes nothing.
-        less = (flat[base + np.minimum(middle, width - 1)] < wanted) & (low < high)
-        low = np.where(less, middle + 1, low)
-        high = np.where(less, high, middle)
-    return low
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Matrix, NDArray[np.bool_]]:

@@ -177,7 +177,7 @@ def test_import_of_npz_and_without_another_file(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("id,class 0,class 1\na,1,2\n", "2 columns of scores"),
-        ("id,class 0,class 1,class 2,class 3,class 4,clas 5\na,1,2,3,4,5,6\n", "'clas 5' is no class; did you mean"),
+        ("id,class 0,class 1,class 2,class 3,class 4,clas 5\na,1,2,3,4,5,6\n", "'clas 5' is not a class; did you mean"),
         ("id,0,1,2,3,4,4\na,1,2,3,4,5,6\n", "same name"),
         ("id,1,2,3,4,5,6\na,1,2,3,4,5,6\n", "not numbered 0, 1, ..."),
         ("id,0,1,2,3,4,5\na,1,2,3,4,5,6\na,1,2,3,4,5,6\n", "id 'a' occurs twice: rows 1 and 2"),

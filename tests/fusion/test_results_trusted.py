@@ -119,7 +119,7 @@ def test_a_damaged_manifest_is_refused_by_name(here: Path, content: bytes) -> No
     (here / "sub" / "manifest.json").write_bytes(content)
     assert "sub/a.csv: is there already" in refused("submit", "f", *SUBMIT)
     (here / "sub" / "a.csv").unlink()
-    assert "sub/manifest.json: is no manifest" in refused("submit", "f", *SUBMIT)
+    assert "sub/manifest.json: is not the manifest" in refused("submit", "f", *SUBMIT)
     said("submit", "f", *SUBMIT, "--force")
     assert (here / "sub" / "other.manifest.json").read_bytes() == content
     said("submit", "--check", "sub/a.csv", "-c", "mmit")

@@ -13,8 +13,7 @@ import pytest
 
 from tests.helpers.fusion_members import member
 from tinkit.errors import UsageError, UserError
-from tinkit.fusion import Member, align, combine, fit, search_weights
-from tinkit.fusion import search as search_module
+from tinkit.fusion import Member, align, combine, fit, fitting, search_weights
 from tinkit.metrics import evaluate, sample_map
 from tinkit.scores import label_matrix
 
@@ -38,12 +37,12 @@ def test_fitted_weights_beat_the_equal_ones_where_members_differ(task: str, metr
     strengths = {"good": 2.5, "fair": 1.0, "noise": 0.0, "noisier": 0.0}
     aligned = align([member(run, strength=value, clips=150, classes=9, task=task) for run, value in strengths.items()])
     found = fit(aligned, metric, parts=3)  # type: ignore[arg-type]
-    assert found.weights.sum() == pytest.approx(1)
-    assert (found.weights >= 0).all()
-    assert found.part_weights.shape == (3, 4)
-    equal, best = measured(aligned, None, metric), measured(aligned, found.weights, metric)
+    assert found.learned["weights"].sum() == pytest.approx(1)
+    assert (found.learned["weights"] >= 0).all()
+    assert [part["weights"].shape for part in found.part_learned] == [(4,)] * 3
+    equal, best = measured(aligned, None, metric), measured(aligned, found.learned["weights"], metric)
     assert best > equal + 0.02
-    assert found.weights.argmax() == 0
+    assert found.learned["weights"].argmax() == 0
     assert found.cross_validated[metric] > equal
     assert found.cross_validated[metric] <= best + 0.01
     assert found.cross_validated.counts["measured"] == 150
@@ -68,7 +67,7 @@ def test_the_estimate_never_scores_a_clip_with_weights_fitted_on_its_source() ->
     labels = label_matrix(combine(aligned)).astype(bool)
     sources = np.array(list(aligned.source))
     held_out = np.full(labels.shape, np.nan)
-    for train, test in search_module._parts(list(sources), 4, "val"):
+    for train, test in fitting._parts(np.unique(sources, return_inverse=True)[1], 4, "val"):
         assert not set(sources[train]) & set(sources[test])
         weights = search_weights(
             [s[train] for s in aligned.scores], functools.partial(sample_map, labels=labels[train])
@@ -80,7 +79,7 @@ def test_the_estimate_never_scores_a_clip_with_weights_fitted_on_its_source() ->
 def test_noise_is_not_promised_to_be_better_than_it_is() -> None:
     aligned = align([member(f"noise {i}", strength=0.0, clips=90, classes=8) for i in range(8)])
     found = fit(aligned, "sample_map")
-    optimistic = measured(aligned, found.weights, "sample_map")
+    optimistic = measured(aligned, found.learned["weights"], "sample_map")
     assert optimistic > measured(aligned, None, "sample_map")
     assert found.cross_validated["sample_map"] < optimistic - 0.02
 
@@ -88,21 +87,21 @@ def test_noise_is_not_promised_to_be_better_than_it_is() -> None:
 def test_the_same_seed_gives_the_same_weights() -> None:
     aligned = align([member(run, strength=0.7) for run in "abc"])
     first, again = fit(aligned, "class_map", seed=3), fit(aligned, "class_map", seed=3)
-    np.testing.assert_array_equal(first.weights, again.weights)
-    np.testing.assert_array_equal(first.part_weights, again.part_weights)
+    np.testing.assert_array_equal(first.learned["weights"], again.learned["weights"])
+    np.testing.assert_equal(first.part_learned, again.part_learned)
 
 
 def test_one_member_gets_all_the_weight() -> None:
-    assert fit(align([member("a")]), "sample_map").weights.tolist() == [1.0]
+    assert fit(align([member("a")]), "sample_map").learned["weights"].tolist() == [1.0]
 
 
 def test_a_large_split_is_fitted_on_a_draw_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_module, "SEARCH_ROWS", 50)
+    monkeypatch.setattr(fitting, "FIT_ROWS", 50)
     aligned = align([member("good", strength=3.0, clips=200), member("noise", strength=0.0, clips=200)])
     found = fit(aligned, "sample_map")
     assert found.rows == 50
     assert found.cross_validated.counts["measured"] == 200
-    assert measured(aligned, found.weights, "sample_map") > measured(aligned, None, "sample_map")
+    assert measured(aligned, found.learned["weights"], "sample_map") > measured(aligned, None, "sample_map")
 
 
 def test_clips_without_labels_or_scores_take_no_part() -> None:
@@ -127,9 +126,9 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         fit(align([member("a"), member("b", trained_on=("train", "val"))]), "sample_map")
     with pytest.raises(UserError, match="nothing to fit on"):
         fit(align([member("a", labelled=False)]), "sample_map")
-    with pytest.raises(UserError, match="20 sources: they cannot be cut in 21 parts"):
+    with pytest.raises(UserError, match="20 sources: they cannot be split into 21 parts"):
         fit(align([member("a")]), "sample_map", parts=21)
-    with pytest.raises(UsageError, match="'top1' is no metric of a multi-label task"):
+    with pytest.raises(UsageError, match="'top1' is not a metric of a multi-label task"):
         fit(align([member("a")]), "top1")
 
 

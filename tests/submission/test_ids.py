@@ -11,7 +11,8 @@ from tests.helpers.submission_tables import make_table
 from tinkit.errors import UserError
 from tinkit.scores import write_scores
 from tinkit.submission.classes import read_classes
-from tinkit.submission.ids import choose_rule, read_ids
+from tinkit.submission.ids import read_ids
+from tinkit.submission.matching import choose_rule
 
 
 def put(path: Path, content: str) -> Path:
@@ -84,7 +85,7 @@ def test_doubled_id_names_both_lines(tmp_path: Path) -> None:
         ("a.json", '["a", "a"]', "entry 1 and in entry 2"),
         ("a.csv", ",1\n", "without an id"),
         ("a.csv", "a" * (1 << 20) + "\n", "longer than"),
-        ("a.txt", "ARROW1\0\0", "no list of clips"),
+        ("a.txt", "ARROW1\0\0", "not a list of clips"),
     ],
 )
 def test_what_is_no_list(tmp_path: Path, name: str, content: str, problem: str) -> None:

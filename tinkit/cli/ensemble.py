@@ -25,15 +25,6 @@ EPILOG = examples(
 )
 
 
-class MethodChoice(StrEnum):
-    """How members become one."""
-
-    mean_logits = "mean-logits"
-    mean_probabilities = "mean-probabilities"
-    mean_ranks = "mean-ranks"
-    search = "search"
-
-
 class SpaceChoice(StrEnum):
     """What a search takes weighted means of."""
 
@@ -48,6 +39,13 @@ class MissingChoice(StrEnum):
     mean = "mean"
 
 
+def _methods(incomplete: str) -> list[str]:
+    """The methods that begin with what was typed."""
+    from tinkit.fusion import METHODS
+
+    return [name for name in METHODS if name.startswith(incomplete)]
+
+
 def ensemble(
     words: Annotated[
         list[str],
@@ -60,20 +58,25 @@ def ensemble(
     name: Annotated[str | None, typer.Option("--name", help="The folder under --fusions.")] = None,
     fit: Annotated[str | None, typer.Option("--fit", help="The labelled split to fit on (val), or none.")] = None,
     apply: Annotated[
-        list[str] | None, typer.Option("--apply", help="A split to write besides (test), or none; may be repeated.")
+        list[str] | None, typer.Option("--apply", help="A further split to write (test), or none; may be repeated.")
     ] = None,
-    method: Annotated[MethodChoice | None, typer.Option("--method", help="How members become one (search).")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method", metavar="METHOD", help="How members become one (search).\n\n{methods}", autocompletion=_methods
+        ),
+    ] = None,
     space: Annotated[SpaceChoice | None, typer.Option("--space", help="What a search averages (logits).")] = None,
     metric: Annotated[
         str | None,
-        typer.Option("--metric", help="What a search maximises: sample_map, class_map, micro_map, top1, top5."),
+        typer.Option("--metric", help="What is fitted for: {metrics}."),
     ] = None,
     missing: Annotated[
         MissingChoice | None,
         typer.Option("--missing", help="Clips that a member could not decode: error, or mean of the others."),
     ] = None,
     parts: Annotated[int | None, typer.Option("--parts", help="Parts of the cross-validated estimate (5).")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of the search's random starts (0).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of random starts and draws (0).")] = None,
     views: Annotated[str | None, typer.Option("--views", help="Which score files of each RUN, like 2x3.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Which score files of each RUN, like best.")] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
@@ -92,7 +95,7 @@ def ensemble(
         "name": name,
         "fit": fit,
         "apply": tuple(apply) if apply else None,
-        "method": method and method.value,
+        "method": method,
         "space": space and space.value,
         "metric": metric,
         "missing": missing and missing.value,
@@ -126,14 +129,14 @@ def _spec(
 
 
 def _warn(fusion: Fusion) -> None:
-    """What must be known of a fusion besides its numbers."""
+    """Warnings about a fusion, apart from its numbers."""
     if trials := fusion.record.get("trial"):
         note(
             f"warning: the scores of {', '.join(trials)} are of a trial (a run or test that --limit, --overfit or "
-            "--steps cut short): this fusion is no result"
+            "--steps cut short): this fusion is not a result"
         )
     if not fusion.written:
-        note(f"{fusion.folder}: is there already, made of the same scores with the same options: nothing was changed")
+        note(f"{fusion.folder}: is there already, made from the same scores with the same options: nothing was changed")
 
 
 def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
@@ -142,15 +145,15 @@ def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
     rows = []
     for number, member in enumerate(record["members"]):
         row = {"member": member["name"], "views": member["views"], "checkpoint": member["checkpoint"]}
-        row["weight"] = f"{member['weight']:.3f}"
+        row["weight"] = "" if member["weight"] is None else f"{member['weight']:.3f}"
         rows.append(row | _percent(measured.members[number] if measured else None))
     blank = {"views": "", "checkpoint": "", "weight": ""}
     if measured:
         rows += [{"member": name, **blank, **_percent(metrics)} for name, metrics in _joint(measured).items()]
     title = f"{spec.name}: {spec.method}"
     print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
-    if measured and (note := _note(measured, record["metric"])):
-        print_line(f"note: {note}")
+    if measured and (remark := _remark(measured, record["metric"])):
+        print_line(f"note: {remark}")
     if spec.fit and measured is None:
         print_line(f"note: {spec.fit} has no labels, so nothing was measured")
     for split, counts in record["missing_clips"].items():
@@ -165,7 +168,7 @@ def _joint(measured: Measured) -> dict[str, Metrics]:
     rows = {"equal mean": measured.equal}
     estimate, alike = measured.cross_validated, measured.cross_validated_equal
     if not estimate or not alike:
-        return rows
+        return rows if measured.fused is measured.equal else rows | {"fused": measured.fused}
     unused = ", not used" if measured.rejected else ""
     rows[f"fitted (optimistic){unused}"] = measured.rejected or measured.fused
     clips = estimate.counts["measured"]
@@ -176,10 +179,10 @@ def _joint(measured: Measured) -> dict[str, Metrics]:
     return rows
 
 
-def _note(measured: Measured, metric: str) -> str | None:
+def _remark(measured: Measured, metric: str) -> str | None:
     """What is to be said of fitted weights that are worth nothing."""
     if measured.reason == "whole split":
-        return f"by {metric}, over all clips, the fitted weights are worse than equal ones: the weights are equal"
+        return f"by {metric}, over all clips, the fitted weights are no better than equal ones: the weights are equal"
     if measured.reason:
         return (
             f"by {metric}, cross-validated, the fitted weights are no better than the equal mean: the weights are equal"

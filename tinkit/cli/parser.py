@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from inspect import cleandoc
-from typing import Any
+from types import MappingProxyType
+from typing import Any, get_args
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -36,6 +38,11 @@ def wrong_use(error: Any) -> str:
 class _Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
+        option: Any
+        for option in self.params:
+            for word, text in _FILLED_IN.items():
+                if word in (getattr(option, "help", None) or ""):
+                    option.help = option.help.replace(word, text())
         _show_as_written(self)
         super().format_help(ctx, formatter)
 
@@ -58,6 +65,23 @@ class _Group(TyperGroup):
                 "a connection between tinkit's processes broke",
                 fix="see what was said above; if memory was short, use fewer workers",
             ) from error
+
+
+def _methods() -> str:
+    """The ways to fuse, a paragraph each."""
+    from tinkit.fusion import METHODS
+
+    return "\n\n".join(f"{row.name}: {row.formula}." for row in METHODS.values())
+
+
+def _metrics() -> str:
+    from tinkit.metrics import MetricName
+
+    return ", ".join(get_args(MetricName))
+
+
+# What an option's help takes from a table of the package, which only those who ask for that help should wait for.
+_FILLED_IN: Mapping[str, Callable[[], str]] = MappingProxyType({"{methods}": _methods, "{metrics}": _metrics})
 
 
 def _show_as_written(command: Any) -> None:

@@ -1,4 +1,4 @@
-"""``tinkit scores``: look into score files, compare them, join shards, and bring in the scores of others."""
+"""``tinkit scores``: show score files, compare them, join shards, and import foreign scores."""
 
 from __future__ import annotations
 
@@ -67,7 +67,11 @@ def show(
     metrics = measure(table)
     rows: list[dict[str, Any]] = [{"what": name, "value": value} for name, value in _facts(table).items()]
     if metrics:
-        rows += [{"what": f"clips {name}".replace("_", " "), "value": str(n)} for name, n in metrics.counts.items()]
+        counts = {name.replace("_", " "): str(count) for name, count in metrics.counts.items()}
+        rows += [
+            {"what": name if name.startswith("classes") else f"clips {name}", "value": count}
+            for name, count in counts.items()
+        ]
     seen = table.info.split in table.info.trained_on
     if as_json:
         values = {row["what"]: row["value"] for row in rows} | {"metrics": metrics.values if metrics else None}
@@ -166,7 +170,7 @@ def import_scores(
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Turn a csv or npz of someone else's scores into a score file."""
+    """Import a csv or npz of another program's scores as a score file."""
     from tinkit.files.atomic import read_errors, sha256_file
     from tinkit.scores import ScoreInfo, verified_scores
     from tinkit.scores.foreign import foreign_table, is_numbered, read_foreign
@@ -228,7 +232,7 @@ def _number(value: float | None) -> str | None:
 
 @contextmanager
 def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
-    """Be the one writer of ``out``, which is none of ``inputs`` and may be written."""
+    """Be the only writer of ``out``, which is none of ``inputs`` and may be written."""
     from tinkit.files.atomic import check_place
     from tinkit.files.group import sweep, writing_in
 

@@ -101,7 +101,7 @@ def submit(
     )
     _print_manifest(submission.manifest, out, as_json=as_json, quiet=quiet)
     if not submission.written:
-        note(f"{out}: was there already, made of the same files with the same options: nothing was changed")
+        note(f"{out}: was there already, made from the same files with the same options: nothing was changed")
 
 
 def _refuse(mode: str, **options: object) -> None:

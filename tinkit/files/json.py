@@ -25,8 +25,13 @@ def read_json(path: Path, what: str, *, limit: int = MOST_BYTES, pairs: bool = F
     return parse_json(read_bounded(path, limit, f"{what}, a JSON file"), what, path, pairs=pairs)
 
 
-def parse_json(data: bytes | str, what: str, file: Path | None = None, *, pairs: bool = False) -> Any:
+def parse_json(
+    data: bytes | str, what: str, file: Path | None = None, *, pairs: bool = False, file_names: bool = False
+) -> Any:
     """The value of a JSON text; with ``pairs`` its objects are lists of (key, value), so that doubled keys show.
+
+    ``file_names``: halves of surrogate pairs are taken, as they stand in our own files for the bytes of a file's name
+    that are not UTF-8.
 
     Raises :class:`~tinkit.errors.UserError` that names ``file`` and the line: for what is not UTF-8 or not JSON, nested
     hundreds deep, holds a number of thousands of digits, or half of a surrogate pair, which no file can hold.
@@ -44,7 +49,7 @@ def parse_json(data: bytes | str, what: str, file: Path | None = None, *, pairs:
         raise UserError("not valid JSON: nested too deep", file=file, expected=expected) from error
     except ValueError as error:  # Python reads no number of more than 4,300 digits
         raise UserError("not valid JSON: a number of thousands of digits", file=file, expected=expected) from error
-    if (half := next((found for found in _ESCAPES.finditer(text) if found[1]), None)) is not None:
+    if not file_names and (half := next((found for found in _ESCAPES.finditer(text) if found[1]), None)) is not None:
         raise UserError(
             "not text: half of a character (a lone surrogate)",
             file=file,

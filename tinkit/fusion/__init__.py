@@ -1,22 +1,31 @@
 """Fusion: the scores of several members become one, fitted on a labelled split and applied to the others. No torch."""
 
+from tinkit.fusion.arrays import Examples, Options
+from tinkit.fusion.combine import Combination, combine
+from tinkit.fusion.fitting import Fitted, fit
 from tinkit.fusion.folder import Fusion, fuse
-from tinkit.fusion.mean import combine, equal_weights
+from tinkit.fusion.mean import equal_weights
 from tinkit.fusion.measure import Measured
 from tinkit.fusion.members import Aligned, Member, align
+from tinkit.fusion.methods import METHODS, FusionMethod
 from tinkit.fusion.resolve import MemberFiles, find_run, members_of, resolve_members
-from tinkit.fusion.search import Fitted, fit, search_weights
+from tinkit.fusion.search import search_weights
 from tinkit.fusion.spec import EnsembleSpec, MemberSpec, load_spec, make_spec
 
 __all__ = [
+    "METHODS",
     "Aligned",
+    "Combination",
     "EnsembleSpec",
+    "Examples",
     "Fitted",
     "Fusion",
+    "FusionMethod",
     "Measured",
     "Member",
     "MemberFiles",
     "MemberSpec",
+    "Options",
     "align",
     "combine",
     "equal_weights",

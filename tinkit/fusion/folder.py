@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,16 @@ from tinkit import __version__
 from tinkit.errors import UserError
 from tinkit.files.atomic import sha256_file, sha256_text
 from tinkit.files.group import file_group, recover, writing_in
-from tinkit.fusion.mean import combine, equal_weights
+from tinkit.fusion.arrays import Options
+from tinkit.fusion.combine import Combination, equal_mean, weights_of
+from tinkit.fusion.content import OpenedMember, content_of
+from tinkit.fusion.fitting import fit, refuse_trained_on
 from tinkit.fusion.measure import Measured, measure_fusion
 from tinkit.fusion.members import Aligned, Member, align
 from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, read_record, record_content
 from tinkit.fusion.resolve import MemberFiles
-from tinkit.fusion.search import Fitted, fit, refuse_trained_on
 from tinkit.fusion.spec import EnsembleSpec
-from tinkit.metrics import Metrics, challenge_metric, check_metric
+from tinkit.metrics import challenge_metric, check_metric
 from tinkit.scores import ScoreTable, verified_scores, write_scores
 
 
@@ -37,30 +38,20 @@ class Fusion:
 
     folder: Path
     record: dict[str, Any]
-    weights: NDArray[np.float64]
     measured: Measured | None
     written: bool = True
 
-
-@dataclass(frozen=True, eq=False)
-class Input:
-    """A member's files with what they hold and the SHA-256 of their bytes, both by split."""
-
-    files: MemberFiles
-    tables: dict[str, ScoreTable]
-    sha256: dict[str, str]
-
     @property
-    def is_trial(self) -> bool:
-        """Whether any of its scores are those of a trial."""
-        return any(table.info.trial for table in self.tables.values())
+    def weights(self) -> NDArray[np.float64]:
+        """One weight a member, (M,); NaN where the method gives a member no one weight."""
+        return np.array([row["weight"] for row in self.record["members"]], np.float64)
 
 
 def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force: bool = False) -> Fusion:
     """Fuse ``members`` as ``spec`` says and write ``folder``: ``fusion.json`` and a score file a split.
 
-    Fitted weights that are no better than equal ones, over the whole fitting split or by their cross-validated
-    estimate, are not used. Nothing is written unless everything succeeds. Where ``folder`` holds the fusion that this
+    What is fitted and no better than the equal mean, over the whole fitting split or by its cross-validated estimate,
+    is not used. Nothing is written unless everything succeeds. Where ``folder`` holds the fusion that this
     would be, nothing is done. Raises :class:`~tinkit.errors.UserError` when it holds another (unless ``force``) or a
     member's score file, when a file is damaged, when members cannot be aligned, when another process writes
     ``folder``, and as :func:`tinkit.fusion.search.fit`.
@@ -78,51 +69,53 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
             raise _exists(folder)
         if there:
             record = record_content(head)
-            return Fusion(folder, record, np.array([row["weight"] for row in record["members"]]), None, written=False)
+            return Fusion(folder, record, None, written=False)
         return _fuse(spec, inputs, folder, made_from)
 
 
-def _fuse(spec: EnsembleSpec, members: list[Input], folder: Path, made_from: str) -> Fusion:
+def _fuse(spec: EnsembleSpec, members: list[OpenedMember], folder: Path, made_from: str) -> Fusion:
     first = next(iter(members[0].files.infos.values()))
     metric = check_metric(spec.metric or challenge_metric(first.task), first.task, len(first.classes))
-    weights, fitted, measured = equal_weights(len(members)), None, None
+    options = Options(len(members), len(first.classes), metric, spec.seed, spec.own_keys)
+    chosen = Combination(spec.row.apply, spec.row.start(options), spec.row.gives)
+    fitted, measured, used = None, None, None
     missing: dict[str, dict[str, int]] = {}
     outputs: dict[str, ScoreTable] = {}
-    used: str | None = None
     for split in spec.splits:
         aligned = _aligned(spec, members, split)
         missing[split] = aligned.missing | {"all": int(np.count_nonzero(~aligned.valid.any(axis=0)))}
         if split == spec.fit:
             refuse_trained_on(aligned)
-            if spec.method == "search":
-                fitted = fit(aligned, metric, parts=spec.parts, seed=spec.seed)
-            measured = measure_fusion(aligned, fitted, metric)
-            if fitted and measured and not measured.rejected:
-                weights, used = fitted.weights, split
-        outputs[split] = _described(combine(aligned, weights, name=spec.name), spec, members, weights, used)
-    record = _record(spec, members, metric, weights, fitted, measured)
+            if spec.row.fit is not None:
+                fitted = fit(aligned, metric, method=spec.row, keys=spec.own_keys, parts=spec.parts, seed=spec.seed)
+                chosen, used = dataclasses.replace(chosen, learned=fitted.learned), split
+            measured = measure_fusion(aligned, chosen, fitted, metric)
+            if measured and measured.rejected:
+                chosen, used = equal_mean(len(members)), None
+        outputs[split] = _described(chosen.table(aligned, name=spec.name), spec, members, chosen, used)
+    record = content_of(spec, members, metric, chosen, fitted, measured)
     record |= {"missing_clips": missing, "made_from": made_from}
     _write(folder, record, outputs)
-    return Fusion(folder, record, weights, measured)
+    return Fusion(folder, record, measured)
 
 
 def _exists(folder: Path) -> UserError:
     return UserError("exists already", file=folder, fix="--name another, or --force to write over it")
 
 
-def _opened(files: MemberFiles, splits: tuple[str, ...]) -> Input:
+def _opened(files: MemberFiles, splits: tuple[str, ...]) -> OpenedMember:
     """A member's files, read and checked, each with its hash."""
     found = {split: verified_scores(files.files[split]) for split in splits}
     for split, (_, digest) in found.items():
         check_recorded(files.files[split], digest)
-    return Input(
+    return OpenedMember(
         files,
         {split: table for split, (table, _) in found.items()},
         {split: text for split, (_, text) in found.items()},
     )
 
 
-def _made_from(spec: EnsembleSpec, members: list[Input]) -> str:
+def _made_from(spec: EnsembleSpec, members: list[OpenedMember]) -> str:
     """The hash of all that a fusion depends on: options, and members by name and content."""
     options = spec.model_dump(mode="json", exclude={"members"})
     return sha256_text(json.dumps([__version__, options, [[one.files.name, one.sha256] for one in members]]))
@@ -152,25 +145,28 @@ def _refuse_own_inputs(members: list[MemberFiles], folder: Path) -> None:
                 )
 
 
-def _aligned(spec: EnsembleSpec, members: list[Input], split: str) -> Aligned:
+def _aligned(spec: EnsembleSpec, members: list[OpenedMember], split: str) -> Aligned:
     tables = [Member(one.files.name, one.tables[split], one.files.files[split]) for one in members]
-    return align(tables, kind=spec.kind, missing=spec.missing)
+    return align(tables, kind=spec.takes, missing=spec.missing)
 
 
 def _described(
     table: ScoreTable,
     spec: EnsembleSpec,
-    members: list[Input],
-    weights: NDArray[np.float64],
+    members: list[OpenedMember],
+    chosen: Combination,
     fitted_on: str | None,
 ) -> ScoreTable:
-    """``table`` with the hashes of what it was made from and, if its weights are fitted, the split they have now seen.
+    """``table`` with the hashes of what it was made from and, if anything was fitted, the split that it has now seen.
 
     Its ``checkpoint`` is the same for all splits of one fusion: a fusion may be a member of another.
     """
     split = table.info.split
-    made_of = [(*_model(member.files), float(weight)) for member, weight in zip(members, weights, strict=True)]
-    hashes = {"checkpoint": hashlib.sha256(json.dumps([spec.method, spec.kind, made_of]).encode()).hexdigest()}
+    weights = weights_of(chosen.learned)
+    made_of = [(*_model(one.files), weights[number] if weights else None) for number, one in enumerate(members)]
+    others = {name: values.tolist() for name, values in chosen.learned.items() if name != "weights" or values.ndim > 1}
+    facts = [spec.method, spec.takes, made_of, *([others] if others else [])]
+    hashes = {"checkpoint": hashlib.sha256(json.dumps(facts).encode()).hexdigest()}
     hashes |= {f"member:{member.files.name}": member.sha256[split] for member in members}
     seen = tuple(sorted({*table.info.trained_on, *([fitted_on] if fitted_on else [])}))
     return dataclasses.replace(table, info=dataclasses.replace(table.info, hashes=hashes, trained_on=seen))
@@ -180,84 +176,6 @@ def _model(member: MemberFiles) -> tuple[str, ...]:
     """What a member is, whatever the split."""
     info = next(iter(member.infos.values()))
     return (info.run, info.views, info.average, info.weights, info.kind, info.hashes.get("checkpoint", ""))
-
-
-def _record(
-    spec: EnsembleSpec,
-    members: list[Input],
-    metric: str,
-    weights: NDArray[np.float64],
-    fitted: Fitted | None,
-    measured: Measured | None,
-) -> dict[str, Any]:
-    """The content of ``fusion.json``, without what is only known once the files are written."""
-    rows = []
-    for number, one in enumerate(members):
-        member = one.files
-        info = next(iter(member.infos.values()))
-        rows.append(
-            {
-                "name": member.name,
-                "run": info.run,
-                "views": info.views,
-                "checkpoint": info.weights,
-                "hashes": info.hashes,
-                "trained_on": list(info.trained_on),
-                "kind": info.kind,
-                "converted_to": spec.kind if info.kind != spec.kind else None,
-                "weight": float(weights[number]),
-                "scores": {
-                    split: {"path": str(path), "sha256": one.sha256[split]} for split, path in member.files.items()
-                },
-                "metrics": _plain(measured.members[number]) if measured else None,
-            }
-        )
-    return {
-        "tinkit": __version__,
-        "name": spec.name,
-        "method": spec.method,
-        "kind": spec.kind,
-        "metric": metric,
-        "fit": spec.fit,
-        "apply": list(spec.apply),
-        "missing": spec.missing,
-        "seed": spec.seed,
-        "parts": spec.parts if fitted else None,
-        "fitted_on_clips": fitted.rows if fitted else None,
-        "part_weights": fitted.part_weights.tolist() if fitted else None,
-        "trial": [one.files.name for one in members if one.is_trial],
-        "members": rows,
-        "published": [entry.model_dump(exclude_none=True) for entry in spec.published],
-        **_judged(fitted, measured),
-    }
-
-
-def _judged(fitted: Fitted | None, measured: Measured | None) -> dict[str, Any]:
-    """The ``metrics`` of what is written, and apart from them those of fitted weights that were ``rejected`` for it."""
-    estimate = {
-        "cross_validated": _plain(measured.cross_validated) if measured else None,
-        "cross_validated_equal_mean": _plain(measured.cross_validated_equal) if measured else None,
-    }
-    metrics = {
-        "equal_mean": _plain(measured.equal) if measured else None,
-        "fused": _plain(measured.fused) if measured else None,
-    }
-    if fitted and measured and measured.rejected:
-        rejected = {
-            "reason": measured.reason,
-            "weights": fitted.weights.tolist(),
-            "fused": _plain(measured.rejected),
-            **estimate,
-        }
-        return {"metrics": metrics | dict.fromkeys(estimate), "rejected": rejected}
-    return {"metrics": metrics | estimate, "rejected": None}
-
-
-def _plain(metrics: Metrics | None) -> dict[str, Any] | None:
-    if metrics is None:
-        return None
-    values = {name: None if math.isnan(value) else value for name, value in metrics.values.items()}
-    return {**values, "counts": metrics.counts}
 
 
 def _write(folder: Path, record: dict[str, Any], outputs: dict[str, ScoreTable]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinkit.errors import UserError
+from tinkit.files.atomic import read_bounded
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.json import parse_json
 from tinkit.fusion.spec import PublishedFusion
 
 RECORD = "fusion.json"
@@ -71,8 +72,7 @@ def read_record(file: Path) -> FusionRecord:
 
 def record_content(file: Path) -> dict[str, Any]:
     """All that a ``fusion.json`` holds. Raises as :func:`read_record`."""
-    content: dict[str, Any] = json.loads(_record(file)[1])
-    return content
+    return _record(file)[1]
 
 
 def check_recorded(scores: Path, sha256: str) -> FusionRecord | None:
@@ -97,18 +97,21 @@ def check_recorded(scores: Path, sha256: str) -> FusionRecord | None:
     return record
 
 
-def _record(file: Path) -> tuple[FusionRecord, bytes]:
+def _record(file: Path) -> tuple[FusionRecord, dict[str, Any]]:
+    """What is read of the record, and all that it holds."""
     refuse_unfinished(file)
+    data = read_bounded(file, _MAX_BYTES, "the record of a fusion")
     try:
-        with file.open("rb") as handle:
-            data = handle.read(_MAX_BYTES)
-        record = FusionRecord.model_validate_json(data)
-    except OSError as problem:
-        raise UserError(f"cannot be read: {problem.strerror or problem}", file=file) from problem
+        content = parse_json(data, "the record of a fusion", file, file_names=True)
+        record = FusionRecord.model_validate(content)
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise DamagedRecordError(
-            f"not the record of a fusion: {f'{place}: ' if place else ''}{first['msg']}", file=file, fix=_AGAIN
-        ) from problem
-    return record.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}), data
+        raise _damaged(f"{place}: {first['msg']}" if place else first["msg"], file) from problem
+    except UserError as problem:
+        raise _damaged(problem.problem, file) from problem
+    return record.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}), content
+
+
+def _damaged(problem: str, file: Path) -> DamagedRecordError:
+    return DamagedRecordError(f"not the record of a fusion: {problem}", file=file, fix=_AGAIN)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.atomic import shipped_names
+from tinkit.files.text import is_text
 from tinkit.fusion.spec import MemberSpec
 from tinkit.scores import ScoreInfo, read_info
 
@@ -57,7 +58,10 @@ def members_of(words: Sequence[str], runs: Path, views: str | None, weights: str
     for word in words:
         path = Path(word)
         if path.suffix != ".arrow":
-            members.append(MemberSpec(run=str(find_run(word, runs)), views=views, weights=weights))
+            run = str(find_run(word, runs))
+            if not is_text(run):
+                raise UsageError(f"the name of the folder {run!r} is not text", fix="rename it")
+            members.append(MemberSpec(run=run, views=views, weights=weights))
             continue
         info = read_info(path)
         model = _model_of(path, info)

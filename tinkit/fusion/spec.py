@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from tinkit.files.toml import explain, read_toml
 from tinkit.fusion.members import Missing
+from tinkit.fusion.methods import METHODS, OWN_KEYS, FusionMethod
 from tinkit.metrics import MetricName
 from tinkit.scores import Kind
 from tinkit.table import Table
 
-Method = Literal["mean-logits", "mean-probabilities", "mean-ranks", "search"]
+if TYPE_CHECKING:
+    MethodName = str
+else:  # a Literal, by which errors name all choices, and the nearest
+    MethodName = Literal[tuple(METHODS)]
 Space = Literal["logits", "probabilities"]
 
 
@@ -39,7 +43,7 @@ class MemberSpec(Table):
 
 
 class PublishedFusion(Table):
-    """A ``[[published]]`` entry: what somebody reported for an ensemble like this one."""
+    """A ``[[published]]`` entry: what was reported for an ensemble like this one."""
 
     number: float = Field(description="In percent, as papers print it.")
     metric: MetricName = Field(description="What was measured.")
@@ -58,15 +62,15 @@ class EnsembleSpec(Table):
     fit: str | None = Field(
         "val", min_length=1, description="The labelled split to fit and measure on; `none` for none."
     )
-    apply: tuple[str, ...] = Field(("test",), description="The splits to write besides.")
-    method: Method = Field("search", description="A mean with equal weights, or weights searched for the metric.")
+    apply: tuple[str, ...] = Field(("test",), description="Further splits to write.")
+    method: MethodName = Field("search", description="How members become one.")
     space: Space = Field("logits", description="What a search takes weighted means of.")
-    metric: MetricName | None = Field(None, description="What a search maximises; the challenge's if not given.")
+    metric: MetricName | None = Field(None, description="What is fitted for; the challenge's if not given.")
     missing: Missing = Field(
         "error", description="A clip that some member has no scores for: error, or mean of the rest."
     )
     parts: int = Field(5, ge=2, le=100, description="Parts of the cross-validated estimate.")
-    seed: int = Field(0, ge=0, description="Of the search's random starts.")
+    seed: int = Field(0, ge=0, description="Of random starts and draws.")
     members: tuple[MemberSpec, ...] = Field(min_length=1)
     published: tuple[PublishedFusion, ...] = Field((), description="Numbers that others reported for it.")
 
@@ -85,24 +89,29 @@ class EnsembleSpec(Table):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.method == "search" and self.fit is None:
-            raise ValueError("method `search` needs a labelled split: fit = 'val'")
+        if self.row.fit is not None and self.fit is None:
+            raise ValueError(f"method `{self.method}` needs a labelled split: fit = 'val'")
+        for key in OWN_KEYS - self.row.keys:
+            if key in self.model_fields_set:
+                raise ValueError(f"{key}: means nothing with method = {self.method!r}; take it out")
         if not self.splits:
             raise ValueError("neither `fit` nor `apply` names a split: there is nothing to do")
         return self
 
     @property
-    def kind(self) -> Kind:
-        """What the members' scores are turned into before the mean, and so the kind of the result."""
-        match self.method:
-            case "mean-logits":
-                return "logits"
-            case "mean-probabilities":
-                return "probabilities"
-            case "mean-ranks":
-                return "ranks"
-            case "search":
-                return self.space
+    def row(self) -> FusionMethod:
+        """The method's row of the table."""
+        return METHODS[self.method]
+
+    @property
+    def takes(self) -> Kind:
+        """What the members' scores are turned into first."""
+        return self.row.takes or self.space
+
+    @property
+    def own_keys(self) -> dict[str, Any]:
+        """The values of the keys that only some methods take, this one among them."""
+        return {key: getattr(self, key) for key in sorted(self.row.keys)}
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -130,8 +139,14 @@ def load_spec(path: Path, changes: dict[str, Any] | None = None) -> EnsembleSpec
 
 
 def make_spec(values: dict[str, Any], changes: dict[str, Any] | None = None) -> EnsembleSpec:
-    """An ensemble from values, those of ``changes`` that are not None going first. UsageError when they do not fit."""
+    """An ensemble from values, those of ``changes`` that are not None going first. UsageError when they do not fit.
+
+    With a ``method`` of ``changes``, what ``values`` say that another method alone takes is left out.
+    """
+    given = {key: value for key, value in (changes or {}).items() if value is not None}
+    if (row := METHODS.get(str(given.get("method")))) is not None:
+        values = {key: value for key, value in values.items() if key not in OWN_KEYS - row.keys}
     try:
-        return EnsembleSpec.model_validate(values | {k: v for k, v in (changes or {}).items() if v is not None})
+        return EnsembleSpec.model_validate(values | given)
     except ValidationError as error:
         raise explain(error, EnsembleSpec, lambda _: (None, None)) from error

@@ -12,6 +12,7 @@ from tinkit.data.config import DataConfig
 from tinkit.data.views import ClipConfig, TestRule, ViewConfig, ViewsText
 from tinkit.defaults import defaults_of
 from tinkit.errors import did_you_mean, short
+from tinkit.metrics import MetricName
 from tinkit.recipe.model import ModelConfig
 from tinkit.recipe.training import (
     EmaConfig,
@@ -32,7 +33,7 @@ class Published(Table):
 
     number: float
     """In percent, as papers print it."""
-    metric: Literal["sample_map", "class_map", "top1", "top5"]
+    metric: MetricName
     """What was measured."""
     views: ViewsText
     """Temporal x spatial views, as in ``2x3``."""

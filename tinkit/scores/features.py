@@ -20,8 +20,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError
-from tinkit.files.arrow import DamagedFileError, open_arrow, sealed_writer
+from tinkit.files.arrow import open_arrow, sealed_writer
 from tinkit.files.atomic import atomic_path
+from tinkit.files.json import parse_json
 from tinkit.scores.table import COLUMNS, VERSION, ArrowColumn, Labels, as_arrow
 
 KIND = "features"
@@ -100,7 +101,7 @@ def write_features(
 def read_features(path: str | Path) -> FeatureTable:
     """Read a feature file whole.
 
-    Raises :class:`~tinkit.errors.UserError` when it is no feature file, of another version, cut short or damaged.
+    Raises :class:`~tinkit.errors.UserError` when it is not a feature file, of another version, cut short or damaged.
     """
     table, about = _open(path)
     features = np.full((len(about.ids), about.width), np.nan, np.float32)
@@ -130,11 +131,9 @@ def _open(path: str | Path) -> tuple[pa.Table, FeatureAbout]:
         file = open_arrow(Path(path))
         file.verify()
         table = file.reader().read_all()
-        info = json.loads((table.schema.metadata or {})[b"tinkit"])
+        info = parse_json((table.schema.metadata or {})[b"tinkit"], "the metadata of a feature file", Path(path))
         kind, version = info["kind"], info["version"]
-    except DamagedFileError:
-        raise
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise UserError(f"not a feature file, or cut short: {error}", file=path) from error
     if kind != KIND or version != VERSION:
         raise UserError(f"holds {kind} of version {version}", file=path, expected=f"{KIND} of version {VERSION}")

@@ -61,7 +61,7 @@ def read_info(path: str | Path) -> ScoreInfo:
 def read_scores(path: str | Path) -> ScoreTable:
     """Read and validate a score file; the scores stay in the memory-mapped file (see the module's first lines).
 
-    Raises :class:`~tinkit.errors.UserError`, naming the file and the row, when it is no score file, truncated, of
+    Raises :class:`~tinkit.errors.UserError`, naming the file and the row, when it is not a score file, truncated, of
     another version or width, or holds doubled ids or labels outside the classes. That the scores are finite, which
     would read all of them, is :func:`check_scores`.
     """
@@ -106,7 +106,7 @@ def _read(file: ArrowFile, reader: pa.ipc.RecordBatchFileReader, info: ScoreInfo
             )
         values = values.fill_null(float("nan"))
     scores = values.to_numpy(zero_copy_only=True).reshape(len(lists), width)
-    if not np.isnan(scores[~valid]).all():  # not our writer's: what lies under a null is anyone's
+    if not np.isnan(scores[~valid]).all():  # another program's file: what lies under a null may be anything
         scores = np.where(valid[:, None], scores, np.float32("nan"))
     return ScoreTable(
         info=info,
@@ -215,7 +215,7 @@ def _check_rows(columns: dict[str, pa.Array], info: ScoreInfo, path: str | Path)
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
-    """The column without a copy where it is of one piece, as our writer's are."""
+    """The column, without a copy where it is in one chunk, as in the files that we write."""
     if column.num_chunks == 1:
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

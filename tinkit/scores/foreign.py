@@ -1,4 +1,4 @@
-"""Scores that others made, as csv or npz, read into a table.
+"""Foreign scores, as csv or npz, read into a table.
 
 csv: a header, the clip's id in the first column, then a column a class, named by the class or numbered from 0
 (``0``, ``score_0``, ...); a row of empty cells is a clip without scores. npz: ``ids`` (N,) of text, ``scores`` (N, C)
@@ -102,7 +102,7 @@ def _order(found: Foreign, classes: tuple[str, ...], path: Path) -> NDArray[np.i
         return np.argsort(numbers)
     for name in columns:
         if name not in classes:
-            raise UserError(f"column {name!r} is no class{did_you_mean(name, classes)}", file=path)
+            raise UserError(f"column {name!r} is not a class{did_you_mean(name, classes)}", file=path)
     if len(set(columns)) < len(columns):
         raise UserError("two columns have the same name", file=path)
     place = {name: index for index, name in enumerate(columns)}

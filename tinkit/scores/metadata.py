@@ -1,4 +1,4 @@
-"""What a score file says of itself: the JSON in its metadata, which may be anyone's."""
+"""What a score file says of itself: the JSON in its metadata, which any program may have written."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import get_args
 
 from tinkit.errors import UserError
+from tinkit.files.json import parse_json
 from tinkit.metrics import Task
 from tinkit.scores.table import VERSION, Kind, ScoreInfo
 
-REWRITE = "write it again with `tinkit test`, or bring foreign scores in with `tinkit scores import`"
+REWRITE = "write it again with `tinkit test`, or import foreign scores with `tinkit scores import`"
 
 
 def info_text(info: ScoreInfo) -> str:
@@ -22,18 +23,18 @@ def info_text(info: ScoreInfo) -> str:
 def parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
     """What the JSON ``raw`` of the file ``path`` says. Raises a UserError for what no score file says."""
     if raw is None:
-        raise UserError("an Arrow file, but no score file: its metadata has no key 'tinkit'", file=path, fix=REWRITE)
+        raise UserError("an Arrow file, but not a score file: its metadata has no key 'tinkit'", file=path, fix=REWRITE)
     try:
-        data = json.loads(raw)
+        data = parse_json(raw, "the metadata of a score file", path, file_names=True)
         version = data["version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"the metadata 'tinkit' is not what it should be ({error!r})", file=path) from error
     if version != VERSION:
         raise UserError(
             f"score file of version {version!r}",
             file=path,
             expected=f"version {VERSION}",
-            fix="use the tinkit it is of",
+            fix="use the version of tinkit that wrote it",
         )
     # Other tools may write more than we know and leave out what has a default, but not what the numbers are.
     fields = {item.name for item in dataclasses.fields(ScoreInfo)}
@@ -53,7 +54,7 @@ def parse_info(raw: bytes | None, path: Path) -> ScoreInfo:
 
 
 def check_info(info: ScoreInfo, path: str | Path) -> None:
-    """Raise a UserError when a value of ``info`` is not of its kind (it may come from anyone's JSON)."""
+    """Raise a UserError when a value of ``info`` is not of its kind (any program may have written it)."""
     for name, known in (("kind", get_args(Kind)), ("task", get_args(Task))):
         if getattr(info, name) not in known:
             raise UserError(f"{name} is {getattr(info, name)!r}", file=path, expected=f"one of {', '.join(known)}")

@@ -18,6 +18,7 @@ Kind = Literal["logits", "probabilities", "ranks"]
 Labels = tuple[int, ...] | None
 
 VERSION = 1
+CHUNK = 2048  # rows
 # The columns that are not numbers, by their names here, with their types in Arrow.
 COLUMNS = {"ids": pa.string(), "labels": pa.list_(pa.int32()), "source": pa.string()}
 
@@ -142,6 +143,12 @@ def take_rows(table: ScoreTable, rows: NDArray[np.int64]) -> ScoreTable:
         scores=table.scores[rows],
         valid=table.valid[rows],
     )
+
+
+def in_chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """``rows``, a few thousand at a time: a few megabytes of scores at several hundred classes."""
+    for start in range(0, len(rows), CHUNK):
+        yield rows[start : start + CHUNK]
 
 
 def label_matrix(table: ScoreTable) -> NDArray[np.uint8]:

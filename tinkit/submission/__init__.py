@@ -3,7 +3,7 @@
 from tinkit.submission.check import CheckReport, check_submission
 from tinkit.submission.findings import Problem
 from tinkit.submission.ids import IdList, read_ids
-from tinkit.submission.plan import Plan, plan_submission
+from tinkit.submission.plan import SubmissionPlan, plan_submission
 from tinkit.submission.rehearsal import Answers, Rehearsal, read_answers, rehearse
 from tinkit.submission.spec import Challenge, load_challenge
 from tinkit.submission.submit import Submission, find_scores, judge_submission, make_submission
@@ -14,10 +14,10 @@ __all__ = [
     "Challenge",
     "CheckReport",
     "IdList",
-    "Plan",
     "Problem",
     "Rehearsal",
     "Submission",
+    "SubmissionPlan",
     "check_submission",
     "find_scores",
     "judge_submission",

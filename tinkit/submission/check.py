@@ -1,4 +1,4 @@
-"""Judge a submission file, one's own or anyone's, line by line against the challenge's rules."""
+"""Judge a submission file, whoever wrote it, line by line against the challenge's rules."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from tinkit.errors import UserError
 from tinkit.submission.findings import GIVE_UP, Findings, Problem, TooMuchError
-from tinkit.submission.ids import IdList, choose_rule
+from tinkit.submission.ids import IdList
 from tinkit.submission.manifest import MANIFEST, differs_from_manifest
+from tinkit.submission.matching import choose_rule
 from tinkit.submission.rows import is_header, is_number, parse_index, parse_scores, split_rows
-from tinkit.submission.spec import Challenge, FileName, apply_rule
+from tinkit.submission.spec import Challenge, NameRule, apply_rule
 from tinkit.submission.text import ends_in_newline, is_zip, odd_name, require_file, zip_members
 
 _SAMPLE = 1000  # rows looked at to see how a folder's names compare with the file's
@@ -49,9 +50,9 @@ def check_submission(
 ) -> CheckReport:
     """Judge ``path``; at most ``keep`` problems of each kind are kept, all are counted.
 
-    Without ``ids`` nobody can say whether clips are missing or invented, without ``classes`` or ``num_classes`` whether
-    labels exist: the notes say so. The file is streamed. Raises :class:`~tinkit.errors.UserError` only where there is
-    no file to judge, or where the other arguments are wrong.
+    Without ``ids`` it is not known whether clips are missing or invented, without ``classes`` or ``num_classes``
+    whether labels exist: the notes say so. The file is streamed. Raises :class:`~tinkit.errors.UserError` only where
+    there is no file to judge, or where the other arguments are wrong.
     """
     require_file(path)
     count = known_classes(challenge, classes, num_classes)
@@ -119,7 +120,7 @@ def _check_container(path: Path, challenge: Challenge, findings: Findings) -> No
             findings.add(None, "container", f"the archive holds {shown}; the challenge wants {challenge.member} alone")
 
 
-def _rule_for(path: Path, challenge: Challenge, ids: IdList | None) -> FileName:
+def _rule_for(path: Path, challenge: Challenge, ids: IdList | None) -> NameRule:
     """How names are compared: verbatim, but for a folder's listing, which may be laid out otherwise, as suits best."""
     if ids is None or not ids.folder:
         return "id"
@@ -155,7 +156,7 @@ def _rows(path: Path, challenge: Challenge, values: _RowCheck, findings: Finding
 class _NameCheck:
     """The first field of every row against the list of test clips, in one pass and without keeping the rows."""
 
-    def __init__(self, challenge: Challenge, ids: IdList | None, rule: FileName, findings: Findings) -> None:
+    def __init__(self, challenge: Challenge, ids: IdList | None, rule: NameRule, findings: Findings) -> None:
         self.challenge, self.ids, self.rule, self.findings = challenge, ids, rule, findings
         listed = () if ids is None else ids.ids
         self.place: dict[str, int] = {}
@@ -222,7 +223,7 @@ class _RowCheck:
         self.alike = True
 
     def finish(self, rows: int) -> None:
-        """Report rows that all say the same."""
+        """Report rows that are all the same."""
         if rows > 1 and self.alike and not self.findings.errors:
             message = f"all {rows} rows are alike: they say the same of every clip"
             self.findings.add(None, "alike", message, "warning")
@@ -283,7 +284,7 @@ class _RowCheck:
         for text in fields:
             if self.challenge.labels == "text":
                 if not text or (self.texts is not None and text not in self.texts):
-                    self.findings.add(line, "unknown label", f"{text!r} is no class")
+                    self.findings.add(line, "unknown label", f"{text!r} is not a class")
                 continue
             index = parse_index(text, self.challenge.first_index)
             if index is None or (self.count is not None and index >= self.count):
@@ -291,5 +292,5 @@ class _RowCheck:
                 zero = ", without leading zeros" if text[:1] == "0" and text.isdigit() and len(text) > 1 else ""
                 wanted = f"{first} or more" if self.count is None else f"{first} to {first + self.count - 1}"
                 self.findings.add(
-                    line, "unknown label", f"{text[:40]!r} is no index of a class, expected {wanted}{zero}"
+                    line, "unknown label", f"{text[:40]!r} is not the index of a class, expected {wanted}{zero}"
                 )

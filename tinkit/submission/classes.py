@@ -1,4 +1,4 @@
-"""Class names, for judging a file that somebody else wrote: from a category file or from a score file."""
+"""Class names, for judging a file that another program wrote: from a category file or from a score file."""
 
 from __future__ import annotations
 

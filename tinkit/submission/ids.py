@@ -1,4 +1,4 @@
-"""The list of test clips, from whatever the user has of it, and how its ids are matched with other ids."""
+"""The list of test clips, from whatever the user has of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tinkit.errors import UserError
 from tinkit.files.atomic import sha256_file
 from tinkit.files.json import parse_json
 from tinkit.files.text import is_text, read_text
-from tinkit.submission.spec import FileName, apply_rule
 from tinkit.submission.text import open_list, read_lines, require_file, split_row
 
 _VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
@@ -21,14 +20,13 @@ _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
 _HEADERS = frozenset({"id", "clip", "clip_id", "file", "filename", "file_name", "name", "path", "video", "video_id"})
 _NUMBERS = re.compile(r"-?\d+(,-?\d+)*")  # a count of frames, a label (-1: unknown) or several labels
 _MAX_JSON = 512 << 20
-RULES: tuple[FileName, ...] = ("id", "basename", "stem")
 
 
 @dataclass(frozen=True)
 class IdList:
     """The test clips: ``ids`` in order, ``lines`` (from 1) where each was read, and in words the ``form`` it was in.
 
-    ``folder``: the list is a listing, whose names are how somebody laid the files out. ``ordered``: its order is the
+    ``folder``: the list is a listing, whose names follow the layout of the files. ``ordered``: its order is the
     official one.
     """
 
@@ -60,7 +58,7 @@ def read_ids(path: Path) -> IdList:
     with path.open("rb") as handle:
         start = handle.read(8)
     if start.startswith((b"ARROW1", b"PK\x03\x04")):
-        raise UserError("is no list of clips", file=path, expected="a csv, json or text file of ids, or a folder")
+        raise UserError("is not a list of clips", file=path, expected="a csv, json or text file of ids, or a folder")
     with open_list(path) as handle:
         start = handle.read(4096)
     if path.suffix.lower() == ".json" or start.lstrip()[:1] in (b"[", b"{"):
@@ -72,27 +70,9 @@ def read_ids(path: Path) -> IdList:
     if not ids:
         raise UserError("lists no clip", file=path, expected="an id a line, an official csv or json, or a folder")
     if unsound := next((name for name in ids if not is_text(name)), None):
-        raise UserError(f"the id {unsound!r} is no text", file=path)
+        raise UserError(f"the id {unsound!r} is not text", file=path)
     _refuse_doubled(path, ids, lines, "entry" if form.startswith("json") else "line")
     return IdList(path, form, tuple(ids), tuple(lines))
-
-
-def choose_rule(listed: Sequence[str], others: Sequence[str]) -> FileName:
-    """The rule under which most of ``others`` are in ``listed``; verbatim unless a looser one finds more.
-
-    Base names and stems count only where they name one clip of ``listed``.
-    """
-    best, most = RULES[0], -1
-    for rule in RULES:
-        keys = {apply_rule(rule, name) for name in listed}
-        if len(keys) < len(listed):
-            continue
-        found = len(keys.intersection(apply_rule(rule, name) for name in others))
-        if found > most:
-            best, most = rule, found
-        if found == len(listed):
-            break
-    return best
 
 
 def _from_json(path: Path) -> tuple[str, list[str], list[int]]:
@@ -192,7 +172,7 @@ def _from_folder(path: Path) -> IdList:
         )
     form = f"folder: its {len(ids)} videos" if videos else f"folder: its {len(ids)} folders of images"
     if unsound := next((name for name in ids if not is_text(name)), None):
-        raise UserError(f"holds the file {unsound!r}, whose name is no text", file=path, fix="rename it")
+        raise UserError(f"holds the file {unsound!r}, whose name is not text", file=path, fix="rename it")
     return IdList(path, form, tuple(ids), tuple(range(1, len(ids) + 1)), folder=True, ordered=False)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from tinkit import __version__
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_file
+from tinkit.files.atomic import read_bounded, sha256_file
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.json import parse_json
 from tinkit.submission.ids import IdList
-from tinkit.submission.plan import Plan
+from tinkit.submission.plan import SubmissionPlan
 from tinkit.submission.spec import Challenge
 from tinkit.submission.text import is_text
 
@@ -26,7 +27,7 @@ _MAX_NAME = 200  # bytes, so that the name of a manifest made from it fits
 
 
 @dataclass(frozen=True)
-class Input:
+class HashedFile:
     """A file that went into a submission, and the SHA-256 of its bytes."""
 
     path: Path
@@ -43,7 +44,7 @@ class Described:
 
 
 def made_from(
-    challenge: Challenge, inputs: Mapping[str, Input], ids: IdList | None, options: Mapping[str, str | int | None]
+    challenge: Challenge, inputs: Mapping[str, HashedFile], ids: IdList | None, options: Mapping[str, str | int | None]
 ) -> str:
     """The hash of all that a submission depends on: its inputs by content, the rules and the options."""
     facts = [
@@ -57,7 +58,7 @@ def made_from(
 
 
 def manifest_of(
-    plan: Plan, out: Path, written: Path, inputs: Mapping[str, Input], ids: IdList | None
+    plan: SubmissionPlan, out: Path, written: Path, inputs: Mapping[str, HashedFile], ids: IdList | None
 ) -> dict[str, Any]:
     """The manifest of ``out``, which is still called ``written``; what is only known after writing is left out."""
     info = plan.table.info
@@ -85,7 +86,7 @@ def manifest_of(
 
 
 def described_by(manifest: Path) -> Described | None:
-    """What the file ``manifest`` describes; None where it is no manifest of ours.
+    """What the file ``manifest`` describes; None where it is not a manifest of ours.
 
     Raises :class:`~tinkit.errors.UserError` where the submission is unfinished.
     """
@@ -117,12 +118,11 @@ def differs_from_manifest(path: Path) -> bool:
 
 def _content(manifest: Path) -> dict[str, Any]:
     """The JSON object in a file; empty for anything else."""
-    try:
-        if manifest.stat().st_size > _MAX_BYTES:
-            return {}
-        content = json.loads(manifest.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+    if not manifest.is_file() or manifest.stat().st_size > _MAX_BYTES:
         return {}
-    except OSError as problem:  # what cannot be read may be ours all the same
-        raise UserError(f"cannot be read: {problem.strerror or problem}", file=manifest) from problem
+    data = read_bounded(manifest, _MAX_BYTES, "a manifest")  # what cannot be read may be ours all the same: an error
+    try:
+        content = parse_json(data, "a manifest", manifest, file_names=True)
+    except UserError:
+        return {}
     return content if isinstance(content, dict) else {}

@@ -1,40 +1,41 @@
-"""From scores to rows: everything that can be wrong with a submission is found here, before a byte is written."""
+"""Which row of scores becomes which line; all that can be wrong is found here, before a byte is written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.errors import UsageError, UserError
+from tinkit.errors import UserError
 from tinkit.scores import Kind, ScoreTable
-from tinkit.submission.ids import IdList, choose_rule
-from tinkit.submission.spec import Challenge, FileName, apply_rule
+from tinkit.scores.table import in_chunks
+from tinkit.submission.fill import Fill, check_filled, fill_row
+from tinkit.submission.ids import IdList
+from tinkit.submission.matching import match_rows, refuse_doubled, some_of
+from tinkit.submission.spec import Challenge
 from tinkit.submission.text import field_text
-from tinkit.submission.values import Values, scores_as
 
-Fill = Literal["prior", "uniform"]
-CHUNK = 2048  # rows at a time: a few megabytes at several hundred classes
-_SHOWN = 10
 _ROUNDING = 1e-5  # what a sum of float32 probabilities may exceed 1 by; it is cut off when written
 
 
 @dataclass(frozen=True)
-class Plan:
+class SubmissionPlan:
     """A submission ready to be written: row ``rows[i]`` of ``table`` becomes the line of ``names[i]``.
 
-    ``kind`` is what the scores are turned into on the way; ``fill`` (C,) float64, of that kind, stands for the rows
-    without scores, whose ids are ``filled``; ``notes``: what the user should know.
+    ``names`` are as they stand in the file; so are, where classes are ranked, their ``labels``, and the line ``header``
+    (empty where there is none). ``kind`` is what the scores are turned into on the way; ``fill`` (C,) float64, of that
+    kind, stands for the rows without scores, whose ids are ``filled``; ``notes``: what the user should know.
     """
 
     challenge: Challenge
     table: ScoreTable
     rows: NDArray[np.int64]
     names: list[str]
+    labels: list[str]
+    header: str
     kind: Kind
     fill: NDArray[np.float64] | None
     filled: tuple[str, ...]
@@ -50,10 +51,10 @@ def plan_submission(
     split: str = "test",
     fill: Fill | None = None,
     max_fill: int = 0,
-) -> Plan:
+) -> SubmissionPlan:
     """Check ``table`` against the challenge and the list of test clips and put its rows in the list's order.
 
-    Without ``ids`` the clips are those of ``table``, in its order, and a note says that nobody checked them. Raises
+    Without ``ids`` the clips are those of ``table``, in its order, and a note says that they were not checked. Raises
     :class:`~tinkit.errors.UserError`, naming ids, for: another split, task, kind or number of classes; clips missing,
     doubled or not in the list; scores that are not finite; clips without scores beyond ``max_fill``; names that the
     format cannot hold.
@@ -66,44 +67,30 @@ def plan_submission(
     if table.info.trial:
         notes.append(
             "these are scores of a trial (a run or test that --limit, --overfit or --steps cut short): "
-            "this submission is no result"
+            "this submission is not a result"
         )
     if ids is None:
         rows = np.arange(len(table.ids), dtype=np.int64)
-        _refuse_doubled(table.ids, scores_path)
+        refuse_doubled(table.ids, scores_path)
         clips = list(table.ids)
         notes.append("the ids were not checked against an official list of test clips (no --ids)")
     else:
-        rule, rows = _match(ids, table.ids, scores_path)
-        # A folder's names are how somebody laid it out; a file's are the organisers' own.
+        rule, rows = match_rows(ids, table.ids, scores_path)
+        # A folder's names follow its layout; a file's are the organisers' own.
         clips = [table.ids[row] for row in rows.tolist()] if ids.folder else list(ids.ids)
         if rule != "id":
             notes.append(f"ids were matched with {ids.path} by {'base name' if rule == 'basename' else 'stem'}")
     names = _file_names(clips, challenge)
     kind = _written_kind(table, challenge)
     filled = tuple(table.ids[row] for row in rows[~np.asarray(table.valid)[rows]])
-    _check_filled(filled, len(rows), fill, max_fill, scores_path)
-    values = None if fill is None or not filled else _fill_row(table, rows, kind, fill)
+    check_filled(filled, len(rows), fill, max_fill, scores_path)
+    values = None if fill is None or not filled else fill_row(table, rows, kind, fill)
     _check_finite(table, rows, scores_path)
     if filled:
         notes.append(f"{len(filled)} clips have no scores and were filled with {fill}")
-    return Plan(challenge, table, rows, names, kind, values, filled, tuple(notes))
-
-
-def written_values(plan: Plan) -> Iterator[Values]:
-    """The values of all rows as they will be written or ranked, (at most CHUNK, C) at a time."""
-    valid = np.asarray(plan.table.valid)
-    for start in range(0, len(plan.rows), CHUNK):
-        rows = plan.rows[start : start + CHUNK]
-        has_scores = valid[rows]
-        if has_scores.all():
-            yield scores_as(plan.table, rows, plan.kind)
-            continue
-        if plan.fill is None:
-            raise ValueError("rows without scores and nothing to fill them with")
-        block = np.tile(plan.fill, (len(rows), 1))
-        block[has_scores] = scores_as(plan.table, rows[has_scores], plan.kind)
-        yield block
+    labels = _label_texts(table.info.classes, challenge, scores_path) if challenge.rows == "ranked" else []
+    header = _header(challenge, challenge.top if labels else len(table.info.classes))
+    return SubmissionPlan(challenge, table, rows, names, labels, header, kind, values, filled, tuple(notes))
 
 
 def _check_info(table: ScoreTable, challenge: Challenge, path: Path | None, split: str) -> None:
@@ -131,8 +118,6 @@ def _check_info(table: ScoreTable, challenge: Challenge, path: Path | None, spli
             file=path,
             fix='fuse by another method than mean-ranks, or use a challenge file with `values = "any"`',
         )
-    if challenge.rows == "ranked" and challenge.labels == "text":
-        _check_label_texts(info.classes, challenge, path)
 
 
 def _written_kind(table: ScoreTable, challenge: Challenge) -> Kind:
@@ -142,67 +127,31 @@ def _written_kind(table: ScoreTable, challenge: Challenge) -> Kind:
     return challenge.values
 
 
-def _check_label_texts(classes: Sequence[str], challenge: Challenge, path: Path | None) -> None:
-    seen: dict[str, int] = {}
+def _label_texts(classes: Sequence[str], challenge: Challenge, path: Path | None) -> list[str]:
+    """Every class's label, as it stands in the file."""
+    if challenge.labels == "index":
+        return [str(index + challenge.first_index) for index in range(len(classes))]
+    texts, seen = [], dict[str, int]()
     for index, label in enumerate(classes):
         try:
-            field_text(label, challenge.delimiter, challenge.quoting)
+            texts.append(field_text(label, challenge.delimiter, challenge.quoting))
         except ValueError as error:
-            raise UserError(f"class {index}: {error}", file=path, fix="mend the category file") from error
+            raise UserError(f"class {index}: {error}", file=path, fix="correct the category file") from error
         if label in seen:
             raise UserError(f"classes {seen[label]} and {index} are both called {label!r}", file=path)
         seen[label] = index
+    return texts
 
 
-def _refuse_doubled(ids: Sequence[str], path: Path | None) -> None:
-    seen: dict[str, int] = {}
-    for row, name in enumerate(ids):
-        if name in seen:
-            raise UserError(f"{name!r} has two rows of scores, {seen[name]} and {row}", file=path)
-        seen[name] = row
-
-
-def _match(ids: IdList, scored: Sequence[str], path: Path | None) -> tuple[FileName, NDArray[np.int64]]:
-    """The rule that matches the list with the scores' ids, and for each listed clip its row."""
-    _refuse_doubled(scored, path)
-    rule = choose_rule(ids.ids, scored)
-    row_of: dict[str, int] = {}
-    for row, name in enumerate(scored):
-        key = apply_rule(rule, name)
-        if key in row_of:
-            raise UserError(
-                f"{scored[row_of[key]]!r} and {name!r} are both {key!r} in {ids.path}",
-                file=path,
-                fix="give a list of test clips that holds whole ids",
-            )
-        row_of[key] = row
-    missing: list[str] = []
-    rows = np.full(len(ids.ids), -1, np.int64)
-    for i, name in enumerate(ids.ids):
-        key = apply_rule(rule, name)
-        if key in row_of:
-            rows[i] = row_of.pop(key)
-        else:
-            missing.append(name)
-    problems = []
-    if len(missing) == len(ids.ids) and scored:
-        problems.append(
-            f"none of the {len(missing)} test clips has a row of scores: the list has {missing[0]!r}, "
-            f"the scores have {scored[0]!r}"
-        )
-    elif missing:
-        problems.append(f"{len(missing)} of {len(ids.ids)} test clips have no row of scores: {_some(missing)}")
-    if row_of and len(missing) < len(ids.ids):
-        invented = [scored[row] for row in row_of.values()]
-        problems.append(f"{len(invented)} clips are not in the list of test clips: {_some(invented)}")
-    if problems:
-        raise UserError(
-            "; ".join(problems),
-            file=path,
-            expected=f"the clips of {ids.path} ({ids.form})",
-            fix="test on exactly these clips, or give the right --ids",
-        )
-    return rule, rows
+def _header(challenge: Challenge, width: int) -> str:
+    """The line that names the columns, of which ``width`` follow the first; empty where the challenge has none."""
+    if not challenge.header:
+        return ""
+    try:
+        names = [field_text(name, challenge.delimiter, challenge.quoting) for name in challenge.header_row(width)]
+    except ValueError as error:
+        raise UserError(f"the header cannot be written: {error}", fix="change `id_column` or `columns`") from error
+    return challenge.delimiter.join(names) + "\n"
 
 
 def _file_names(clips: Sequence[str], challenge: Challenge) -> list[str]:
@@ -224,28 +173,12 @@ def _file_names(clips: Sequence[str], challenge: Challenge) -> list[str]:
     return names
 
 
-def _check_filled(filled: Sequence[str], total: int, fill: Fill | None, most: int, path: Path | None) -> None:
-    if most and fill is None:
-        raise UsageError("--max without --fill", fix="say `--fill prior` or `--fill uniform`")
-    if not filled or (fill is not None and len(filled) <= most):
-        if filled and len(filled) == total:
-            raise UserError("no clip has scores at all", file=path)
-        return
-    raise UserError(
-        f"{len(filled)} clips have no scores (they could not be decoded): {_some(filled)}",
-        file=path,
-        expected="scores for every test clip" if fill is None else f"at most {most} (--max {most})",
-        fix=f"mend the videos and test again, or say `--fill {fill or 'prior'} --max {len(filled)}`",
-    )
-
-
 def _check_finite(table: ScoreTable, rows: NDArray[np.int64], path: Path | None) -> None:
-    """Refuse valid rows that are not finite, or that are no probabilities although the file says so."""
+    """Refuse valid rows that are not finite, or that are not probabilities although the file says so."""
     bad: list[str] = []
     valid, bounded = np.asarray(table.valid), table.info.kind == "probabilities"
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        part = part[valid[part]]
+    for chunk in in_chunks(rows):
+        part = chunk[valid[chunk]]
         scores = table.scores[part]
         good = np.isfinite(scores)
         if bounded:
@@ -254,32 +187,5 @@ def _check_finite(table: ScoreTable, rows: NDArray[np.int64], path: Path | None)
     if bad:
         wanted = "finite numbers from 0 to 1" if bounded else "finite numbers"
         raise UserError(
-            f"{len(bad)} clips have scores that are not {wanted}: {_some(bad)}", file=path, fix="test the run again"
+            f"{len(bad)} clips have scores that are not {wanted}: {some_of(bad)}", file=path, fix="test the run again"
         )
-
-
-def _fill_row(table: ScoreTable, rows: NDArray[np.int64], kind: Kind, fill: Fill) -> NDArray[np.float64]:
-    """What a clip without scores gets, (C,) float64 of ``kind``: the mean of the others, or no opinion.
-
-    ``prior`` is the mean of the valid rows' probabilities (of ranks, where the scores are ranks). Where logits are
-    written it is turned back: log-odds for several labels, logarithms for one.
-    """
-    count, multi_label = len(table.info.classes), table.info.task == "multi-label"
-    if fill == "uniform":
-        mean = np.full(count, 0.5 if multi_label or table.info.kind == "ranks" else 1 / count)
-    else:
-        meant: Kind = "ranks" if table.info.kind == "ranks" else "probabilities"
-        valid = rows[np.asarray(table.valid)[rows]]
-        total = np.zeros(count)
-        for start in range(0, len(valid), CHUNK):
-            total += scores_as(table, valid[start : start + CHUNK], meant).sum(axis=0, dtype=np.float64)
-        mean = total / len(valid)
-    if kind != "logits":
-        return mean
-    mean = np.clip(mean, 1e-12, 1 - 1e-12)
-    return np.log(mean / (1 - mean)) if multi_label else np.log(mean)
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError
-from tinkit.metrics import class_map, micro_map, sample_map, top_k_accuracy
+from tinkit.metrics import METRICS
 from tinkit.submission.check import known_classes
 from tinkit.submission.ids import IdList
 from tinkit.submission.rows import is_header, parse_index, parse_scores, split_rows
-from tinkit.submission.spec import Challenge, MetricName
+from tinkit.submission.spec import Challenge
 from tinkit.submission.text import open_list, read_lines, require_file, split_row
 
 
@@ -102,7 +102,7 @@ def rehearse(
         else:
             scores[i, values.astype(np.int64)] = np.arange(len(values), 0, -1)
         labels[i, list(answers.labels[place[name]])] = 1
-    metrics: dict[str, float] = {name: _metric(name, scores, labels) for name in challenge.metrics}
+    metrics: dict[str, float] = {name: METRICS[name].on(labels)(scores) for name in challenge.metrics}
     return Rehearsal(metrics, len(rows), int((labels.sum(axis=1) == 0).sum()))
 
 
@@ -112,7 +112,7 @@ def _read_rows(
     """Line, name and values (scores, or class indices by rank) of each row."""
     if challenge.rows == "ranked" and challenge.labels == "text" and classes is None:
         raise UserError(
-            "the file holds labels as texts, and nobody said which class is which",
+            "the file holds labels as texts, and it is not known which class is which",
             file=path,
             fix="give the category file or the score file with --categories",
         )
@@ -145,20 +145,3 @@ def _check_answers(answers: Answers, width: int, challenge: Challenge) -> None:
             raise UserError(
                 f"{len(labels)} labels", file=answers.ids.path, line=line, expected="one, in a single-label challenge"
             )
-
-
-def _metric(name: MetricName, scores: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
-    match name:
-        case "sample_map":
-            return sample_map(scores, labels)
-        case "class_map":
-            return class_map(scores, labels)
-        case "micro_map":
-            return micro_map(scores, labels)
-        case "top1":
-            return top_k_accuracy(scores, labels.argmax(axis=1), 1)
-        case "top5":
-            return top_k_accuracy(scores, labels.argmax(axis=1), 5)
-        case "mean_top1_top5_error":
-            classes = labels.argmax(axis=1)
-            return 1 - (top_k_accuracy(scores, classes, 1) + top_k_accuracy(scores, classes, 5)) / 2

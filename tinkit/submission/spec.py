@@ -12,17 +12,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from tinkit.errors import did_you_mean
 from tinkit.files.atomic import find_toml
 from tinkit.files.toml import explain, read_toml
-from tinkit.metrics import Task
+from tinkit.metrics import METRICS, LeaderboardMetric, Task
 from tinkit.table import Table
 
-FileName = Literal["id", "basename", "stem"]
-MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5", "mean_top1_top5_error"]
-
-METRICS: dict[Task, tuple[MetricName, ...]] = {
-    "multi-label": ("sample_map", "class_map", "micro_map"),
-    "single-label": ("top1", "top5", "mean_top1_top5_error"),
-}
-_NEEDS_RANKS: dict[str, int] = {"top1": 1, "top5": 5, "mean_top1_top5_error": 5}
+NameRule = Literal["id", "basename", "stem"]
 _ONLY_FOR = {
     "scores": ("values", "precision"),
     "ranked": ("top", "labels"),
@@ -52,7 +45,7 @@ class Challenge(Table):
     top: int = Field(5, ge=1, description="Labels a row.")
     labels: Literal["index", "text"] = Field("index", description="A label as the class's index or as its name.")
     first_index: Literal[0, 1] = Field(0, description="The first class's index in this file.")
-    filename: FileName = Field("id", description="The clip's id verbatim, its last part, or that without suffix.")
+    filename: NameRule = Field("id", description="The clip's id verbatim, its last part, or that without suffix.")
     header: bool = Field(False, description="Whether the first line names the columns.")
     id_column: str = Field("filename", min_length=1, description="The header's name of the first column.")
     columns: str = Field(
@@ -68,7 +61,7 @@ class Challenge(Table):
     )
     zip: bool = Field(False, description="Whether the file is handed in inside a zip archive.")
     member: str = Field("submission.csv", min_length=1, description="The file's name inside the zip archive.")
-    metrics: tuple[MetricName, ...] = Field(
+    metrics: tuple[LeaderboardMetric, ...] = Field(
         min_length=1, description="What a rehearsal prints, the challenge's own first."
     )
 
@@ -107,13 +100,12 @@ class Challenge(Table):
         for key in self.assumed:
             if key not in type(self).model_fields:
                 raise ValueError(f"assumed: there is no key {key!r}{did_you_mean(key, type(self).model_fields)}")
-        for metric in self.metrics:
-            if metric not in METRICS[self.task]:
-                raise ValueError(f"metrics: {metric} is not one of a {self.task} challenge: {METRICS[self.task]}")
-            if self.rows == "ranked" and _NEEDS_RANKS.get(metric, 1) > self.top:
-                raise ValueError(
-                    f"metrics: {metric} needs {_NEEDS_RANKS[metric]} labels a row, the file has {self.top}"
-                )
+        known = [name for name, metric in METRICS.items() if metric.task == self.task]
+        for name in self.metrics:
+            if name not in known:
+                raise ValueError(f"metrics: {name} is not one of a {self.task} challenge: {', '.join(known)}")
+            if self.rows == "ranked" and METRICS[name].places > self.top:
+                raise ValueError(f"metrics: {name} needs {METRICS[name].places} labels a row, the file has {self.top}")
         return self
 
     def file_name(self, clip_id: str) -> str:
@@ -126,7 +118,7 @@ class Challenge(Table):
         return [self.id_column, *(self.columns.format(index=first + i) for i in range(num_values))]
 
 
-def apply_rule(rule: FileName, clip_id: str) -> str:
+def apply_rule(rule: NameRule, clip_id: str) -> str:
     """``clip_id`` verbatim, its last part (``basename``), or its last part without the suffix (``stem``)."""
     if rule == "id":
         return clip_id

@@ -1,4 +1,4 @@
-"""The whole way of one submission: which files are meant, what is written, and what a check and a rehearsal say."""
+"""One submission from end to end: which files are meant, what is written, and what a check and a rehearsal find."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tinkit.fusion.record import RECORD, check_recorded, read_record
 from tinkit.scores import read_info, verified_scores
 from tinkit.submission.check import CheckReport, check_submission
 from tinkit.submission.classes import read_classes
+from tinkit.submission.fill import Fill
 from tinkit.submission.ids import read_ids
-from tinkit.submission.manifest import Input, finished, made_from
-from tinkit.submission.plan import Fill, plan_submission
+from tinkit.submission.manifest import HashedFile, finished, made_from
+from tinkit.submission.plan import plan_submission
 from tinkit.submission.rehearsal import Rehearsal, read_answers, rehearse
 from tinkit.submission.spec import load_challenge
 from tinkit.submission.write import place_for, refuse_overwriting, refuse_place, write_in_place
@@ -96,7 +97,7 @@ def make_submission(
     """Check everything, then write ``out`` and the ``manifest.json`` beside it.
 
     ``source`` as in :func:`find_scores`, ``challenge`` a built-in name or a .toml file, ``ids`` as in
-    :func:`~tinkit.submission.ids.read_ids`. Where just this submission is there already, nothing is done. Raises
+    :func:`~tinkit.submission.ids.read_ids`. Where this very submission exists already, nothing is done. Raises
     :class:`~tinkit.errors.UserError`; nothing is written then.
     """
     rules, spec_path = load_challenge(challenge)
@@ -105,9 +106,9 @@ def make_submission(
     listed = None if ids is None else read_ids(ids)
     with place_for(out):
         table, digest = verified_scores(scores)
-        inputs = {"scores": Input(scores, digest), "challenge": Input(spec_path, sha256_file(spec_path))}
+        inputs = {"scores": HashedFile(scores, digest), "challenge": HashedFile(spec_path, sha256_file(spec_path))}
         if (fusion := check_recorded(scores, digest)) is not None:
-            inputs["fusion"] = Input(scores.with_name(RECORD), fusion.sha256)
+            inputs["fusion"] = HashedFile(scores.with_name(RECORD), fusion.sha256)
         made = made_from(rules, inputs, listed, {"split": split, "fill": fill, "max": max_fill})
         if not force and (manifest := finished(out, made)) is not None:
             return Submission(manifest, written=False)

@@ -104,7 +104,7 @@ def require_file(path: Path) -> None:
 
 @contextmanager
 def open_list(path: Path) -> Iterator[BinaryIO]:
-    """As :func:`open_bytes`, for a list that somebody else wrote: in UTF-8 whatever its mark or UTF-16 says.
+    """As :func:`open_bytes`, for a list of any origin: in UTF-8, also where it has a byte order mark or is UTF-16.
 
     Not for a submission's file, which is judged as its organisers' program would read it.
     """
@@ -115,8 +115,8 @@ def open_list(path: Path) -> Iterator[BinaryIO]:
 def read_lines(handle: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
     """Line number (from 1) and text of each line, without its ending.
 
-    Raises :class:`~tinkit.errors.UserError` for a line that is no UTF-8 or longer than :data:`MAX_LINE`, and for a file
-    beyond :data:`MAX_ROWS` or :data:`MAX_BYTES`.
+    Raises :class:`~tinkit.errors.UserError` for a line that is not UTF-8 or is longer than :data:`MAX_LINE`, and
+    for a file beyond :data:`MAX_ROWS` or :data:`MAX_BYTES`.
     """
     total = number = 0
     while raw := handle.readline(MAX_LINE + 1):
@@ -163,7 +163,7 @@ def field_text(value: str, delimiter: str, quoting: str) -> str:
     if any(character in value for character in UNSAFE):
         raise ValueError(f"{value!r} holds a line break")
     if not is_text(value):
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not text")
     if quoting == "csv":
         return '"' + value.replace('"', '""') + '"' if delimiter in value or '"' in value else value
     if delimiter in value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,23 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tinkit.errors import UserError
 from tinkit.files.atomic import check_place, sha256_file
 from tinkit.files.group import file_group, recover, sweep, writing_in
 from tinkit.submission.ids import IdList
-from tinkit.submission.manifest import MANIFEST, Input, described_by, manifest_of
-from tinkit.submission.plan import Plan, written_values
-from tinkit.submission.text import field_text, odd_name
-from tinkit.submission.values import rows_made_equal
+from tinkit.submission.lines import write_lines
+from tinkit.submission.manifest import MANIFEST, HashedFile, described_by, manifest_of
+from tinkit.submission.plan import SubmissionPlan
+from tinkit.submission.text import odd_name
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same scores give the same bytes
 
 
 def write_submission(
-    plan: Plan, out: Path, *, inputs: dict[str, Path], ids: IdList | None, force: bool = False
+    plan: SubmissionPlan, out: Path, *, inputs: dict[str, Path], ids: IdList | None, force: bool = False
 ) -> dict[str, Any]:
     """Write ``plan`` to ``out`` and ``manifest.json`` beside it; returns the manifest.
 
@@ -38,13 +34,13 @@ def write_submission(
     """
     refuse_place(out, inputs.values())
     with place_for(out):
-        hashed = {part: Input(path, sha256_file(path)) for part, path in inputs.items()}
+        hashed = {part: HashedFile(path, sha256_file(path)) for part, path in inputs.items()}
         return write_in_place(plan, out, inputs=hashed, ids=ids, force=force)
 
 
 @contextmanager
 def place_for(out: Path) -> Iterator[None]:
-    """Be the one writer of ``out`` and of the manifest beside it; what a killed process left is finished or swept."""
+    """Be the only writer of ``out`` and of the manifest beside it; what a killed process left is finished or swept."""
     head = out.with_name(MANIFEST)
     with writing_in(out.parent, out, head):
         recover(head)
@@ -53,7 +49,13 @@ def place_for(out: Path) -> Iterator[None]:
 
 
 def write_in_place(
-    plan: Plan, out: Path, *, inputs: Mapping[str, Input], ids: IdList | None, force: bool, made: str = ""
+    plan: SubmissionPlan,
+    out: Path,
+    *,
+    inputs: Mapping[str, HashedFile],
+    ids: IdList | None,
+    force: bool,
+    made: str = "",
 ) -> dict[str, Any]:
     """As :func:`write_submission`, within :func:`place_for`; ``made`` is noted as what the submission was made from."""
     head = out.with_name(MANIFEST)
@@ -61,7 +63,8 @@ def write_in_place(
     other = refuse_overwriting(out, others, force=force)
     with file_group(head, out) as group:
         written = group.place(out.name)
-        notes = _write_file(plan, written)
+        with _opened(written, plan.challenge.member if plan.challenge.zip else None) as handle:
+            notes = write_lines(plan, handle)
         manifest = manifest_of(plan, out, written, inputs, ids)
         manifest |= {"notes": [*plan.notes, *notes, *odd_name(out, plan.challenge)], "made_from": made}
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
@@ -95,7 +98,7 @@ def refuse_overwriting(out: Path, inputs: list[Path], *, force: bool) -> Path | 
         return None
     if not force:
         raise UserError(
-            f"belongs to another submission, {described.file}" if described else "is no manifest of a submission",
+            f"belongs to another submission, {described.file}" if described else "is not the manifest of a submission",
             file=manifest_path,
             fix="give each submission a folder of its own, or say --force, which renames this manifest",
         )
@@ -122,66 +125,3 @@ def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
     info.external_attr = 0o644 << 16
     with zipfile.ZipFile(path, "w") as archive, archive.open(info, "w", force_zip64=True) as handle:
         yield cast(BinaryIO, handle)
-
-
-def _write_file(plan: Plan, path: Path) -> list[str]:
-    """Write all rows; returns what must be known of them."""
-    challenge = plan.challenge
-    width = len(plan.table.info.classes) if challenge.rows == "scores" else challenge.top
-    rows = _score_lines(plan, width) if challenge.rows == "scores" else _ranked_lines(plan)
-    equal, total, first, alike = 0, 0, None, True
-    with _opened(path, challenge.member if challenge.zip else None) as handle:
-        if challenge.header:
-            names = (field_text(name, challenge.delimiter, challenge.quoting) for name in challenge.header_row(width))
-            handle.write((challenge.delimiter.join(names) + "\n").encode())
-        for names_of_chunk, tails, count in rows:
-            handle.write("".join(map(operator.add, names_of_chunk, tails)).encode())
-            equal += count
-            total += len(tails)
-            if alike:
-                first = tails[0] if first is None else first
-                alike = all(tail == first for tail in tails)
-    notes = [f"all {total} rows are alike: the scores say the same of every clip"] if alike and total > 1 else []
-    if equal:
-        notes.append(
-            f"in {equal} of {total} rows, scores that differ became equal in the written {plan.kind} "
-            f"(precision = {challenge.precision}): the order of those classes is lost"
-        )
-    return notes
-
-
-def _score_lines(plan: Plan, width: int) -> Iterator[tuple[list[str], list[str], int]]:
-    """The names and the rest of the lines of a file of scores, a chunk at a time, and in how many scores became equal.
-
-    One format for a whole row is the fastest there is here.
-    """
-    delimiter = plan.challenge.delimiter
-    precision = plan.challenge.precision
-    template = delimiter + delimiter.join([f"%.{precision}g"] * width) + "\n"
-    valid = np.asarray(plan.table.valid)
-    start = 0
-    for block in written_values(plan):
-        part = slice(start, start + len(block))
-        start += len(block)
-        rows: NDArray[np.int64] = plan.rows[part]
-        scored = valid[rows]
-        equal = rows_made_equal(plan.table.scores[rows[scored]], block[scored], precision)
-        yield plan.names[part], [template % tuple(row) for row in block.tolist()], equal
-
-
-def _ranked_lines(plan: Plan) -> Iterator[tuple[list[str], list[str], int]]:
-    """The names and the rest of the lines of a file of labels by falling score, none of which makes scores equal.
-
-    Equal scores rank by class index, the lower first.
-    """
-    challenge = plan.challenge
-    if challenge.labels == "text":
-        texts = [field_text(name, challenge.delimiter, challenge.quoting) for name in plan.table.info.classes]
-    else:
-        texts = [str(index + challenge.first_index) for index in range(len(plan.table.info.classes))]
-    start = 0
-    for block in written_values(plan):
-        names = plan.names[start : start + len(block)]
-        start += len(block)
-        best = np.argsort(-block, axis=1, kind="stable")[:, : challenge.top].tolist()
-        yield names, [challenge.delimiter.join(("", *(texts[index] for index in row))) + "\n" for row in best], 0

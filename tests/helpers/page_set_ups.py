@@ -1,0 +1,52 @@
+"""What pages of documentation take for granted: runs that were tested, a fusion of them, a list of test clips."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tests.helpers.ensembles import three_runs
+from tests.helpers.fusion_members import scores_of
+from tinkit.fusion import fuse, make_spec, resolve_members
+from tinkit.scores import write_scores
+
+
+def listed_runs(folder: Path) -> Path:
+    """Three runs below ``folder``, the list ``testSet.csv`` of their test clips, and ``answers.csv``, their labels."""
+    runs = three_runs(folder)
+    table = scores_of("good", "test")
+    (folder / "testSet.csv").write_text("".join(f"{name}\n" for name in table.ids))
+    answers = [f"{name},{' '.join(map(str, own or ()))}\n" for name, own in zip(table.ids, table.labels, strict=True)]
+    (folder / "answers.csv").write_text("id,labels\n" + "".join(answers))
+    return runs
+
+
+def fused_pair(folder: Path) -> None:
+    """As :func:`listed_runs`, and the fusion ``pair`` of the two better runs by the mean of logits."""
+    runs = listed_runs(folder)
+    members = [{"run": "good"}, {"run": "fair"}]
+    spec = make_spec({"name": "pair", "method": "mean-logits", "members": members})
+    fuse(spec, resolve_members(spec.members, spec.splits, runs), folder / "fusions" / "pair")
+
+
+def foreign_scores(folder: Path) -> None:
+    """``theirs.csv``: probabilities of the validation clips, as another program may write them."""
+    table = scores_of("theirs", "val", strength=1.5)
+    values = 1 / (1 + np.exp(-table.scores))
+    rows = [
+        f"{name},{','.join(f'{value:.5f}' for value in row)}\n" for name, row in zip(table.ids, values, strict=True)
+    ]
+    (folder / "theirs.csv").write_text(f"id,{','.join(table.info.classes)}\n" + "".join(rows))
+
+
+def write_holes(folder: Path) -> None:
+    """The fusion ``holes`` of a run that could not decode two test clips."""
+    table = scores_of("holes", "test", labelled=False)
+    valid = ~np.isin(np.arange(60), (4, 9))
+    write_scores(folder / "made" / "holes" / "scores" / "test-1x1-best.arrow", dataclasses.replace(table, valid=valid))
+    spec = make_spec(
+        {"name": "holes", "method": "mean-logits", "fit": "none", "missing": "mean", "members": [{"run": "holes"}]}
+    )
+    fuse(spec, resolve_members(spec.members, spec.splits, folder / "made"), folder / "fusions" / "holes")

@@ -1,0 +1,48 @@
+"""What a way to fuse is made of: arrays and a few options in, arrays out; no files, no ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinkit.metrics import MetricName
+
+Matrix = NDArray[np.float32]
+Learned = Mapping[str, NDArray[np.float64]]
+"""What a method has learned, or was told: arrays by name. ``weights`` (M,), where there are any, are one a member."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a fusion says to its method: how many members and classes there are, and what to fit for.
+
+    ``keys`` are the values of the method's own keys of an ensemble's toml.
+    """
+
+    members: int
+    classes: int
+    metric: MetricName
+    seed: int = 0
+    keys: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled clips that every member has scores for.
+
+    ``scores``: of each member (n, C) float32, finite; ``labels`` (n, C) of bool; ``source`` (n,) numbers the videos
+    that the clips were cut from.
+    """
+
+    scores: Sequence[Matrix]
+    labels: NDArray[np.bool_]
+    source: NDArray[np.int64]
+
+
+Start = Callable[[Options], Learned]
+Fit = Callable[[Examples, Options], Learned]
+Apply = Callable[[Sequence[Matrix], NDArray[np.bool_], Learned], NDArray[np.float64]]
