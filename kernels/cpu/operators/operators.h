@@ -3,7 +3,7 @@
 // Features are contiguous or channels_last and are worked on as they are; those that are neither are copied first.
 #pragma once
 
-#include "choice.h"
+#include "cpu/loops/choice.h"
 #include "tensors.h"
 
 namespace tinkit {

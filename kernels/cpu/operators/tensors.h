@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "levels.h"
+#include "cpu/loops/levels.h"
 
 namespace tinkit {
 
