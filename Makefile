@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets starts test test-slow test-all check format clean gpu help bench-metrics bench-engine bench-resume
+.PHONY: demo demo-seeds offsets starts test test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel
 
@@ -107,8 +107,12 @@ proof-faults: $(STAMP) ## every kind of fault that tinkit must survive, into ben
 proof-wheel: $(STAMP) ## the wheel and all its dependencies in an empty environment: list, find, train a step
 	bash benchmarks/proof_wheel.sh $(BIN)/python
 
-gpu: $(STAMP) ## on a CUDA device: tests, compute-sanitizer, benchmark, into benchmarks/results/gpu*
-	bash benchmarks/gpu.sh $(BIN)/python
+gpu-wheels: ## what a GPU machine without a package index lacks, for CPython 3.12 on x86-64, into gpu-wheels/ or WHEELS
+	$(PYTHON) benchmarks/gpu_wheels.py gather $(or $(WHEELS),gpu-wheels)
+
+# With WHEELS the packages are those of PYTHON, which holds PyTorch, and of the wheels: neither .venv nor an index.
+gpu: $(if $(WHEELS),,$(STAMP)) ## on a CUDA device: tests, compute-sanitizer, benchmark, into benchmarks/results/gpu*
+	WHEELS=$(WHEELS) bash benchmarks/gpu.sh $(if $(WHEELS),$(PYTHON),$(BIN)/python)
 
 clean: ## remove what the demo and the tests leave
 	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache
