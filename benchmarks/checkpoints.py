@@ -1,6 +1,6 @@
 """What a checkpoint of a ResNet-50 run costs; a row is appended to benchmarks/results/checkpoints.csv.
 
-    python benchmarks/checkpoints.py [--backbone resnet50] [--folder DIR] [--out FILE]
+    python -m benchmarks.checkpoints [--backbone resnet50] [--folder DIR] [--out FILE]
 
 TIN with SGD's momentum and averaged weights: what training waits for (`stall_ms`: the copy, and handing it over), what
 the background thread then does (`write_ms`: checksum, write, flush, link), the longest that a loop in the main thread
@@ -24,14 +24,14 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from machine import machine
 from torch import nn
 
-from tinkit.engine.checkpoint import Progress, check_checkpoint, resume_checkpoint, snapshot
-from tinkit.engine.config import SaveConfig
-from tinkit.engine.keeper import Keeper
-from tinkit.engine.run import Run
+from benchmarks.machine import machine
+from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, resume_checkpoint, snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper
+from tinkit.engine.runs.run import Run
 from tinkit.models import VideoClassifier
+from tinkit.recipe.training import SaveConfig
 
 TIMES = 5
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from demo import MEMBERS, tinkit
-from seeds import SEEDS, measure, write
+from benchmarks.demo import MEMBERS, tinkit
+from benchmarks.seeds import SEEDS, measure, write
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What the engine adds to a step, beside the same step written out; a row is appended to benchmarks/results/engine.csv.
 
-    python benchmarks/engine.py [--pairs 41] [--out FILE]
+    python -m benchmarks.engine [--pairs 41] [--out FILE]
 
 The engine's step (counting, seeds, rates, loss over valid clips, checks, events, progress) and a plain loop's (pixels,
 forward, loss, backward, clipping, SGD) run in pairs on the same batch. With a network that costs next to nothing the
@@ -22,16 +22,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from machine import machine
 
+from benchmarks.machine import machine
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.checkpoint import Progress
-from tinkit.engine.clock import Clock
-from tinkit.engine.log import Reporter, RunLog
-from tinkit.engine.run import create_run
-from tinkit.engine.train import Trainer
+from tinkit.engine.runs.checkpoint import Progress
+from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.run import create_run
+from tinkit.engine.training.throughput import Clock
+from tinkit.engine.training.trainer import Trainer
 from tinkit.recipe import load_recipe
 
 SMALL = ["model.backbone=test_resnet", "clip.size=32", "clip.num_segments=4", "optim.batch=8"]

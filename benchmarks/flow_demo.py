@@ -10,16 +10,15 @@ import argparse
 import time
 from pathlib import Path
 
-from machine import machine
-
-from demo import clips_per_second, test_metrics, tinkit
+from benchmarks.demo import clips_per_second, test_metrics, tinkit
+from benchmarks.machine import machine
 
 RESULT = Path(__file__).parent / "results" / "flow_demo.md"
 RECIPE = "demo_tsn"
 MODALITIES = ("rgb", "rgb_diff", "flow")
 HEAD = """# Optical flow and RGB differences on the synthetic challenge
 
-`python benchmarks/flow_demo.py`: the recipe `{recipe}` (TSN, a small ResNet from scratch, 8 segments) with
+`python -m benchmarks.flow_demo`: the recipe `{recipe}` (TSN, a small ResNet from scratch, 8 segments) with
 `clip.modality` as below, one seed. Test split, one view, in percent; clips/s in training. Flow by `tinkit data flow`
 (DIS, bound 20): {seconds:.0f} s for 1,800 clips of 24 frames of 80x64, two processes.
 

@@ -10,7 +10,7 @@ wheels=${WHEELS:+$(realpath -s "$WHEELS")}
 cd "$(dirname "$0")/.."
 if [ -n "$wheels" ]; then
   site=build/gpu-site
-  "$python" benchmarks/gpu_wheels.py install "$wheels" "$site"
+  "$python" -m benchmarks.gpu_wheels install "$wheels" "$site"
   export PYTHONPATH="$PWD/$site:$PWD"
 fi
 # Other files may import what only the other tests need.
@@ -38,10 +38,10 @@ checks() {
     echo "$tool"
     # shellcheck disable=SC2086  # a tool and its options
     PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$sanitizer" --error-exitcode 1 --tool $tool \
-      "$python" -m pytest -m gpu -k "not graph and not stream" tests/test_cuda_device.py
+      "$python" -m pytest -m gpu -k "not graph and not stream" tests/kernels/test_device.py
   done
 }
 
 # Not in a condition, where the first failure would not end it.
 checks 2>&1 | tee "benchmarks/results/gpu-${card//[^A-Za-z0-9]/-}.txt"
-"$python" benchmarks/gpu_ops.py
+"$python" -m benchmarks.gpu_ops

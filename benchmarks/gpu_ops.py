@@ -1,6 +1,6 @@
 """`interlace` on a CUDA device beside a copy and other ways; rows go to benchmarks/results/gpu_ops.csv.
 
-    python benchmarks/gpu_ops.py [--pairs 41] [--out FILE]
+    python -m benchmarks.gpu_ops [--pairs 41] [--out FILE]
 
 64 clips of 8 frames in bfloat16, the inputs of ResNet-50's stages; a quarter of the channels moves. Times are the
 device's, between two events, taken in turns. `interlace` reads and writes as many bytes as the copy, so that the copy's
@@ -16,12 +16,12 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from machine import machine
-from pairs import Bound, Row, Timer, paired, timed_row
-from reference_tin import two_gathers
-from tables import Table
 from torch import Tensor
 
+from benchmarks.machine import machine
+from benchmarks.pairs import Bound, Row, Timer, paired, timed_row
+from benchmarks.reference_tin import two_gathers
+from benchmarks.tables import Table
 from tinkit.ops import cuda, interlace, interlace_reference
 from tinkit.ops.gather import gather_forward
 

@@ -1,7 +1,7 @@
 """The packages that `make gpu` needs on a machine without a package index.
 
-    python benchmarks/gpu_wheels.py gather FOLDER          # make gpu-wheels, where there is an index
-    python benchmarks/gpu_wheels.py install FOLDER SITE    # WHEELS=FOLDER make gpu, on the machine with the card
+    python -m benchmarks.gpu_wheels gather FOLDER          # make gpu-wheels, where there is an index
+    python -m benchmarks.gpu_wheels install FOLDER SITE    # WHEELS=FOLDER make gpu, on the machine with the card
 
 The machine's Python has the packages of ``IMAGE``, with all that they need. ``WHEELS`` are the others that tinkit
 imports. They go into a folder of their own, so that the machine's environment stays as it is. Standard library only.

@@ -81,7 +81,7 @@ def running_pickles(mark: Path) -> Iterator[tuple[str, bytes]]:
         ("builtins", "getattr", "os"), ("builtins", "setattr", "os"), ("builtins", "vars", "os"), ("sys", "exit", "3"),
         ("os", "_exit", "0"), ("os", "abort", ""), ("signal", "raise_signal", ""), ("posix", "fork", ""),
         ("atexit", "register", touch), ("logging.config", "fileConfig", str(mark)), ("xmlrpc.client", "loads", touch),
-        ("tinkit.files", "write_atomic", str(mark)), ("codecs", "open", str(mark)), ("io", "open", str(mark)),
+        ("tinkit.files.atomic", "write_atomic", str(mark)), ("codecs", "open", str(mark)), ("io", "open", str(mark)),
         ("tempfile", "mkstemp", str(mark)), ("pathlib", "Path.touch", str(mark)),
     ):  # fmt: skip
         yield f"{module}.{name}", called(module, name, argument)

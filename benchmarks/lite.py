@@ -25,13 +25,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_sample_images
 
+from benchmarks.demo import test_metrics, tinkit
+from benchmarks.seeds import RESULTS, write
 from tinkit.data import crops
 from tinkit.models import VideoClassifier, read_checkpoint
 from tinkit.models.modality import pixels_of
 from tinkit.timm_import import import_timm
-
-from demo import test_metrics, tinkit
-from seeds import RESULTS, write
 
 BACKBONE = "tf_efficientnet_lite0"
 SIZE, SHORT_SIDE = 224, 256

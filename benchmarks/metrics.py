@@ -1,6 +1,6 @@
 """tinkit's metrics beside scikit-learn's loop, in one run; rows are appended to benchmarks/results/metrics.csv.
 
-    python benchmarks/metrics.py [--rows 10000] [--classes 313] [--out FILE]
+    python -m benchmarks.metrics [--rows 10000] [--classes 313] [--out FILE]
 
 Both are the best of several runs (the loop: of two) on the same scores, one thread. The labels are few, as in
 Multi-Moments in Time: one to four a clip.
@@ -17,9 +17,9 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from machine import machine
 from sklearn.metrics import average_precision_score
 
+from benchmarks.machine import machine
 from tinkit.metrics import class_map, micro_map, sample_map
 
 

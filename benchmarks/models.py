@@ -1,6 +1,6 @@
 """TIN beside TSN: time and memory of the same network with and without interlacing; rows go to results/models.csv.
 
-    python benchmarks/models.py [--threads N] [--pairs 32] [--only ROW ...] [--out FILE] [--markdown FILE]
+    python -m benchmarks.models [--threads N] [--pairs 32] [--only ROW ...] [--out FILE] [--markdown FILE]
 
 ResNet-50, 313 classes, 2 clips of 8 frames of 224 px, channels_last unless a row says otherwise. All kinds have the
 same random weights in the backbone, and statistics of BatchNorm that fit them. bfloat16 is autocast. Large buffers are
@@ -26,15 +26,15 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from pairs import Bound, Row, Timer, bytes_row, paired, timed_row, timer
-from reference_tin import CLASSES, CLIPS, PlainClassifier, PublishedProcess, build, clips
-from tables import Table, options, setting_of
-from tensor_bytes import bytes_of, peak_bytes
 from torch import Tensor, nn
 
-from tinkit.engine.precision import settle_amp
+from benchmarks.pairs import Bound, Row, Timer, bytes_row, paired, timed_row, timer
+from benchmarks.reference_tin import CLASSES, CLIPS, PlainClassifier, PublishedProcess, build, clips
+from benchmarks.tables import Table, options, setting_of
+from benchmarks.tensor_bytes import bytes_of, peak_bytes
+from tinkit.engine.runtime.precision import settle_amp
 from tinkit.models import VideoClassifier
-from tinkit.models.merging import merge_batch_norm
+from tinkit.models.batch_norm import merge_batch_norm
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Call = Callable[[], object]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo import tinkit
-from seeds import SEEDS, measure, write
+from benchmarks.demo import tinkit
+from benchmarks.seeds import SEEDS, measure, write
 
 STARTS = (0.5, 1.0, 1.5)
 

@@ -1,6 +1,6 @@
 """The operators beside copies of the same bytes and beside plain PyTorch; rows go to benchmarks/results/ops.csv.
 
-    python benchmarks/ops.py [--threads N] [--pairs 42] [--only ROW ...] [--out FILE] [--markdown FILE]
+    python -m benchmarks.ops [--threads N] [--pairs 42] [--only ROW ...] [--out FILE] [--markdown FILE]
 
 The features are the inputs of ResNet-50's blocks at 224 px, 2 clips of 8 frames; a quarter of the channels moves. What
 is read is cold: every call reads the next of many copies, which together are eight times all L2 caches or, where that
@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pairs import Bound, Row, Timer, Times, paired, timed_row, timer
-from reference_tin import two_gathers
-from tables import Table, options, setting_of
 
+from benchmarks.pairs import Bound, Row, Timer, Times, paired, timed_row, timer
+from benchmarks.reference_tin import two_gathers
+from benchmarks.tables import Table, options, setting_of
 from tinkit.ops import interlace, interlace_fold, native
 from tinkit.ops.gather import gather_backward, gather_forward
 

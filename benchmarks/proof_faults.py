@@ -1,6 +1,6 @@
 """What tinkit survives: every module of benchmarks/faults/ tries its faults; the results go to docs/reliability.md.
 
-    python benchmarks/proof_faults.py [--only NAME ...] [--seed 0] [--folder demo/faults] [--docs]
+    python -m benchmarks.proof_faults [--only NAME ...] [--seed 0] [--folder demo/faults] [--docs]
 
 A module runs in a process of its own, so that a fault that brings it down costs its rows alone, and is a failure. Rows
 go to benchmarks/results/faults.csv, where those of a module replace its earlier ones; the page is made from that file.
@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from faults.outcome import Outcome
-from machine import machine
-from tables import put_between
 
-from tinkit.locks import in_turn, writing
+from benchmarks.faults.outcome import Outcome
+from benchmarks.machine import machine
+from benchmarks.tables import put_between
+from tinkit.files.locks import in_turn, writing
 from tinkit.terminal import plain
 
 HERE = Path(__file__).parent
@@ -67,7 +67,7 @@ def main() -> None:
 
 def run_module(name: str, folder: Path, seed: int) -> None:
     """In the child: one JSON line a case."""
-    for outcome in importlib.import_module(f"faults.{name}").run(folder, seed):
+    for outcome in importlib.import_module(f"benchmarks.faults.{name}").run(folder, seed):
         print(f"\x1e{json.dumps(asdict(outcome))}", flush=True)
 
 
@@ -76,7 +76,17 @@ def run_child(name: str, folder: Path, seed: int) -> bool:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     began = time.monotonic()
-    command = [sys.executable, __file__, "--child", name, "--folder", str(folder.resolve()), "--seed", str(seed)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.proof_faults",
+        "--child",
+        name,
+        "--folder",
+        str(folder.resolve()),
+        "--seed",
+        str(seed),
+    ]
     try:
         child = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", timeout=PATIENCE)
         output, code = child.stdout, child.returncode

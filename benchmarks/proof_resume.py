@@ -1,6 +1,6 @@
 """A run killed by SIGKILL at 20 moments and resumed each time, beside an unbroken one: are all bits equal?
 
-    python benchmarks/proof_resume.py [--kills 20] [--seed 0] [--folder demo/proof_resume]
+    python -m benchmarks.proof_resume [--kills 20] [--seed 0] [--folder demo/proof_resume]
 
 The run has all that a resumed one must find again: momentum, dropout, mixed clips, averaged weights, a learning rate
 that a plateau lowers, a clip that cannot be decoded. At least four kills hit the writing of a checkpoint and four a
@@ -23,14 +23,12 @@ from random import Random
 from typing import Any
 
 import pandas as pd
-from machine import machine
 
+from benchmarks.machine import machine
+from tests.helpers.killed_run import Moment, kill_at
+from tests.helpers.same_runs import compare_runs
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.run import Run
-
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from killed_run import Moment, kill_at
-from same_runs import compare_runs
+from tinkit.engine.runs.run import Run
 
 RESULT = Path(__file__).parent / "results" / "proof_resume.csv"
 LEAST: dict[Moment, int] = {"write": 4, "validation": 4}

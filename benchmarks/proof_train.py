@@ -1,34 +1,30 @@
 """The demo's TIN trained by tinkit and by a plain PyTorch loop on the same batches: the same losses?
 
-    python benchmarks/proof_train.py [--steps 50] [--folder demo/proof_train]
+    python -m benchmarks.proof_train [--steps 50] [--folder demo/proof_train]
 
-The loop (tests/plain_loop.py) shares no code with the engine. It runs with tinkit's network, which leaves the training
-to be compared, and with a TIN of its own. Losses must agree to 1e-5 at every step in float32. Two programs that round
-differently can do that only where training does not magnify rounding: `one_rounding` is how far the plain loop moves
-from itself when its start is changed by one rounding. With the demo's own rate that is beyond 1e-5 after three steps,
-so there the plain network has no bound. With the published settings it depends on the rate: at 0.02 the plain network
-came to 2e-5, at 0.01 and 0.008 to between 5e-6 and 8e-6. The rate was set to 0.01 after seeing this; a machine that
-rounds otherwise may need more than 1e-5 there, and `one_rounding` tells. Writes every step to
-benchmarks/results/proof_train.csv; exit status 1 if a bound is broken.
-"""
+The loop (tests/helpers/plain_loop.py) shares no code with the engine. It runs with tinkit's network, which leaves the
+training to be compared, and with a TIN of its own. Losses must agree to 1e-5 at every step in float32. Two programs
+that round differently can do that only where training does not magnify rounding: `one_rounding` is how far the plain
+loop moves from itself when its start is changed by one rounding. With the demo's own rate that is beyond 1e-5 after
+three steps, so there the plain network has no bound. With the published settings it depends on the rate: at 0.02 the
+plain network came to 2e-5, at 0.01 and 0.008 to between 5e-6 and 8e-6. The rate was set to 0.01 after seeing this; a
+machine that rounds otherwise may need more than 1e-5 there, and `one_rounding` tells. Writes every step to
+benchmarks/results/proof_train.csv; exit status 1 if a bound is broken."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from machine import machine
 
+from benchmarks.machine import machine
+from tests.helpers.plain_cases import BOUND, DEMO, EPOCHS, PUBLISHED, Case, Network, SideBySide, relative
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.run import Run
-
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from plain_cases import BOUND, DEMO, EPOCHS, PUBLISHED, Case, Network, SideBySide, relative
+from tinkit.engine.runs.run import Run
 
 BATCH = 32
 ROUNDING = 2.0**-24  # half the distance of neighbouring float32 numbers, relative to them

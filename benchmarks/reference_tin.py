@@ -1,6 +1,6 @@
 """A TIN the published way, in plain PyTorch: what the models of tinkit are compared with.
 
-    python benchmarks/reference_tin.py THREADS
+    python -m benchmarks.reference_tin THREADS
 
 The published operator (a CUDA kernel, launched twice) gathers the fold's frames at `floor(offset)` and the frames
 before those, each into a full output of its own, weighs and adds them, and puts the rest of the channels beside. Its
@@ -113,7 +113,7 @@ class PublishedProcess:
     """A process of its own that runs the published TIN in PyTorch's defaults, whenever it is told to."""
 
     def __init__(self, threads: int) -> None:
-        command = [sys.executable, __file__, str(threads)]
+        command = [sys.executable, "-m", "benchmarks.reference_tin", str(threads)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def milliseconds(self) -> float:

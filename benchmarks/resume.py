@@ -1,6 +1,6 @@
 """How soon a run of a million clips goes on; a row is appended to benchmarks/results/resume.csv.
 
-    python benchmarks/resume.py [--clips 1000000] [--out FILE]
+    python -m benchmarks.resume [--clips 1000000] [--out FILE]
 
 A csv of so many clips (all of them the same few videos) is prepared, a ResNet-50 TIN run with averaged weights and
 published parameter groups is stopped after a step, and `tinkit train --resume` is started anew, as a process of its
@@ -19,8 +19,8 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
-from machine import machine
 
+from benchmarks.machine import machine
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.recipe import load_recipe
@@ -97,7 +97,7 @@ def main() -> None:
         tinkit("train", str(recipe), "--data", str(data), *runs, "--name", "million", "--steps", "1", "-q")
         seconds = sorted(first_step(folder / "million", data) for _ in range(asked.times))
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import tinkit.engine.train"], check=True)
+    subprocess.run([sys.executable, "-c", "import tinkit.engine.training.trainer"], check=True)
     row = {
         "date": date.today().isoformat(),
         "machine": machine("torch", "timm"),

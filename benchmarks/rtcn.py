@@ -1,6 +1,6 @@
 """The regularised temporal convolution beside TIN, which stands for it; rows go to benchmarks/results/rtcn.csv.
 
-    python benchmarks/rtcn.py [--threads N] [--pairs 22] [--only ROW ...] [--out FILE] [--markdown FILE]
+    python -m benchmarks.rtcn [--threads N] [--pairs 22] [--only ROW ...] [--out FILE] [--markdown FILE]
 
 The paper (arXiv 2001.06499) says that TIN takes a sixth of the latency. Here the convolution of five frames that TIN
 and the convolution behind it equal is computed the long way, all taps and all channels, in each of the ways below, with
@@ -29,15 +29,15 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from models import DTYPES, check_logits, inference, laid_out
-from ops import Features
-from pairs import Row, Times, paired, timed_row, timer
-from reference_tin import CLIPS, FRAMES, build, clips
-from tables import Table, options, setting_of
 from torch import Tensor, nn
 
+from benchmarks.models import DTYPES, check_logits, inference, laid_out
+from benchmarks.ops import Features
+from benchmarks.pairs import Row, Times, paired, timed_row, timer
+from benchmarks.reference_tin import CLIPS, FRAMES, build, clips
+from benchmarks.tables import Table, options, setting_of
 from tinkit.models import TemporalConv2d, TemporalInterlace, VideoClassifier
-from tinkit.models.rtcn import REACH, TAPS, RegularisedConv2d
+from tinkit.models.temporal.rtcn import REACH, TAPS, RegularisedConv2d
 
 TRIALS = 7
 WALK = 256 << 20  # bytes of features before the same ones come again: far beyond a core's own caches

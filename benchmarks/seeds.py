@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from demo import test_metrics, tinkit
+from benchmarks.demo import test_metrics, tinkit
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo import tinkit
-from seeds import measure, write
+from benchmarks.demo import tinkit
+from benchmarks.seeds import measure, write
 
 
 def main() -> None:

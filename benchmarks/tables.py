@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from machine import machine
-from pairs import Row
+from benchmarks.machine import machine
+from benchmarks.pairs import Row
 
 COLUMNS = (
     "date", "machine", "what", "case", "against", "pairs", "ratio", "low", "high", "bound", "held", "ms", "against_ms",

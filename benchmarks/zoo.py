@@ -1,6 +1,6 @@
 """All networks of `tinkit models`, timed on this machine into results/models_zoo.csv, and docs/models.md made of it.
 
-    python benchmarks/zoo.py [--seconds 3] [--only BACKBONE ...] [--out FILE] [--page FILE] [--docs]
+    python -m benchmarks.zoo [--seconds 3] [--only BACKBONE ...] [--out FILE] [--page FILE] [--docs]
 
 `--docs` times nothing and makes the page anew from the csv and the recipes; a network that the csv lacks is counted.
 Buffers are kept and threads are as in `tinkit test`. Networks are timed one after the other, so a ratio of two rows is
@@ -22,10 +22,9 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from machine import machine
 
-from tinkit.engine.choices import limit_threads
-from tinkit.engine.zoo import (
+from benchmarks.machine import machine
+from tinkit.engine.measure.networks import (
     BACKBONES,
     CLASSES,
     TEMPORALS,
@@ -36,8 +35,9 @@ from tinkit.engine.zoo import (
     published_words,
     row_of,
 )
-from tinkit.files import shipped_names
-from tinkit.models.families import family_of
+from tinkit.engine.runtime.device import limit_threads
+from tinkit.files.atomic import shipped_names
+from tinkit.models.backbones.families import family_of
 from tinkit.recipe import Published, ResolvedRecipe, load_recipe
 from tinkit.scores.protocol import protocol_words
 
@@ -102,7 +102,7 @@ def page(chosen: Sequence[Network], records: Iterable[Record]) -> str:
     settings = sorted({f"{record['date']}; {record['machine']}" for record in known.values()})
     return f"""# Models
 
-Made by `make bench-zoo` (`python benchmarks/zoo.py`) of the recipes and of `benchmarks/results/models_zoo.csv`; do not
+Made by `make bench-zoo` (`python -m benchmarks.zoo`) of the recipes and of `benchmarks/results/models_zoo.csv`; do not
 edit. `tinkit models` lists the same, `tinkit models --bench` with the speed of one's own machine.
 
 Parameters are in millions, with {CLASSES} classes. GFLOPs are of one clip: a multiplication and an addition count as
@@ -116,9 +116,9 @@ Ratios of such numbers are rough; `benchmarks/results/models.csv` has pairs of t
 ## Backbones and temporal modules
 
 8 frames. Every row takes `temporal = "tsn"`, `"tsm"` and `"tin"`; a shift costs nothing that is counted, and TIN's
-steering networks cost less than a tenth of a percent. [families.py](../tinkit/models/families.py) says which input of
-which block moves, and why. The other models of these families work as well, and other image models of timm's with
-`place`: `make test-models` tries them all and writes [backbones.csv](../benchmarks/results/backbones.csv).
+steering networks cost less than a tenth of a percent. [families.py](../tinkit/models/backbones/families.py) says
+which input of which block moves, and why. The other models of these families work as well, and other image models of
+timm's with `place`: `make test-models` tries them all and writes [backbones.csv](../benchmarks/results/backbones.csv).
 
 {_families(plain, rows)}
 

@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import file_faults
-import hostile_files
-import hostile_layouts
 import torch
 from safetensors.torch import save
 from torch import nn
 
-from faults.outcome import Outcome
-from tinkit.engine import export as engine_export
-from tinkit.engine.checkpoint import (
+from benchmarks import file_faults, hostile_files, hostile_layouts
+from benchmarks.faults.outcome import Outcome
+from tinkit.engine.exchange import export as engine_export
+from tinkit.engine.exchange.convert import convert
+from tinkit.engine.exchange.export import export_run, read_metadata
+from tinkit.engine.exchange.pretrained import Source
+from tinkit.engine.runs.checkpoint import (
     Progress,
     check_checkpoint,
     read_header,
@@ -30,12 +31,9 @@ from tinkit.engine.checkpoint import (
     resume_checkpoint,
     save_checkpoint,
 )
-from tinkit.engine.convert import convert
-from tinkit.engine.export import export_run, read_metadata
-from tinkit.engine.run import Run, create_run
-from tinkit.engine.weights import Source
+from tinkit.engine.runs.run import Run, create_run
 from tinkit.errors import UserError
-from tinkit.locks import InUseError, writing
+from tinkit.files.locks import InUseError, writing
 from tinkit.models import VideoClassifier, read_checkpoint
 from tinkit.recipe import Recipe, load_recipe
 

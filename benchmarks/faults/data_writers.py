@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from faults.calls import killed_before_each_call
-from faults.outcome import Outcome
+from benchmarks.faults.calls import killed_before_each_call
+from benchmarks.faults.outcome import Outcome
 from tinkit.data.config import DataConfig
 from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles
@@ -18,7 +18,7 @@ from tinkit.data.flow_make import make_flow
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.errors import UserError
-from tinkit.locks import writing
+from tinkit.files.locks import writing
 
 STEP = 3  # calls between two kills, for writers of many files
 

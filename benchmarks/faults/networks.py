@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tinkit.models import VideoClassifier
-from tinkit.models.merging import merge_batch_norm
+from tinkit.models.batch_norm import merge_batch_norm
 
 from .network_changes import CHANGES, STILL, WITHOUT_SLOPES
 from .network_truth import difference, network, plain, video

@@ -16,10 +16,10 @@ from typing import Any
 
 import tomli_w
 
-from faults.outcome import Outcome
+from benchmarks.faults.outcome import Outcome
 from tinkit.errors import UserError
-from tinkit.files import shipped, shipped_names
-from tinkit.json_file import read_json
+from tinkit.files.atomic import shipped, shipped_names
+from tinkit.files.json import read_json
 from tinkit.recipe import load_recipe, save_recipe
 from tinkit.recipe.schema import Recipe, known_keys
 

@@ -81,7 +81,7 @@ def full_disk(writer: Writer, base: Path) -> Iterator[Outcome]:
 
 def in_use(writer: Writer, base: Path) -> Outcome:
     """Another process holds the lock of the output: nothing is changed, and the holder is named."""
-    from tinkit.locks import writing
+    from tinkit.files.locks import writing
 
     folder = base / "in-use"
     shutil.copytree(writer.before, folder)
@@ -203,7 +203,7 @@ def _is_consistent(folder: Path) -> bool:
     """Whether whatever describes files describes those that are there, for one who knows nothing of journals."""
     import json
 
-    from tinkit.files import sha256_file
+    from tinkit.files.atomic import sha256_file
 
     for head in [*folder.rglob("fusion.json"), *folder.rglob("manifest.json")]:
         if _is_hidden(str(head.relative_to(folder))):

@@ -23,22 +23,22 @@ import torch
 from torch import nn
 
 from tinkit.data.synth import SynthSpec, synthesise
-from tinkit.engine.again import goes_on
-from tinkit.engine.averaging import average_steps
-from tinkit.engine.checkpoint import Progress, check_checkpoint, load_weights, snapshot
-from tinkit.engine.config import SaveConfig
-from tinkit.engine.distributed import World
-from tinkit.engine.export import export_run
-from tinkit.engine.features import features_of_split
-from tinkit.engine.keeper import Keeper, newest_good
-from tinkit.engine.log import Reporter, RunLog
-from tinkit.engine.run import Run, create_run, load_run_weights
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.test import run_test
-from tinkit.engine.writers import writing_run
+from tinkit.engine.distributed.world import World
+from tinkit.engine.evaluation.features import features_of_split
+from tinkit.engine.evaluation.test import run_test
+from tinkit.engine.exchange.export import export_run
+from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, load_weights, snapshot
+from tinkit.engine.runs.checkpoint_writer import Keeper, newest_good
+from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.run import Run, create_run, load_run_weights
+from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.runs.writers import writing_run
+from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
-from tinkit.files import write_atomic
+from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe, load_recipe
+from tinkit.recipe.training import SaveConfig
 from tinkit.scores import read_scores
 
 from .calls import killed_before_each_call
@@ -205,7 +205,8 @@ def state_of(folder: Path) -> dict[str, str]:
 def held(output: Path) -> subprocess.Popen[str]:
     """Another process that writes ``output``."""
     code = (
-        "import sys; from tinkit.locks import writing\nwith writing(sys.argv[1]): print(flush=True); sys.stdin.read()"
+        "import sys; from tinkit.files.locks import writing\n"
+        "with writing(sys.argv[1]): print(flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(output)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -16,16 +16,16 @@ from random import Random
 
 import torch
 
-from tinkit.engine.averaging import average_steps
-from tinkit.engine.export import export_run
-from tinkit.engine.features import features_of_split
-from tinkit.engine.predict import predict
-from tinkit.engine.resume import recipe_to_resume
-from tinkit.engine.run import Run, create_run
-from tinkit.engine.start import Trial, start_training
-from tinkit.engine.tensor_file import read_tensor_file, write_tensor_file
-from tinkit.engine.test import run_test
-from tinkit.engine.weights import open_source
+from tinkit.engine.evaluation.features import features_of_split
+from tinkit.engine.evaluation.predict import predict
+from tinkit.engine.evaluation.test import run_test
+from tinkit.engine.exchange.export import export_run
+from tinkit.engine.exchange.pretrained import open_source
+from tinkit.engine.runs.resume import recipe_to_resume
+from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinkit.files import ShippedKind, shipped_names
+from tinkit.files.atomic import ShippedKind, shipped_names
 from tinkit.terminal import print_table as print_table
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

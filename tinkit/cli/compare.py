@@ -26,6 +26,6 @@ def compare(
     the same metric measured otherwise is listed on a row of its own. Where a spread is known by which an honest
     repetition may differ, the column within says whether the difference is within it.
     """
-    from tinkit.engine.compare import comparison_rows
+    from tinkit.engine.evaluation.compare import comparison_rows
 
     print_table("Measured beside published, in percent", comparison_rows(names, runs, fusions), as_json=as_json)

@@ -89,10 +89,10 @@ def convert(
 
     Says how many entries were used, are new or were dropped; FILE.json tells it of every single one.
     """
-    from tinkit.engine.convert import convert as convert_weights
-    from tinkit.engine.convert import recipe_of, source_of
-    from tinkit.engine.log import Reporter
-    from tinkit.models.foreign_classes import read_names
+    from tinkit.engine.exchange.convert import convert as convert_weights
+    from tinkit.engine.exchange.convert import recipe_of, source_of
+    from tinkit.engine.runs.log import Reporter
+    from tinkit.models.foreign.classes import read_names
 
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)
     source = source_of(checkpoint, weights, runs)

@@ -36,7 +36,7 @@ def doctor(
     more of tinkit's choices at a time.
     """
     if bench:
-        from tinkit.engine.bench import choice_rows, measure_choices
+        from tinkit.engine.measure.machine import choice_rows, measure_choices
 
         print_table("", choice_rows(measure_choices(seconds)), as_json=as_json)
         return
@@ -161,7 +161,7 @@ def _video() -> str:
 
 
 def _shipped() -> str:
-    from tinkit.files import shipped, shipped_names
+    from tinkit.files.atomic import shipped, shipped_names
 
     counts = [f"{len(shipped_names(kind))} {kind}" for kind in ("recipes", "ensembles", "submissions")]
     return f"{', '.join(counts)}, kernels at {shipped('kernels')}"

@@ -40,9 +40,9 @@ def export(
     Classes, frames, size, mean and standard deviation are in the file. It is run once, and its logits are compared.
     """
     from tinkit.data.views import override_views
-    from tinkit.engine.export import export_run
-    from tinkit.engine.log import Reporter
-    from tinkit.engine.run import find_checkpoint
+    from tinkit.engine.exchange.export import export_run
+    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runs.run import find_checkpoint
 
     found, word = find_checkpoint(run, weights, runs)
     views = override_views(found.load_recipe().test, crop=crop, num_segments=segments)

@@ -33,7 +33,7 @@ def models(
     (--bench) is what `tinkit test` would do here in float32, a clip at a time. Published numbers are of a recipe's
     first source, by its order of views; `tinkit recipes NAME` shows all of them, and how they were measured.
     """
-    from tinkit.engine.zoo import networks, published_words, table_rows
+    from tinkit.engine.measure.networks import networks, published_words, table_rows
 
     def say(what: str) -> None:
         if bench and not quiet:

@@ -24,9 +24,9 @@ from tinkit.terminal import note
 
 if TYPE_CHECKING:
     from tinkit.data.views import ViewConfig
-    from tinkit.engine.features import WrittenFeatures
-    from tinkit.engine.predict import Prediction
-    from tinkit.engine.run import Run
+    from tinkit.engine.evaluation.features import WrittenFeatures
+    from tinkit.engine.evaluation.predict import Prediction
+    from tinkit.engine.runs.run import Run
 
 EPILOG = examples(
     "tinkit predict mmit_r50 holiday.mp4",
@@ -73,13 +73,13 @@ def predict(
     """
     _check_options(videos or [], features, split, out, data, gpus)
     from tinkit.data.views import override_views
-    from tinkit.engine.run import find_checkpoint
+    from tinkit.engine.runs.run import find_checkpoint
 
     found, word = find_checkpoint(run, weights, runs)
     recipe = found.load_recipe()
     config = override_views(recipe.test, views=views)
     if not features:
-        from tinkit.engine.predict import predict as predict_files
+        from tinkit.engine.evaluation.predict import predict as predict_files
 
         predictions = predict_files(found, word, videos or [], config, top)
         print_table("", [row for prediction in predictions for row in _rows(prediction)], as_json=as_json)
@@ -87,7 +87,7 @@ def predict(
             raise typer.Exit(1)
         return
     if split is None:
-        from tinkit.engine.features import features_of_files
+        from tinkit.engine.evaluation.features import features_of_files
 
         _say(features_of_files(found, word, videos or [], config, out or Path("features.arrow")), as_json)
         return
@@ -98,11 +98,11 @@ def predict(
 def _features_of_split(
     run: Run, word: str, split: str, views: ViewConfig, gpus: int | None, quiet: bool, as_json: bool, **options: Any
 ) -> None:
-    from tinkit.engine.distributed import join_world
-    from tinkit.engine.features import features_of_split
-    from tinkit.engine.launch import launched
-    from tinkit.engine.log import Reporter
-    from tinkit.engine.signals import StopSignal
+    from tinkit.engine.distributed.launch import launched
+    from tinkit.engine.distributed.signals import StopSignal
+    from tinkit.engine.distributed.world import join_world
+    from tinkit.engine.evaluation.features import features_of_split
+    from tinkit.engine.runs.log import Reporter
 
     if launched(gpus, max_restarts=0):
         return

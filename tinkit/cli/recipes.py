@@ -23,7 +23,7 @@ def recipes(
 
 
 def _listed() -> list[dict[str, Any]]:
-    from tinkit.files import shipped_names
+    from tinkit.files.atomic import shipped_names
     from tinkit.recipe import load_recipe
 
     rows = []
@@ -37,8 +37,8 @@ def _listed() -> list[dict[str, Any]]:
 
 
 def _resolved(name: str, overrides: list[str]) -> list[dict[str, Any]]:
+    from tinkit.files.toml import flatten
     from tinkit.recipe import load_recipe
-    from tinkit.toml import flatten
 
     resolved = load_recipe(name, overrides)
     values = flatten(resolved.recipe.model_dump(mode="json", exclude={"sources"}))

@@ -167,7 +167,7 @@ def import_scores(
     force: ForceOption = False,
 ) -> None:
     """Turn a csv or npz of someone else's scores into a score file."""
-    from tinkit.files import read_errors, sha256_file
+    from tinkit.files.atomic import read_errors, sha256_file
     from tinkit.scores import ScoreInfo, verified_scores
     from tinkit.scores.foreign import foreign_table, is_numbered, read_foreign
 
@@ -229,8 +229,8 @@ def _number(value: float | None) -> str | None:
 @contextmanager
 def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
     """Be the one writer of ``out``, which is none of ``inputs`` and may be written."""
-    from tinkit.file_group import sweep, writing_in
-    from tinkit.files import check_place
+    from tinkit.files.atomic import check_place
+    from tinkit.files.group import sweep, writing_in
 
     check_place(out)
     if out.resolve() in {path.resolve() for path in inputs}:
@@ -242,7 +242,7 @@ def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
 
 def _write(out: Path, table: ScoreTable, force: bool) -> None:
     """Write ``table``, or say that it is there already, as the same command leaves it that was killed at its end."""
-    from tinkit.file_group import write_errors
+    from tinkit.files.group import write_errors
     from tinkit.scores import verified_scores, write_scores
     from tinkit.scores.tools import same_tables
 

@@ -23,8 +23,8 @@ from tinkit.cli.convert import ClassOrderOption, RecipeOption, SetOption
 from tinkit.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from tinkit.engine.log import Reporter
-    from tinkit.engine.test import TestResult
+    from tinkit.engine.evaluation.test import TestResult
+    from tinkit.engine.runs.log import Reporter
 
 _SHOWN = 10  # undecodable clips that are printed
 
@@ -89,13 +89,13 @@ def test(
     test goes on where it was. A checkpoint with --recipe becomes a run, RECIPE-CHECKPOINT unless --name says otherwise.
     """
     from tinkit.data.views import override_views
-    from tinkit.engine.adopt import adopt, named_run
-    from tinkit.engine.distributed import join_world
-    from tinkit.engine.launch import launched
-    from tinkit.engine.log import Reporter
-    from tinkit.engine.published import run_published
-    from tinkit.engine.signals import StopSignal
-    from tinkit.engine.test import run_test
+    from tinkit.engine.distributed.launch import launched
+    from tinkit.engine.distributed.signals import StopSignal
+    from tinkit.engine.distributed.world import join_world
+    from tinkit.engine.evaluation.published import run_published
+    from tinkit.engine.evaluation.test import run_test
+    from tinkit.engine.exchange.imported import adopt, named_run
+    from tinkit.engine.runs.log import Reporter
 
     protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}
     protocol |= {"scale": scale, "crop": crop, "average": average, "num_segments": segments}

@@ -23,10 +23,10 @@ from tinkit.cli.common import (
 from tinkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from tinkit.engine.distributed import World
-    from tinkit.engine.log import Reporter
-    from tinkit.engine.run import Run
-    from tinkit.engine.trials import Trial
+    from tinkit.engine.distributed.world import World
+    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runs.run import Run
+    from tinkit.engine.runs.trials import Trial
     from tinkit.recipe import Recipe
 
 EPILOG = examples(
@@ -95,12 +95,12 @@ def train(
     if tune_from is None and (given := [option for option, said in of_tuning.items() if said]):
         raise UsageError(f"{given[0]} is about the weights of --tune-from", fix="name them, or leave it out")
     tuning: dict[str, Any] = {"tune_from": tune_from, "tune_weights": weights, "replace_head": replace_head}
-    from tinkit.engine.run import Run, find_run
+    from tinkit.engine.runs.run import Run, find_run
     from tinkit.recipe import load_recipe, rename
 
     if resume:
         run = find_run(resume, runs)
-        from tinkit.engine.resume import recipe_to_resume
+        from tinkit.engine.runs.resume import recipe_to_resume
 
         resolved = recipe_to_resume(run, data, quiet)
     else:
@@ -109,10 +109,10 @@ def train(
         resolved = _shrunk(resolved, overfit, renamed=name is not None)
         resolved = resolved if name is None else rename(resolved, name)
         run = Run(runs / resolved.name)
-    from tinkit.engine.distributed import join_world
-    from tinkit.engine.launch import launched
-    from tinkit.engine.log import Reporter
-    from tinkit.engine.trials import Trial
+    from tinkit.engine.distributed.launch import launched
+    from tinkit.engine.distributed.world import join_world
+    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runs.trials import Trial
 
     if launched(gpus, max_restarts):
         return
@@ -120,13 +120,13 @@ def train(
     with join_world() as world:
         reporter = Reporter(quiet or not world.main)
         if dry_run:
-            from tinkit.engine.dry_run import dry_run as measure
+            from tinkit.engine.training.dry_run import dry_run as measure
 
             row = measure(resolved, reporter, **tuning, trial=trial, runs=runs, world=world)
             if world.main:
                 print_table("", [{"of": key, "value": value} for key, value in row.items()], as_json=as_json)
         elif seeds is not None:
-            from tinkit.engine.series import run_series, seeded
+            from tinkit.engine.training.seeds import run_series, seeded
 
             rows = run_series(
                 seeded(resolved, seeds),
@@ -168,7 +168,7 @@ def _train(
     resume: bool = False,
 ) -> Run:
     """Train into ``run``; with ``again`` go on with it where it is there."""
-    from tinkit.engine.start import start_training
+    from tinkit.engine.training.start import start_training
 
     start_training(
         run, recipe, reporter, resume=resume, again=again, **tuning, trial=trial, runs=run.folder.parent, world=world

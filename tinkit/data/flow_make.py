@@ -26,10 +26,10 @@ from tinkit.data.manifest import Manifest
 from tinkit.data.reader import BrokenClip, Frame
 from tinkit.data.reading import Reading
 from tinkit.errors import UserError
-from tinkit.file_group import sweep
-from tinkit.files import write_atomic
-from tinkit.json_file import read_json
-from tinkit.locks import InUseError, writing
+from tinkit.files.atomic import write_atomic
+from tinkit.files.group import sweep
+from tinkit.files.json import read_json
+from tinkit.files.locks import InUseError, writing
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"

@@ -20,16 +20,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.arrow_file import DamagedFileError
 from tinkit.data.annotations import annotation_files
 from tinkit.data.clip_path import clip_path
 from tinkit.data.config import SPLITS, DataConfig, Media, Split, resolve_root
 from tinkit.data.manifest_table import SCHEMA, VERSION, build_table, read_table, write_table
 from tinkit.data.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.file_group import sweep
-from tinkit.files import cache_folder
-from tinkit.locks import InUseError, in_turn, lock_file, writing
+from tinkit.files.arrow import DamagedFileError
+from tinkit.files.atomic import cache_folder
+from tinkit.files.group import sweep
+from tinkit.files.locks import InUseError, in_turn, lock_file, writing
 from tinkit.metrics import Task
 
 logger = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tinkit.arrow_file import ArrowFile, DamagedFileError, open_arrow, sealed_writer
 from tinkit.data.annotations import read_annotation
 from tinkit.data.annotations.checks import ESCAPE
 from tinkit.data.config import DataConfig, Media, Split
-from tinkit.files import atomic_path
+from tinkit.files.arrow import ArrowFile, DamagedFileError, open_arrow, sealed_writer
+from tinkit.files.atomic import atomic_path
 from tinkit.metrics import Task
 
 VERSION = 2
@@ -62,7 +62,7 @@ def write_table(table: pa.Table, file: Path) -> None:
 def read_table(file: Path, key: str | None = None) -> tuple[pa.Table, ManifestAbout] | None:
     """The table in ``file``, mapped into memory, and what it says of itself; None if it was built under another key.
 
-    Raises :class:`~tinkit.arrow_file.DamagedFileError` for a file that is damaged or holds what no manifest can, and
+    Raises :class:`~tinkit.files.arrow.DamagedFileError` for a file that is damaged or holds what no manifest can, and
     OSError where it is missing or cannot be read. A million clips take less than 0.2 s.
     """
     found = open_arrow(file)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from tinkit.as_published import IMAGES
 from tinkit.data.modality import FLOW_LENGTH, Modality
+from tinkit.defaults import IMAGES
 from tinkit.errors import UsageError
 from tinkit.table import Table
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinkit.errors import UserError
-from tinkit.file_group import refuse_unfinished
+from tinkit.files.group import refuse_unfinished
 from tinkit.fusion.spec import PublishedFusion
 
 RECORD = "fusion.json"

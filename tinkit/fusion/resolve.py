@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files import shipped_names
+from tinkit.files.atomic import shipped_names
 from tinkit.fusion.spec import MemberSpec
 from tinkit.scores import ScoreInfo, read_info
 

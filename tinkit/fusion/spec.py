@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from tinkit.files.toml import explain, read_toml
 from tinkit.fusion.members import Missing
 from tinkit.metrics import MetricName
 from tinkit.scores import Kind
 from tinkit.table import Table
-from tinkit.toml import explain, read_toml
 
 Method = Literal["mean-logits", "mean-probabilities", "mean-ranks", "search"]
 Space = Literal["logits", "probabilities"]

@@ -18,10 +18,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tinkit.models.families import RESNET
-from tinkit.models.placed import TemporalConv2d
+from tinkit.models.backbones.families import RESNET
 from tinkit.models.stock import is_library, nobody_between, untouched
-from tinkit.models.temporal import TemporalInterlace
+from tinkit.models.temporal.interlace import TemporalInterlace
+from tinkit.models.temporal.placed import TemporalConv2d
 from tinkit.ops import Steering, native, steer
 from tinkit.ops.interlace import check_arguments, steering_for
 from tinkit.ops.residual import interlace_into_, residual_

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from tinkit.as_published import RELATIONS_SAMPLED
+from tinkit.defaults import RELATIONS_SAMPLED
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.stock import are_plain, still_written, untouched, written
 

@@ -1,9 +1,10 @@
 """What must be true of a network for operators to stand for its modules: the one place that says it.
 
 tinkit computes some of a network's modules without calling them, from their weights and settings: the two networks
-that steer and the interlacing of a :class:`~tinkit.models.placed.TemporalConv2d`, with gradients and without, and on a
+that steer and the interlacing of a :class:`~tinkit.models.temporal.placed.TemporalConv2d`, with gradients and
+without, and on a
 CPU without gradients the ends of residual blocks (:mod:`tinkit.models.chain`). BatchNorm is merged into convolutions
-for tests (:mod:`tinkit.models.merging`). Whatever somebody changed must have its effect all the same. So a module is
+for tests (:mod:`tinkit.models.batch_norm`). Whatever somebody changed must have its effect all the same. So a module is
 *called*, as in any PyTorch network, unless all of this holds:
 
 1. **Nobody stands between a call and its effect** (:func:`nobody_between`): no hook on all modules, no

@@ -9,23 +9,23 @@ from typing import Any, Literal, cast, get_args
 
 from torch import Tensor, nn
 
-from tinkit.as_published import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
 from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels
+from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
 from tinkit.errors import UserError, did_you_mean
+from tinkit.models.backbones.families import check_known
+from tinkit.models.backbones.places import Place, places_in
 from tinkit.models.chain import may_chain, run_chain
-from tinkit.models.checkpoints import read_checkpoint
 from tinkit.models.consensus import ConsensusKind, make_consensus
-from tinkit.models.families import check_known
-from tinkit.models.foreign import ForeignReport, load_foreign
+from tinkit.models.foreign.files import read_checkpoint
+from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.models.hub import fetching
 from tinkit.models.modality import check_modality, first_convolution, read_modality
-from tinkit.models.non_local import NonLocal, NonLocalKind, add_non_local
-from tinkit.models.placed import precede
-from tinkit.models.places import Place, places_in
-from tinkit.models.rtcn import regularise
-from tinkit.models.shift import ShiftPlace, shift_places_in
-from tinkit.models.temporal import TemporalInterlace, TemporalShift
-from tinkit.models.temporal_pool import add_temporal_pool, check_temporal_pool, stage_segments
+from tinkit.models.temporal.interlace import TemporalInterlace, TemporalShift
+from tinkit.models.temporal.non_local import NonLocal, NonLocalKind, add_non_local
+from tinkit.models.temporal.placed import precede
+from tinkit.models.temporal.pool import add_temporal_pool, check_temporal_pool, stage_segments
+from tinkit.models.temporal.rtcn import regularise
+from tinkit.models.temporal.shift import ShiftPlace, shift_places_in
 from tinkit.timm_import import import_timm
 
 Temporal = Literal["tin", "tsm", "tsn", "rtcn"]
@@ -36,15 +36,17 @@ class VideoClassifier(nn.Module):
 
     ``backbone`` is a timm image model, ``backbone_kwargs`` further keywords for it (``img_size`` where it fixes that,
     ``drop_path_rate``). ``temporal``: ``tin`` interlaces and ``tsm`` shifts the features before one module of each
-    block, ``rtcn`` makes that module a convolution over time (:mod:`tinkit.models.rtcn`), ``tsn`` leaves frames alone.
-    That module is the one that :mod:`tinkit.models.families` has for the backbone's family (ResNet, as published:
+    block, ``rtcn`` makes that module a convolution over time (:mod:`tinkit.models.temporal.rtcn`), ``tsn`` leaves
+    frames alone.
+    That module is the one that :mod:`tinkit.models.backbones.families` has for the backbone's family (ResNet, as
+    published:
     ``conv1``). ``place`` names another: one in the same blocks (``conv2``) or, in any image model, full names with
     ``*`` for any one part (``blocks.*.attn``). ``shift_div`` is the share of the channels that moves (default: 4 for
     TIN and r-TCN, 8 for TSM); ``offset_init`` where their offsets start, in frames. TIN moves in every block; TSM in
     every second one where a ResNet's third stage has 23 blocks or more, as its repository does, or in a ResNet as
-    ``shift_place`` says (:mod:`tinkit.models.shift`).
+    ``shift_place`` says (:mod:`tinkit.models.temporal.shift`).
 
-    In a ResNet, ``non_local`` puts blocks of that kind (:mod:`tinkit.models.non_local`) behind the blocks that
+    In a ResNet, ``non_local`` puts blocks of that kind (:mod:`tinkit.models.temporal.non_local`) behind the blocks that
     ``non_local_places`` counts in each stage, or in the published places, and ``temporal_pool`` halves the frames
     before the second stage (TSM and TSN only).
 

@@ -15,13 +15,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from tinkit.errors import UsageError, UserError, short
-from tinkit.files import find_toml, write_atomic
+from tinkit.files.atomic import find_toml, write_atomic
+from tinkit.files.toml import Place, TomlFile, explain, read_toml, strange_value
+from tinkit.files.toml_lines import longest_key
 from tinkit.recipe.aliases import ALIASES
 from tinkit.recipe.marks import Layer, Origin, merged_values, with_marks
 from tinkit.recipe.schema import Recipe
 from tinkit.table import Table, tables_in, types_in
-from tinkit.toml import Place, TomlFile, explain, read_toml, strange_value
-from tinkit.toml_lines import longest_key
 
 _MOST_FILES = 32  # of a chain of parents; ours have four
 _MOST_PARTS = 32

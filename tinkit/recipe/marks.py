@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tinkit.files.toml import TomlFile, explain, flatten
 from tinkit.recipe.schema import Recipe
-from tinkit.toml import TomlFile, explain, flatten
 
 CHANGED, UNMARKED, DEFAULT = "changed", "unmarked", "assumed: the default"
 _UNMARKED_KEYS = ("name", "description", "published", "departs")

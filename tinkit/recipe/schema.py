@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, field_validator, model_validator
 
-from tinkit.as_published import defaults_of
 from tinkit.data.config import DataConfig
 from tinkit.data.views import ClipConfig, TestRule, ViewConfig, ViewsText
-from tinkit.engine.config import (
+from tinkit.defaults import defaults_of
+from tinkit.errors import did_you_mean, short
+from tinkit.recipe.model import ModelConfig
+from tinkit.recipe.training import (
     EmaConfig,
     LossConfig,
     MixConfig,
@@ -20,8 +22,6 @@ from tinkit.engine.config import (
     ScheduleConfig,
     TrainConfig,
 )
-from tinkit.engine.model_config import ModelConfig
-from tinkit.errors import did_you_mean, short
 from tinkit.table import Table
 
 _LONGEST_NAME = 200

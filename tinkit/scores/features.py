@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tinkit.arrow_file import DamagedFileError, open_arrow, sealed_writer
 from tinkit.errors import UserError
-from tinkit.files import atomic_path
+from tinkit.files.arrow import DamagedFileError, open_arrow, sealed_writer
+from tinkit.files.atomic import atomic_path
 from tinkit.scores.table import COLUMNS, VERSION, ArrowColumn, Labels, as_arrow
 
 KIND = "features"

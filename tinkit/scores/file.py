@@ -4,7 +4,7 @@ Arrow IPC, one row a clip: ``id: string``, ``scores: fixed_size_list<float32>[C]
 decoded), ``labels: list<int32>`` (null: unknown), ``source: string`` (the video a clip was cut from). The schema's
 metadata key ``tinkit`` holds a :class:`~tinkit.scores.table.ScoreInfo` as JSON. A file of one record batch, which is
 what :func:`write_scores` writes, is read without a copy: the scores are a view into the memory-mapped file. The files
-are sealed (:mod:`tinkit.arrow_file`): opening one checks what Arrow parses, :func:`verified_scores` the scores too.
+are sealed (:mod:`tinkit.files.arrow`): opening one checks what Arrow parses, :func:`verified_scores` the scores too.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.arrow_file import ArrowFile, open_arrow, seal
 from tinkit.errors import UserError
-from tinkit.files import atomic_path
+from tinkit.files.arrow import ArrowFile, open_arrow, seal
+from tinkit.files.atomic import atomic_path
 from tinkit.scores.metadata import REWRITE, check_info, info_text, parse_info
 from tinkit.scores.table import COLUMNS, ArrowColumn, ScoreInfo, ScoreTable, as_arrow
 

@@ -19,9 +19,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError, did_you_mean
-from tinkit.files import read_errors
+from tinkit.files.atomic import read_errors
+from tinkit.files.text import as_utf8, require_utf8
 from tinkit.scores.table import Labels, ScoreInfo, ScoreTable
-from tinkit.text_file import as_utf8, require_utf8
 
 _MOST_BYTES = 16 << 30  # an npz may not unpack to more
 

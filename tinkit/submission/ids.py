@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.errors import UserError
-from tinkit.files import sha256_file
-from tinkit.json_file import parse_json
+from tinkit.files.atomic import sha256_file
+from tinkit.files.json import parse_json
+from tinkit.files.text import is_text, read_text
 from tinkit.submission.spec import FileName, apply_rule
 from tinkit.submission.text import open_list, read_lines, require_file, split_row
-from tinkit.text_file import is_text, read_text
 
 _VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
 _IMAGES = frozenset({".jpg", ".jpeg", ".png"})

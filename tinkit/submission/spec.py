@@ -10,10 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tinkit.errors import did_you_mean
-from tinkit.files import find_toml
+from tinkit.files.atomic import find_toml
+from tinkit.files.toml import explain, read_toml
 from tinkit.metrics import Task
 from tinkit.table import Table
-from tinkit.toml import explain, read_toml
 
 FileName = Literal["id", "basename", "stem"]
 MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5", "mean_top1_top5_error"]

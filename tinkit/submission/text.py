@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tinkit.errors import UserError
-from tinkit.files import read_errors
-from tinkit.text_file import as_utf8, is_text, not_utf8
+from tinkit.files.atomic import read_errors
+from tinkit.files.text import as_utf8, is_text, not_utf8
 
 if TYPE_CHECKING:
     from tinkit.submission.spec import Challenge

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tinkit.class_names import ClassNames, read_class_names
 from tinkit.data.config import ClassOrder, DataConfig
 from tinkit.errors import UserError
+from tinkit.files.class_names import ClassNames, read_class_names
 
 
 def read_categories(file: Path, order: ClassOrder) -> tuple[str, ...]:
     """The names of the classes by index.
 
     ``alphabetical`` sorts by code point, as TSN, TRN, TSM and TIN number the classes of Something-Something V1.
-    Raises :class:`~tinkit.errors.UserError` as :func:`~tinkit.class_names.read_class_names` does.
+    Raises :class:`~tinkit.errors.UserError` as :func:`~tinkit.files.class_names.read_class_names` does.
     """
     return _in_order(read_class_names(file), order).names
 

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.class_names import ClassNames
 from tinkit.data.annotations.checks import first_true
 from tinkit.data.annotations.rows import Rows, regroup
 from tinkit.data.config import DataConfig
 from tinkit.errors import did_you_mean
+from tinkit.files.class_names import ClassNames
 
 _INTEGER = r"^[+-]?\d{1,9}$"
 _UNLABELLED = "name the split in data.unlabelled if its labels are not known"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.errors import UserError
-from tinkit.text_file import check_lines, read_text
+from tinkit.files.text import check_lines, read_text
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.class_headers import unquoted
-from tinkit.class_names import without_brackets
 from tinkit.data.annotations.rows import Rows, text_lines
 from tinkit.data.config import Media
 from tinkit.errors import UserError
-from tinkit.json_file import parse_json
-from tinkit.text_file import read_text
+from tinkit.files.class_headers import unquoted
+from tinkit.files.class_names import without_brackets
+from tinkit.files.json import parse_json
+from tinkit.files.text import read_text
 
 
 def read_something_v1(file: Path, media: Media) -> Rows:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tinkit.data.annotations.rows import Rows, split_words
 from tinkit.errors import UserError, did_you_mean
-from tinkit.text_file import check_lines, read_text
+from tinkit.files.text import check_lines, read_text
 
 _MOST_ROWS = 100_000_000  # a file of some kilobytes may claim any number
 _COLUMNS = ("id", "path", "labels", "source")

@@ -17,10 +17,10 @@ from tinkit.data.synth.official import answers_csv, official_files
 from tinkit.data.synth.render import digit_images, digit_targets, render
 from tinkit.data.synth.scenes import digit_pools
 from tinkit.errors import UserError
-from tinkit.file_group import sweep, writing_in
-from tinkit.files import write_atomic
-from tinkit.json_file import read_json
-from tinkit.locks import lock_file
+from tinkit.files.atomic import write_atomic
+from tinkit.files.group import sweep, writing_in
+from tinkit.files.json import read_json
+from tinkit.files.locks import lock_file
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 # Raised when the same numbers would give other clips.

@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from tinkit.files import atomic_path
+from tinkit.files.atomic import atomic_path
 
 FRAMES_PER_SECOND = 12
 

@@ -1,0 +1,1 @@
+"""Benchmarks, studies and proofs: run one with ``python -m benchmarks.NAME``."""

@@ -1,0 +1,1 @@
+"""What tests share: files, runs, networks and processes to test with."""

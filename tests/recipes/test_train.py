@@ -1,0 +1,90 @@
+"""Every shipped recipe trains a step at small size, on noise laid out as its data set is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.helpers.tiny_runs import QUIET
+from tinkit.engine.distributed.world import World
+from tinkit.engine.runs.run import Run
+from tinkit.engine.training.start import WHOLE, open_splits, prepare
+from tinkit.files.atomic import shipped_names
+from tinkit.recipe import Recipe, load_recipe
+
+CLASSES, FRAMES = 174, 12
+CLIPS = {"train": ("0001", "0002"), "val": ("0003",)}
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root that holds three clips of noise and their flow, and the annotations of every layout for them."""
+    root = tmp_path_factory.mktemp("noise")
+    rng = np.random.default_rng(0)
+    for name in (clip for split in CLIPS.values() for clip in split):
+        for folder, names in (("frames", ("",)), ("flow", ("flow_x_", "flow_y_"))):
+            (root / folder / name).mkdir(parents=True)
+            for number in range(1, FRAMES + 1):
+                for prefix in names:
+                    shape = (40, 48, 3) if folder == "frames" else (40, 48)
+                    image = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
+                    image.save(root / folder / name / f"{prefix}{number:05d}.jpg")
+    annotate(root)
+    return root
+
+
+def annotate(root: Path) -> None:
+    """The same clips in each layout; the class of clip n is n."""
+    labels = [f"class {number:03d}" for number in range(CLASSES)]
+    official = {"train": "train", "val": "validation"}
+    for stem in ("something-something-v1", "jester-v1"):
+        (root / f"{stem}-labels.csv").write_text("\n".join(labels) + "\n")
+        for split, clips in CLIPS.items():
+            lines = [f"{clip};{labels[int(clip)]}\n" for clip in clips]
+            (root / f"{stem}-{official[split]}.csv").write_text("".join(lines))
+    numbers = {label: str(number) for number, label in enumerate(labels)}
+    (root / "something-something-v2-labels.json").write_text(json.dumps(numbers))
+    (root / "category.txt").write_text("\n".join(labels) + "\n")
+    (root / "annotations").mkdir()
+    (root / "annotations" / "moments_categories.txt").write_text("".join(f"{k},{v}\n" for k, v in numbers.items()))
+    for split, clips in CLIPS.items():
+        entries = [{"id": clip, "label": labels[int(clip)], "template": labels[int(clip)]} for clip in clips]
+        (root / f"something-something-v2-{official[split]}.json").write_text(json.dumps(entries))
+        (root / f"{split}.txt").write_text("".join(f"{clip} {FRAMES} {int(clip)}\n" for clip in clips))
+        name = {"train": "trainingSet", "val": "validationSet"}[split]
+        (root / "annotations" / f"{name}.csv").write_text("".join(f"{clip},{int(clip)},7\n" for clip in clips))
+
+
+def small(name: str, root: Path) -> Recipe:
+    """The recipe with 32 pixels, at most 8 frames and two clips a step, from random weights."""
+    recipe = load_recipe(name).recipe
+    changes = [
+        *("data.media=frames", "data.media_folder=frames", "data.frame_template={:05d}.jpg"),
+        *("clip.size=32", "test.scale=32", "test.crop=32", "optim.batch=2", "train.workers=0"),
+        f"clip.num_segments={min(8, recipe.clip.num_segments)}", "model.pretrained=false",
+    ]  # fmt: skip
+    return load_recipe(name, changes, root).recipe
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped_names("recipes"))
+def test_a_recipe_trains_a_step(name: str, noise: Path, tmp_path: Path) -> None:
+    recipe = small(name, noise)
+    train_set, val_set = open_splits(recipe, WHOLE, QUIET)
+    trainer, _ = prepare(Run(tmp_path), recipe, train_set, val_set, QUIET, False, None, tmp_path, World())
+    before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+    trainer.train_mode()
+    batch = next(iter(trainer.batches()))
+    channels = {"rgb": 3, "flow": 2 * 5, "rgb_diff": 3 * 6}[recipe.clip.modality]
+    assert batch["frames"].shape == (2, recipe.clip.num_segments, channels, 32, 32)
+    trainer.train_step(batch, 0)
+    trained = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
+    assert all(torch.isfinite(value).all() for value in trained.values())
+    assert any(not torch.equal(value, before[name]) for name, value in trained.items() if "classif" in name)
+    frozen = sorted(set(before) - set(trained))
+    assert bool(frozen) == recipe.model.partial_bn

@@ -1,0 +1,1 @@
+"""The processes of one command: started, joined, watched and stopped."""

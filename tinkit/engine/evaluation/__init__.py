@@ -1,0 +1,1 @@
+"""A run over clips: scores, labels, features, and published numbers beside them."""

@@ -1,0 +1,70 @@
+"""Labels for video files that belong to no data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinkit.data.clips import load_noted_views
+from tinkit.data.config import Media
+from tinkit.data.flips import flip_permutation
+from tinkit.data.reader import BrokenClip, Note
+from tinkit.data.reading import Reading
+from tinkit.data.views import ViewConfig
+from tinkit.engine.evaluation.protocol import check_segments
+from tinkit.engine.evaluation.score import likeliest, probabilities_of, score_views
+from tinkit.engine.evaluation.test import load_model
+from tinkit.engine.runs.checkpoint import read_header
+from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runtime.build import Pixels, choose_device
+from tinkit.engine.runtime.device import amp_of_test, prepare_to_test
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one file, or why there are none."""
+
+    path: Path
+    labels: tuple[tuple[str, float], ...]
+    """(class, probability), likeliest first."""
+    reason: str = ""
+    notes: tuple[Note, ...] = ()
+    """What is worth saying of how the file was read: that it was turned, say, or cut off."""
+
+
+def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | None, top: int) -> list[Prediction]:
+    """Score each file with the run's model; a file that cannot be decoded gets a reason instead of labels.
+
+    ``views`` replaces the recipe's. Raises :class:`~tinkit.errors.UserError` for views that the model cannot see, and
+    for scores that are not finite.
+    """
+    recipe = run.load_recipe()
+    config = views or recipe.test
+    check_segments(recipe, config)
+    model, _, checkpoint = load_model(run, weights, config.num_segments)
+    info = read_header(checkpoint)["info"]
+    swap = flip_permutation(info["classes"], recipe.clip.flip_labels)
+    device = choose_device()
+    prepare_to_test(model)
+    pixels, amp = Pixels(model, device, recipe.train.channels_last), amp_of_test(recipe, config, device.type)
+    predictions = []
+    for path in paths:
+        try:
+            media: Media = "frames" if path.is_dir() else "video"
+            template = recipe.data.layout.frame_template
+            frames, notes = load_noted_views(path, media, recipe.clip, config, template, Reading.of(recipe.data))
+        except BrokenClip as error:
+            predictions.append(Prediction(path, (), error.reason))
+            continue
+        mirrored, task = config.mirrored, info["task"]
+        scores = score_views(model, pixels, frames[None], config.average, task, amp, mirrored, swap)[0].mean(0)
+        try:
+            require_finite_values(scores[None].cpu().numpy(), (), [str(path)].__getitem__, "scores")
+        except NotFiniteError as error:
+            raise told_of_run(error, run, weights) from None
+        if config.average == "logits":
+            scores = probabilities_of(scores, info["task"])
+        predictions.append(Prediction(path, likeliest(scores, info["classes"], top), notes=tuple(notes)))
+    return predictions

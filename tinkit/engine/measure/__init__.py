@@ -1,0 +1,1 @@
+"""What networks cost, and what the choices made for this machine give."""

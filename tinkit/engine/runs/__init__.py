@@ -1,0 +1,1 @@
+"""A run's folder: recipe, checkpoints, tables, and the model out of it."""

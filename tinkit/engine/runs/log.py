@@ -1,0 +1,145 @@
+"""What a training tells: TensorBoard events, ``metrics.csv``, the list of clips left out, and lines for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from tinkit.engine.runs.checkpoint import Progress as TrainProgress
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.tables import rows_before, write_rows
+from tinkit.terminal import Bar, Notices
+
+_PLAIN_SECONDS = 30.0  # without a terminal: a line at most so often
+
+
+class RunLog:
+    """Writes a run's events and tables. After a resume, what lies beyond the point of return is taken back.
+
+    Events of a training step, and of the validation after it, have the number of steps done by then: 1 after the first.
+    Give ``progress`` and ``done`` as they stand: that many steps are done in the whole run.
+    """
+
+    def __init__(self, run: Run, progress: TrainProgress, done: int, *, validated: bool) -> None:
+        self._run = run
+        # Where the newest epoch was trained but not validated, its last step's events go with those of a validation
+        # that may have been under way, and are written again.
+        self._writer = SummaryWriter(str(run.events), purge_step=done + 1 if validated else done)
+        if not validated:
+            self.scalars(done, progress.shown)
+        self._rows, metrics_aside = rows_before(run.metrics_path, progress.epoch)
+        self._epoch, self._listed = progress.epoch, set[str]()
+        # the epoch under way is trained in part: what it has left out so far stays on record
+        rows, left_out_aside = rows_before(run.left_out_path, progress.epoch + 1)
+        if run.left_out_path.is_file():
+            write_rows(rows, run.left_out_path)
+            self._listed = set(rows.loc[rows["epoch"] == progress.epoch, "id"].astype(str))
+        self.put_aside = [path for path in (metrics_aside, left_out_aside) if path is not None]
+        """Tables that could not be read, under the names that they have now."""
+
+    def scalars(self, done: int, values: dict[str, float]) -> None:
+        """Add scalars to the events after ``done`` steps of the run."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, done)
+
+    def steering(self, done: int, recorded: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
+        """Add histograms of offsets (frames) and gains by block."""
+        for block, pairs in recorded.items():
+            for name, parts in zip(("offset", "gain"), zip(*pairs, strict=True), strict=False):
+                values = torch.cat([part.float().flatten() for part in parts])
+                self._writer.add_histogram(f"{name}/{block}", values.cpu(), done)
+
+    def sample(self, done: int, number: int, picture: NDArray[np.uint8]) -> None:
+        """Add the ``number``-th sample clip: a picture (H, W, 3)."""
+        self._writer.add_image(f"sample/{number}", picture, done, dataformats="HWC")
+
+    def epoch(self, row: dict[str, float | int | str]) -> None:
+        """Add a row to ``metrics.csv`` and flush the events."""
+        self._rows = pd.concat([self._rows, pd.DataFrame([row])], ignore_index=True)
+        write_rows(self._rows, self._run.metrics_path)
+        self.flush()
+
+    @property
+    def losses(self) -> list[float]:
+        """The mean loss of every epoch so far."""
+        return [float(loss) for loss in self._rows.get("train_loss", ())]
+
+    def flush(self) -> None:
+        """Write out the events so far: TensorBoard may hold them back for two minutes."""
+        self._writer.flush()
+
+    def left_out(self, epoch: int, clips: list[tuple[str, str]]) -> list[tuple[int, tuple[str, str]]]:
+        """Add (id, reason) of clips that are not trained on to ``left_out.csv``, at once: a run may end any time.
+
+        Returns those that were not there yet for this epoch, numbered from 1 in the epoch.
+        """
+        if epoch != self._epoch:
+            self._epoch, self._listed = epoch, set()
+        new = [clip for clip in clips if clip[0] not in self._listed]
+        if new:
+            header = not self._run.left_out_path.is_file()
+            rows = pd.DataFrame([{"epoch": epoch, "id": clip, "reason": reason} for clip, reason in new])
+            rows.to_csv(self._run.left_out_path, mode="a", header=header, index=False)
+        first = len(self._listed) + 1
+        self._listed |= {clip for clip, _ in new}
+        return list(enumerate(new, first))
+
+    def close(self) -> None:
+        """Flush and close the events."""
+        self._writer.close()
+
+
+class Reporter:
+    """Progress for people: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._notices = Notices()
+        self._quiet = quiet
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        if not self._quiet:
+            self._notices.say(text)
+
+    def say_lines(self, text: str) -> None:
+        """Print a text of several lines."""
+        for line in text.split("\n"):
+            self.say(line)
+
+    @contextmanager
+    def progress(self, title: str, total: int, done: int = 0) -> Iterator[Meter]:
+        """Show work of ``total`` units, of which ``done`` are done."""
+        if self._quiet or not self._notices.is_terminal:
+            yield Meter(title, total, done, None, self)
+            return
+        with self._notices.bar(title, total, done) as bar:
+            yield Meter(title, total, done, bar, self)
+
+
+class Meter:
+    """One piece of work under way; :meth:`advance` says how far it is."""
+
+    def __init__(self, title: str, total: int, done: int, bar: Bar | None, reporter: Reporter) -> None:
+        self._title, self._total, self._done, self._bar, self._reporter = title, total, done, bar, reporter
+        self._started = self._said = time.monotonic()
+        self._first = done
+
+    def advance(self, units: int, note: str = "") -> None:
+        """``units`` more are done."""
+        self._done += units
+        if self._bar is not None:
+            self._bar.advance(units, note)
+            return
+        now = time.monotonic()
+        if now - self._said >= _PLAIN_SECONDS and self._done < self._total:
+            left = (now - self._started) / max(1, self._done - self._first) * (self._total - self._done)
+            self._reporter.say(f"{self._title}: {self._done}/{self._total}, {left:.0f} s left  {note}")
+            self._said = now

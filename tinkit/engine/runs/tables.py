@@ -1,0 +1,60 @@
+"""The tables of a run, ``metrics.csv`` and ``left_out.csv``: read back when it is resumed, damaged ones put aside."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from tinkit.files.atomic import write_atomic
+
+_TEXTS = ("id", "reason")
+_DAMAGE = (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, KeyError, ValueError, OverflowError)
+
+
+def rows_before(path: Path, epoch: int) -> tuple[pd.DataFrame, Path | None]:
+    """The rows of ``path`` for epochs before ``epoch`` (all columns), or an empty table.
+
+    A last line that a kill has cut short is left out. A file that cannot be read is renamed, so that nothing is lost:
+    the second value is its new name, else None.
+    """
+    if not path.is_file():
+        return pd.DataFrame(), None
+    try:
+        rows = _parsed(path.read_bytes())
+    except _DAMAGE:
+        return pd.DataFrame(), put_aside(path)
+    return rows[rows["epoch"] < epoch], None
+
+
+def write_rows(rows: pd.DataFrame, path: Path) -> None:
+    """Write a table of a run atomically."""
+    buffer = io.StringIO()
+    rows.to_csv(buffer, index=False)
+    write_atomic(path, buffer.getvalue())
+
+
+def _parsed(data: bytes) -> pd.DataFrame:
+    text = data.decode()
+    text = text[: text.rfind("\n") + 1]
+    if "\0" in text:
+        raise ValueError("a NUL")
+    names = list(pd.read_csv(io.StringIO(text), nrows=0).columns)
+    # Ids are text, whatever they look like: 0001, 1e5 and NA stay as they are. A number that is empty is none.
+    empty = {name: [""] for name in names if name not in _TEXTS}
+    texts = dict.fromkeys(_TEXTS, str)
+    rows = pd.read_csv(io.StringIO(text), dtype=texts, keep_default_na=False, na_values=empty, index_col=False)
+    epochs = rows["epoch"]
+    if len(rows) and not pd.api.types.is_integer_dtype(epochs):
+        raise ValueError("an epoch that is not a number")
+    return rows
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a file of a run that cannot be read, so that nothing is lost; returns its new name."""
+    number = 1
+    while (target := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(target)
+    return target

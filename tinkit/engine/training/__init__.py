@@ -1,0 +1,1 @@
+"""One training, from opened data to the last epoch."""

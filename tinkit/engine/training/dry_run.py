@@ -1,0 +1,107 @@
+"""A dry run: a few steps of a training measured, to say what the whole of it would take. Nothing is kept."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tinkit.engine.distributed.world import World
+from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runtime.device import flushed_denormals
+from tinkit.engine.training.batch_plan import pieces_of
+from tinkit.engine.training.start import WHOLE, Trial, open_splits, prepare
+from tinkit.engine.training.trainer import Trainer
+from tinkit.recipe import Recipe
+
+STEPS = 3  # measured, after one that is not
+
+
+@flushed_denormals()
+def dry_run(
+    recipe: Recipe,
+    reporter: Reporter,
+    *,
+    tune_from: str | None = None,
+    tune_weights: str | None = None,
+    replace_head: bool = False,
+    trial: Trial = WHOLE,
+    runs: Path = Path("runs"),
+    world: World | None = None,
+) -> dict[str, Any]:
+    """Train a few steps of ``recipe`` and measure them; returns what a table shows.
+
+    Weights of a file (``tune_from``, ``model.pretrained``) are loaded, so that what is wrong with them is found now;
+    those of the hub are not fetched, since the values cost nothing.
+
+    ``s/step`` is the median; the memory is the most that this process held: the device's on a GPU, the process' own
+    on a CPU.
+    """
+    world = world or World()
+    train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
+    if recipe.model.pretrained is True:
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pretrained": False})})
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder))
+        trainer, origin = prepare(
+            run, recipe, train_set, val_set, reporter, False, tune_from, runs, world, replace_head, tune_weights
+        )
+        if origin is not None:
+            reporter.say_lines(f"{origin[0]}: {origin[1].summary()}")
+        seconds, waited = _measure(trainer)
+    pieces, micro = pieces_of(recipe, world)
+    parameters = list(trainer.model.parameters())
+    step = statistics.median(seconds)
+    return {
+        "parameters": sum(p.numel() for p in parameters),
+        "trained": sum(p.numel() for p in parameters if p.requires_grad),
+        "clips": len(train_set),
+        "batch": recipe.optim.batch,
+        "processes": world.size,
+        "pieces": pieces,
+        "micro_batch": micro,
+        "steps an epoch": trainer.steps_per_epoch,
+        "s/step": step,
+        "waiting for data": statistics.median(waited),
+        "clips/s": recipe.optim.batch / step,
+        "min/epoch": step * trainer.steps_per_epoch / 60,
+        "hours in all": step * trainer.steps_per_epoch * recipe.optim.epochs / 3600,
+        "GiB of a process": _peak_memory(),
+        "device": trainer.device.type,
+    }
+
+
+def _measure(trainer: Trainer) -> tuple[list[float], list[float]]:
+    """Seconds of each measured step, and the share of each that waited for data."""
+    trainer.train_mode()
+    steps = min(STEPS + 1, trainer.steps_per_epoch)
+    loader = iter(trainer.batches())
+    seconds, waited = [], []
+    with trainer.reporter.progress("dry run", steps) as meter:
+        for step in range(steps):
+            begun = time.monotonic()
+            batch = next(loader)
+            got = time.monotonic()
+            trainer.train_step(batch, step)
+            seconds.append(time.monotonic() - begun)
+            waited.append((got - begun) / seconds[-1])
+            meter.advance(1)
+    return seconds[1:] or seconds, waited[1:] or waited
+
+
+def _peak_memory() -> float | None:
+    """GiB held at the peak; None where the system does not say."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    if sys.platform == "win32":
+        return None
+    import resource  # only Unix has it
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -1,0 +1,1 @@
+"""Files of every kind: written whole, locked, sealed, and read within bounds."""

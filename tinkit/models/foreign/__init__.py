@@ -1,0 +1,1 @@
+"""Foreign checkpoints: read safely, recognised, renamed, accounted for, and written back."""

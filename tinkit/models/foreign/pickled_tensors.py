@@ -1,0 +1,106 @@
+"""Tensors as a pickle describes them: which numbers of the file, in which shape. None of it is checked yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tinkit.models.foreign.safe_pickle import Name
+
+
+class PickleError(Exception):
+    """The stream is damaged, or no checkpoint."""
+
+
+class RefusedError(PickleError):
+    """The stream names something that has no business in a checkpoint."""
+
+
+@dataclass(frozen=True, eq=False)
+class StorageRef:
+    """The numbers of tensors: ``dtype`` by PyTorch's name, ``key`` in the file, ``start`` in ``numel`` items."""
+
+    dtype: str
+    key: str
+    numel: int
+    start: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class TensorRef:
+    """A tensor of these numbers; nothing here is checked yet."""
+
+    storage: StorageRef
+    offset: Any
+    shape: Any
+    stride: Any
+    dtype: str | None = None
+    """Where the storage is of bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class OddTensor:
+    """A tensor that is not plain: ``what`` it is, in words."""
+
+    what: str
+
+
+_ODD = {
+    "_rebuild_sparse_tensor": "a sparse tensor",
+    "_rebuild_sparse_csr_tensor": "a sparse tensor",
+    "_rebuild_qtensor": "a quantised tensor",
+    "_rebuild_nested_tensor": "a nested tensor",
+    "_rebuild_meta_tensor_no_storage": "a tensor without numbers (of the device 'meta')",
+    "_rebuild_device_tensor_from_numpy": "a tensor of a device of its own",
+    "_rebuild_wrapper_subclass": "a tensor of a class of its own",
+}
+_STORAGES = {
+    "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
+    "ByteStorage": "uint8", "BoolStorage": "bool", "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128", "UntypedStorage": "uint8", "QInt8Storage": "int8", "QUInt8Storage": "uint8",
+    "QInt32Storage": "int32", "QUInt4x2Storage": "uint8", "QUInt2x4Storage": "uint8",
+}  # fmt: skip
+WIDTHS = {
+    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
+    "bool": 1, "complex64": 8, "complex128": 16,
+}  # fmt: skip
+REBUILDERS = ("torch._utils", "torch._tensor")
+
+
+def described_tensor(name: Name, arguments: tuple[Any, ...]) -> Any:
+    """What PyTorch's function ``name``, of one of :data:`REBUILDERS`, would make.
+
+    Raises :class:`RefusedError` for a function that makes no tensor, :class:`PickleError` and what a wrong number of
+    arguments leads to.
+    """
+    if name.name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"):
+        storage, offset, shape, stride, *more = arguments
+        if not isinstance(storage, StorageRef):
+            raise PickleError("a tensor without a storage")
+        dtype = more[2] if name.name.endswith("3") else None
+        return TensorRef(storage, offset, shape, stride, dtype.name if isinstance(dtype, Name) else None)
+    if name.name in (
+        "_rebuild_parameter",
+        "_rebuild_parameter_with_state",
+        "_rebuild_device_tensor_from_cpu_tensor",
+    ):
+        return arguments[0]
+    if name.name == "_rebuild_from_type_v2":
+        function, kind, inner, _ = arguments
+        made = described_tensor(function, inner)  # a subclass of plain numbers is these numbers
+        return OddTensor(f"a tensor of the class {kind}") if isinstance(made, OddTensor) else made
+    if name.name in _ODD:
+        return OddTensor(_ODD[name.name])
+    raise RefusedError(str(name))
+
+
+def described_storage(kind: Any, key: Any, _location: Any, numel: Any, view: Any = None) -> StorageRef:
+    """The storage of a persistent id, whose numbers the file has somewhere."""
+    dtype = _STORAGES.get(kind.name) if isinstance(kind, Name) else None
+    start = 0
+    if view is not None:  # of the format before PyTorch 1.6: a part of another
+        _, start, numel = view
+    if dtype is None or not isinstance(numel, int) or not isinstance(start, int) or not isinstance(key, str | int):
+        raise PickleError(f"a storage of an unknown kind: {kind}"[:200])
+    return StorageRef(dtype, str(key), numel, start)

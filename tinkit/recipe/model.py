@@ -1,0 +1,137 @@
+"""The recipe table that says which network is built. Importing this needs no PyTorch."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from tinkit.defaults import OFFSET_INIT, RELATIONS_SAMPLED, left_out_model
+from tinkit.table import Table
+
+# Networks over space and time have no other names in tinkit.models.clipnets.video3d, and timm has no model named like
+# them.
+_NETWORK_3D = re.compile(r"(slowfast|r3d|r2plus1d|mc3)_\d+")
+_AS_PUBLISHED: Any = None  # no value of the table: what is left out is filled in before anything is checked
+
+
+class ModelConfig(Table):
+    """``[model]``: the classifier.
+
+    Most keys are of an image backbone with a temporal module in it; those of a network over space and time
+    (``temporal = "3d"``) come last. One that would change nothing is refused where it is given another value. What is
+    left out is as published for the network (:mod:`tinkit.defaults`); no table has a None but where it means none.
+    """
+
+    backbone: str = Field(default=_AS_PUBLISHED)
+    """A timm model name; with ``temporal = "3d"`` a network of its own: ``slowfast_50``, ``r2plus1d_18``. Left out:
+    ``resnet50``; with ``3d`` ``slowfast_50``."""
+    temporal: Literal["tin", "tsm", "tsn", "rtcn", "3d"] = "tin"
+    """What is done to the features of neighbouring frames: interlaced, shifted, nothing, a regularised convolution; or
+    the network looks at space and time at once."""
+    shift_div: int | None = Field(default=None, ge=1)
+    """The fold is ``channels // shift_div``. Left out: 4 in TIN and r-TCN, 8 in TSM; TSN and ``3d`` ignore it."""
+    place: str | None = None
+    """The modules whose input moves, ``*`` for any one part of a name (``blocks.*.attn``). Left out: those of the
+    backbone's family, which for ResNets are the published ones."""
+    shift_place: Literal["blockres", "blockres_every", "blockres_double", "block"] = "blockres"
+    """Where a ResNet's features are shifted (TSM): inside the residual branch, in every block of any depth, before two
+    convolutions, or before the whole block."""
+    offset_init: float = Field(default=OFFSET_INIT, gt=-2, lt=2)
+    """The offset at zero input, in frames (TIN, r-TCN)."""
+    temporal_pool: bool = False
+    """Halve the frames before a ResNet's second stage (TSN, TSM)."""
+    non_local: Literal["embedded_gaussian", "gaussian", "dot_product"] | None = None
+    """Non-local blocks of this kind behind a ResNet's blocks. Left out: none."""
+    non_local_subsample: bool = True
+    """Let them see a quarter of the positions, the maxima of 2 x 2."""
+    non_local_places: dict[str, tuple[int, ...]] | None = None
+    """The blocks, from 0, that one stands behind, by stage: ``{ layer2 = [0, 2] }``. Left out: the published places."""
+    consensus: Literal["avg", "identity", "trn", "trn_multiscale"] = "avg"
+    """How frames become a clip: the mean of their logits, every frame by itself, or relations between frames (TRN)."""
+    relations_sampled: int = Field(default=RELATIONS_SAMPLED, ge=1)
+    """Relations a scale of ``trn_multiscale`` in a training step."""
+    sample_in_test: bool = False
+    """Draw them in testing too, as TRN's own code does, in place of counting all."""
+    dropout: float = Field(default=_AS_PUBLISHED, ge=0, lt=1)
+    """Share of the features that are dropped before the classifier. Left out: 0.8; with ``3d`` 0.5."""
+    pretrained: bool | str = Field(default=_AS_PUBLISHED)
+    """True for timm's ImageNet weights, false for a random start, or the path of a file of weights. Left out:
+    true; with ``3d`` false."""
+    backbone_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further settings that timm's model takes: ``{ img_size = 256 }``, ``{ drop_path_rate = 0.1 }``."""
+    zero_init_last: bool = Field(default=_AS_PUBLISHED)
+    """Start the last BatchNorm weight of every residual branch at zero, as timm does; false: at one. Left out: true;
+    with ``3d`` false."""
+    classifier_std: float = Field(default=_AS_PUBLISHED, gt=0)
+    """Standard deviation of the classifier's weights at the start. Left out: 0.001; with ``3d`` 0.01."""
+    partial_bn: bool = Field(default=_AS_PUBLISHED)
+    """Freeze every BatchNorm2d but the first, statistics and affine. Left out: true; with ``3d`` false."""
+    sync_bn: bool = False
+    """Batch statistics over all processes, not each one's own (CUDA only; nothing changes on one process)."""
+    variant: Literal["x_temporal", "mmaction2", "pyslowfast", "torchvision"] | None = None
+    """Whose 3D network of that name it is, and so whose weights fit. Left out: X-Temporal's where it has one."""
+    speed_ratio: int | None = Field(default=None, ge=1)
+    """SlowFast: the fast pathway sees so many times the frames of the slow one. Left out: 4."""
+    lateral_kernel: int | None = Field(default=None, ge=1)
+    """SlowFast: the lateral connections' kernel over time. Left out: the variant's."""
+    stem_pool: bool | None = None
+    """X-Temporal's R(2+1)D: a 3 x 3 max-pool behind the stem. Left out: yes."""
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether the network looks at space and time at once."""
+        return self.temporal == "3d"
+
+    @property
+    def moves_channels(self) -> bool:
+        """Whether ``shift_div`` means anything."""
+        return self.temporal in ("tin", "tsm", "rtcn")
+
+    @property
+    def fixed_frames(self) -> str | None:
+        """Why a test must show as many frames as training did; Left out: it need not."""
+        if self.temporal == "tin":
+            return "OffsetNet, which finds a TIN's offsets, has a Linear of T x T over time"
+        if self.consensus in ("trn", "trn_multiscale"):
+            return "relations between frames have weights for the place of each"
+        return None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out_is_as_published(cls, values: Any) -> Any:
+        """So that a recipe means what the constructor of its network does, and shows and saves it."""
+        if not isinstance(values, dict):
+            return values
+        usual = left_out_model(values.get("temporal", cls.model_fields["temporal"].default))
+        return values | {key: value for key, value in usual.items() if values.get(key) is None}
+
+    @model_validator(mode="after")
+    def _backbone_is_of_the_kind(self) -> ModelConfig:
+        if self.is_3d != bool(_NETWORK_3D.fullmatch(self.backbone)):
+            raise ValueError(
+                f'backbone {self.backbone!r} with temporal = "{self.temporal}": "3d" goes with slowfast_50, '
+                "slowfast_101, r3d_18 to _50, r2plus1d_18 to _50 and mc3_18, the others with timm's image models"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_have_a_meaning(self) -> ModelConfig:
+        of_2d = ("place", "temporal_pool", "non_local", "non_local_places", "consensus", "backbone_kwargs")
+        of_3d = ("variant", "speed_ratio", "lateral_kernel", "stem_pool")
+        for name in of_2d if self.is_3d else of_3d:
+            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                raise ValueError(f'{name} means nothing with temporal = "{self.temporal}"')
+        if self.is_3d and (self.pretrained is True or self.partial_bn):
+            raise ValueError(
+                "a 3D network has no ImageNet weights and no BatchNorm2d: set pretrained = false, or a file of "
+                "weights, and partial_bn = false"
+            )
+        if self.shift_place != "blockres" and (self.temporal != "tsm" or self.place is not None):
+            raise ValueError('shift_place is for temporal = "tsm" without a place of its own')
+        if self.temporal_pool and self.temporal not in ("tsm", "tsn"):
+            raise ValueError(
+                f'temporal_pool halves the frames, and temporal = "{self.temporal}" is made for all of them'
+            )
+        return self
