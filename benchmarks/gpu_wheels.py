@@ -30,12 +30,11 @@ GLIBC = range(5, 29)  # minor versions: PyTorch's own wheels need 2.28
 LIMIT = 60_000_000  # bytes, of all wheels
 
 
-class Refused(Exception):
-    """What is printed as the reason before the program exits with 1."""
-
-
 def gather(folder: Path) -> None:
-    """Download ``WHEELS``, in the versions of constraints.txt, into ``folder``; wheels of earlier calls are removed."""
+    """Download ``WHEELS``, in the versions of constraints.txt, into ``folder``; wheels of earlier calls are removed.
+
+    Exits with 1 and the reason where one cannot be had, or all take more than ``LIMIT``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.whl"):
         old.unlink()
@@ -49,18 +48,21 @@ def gather(folder: Path) -> None:
         print(f"{size / 1e6:6.1f} MB  {name}")
     print(f"{sum(sizes.values()) / 1e6:6.1f} MB  in {folder}")
     if sum(sizes.values()) > LIMIT:
-        raise Refused(f"the wheels take more than {LIMIT / 1e6:.0f} MB")
+        sys.exit(f"the wheels take more than {LIMIT / 1e6:.0f} MB")
 
 
 def install(folder: Path, site: Path) -> None:
-    """Install ``WHEELS`` from ``folder`` alone into ``site``, then check that every dependency of tinkit is there."""
+    """Install ``WHEELS`` from ``folder`` alone into ``site``, then check that every dependency of tinkit is there.
+
+    Exits with 1 and the reason where a wheel or a dependency is missing.
+    """
     command = ["--isolated", "install", "--quiet", "--no-index", "--find-links", str(folder), "--no-deps"]
     here = f"this is Python {sys.version_info.major}.{sys.version_info.minor} on {sys.platform}"
     failure = f"{folder} lacks a wheel that fits: `make gpu-wheels` gathers them for CPython {PYTHON}, and {here}"
     _pip([*command, "--upgrade", "--target", str(site), *WHEELS], failure)
     sys.path.insert(0, str(site))
     if lacking := unmet():
-        raise Refused(f"{sys.executable} does not have what tinkit needs: {'; '.join(lacking)}")
+        sys.exit(f"{sys.executable} does not have what tinkit needs: {'; '.join(lacking)}")
 
 
 def unmet() -> list[str]:
@@ -84,10 +86,10 @@ def unmet() -> list[str]:
 def _pip(arguments: list[str], failure: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     if subprocess.run(command, check=False).returncode:
-        raise Refused(failure)
+        sys.exit(failure)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("gather").add_argument("folder", type=Path)
@@ -95,16 +97,11 @@ def main() -> int:
     installing.add_argument("folder", type=Path)
     installing.add_argument("site", type=Path)
     given = parser.parse_args()
-    try:
-        if given.command == "gather":
-            gather(given.folder)
-        else:
-            install(given.folder, given.site)
-    except Refused as reason:
-        print(reason, file=sys.stderr)
-        return 1
-    return 0
+    if given.command == "gather":
+        gather(given.folder)
+    else:
+        install(given.folder, given.site)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
