@@ -1,7 +1,10 @@
-# `make demo` and `make test` set up what they need, in .venv. VENV= names another environment: the torch that it holds
-# is then left alone, and only tinkit itself and what it lacks are installed.
+# `make demo` and `make test` set up what they need, in .venv. VENV= names another environment: where that holds another
+# torch than constraints.txt names, its packages are left alone, and only tinkit itself and what it lacks are installed.
+# `make test PYTHON=python3.13 VENV=.venv313` runs another interpreter; CONSTRAINTS= takes the newest packages that pip
+# finds, but for torch and what must fit it.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
@@ -14,9 +17,13 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@pins=constraints.txt; \
-	if torch=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null); then \
-	  pins=$$(mktemp); echo "torch==$$torch" >$$pins; \
+	@pins=$$(mktemp); trap 'rm -f "$$pins"' EXIT; \
+	grep -E '^(torch|torchvision|triton)==' constraints.txt >$$pins; \
+	if torch=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null) && \
+	  ! grep -qx "torch==$${torch%+*}" $$pins; then \
+	  echo "torch==$$torch" >$$pins; \
+	elif [ -n "$(CONSTRAINTS)" ]; then \
+	  cat $(CONSTRAINTS) >$$pins; \
 	fi; \
 	echo "installing into $(VENV)"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $$pins -e '.[dev]'
