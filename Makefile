@@ -57,14 +57,19 @@ test-slow: $(STAMP) ## what `make test` leaves out
 
 test-all: test test-slow ## every test that runs here
 
-check: $(STAMP) ## format, lint and types
+SOURCES = $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+
+check: $(STAMP) ## format, lint, types and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/clang-format --dry-run --Werror $(SOURCES)
 
-format: $(STAMP) ## apply the formatter and the linter's fixes
+format: $(STAMP) ## apply the formatters and the linter's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(SOURCES)
 
 bench-metrics: $(STAMP) ## metrics against scikit-learn's loop
 	$(BIN)/python -m benchmarks.metrics

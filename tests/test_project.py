@@ -53,3 +53,15 @@ def test_what_make_installs_is_in_the_range_that_is_supported() -> None:
         assert pin is None or one.specifier.contains(pin), f"{one} is asked for, {pin} is installed"
     unpinned = {Requirement(one).name for one in PROJECT["dependencies"]} - set(pins)
     assert unpinned == set()
+
+
+def test_pre_commit_runs_what_make_check_runs() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    before_commit = {tuple(hook["entry"].removeprefix(".venv/bin/").split()[:2]) for hook in hooks}
+    (recipe,) = re.findall(r"(?m)^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text())
+    checked = {tuple(line.split()[:2]) for line in recipe.replace("\t$(BIN)/", "").splitlines()}
+    for commands in (before_commit, checked):
+        assert {words[0] for words in commands} == {"ruff", "mypy", "codespell", "clang-format"}
+        assert {("ruff", "format"), ("ruff", "check")} <= commands
+    installed = {canonicalize_name(Requirement(one).name) for one in EXTRAS["dev"]}
+    assert {words[0] for words in checked} <= installed
