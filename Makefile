@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets starts test test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
+.PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel
 
@@ -16,7 +16,8 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || { python=$$(.ci/interpreter $(PYTHON)) && $$python -m venv $(VENV); } || \
+	  { echo "there is no $(PYTHON) that can make an environment" >&2; exit 1; }
 	@pins=$$(mktemp); trap 'rm -f "$$pins"' EXIT; \
 	grep -E '^(torch|torchvision|triton)==' constraints.txt >$$pins; \
 	if torch=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null) && \
@@ -54,6 +55,10 @@ test: $(STAMP) ## the quick tests, and those of operators and models again in pl
 test-slow: $(STAMP) ## what `make test` leaves out
 	$(PYTEST) -m slow
 	$(PLAIN) -m slow
+
+# What depends on the interpreter and on PyAV, numpy, pandas and pydantic, in two minutes.
+test-interpreter: $(STAMP) ## a part of `make test` for other interpreters: with PYTHON=python3.13 VENV=.venv313
+	$(PYTEST) -m "not slow" tests/recipe tests/files tests/workers tests/data tests/scores tests/models/foreign
 
 test-all: test test-slow ## every test that runs here
 
