@@ -1,11 +1,14 @@
-# `make demo` and `make test` set up what they need, in .venv. VENV= names another environment: the torch that it holds
-# is then left alone, and only tinkit itself and what it lacks are installed.
+# `make demo` and `make test` set up what they need, in .venv. VENV= names another environment: where that holds another
+# torch than constraints.txt names, its packages are left alone, and only tinkit itself and what it lacks are installed.
+# `make test PYTHON=python3.13 VENV=.venv313` runs another interpreter; CONSTRAINTS= takes the newest packages that pip
+# finds, but for torch and what must fit it.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets starts test test-slow test-all check format clean gpu help bench-metrics bench-engine bench-resume
+.PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel
 
@@ -13,10 +16,15 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@pins=constraints.txt; \
-	if torch=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null); then \
-	  pins=$$(mktemp); echo "torch==$$torch" >$$pins; \
+	@test -x $(BIN)/python || { python=$$(.ci/interpreter $(PYTHON)) && $$python -m venv $(VENV); } || \
+	  { echo "there is no $(PYTHON) that can make an environment" >&2; exit 1; }
+	@pins=$$(mktemp); trap 'rm -f "$$pins"' EXIT; \
+	grep -E '^(torch|torchvision|triton)==' constraints.txt >$$pins; \
+	if torch=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null) && \
+	  ! grep -qx "torch==$${torch%+*}" $$pins; then \
+	  echo "torch==$$torch" >$$pins; \
+	elif [ -n "$(CONSTRAINTS)" ]; then \
+	  cat $(CONSTRAINTS) >$$pins; \
 	fi; \
 	echo "installing into $(VENV)"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $$pins -e '.[dev]'
@@ -48,16 +56,25 @@ test-slow: $(STAMP) ## what `make test` leaves out
 	$(PYTEST) -m slow
 	$(PLAIN) -m slow
 
+# What depends on the interpreter and on PyAV, numpy, pandas and pydantic, in two minutes.
+test-interpreter: $(STAMP) ## a part of `make test` for other interpreters: with PYTHON=python3.13 VENV=.venv313
+	$(PYTEST) -m "not slow" tests/recipe tests/files tests/workers tests/data tests/scores tests/models/foreign
+
 test-all: test test-slow ## every test that runs here
 
-check: $(STAMP) ## format, lint and types
+SOURCES = $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+
+check: $(STAMP) ## format, lint, types and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/clang-format --dry-run --Werror $(SOURCES)
 
-format: $(STAMP) ## apply the formatter and the linter's fixes
+format: $(STAMP) ## apply the formatters and the linter's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(SOURCES)
 
 bench-metrics: $(STAMP) ## metrics against scikit-learn's loop
 	$(BIN)/python -m benchmarks.metrics
@@ -107,8 +124,12 @@ proof-faults: $(STAMP) ## every kind of fault that tinkit must survive, into ben
 proof-wheel: $(STAMP) ## the wheel and all its dependencies in an empty environment: list, find, train a step
 	bash benchmarks/proof_wheel.sh $(BIN)/python
 
-gpu: $(STAMP) ## on a CUDA device: tests, compute-sanitizer, benchmark, into benchmarks/results/gpu*
-	bash benchmarks/gpu.sh $(BIN)/python
+gpu-wheels: ## what a GPU machine without a package index lacks, for CPython 3.12 on x86-64, into gpu-wheels/ or WHEELS
+	$(PYTHON) -m benchmarks.gpu_wheels gather $(or $(WHEELS),gpu-wheels)
+
+# With WHEELS the packages are those of PYTHON, which holds PyTorch, and of the wheels: neither .venv nor an index.
+gpu: $(if $(WHEELS),,$(STAMP)) ## on a CUDA device: tests, compute-sanitizer, benchmark, into benchmarks/results/gpu*
+	WHEELS=$(WHEELS) bash benchmarks/gpu.sh $(if $(WHEELS),$(PYTHON),$(BIN)/python)
 
 clean: ## remove what the demo and the tests leave
 	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import tinkit
 from tests.helpers.places import ROOT
 
 
@@ -31,7 +32,17 @@ def test_wheel_is_pure_and_holds_what_is_shipped(wheel: Path) -> None:
         there = {f"tinkit/_shipped/{folder}/{path.name}" for path in (ROOT / folder).iterdir() if path.is_file()}
         assert there
         assert there <= names
+    assert {f"tinkit/_shipped/{path.relative_to(ROOT)}" for path in (ROOT / "kernels").rglob("*.h")} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "demo"))]
+
+
+def test_wheel_says_its_version_and_that_it_is_typed(wheel: Path) -> None:
+    assert wheel.name == f"tinkit-{tinkit.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"tinkit-{tinkit.__version__}.dist-info/METADATA").decode()
+        assert archive.read("tinkit/py.typed") == b""
+    assert f"\nVersion: {tinkit.__version__}\n" in metadata
+    assert "\nClassifier: Typing :: Typed\n" in metadata
 
 
 @pytest.mark.slow

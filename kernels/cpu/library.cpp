@@ -7,10 +7,10 @@
 
 #include <torch/csrc/stable/library.h>
 
-#include "borrowed.h"
-#include "chain.h"
-#include "operators.h"
-#include "steering_backward.h"
+#include "operators/borrowed.h"
+#include "operators/chain.h"
+#include "operators/operators.h"
+#include "operators/steering_backward.h"
 
 STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
   m.impl("interlace", TORCH_BOX(&tinkit::interlace));

@@ -16,10 +16,10 @@ struct Arguments {
   const void* offset;    // (clips, groups)
   const void* gain;      // (clips, frames, groups)
   void* target;
-  void* saved;        // move: where what was in `source` is kept, or null
-  void* partial;      // sums of a block, added up by a second kernel
-  void* grad_offset;  // (clips, groups)
-  void* grad_gain;    // (clips, frames, groups)
+  void* saved;             // move: where what was in `source` is kept, or null
+  void* partial;           // sums of a block, added up by a second kernel
+  void* grad_offset;       // (clips, groups)
+  void* grad_gain;         // (clips, frames, groups)
   const void* weights[8];  // steer: those of Steering in tinkit/ops/steer.py, in its order
   long long rows, moving, run, rest;
   long long source_pitch, features_pitch, target_pitch, saved_pitch;

@@ -35,10 +35,9 @@ struct Bfloat16 {
 #define UNROLL4 _Pragma("unroll 4")
 // Two blocks a multiprocessor at least. Without that number ptxas aims for more of them and spills a register here and
 // there.
-#define ENTRY(name, body)                                                                \
-  extern "C" __global__ void __launch_bounds__(tinkit::BLOCK, 2)                         \
-      name(const __grid_constant__ tinkit::Arguments a) {                                \
-    body(a);                                                                             \
+#define ENTRY(name, body)                                                                                            \
+  extern "C" __global__ void __launch_bounds__(tinkit::BLOCK, 2) name(const __grid_constant__ tinkit::Arguments a) { \
+    body(a);                                                                                                         \
   }
 
 namespace tinkit {

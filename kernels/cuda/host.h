@@ -18,9 +18,9 @@
 #define TINKIT_DEVICE inline
 #define UNROLL
 #define UNROLL4
-#define THREADS(t)                                                                                       \
-  for (int t##_turn = 0, t;                                                                              \
-       t##_turn < tinkit::BLOCK && tinkit::host::enter(t = tinkit::host::thread_of(t##_turn)); ++t##_turn)
+#define THREADS(t)                                                                                                  \
+  for (int t##_turn = 0, t; t##_turn < tinkit::BLOCK && tinkit::host::enter(t = tinkit::host::thread_of(t##_turn)); \
+       ++t##_turn)
 #define SYNC() (++tinkit::host::state().phase, tinkit::host::state().thread = tinkit::host::MANY)
 #define SHARED(Type, name, count) \
   static Type name[count];        \
@@ -41,7 +41,7 @@ constexpr long long SEVERAL = -2;
 
 // Who touched a byte last: as writer, and as reader (MANY for several of them in one phase).
 struct Touch {
-  long long block = -1;  // SEVERAL once two have
+  long long block = -1;               // SEVERAL once two have
   long long written = -1, read = -1;  // the phase
   int writer = NONE, reader = NONE;
 };

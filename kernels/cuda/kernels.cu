@@ -14,14 +14,14 @@ using Wide64 = long long;
 }  // namespace tinkit
 
 #define TINKIT_KERNELS(VALUE, LANES, INDEX) TINKIT_NAMED(VALUE, LANES, INDEX)
-#define TINKIT_NAMED(VALUE, LANES, INDEX)                                                                             \
-  ENTRY(move_##VALUE##_##LANES##_##INDEX, (tinkit::move<tinkit::VALUE, LANES, tinkit::INDEX>))                        \
-  ENTRY(restore_##VALUE##_##LANES##_##INDEX, (tinkit::restore<tinkit::VALUE, LANES, tinkit::INDEX>))                  \
-  ENTRY(backward_##VALUE##_##LANES##_##INDEX, (tinkit::backward<tinkit::VALUE, LANES, tinkit::INDEX>))                \
-  ENTRY(finish_##VALUE##_##LANES##_##INDEX, (tinkit::finish<tinkit::VALUE, tinkit::INDEX>))                           \
-  ENTRY(mean_planes_##VALUE##_##LANES##_##INDEX, (tinkit::mean_planes<tinkit::VALUE, LANES, tinkit::INDEX>))          \
-  ENTRY(mean_pixels_##VALUE##_##LANES##_##INDEX, (tinkit::mean_pixels<tinkit::VALUE, LANES, tinkit::INDEX>))          \
-  ENTRY(mean_finish_##VALUE##_##LANES##_##INDEX, (tinkit::mean_finish<tinkit::VALUE, tinkit::INDEX>)) \
+#define TINKIT_NAMED(VALUE, LANES, INDEX)                                                                    \
+  ENTRY(move_##VALUE##_##LANES##_##INDEX, (tinkit::move<tinkit::VALUE, LANES, tinkit::INDEX>))               \
+  ENTRY(restore_##VALUE##_##LANES##_##INDEX, (tinkit::restore<tinkit::VALUE, LANES, tinkit::INDEX>))         \
+  ENTRY(backward_##VALUE##_##LANES##_##INDEX, (tinkit::backward<tinkit::VALUE, LANES, tinkit::INDEX>))       \
+  ENTRY(finish_##VALUE##_##LANES##_##INDEX, (tinkit::finish<tinkit::VALUE, tinkit::INDEX>))                  \
+  ENTRY(mean_planes_##VALUE##_##LANES##_##INDEX, (tinkit::mean_planes<tinkit::VALUE, LANES, tinkit::INDEX>)) \
+  ENTRY(mean_pixels_##VALUE##_##LANES##_##INDEX, (tinkit::mean_pixels<tinkit::VALUE, LANES, tinkit::INDEX>)) \
+  ENTRY(mean_finish_##VALUE##_##LANES##_##INDEX, (tinkit::mean_finish<tinkit::VALUE, tinkit::INDEX>))        \
   ENTRY(steer_##VALUE##_##LANES##_##INDEX, (tinkit::steer<tinkit::VALUE>))
 
 #if defined(TINKIT_VALUE)

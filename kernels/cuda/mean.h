@@ -31,8 +31,8 @@ TINKIT_DEVICE void mean_planes(const Arguments& a) {
     Sum sum = Sum(0);
     if (channel < channels) {
       const Index frame = channel / Index(a.fold);
-      const auto* plane = static_cast<const Item*>(a.source) + frame * Index(a.source_pitch) +
-                          (channel - frame * Index(a.fold)) * run;
+      const auto* plane =
+          static_cast<const Item*>(a.source) + frame * Index(a.source_pitch) + (channel - frame * Index(a.fold)) * run;
       UNROLL4
       for (Index i = t % a.team; i < run; i += a.team) {
         const Item item = load(plane + i);

@@ -155,14 +155,13 @@ TINKIT_DEVICE void move(const Arguments& a) {
       const int group = int(within / Index(a.run));
       const Index source_frame = rows * Index(a.source_pitch), target_frame = rows * Index(a.target_pitch);
       const Index saved_frame = rows * Index(a.saved_pitch), start = clip * a.frames;
-      Column<Item, Sum, Index> column = {
-          source + start * source_frame + row * Index(a.source_pitch) + within,
-          target + start * target_frame + row * Index(a.target_pitch) + within,
-          nullptr,
-          source_frame,
-          target_frame,
-          saved_frame,
-          {staged ? steering + groups + group : gain + group, groups, staged}};
+      Column<Item, Sum, Index> column = {source + start * source_frame + row * Index(a.source_pitch) + within,
+                                         target + start * target_frame + row * Index(a.target_pitch) + within,
+                                         nullptr,
+                                         source_frame,
+                                         target_frame,
+                                         saved_frame,
+                                         {staged ? steering + groups + group : gain + group, groups, staged}};
       if (a.saved != nullptr) {
         column.keep = static_cast<Item*>(a.saved) + start * saved_frame + row * Index(a.saved_pitch) + within;
       }

@@ -51,7 +51,7 @@ CASES = (
     Case("convnextv2_atto", 4, 32, {"depths": (1, 1, 1, 1), "dims": (16, 32, 32, 64)}),
     Case("densenet121", 8, 32, {"block_config": (2, 2, 2, 2), "growth_rate": 8}),
     Case("test_vit", 6, 64, {"img_size": 64}),
-    Case("test_vit_relpos", 9, 64, {"img_size": 64}),
+    Case("vit_relpos_small_patch16_224", 2, 64, TINY_VIT),
     Case("deit_tiny_distilled_patch16_224", 2, 64, TINY_VIT),
     Case("beit_base_patch16_224", 2, 64, TINY_VIT),
     Case("eva02_tiny_patch14_224", 2, 56, TINY_VIT | {"img_size": 56}),

@@ -194,8 +194,8 @@ inline void exchange_slice(const Exchange& exchange, const Slice& slice) {
   const int64_t frames = grid.frames, ahead = grid.rows > 1 ? 2 * grid.length : kColumns;
   for (int64_t row = slice.row; row < slice.row_end; ++row) {
     const auto x = walk_of(static_cast<Value*>(exchange.x), grid, slice.clip, row, grid.length, exchange.transposed);
-    const auto saved = exchange.saved ? walk_of(static_cast<Value*>(exchange.saved), grid, slice.clip, row,
-                                                grid.fold(), exchange.transposed)
+    const auto saved = exchange.saved ? walk_of(static_cast<Value*>(exchange.saved), grid, slice.clip, row, grid.fold(),
+                                                exchange.transposed)
                                       : Walk<Value>{nullptr, 0};
     const auto ragged = [&](int64_t at, int64_t size, const Path<Sum>* path) {
       for (int64_t step = 0; step < frames; ++step)

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "levels.h"
+#include "cpu/loops/levels.h"
 
 namespace tinkit {
 
@@ -26,16 +26,11 @@ inline std::string shape(const Tensor& tensor) {
 template <typename Body>
 auto by_type(ScalarType type, const Body& body) {
   switch (type) {
-    case ScalarType::Float:
-      return body(float());
-    case ScalarType::Double:
-      return body(double());
-    case ScalarType::Half:
-      return body(Half());
-    case ScalarType::BFloat16:
-      return body(Brain());
-    default:
-      STD_TORCH_CHECK(false, "expected floating tensors; got ", torch::headeronly::toString(type));
+    case ScalarType::Float: return body(float());
+    case ScalarType::Double: return body(double());
+    case ScalarType::Half: return body(Half());
+    case ScalarType::BFloat16: return body(Brain());
+    default: STD_TORCH_CHECK(false, "expected floating tensors; got ", torch::headeronly::toString(type));
   }
 }
 

@@ -13,9 +13,9 @@ template <typename Sum>
 struct SteerBackward {
   const SteeringWeights<Sum>& with;
   int64_t frames, fold;
-  std::vector<Sum> convolved, active, grad_convolved;            // [3][frames], [frames], [3][frames]
-  std::vector<std::vector<Sum>> grads;                           // of the weights, in the order of the schema
-  std::vector<Sum> grad_filters;                                 // [tap][output][channel]
+  std::vector<Sum> convolved, active, grad_convolved;  // [3][frames], [frames], [3][frames]
+  std::vector<std::vector<Sum>> grads;                 // of the weights, in the order of the schema
+  std::vector<Sum> grad_filters;                       // [tap][output][channel]
 
   SteerBackward(const SteeringWeights<Sum>& weights, int64_t frames, int64_t fold)
       : with(weights), frames(frames), fold(fold), convolved(3 * frames), active(frames), grad_convolved(3 * frames),
@@ -116,15 +116,14 @@ std::vector<Tensor> steer_backward_as(const Tensor& grad_offset, const Tensor& g
   Sum* to_rows = static_cast<Sum*>(grad_pooled.mutable_data_ptr());
   SteerBackward<Sum> backward(with, frames, fold);
   for (int64_t clip = 0; clip < clips; ++clip)
-    backward.clip(rows.data() + clip * frames * fold, to_offset.data() + clip * 4,
-                  to_gain.data() + clip * frames * 4, to_rows + clip * frames * fold);
+    backward.clip(rows.data() + clip * frames * fold, to_offset.data() + clip * 4, to_gain.data() + clip * frames * 4,
+                  to_rows + clip * frames * fold);
   backward.finish();
   std::vector<Tensor> found = {grad_pooled};
   for (size_t i = 0; i < weights.size(); ++i) {
     const auto sizes = weights[i].sizes();
     found.push_back(empty({sizes.begin(), sizes.end()}, pooled.scalar_type()));
-    std::copy(backward.grads[i].begin(), backward.grads[i].end(),
-              static_cast<Sum*>(found.back().mutable_data_ptr()));
+    std::copy(backward.grads[i].begin(), backward.grads[i].end(), static_cast<Sum*>(found.back().mutable_data_ptr()));
   }
   return found;
 }

@@ -45,8 +45,16 @@ inline Tensor residual(Tensor x, Tensor shortcut, std::optional<Tensor> beside, 
     const int64_t bytes = channels * int64_t(sizeof(Value));
     const int64_t slices = std::clamp<int64_t>(pixels * bytes / kSliceBytes, 1, pixels);
     std::vector<Sum> sums(aside ? images * slices * fold : 0);
-    const Residual residual = {pixels, slices, channels, fold, x.mutable_data_ptr(), shortcut.const_data_ptr(),
-                               beside ? beside->mutable_data_ptr() : nullptr, held, aside, whole,
+    const Residual residual = {pixels,
+                               slices,
+                               channels,
+                               fold,
+                               x.mutable_data_ptr(),
+                               shortcut.const_data_ptr(),
+                               beside ? beside->mutable_data_ptr() : nullptr,
+                               held,
+                               aside,
+                               whole,
                                aside ? sums.data() : nullptr};
     const Kernels& kernels = chosen<Value>();
     in_parallel(images * slices, pixels * bytes / slices,
@@ -65,11 +73,11 @@ inline void interlace_into(Tensor x, Tensor beside, Tensor offset, Tensor gain) 
   by_type(problem.type, [&](auto type) {
     using Value = decltype(type);
     const Steering<typename SumOf<Value>::type> steering(problem, offset, gain, false);
-    Grid grid = {problem.clips, problem.frames, problem.groups, problem.pixels(), problem.channels,
-                 fold / problem.groups, 1};
+    Grid grid = {
+        problem.clips, problem.frames, problem.groups, problem.pixels(), problem.channels, fold / problem.groups, 1};
     grid.slices = slices_of(grid.frames, grid.rows, fold, sizeof(Value));
-    Move move = move_of<Value>(grid, beside.const_data_ptr(), fold, x.mutable_data_ptr(), grid.length,
-                                     Rest::absent, steering.paths.data(), false);
+    Move move = move_of<Value>(grid, beside.const_data_ptr(), fold, x.mutable_data_ptr(), grid.length, Rest::absent,
+                               steering.paths.data(), false);
     move.last_first = true;
     const Kernels& kernels = chosen<Value>();
     in_parallel(grid.clips * grid.slices, slice_bytes<Value>(grid),

@@ -3,7 +3,7 @@
 // Features are contiguous or channels_last and are worked on as they are; those that are neither are copied first.
 #pragma once
 
-#include "choice.h"
+#include "cpu/loops/choice.h"
 #include "tensors.h"
 
 namespace tinkit {
@@ -138,9 +138,8 @@ void add_gradients(Gradients& gradients, const Grid& grid, const Steering<Sum>& 
 inline std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& given_grad, const Tensor& given, const Tensor& offset,
                                                    const Tensor& gain, const Problem& problem, Rest rest) {
   const int64_t channels = rest == Rest::copied ? problem.channels : problem.fold;
-  STD_TORCH_CHECK(fits(given_grad, problem) && given_grad.size(1) == channels,
-                  "interlace: expected a gradient of ", channels, " channels beside x ", shape(given),
-                  " and of its dtype; got ", shape(given_grad));
+  STD_TORCH_CHECK(fits(given_grad, problem) && given_grad.size(1) == channels, "interlace: expected a gradient of ",
+                  channels, " channels beside x ", shape(given), " and of its dtype; got ", shape(given_grad));
   const Tensor x = dense(given), grad = dense_as(given_grad, is_channels_last(x));
   const Tensor grad_x = torch::stable::empty_like(x);
   Gradients gradients(problem);

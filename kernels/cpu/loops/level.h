@@ -7,8 +7,8 @@
 
 template <typename Value>
 constexpr Kernels kernels_of() {
-  return {product_slices<Value>, move_slices<Value>, exchange_slices<Value>, restore_slices<Value>, backward_slices<Value>,
-          mean_blocks<Value>, residual_slices<Value>};
+  return {product_slices<Value>,  move_slices<Value>, exchange_slices<Value>, restore_slices<Value>,
+          backward_slices<Value>, mean_blocks<Value>, residual_slices<Value>};
 }
 
 #if TINKIT_LEVEL == 3

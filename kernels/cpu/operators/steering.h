@@ -1,7 +1,7 @@
 // The operator `steer` on CPU tensors: the two small networks of tinkit/ops/steer.py in one call, forward.
 #pragma once
 
-#include "choice.h"
+#include "cpu/loops/choice.h"
 #include "tensors.h"
 
 namespace tinkit {

@@ -7,7 +7,7 @@
 
 #include <cmath>
 
-#include "../interlace.h"
+#include "interlace.h"
 #include "plan.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
