@@ -66,6 +66,6 @@ def _no_better(
     if np.array_equal(fitted.weights, equal_weights(len(fitted.weights))):
         return None
     # Weights are searched on clips that all members have, and of many clips on some: over all, they may be worse.
-    if searched[metric] < equal[metric]:
+    if searched[metric] <= equal[metric]:
         return "whole split"
     return "cross-validation" if fitted.cross_validated[metric] <= fitted.equal[metric] else None
