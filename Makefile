@@ -7,7 +7,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-slow test-all check format clean gpu help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
-.PHONY: proof-faults proof-resume proof-train proof-wheel
+.PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -47,6 +47,16 @@ test: $(STAMP) ## the quick tests, and those of operators and models again in pl
 test-slow: $(STAMP) ## what `make test` leaves out
 	$(PYTEST) -m slow
 	$(PLAIN) -m slow
+
+coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/coverage.csv and coverage_gaps.csv
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(MAKE) test PYTEST="OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage json --quiet -o build/coverage/report.json
+	$(BIN)/python -m benchmarks.coverage_table build/coverage/report.json
+
+mutation: $(STAMP) ## a seeded sample of mutants against their tests, into benchmarks/results/mutation.csv
+	$(BIN)/python -m benchmarks.mutation
 
 test-all: test test-slow ## every test that runs here
 
@@ -111,4 +121,4 @@ gpu: $(STAMP) ## on a CUDA device: tests, compute-sanitizer, benchmark, into ben
 	bash benchmarks/gpu.sh $(BIN)/python
 
 clean: ## remove what the demo and the tests leave
-	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo build dist mutants .pytest_cache .mypy_cache .ruff_cache

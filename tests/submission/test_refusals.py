@@ -13,8 +13,10 @@ import pytest
 from tests.helpers.submission_tables import SINGLE, challenge, make_table
 from tinkit.errors import UserError
 from tinkit.submission import IdList, check_submission, plan_submission, read_answers, read_ids, rehearse
+from tinkit.submission import text as text_module
 from tinkit.submission.findings import Findings
-from tinkit.submission.text import zip_members
+from tinkit.submission.manifest import described_by
+from tinkit.submission.text import open_bytes, read_lines, zip_members
 from tinkit.submission.write import refuse_overwriting
 
 V2 = challenge("sthv2", top=2, metrics=("top1",))
@@ -129,7 +131,43 @@ def test_label_texts_that_cannot_stand_in_a_row_name_the_score_file() -> None:
         assert refusal(call) == (str(path), None, problem)
 
 
+def test_scores_that_do_not_fit_the_list_name_the_score_file() -> None:
+    path, listed = Path("scores.arrow"), IdList(Path("ids.txt"), "text: an id a line", ("a", "z"), (1, 2))
+    table = make_table([[0.5], [0.5]], ids=["a", "b"])
+    with pytest.raises(UserError) as caught:
+        plan_submission(table, challenge("mmit"), listed, scores_path=path)
+    assert caught.value.file == "scores.arrow"
+    assert caught.value.problem == (
+        "1 of 2 test clips have no row of scores: z; 1 clips are not in the list of test clips: b"
+    )
+    assert caught.value.expected == "the clips of ids.txt (text: an id a line)"
+
+
 # -- the file and its place --
+
+
+def test_a_line_may_have_so_many_bytes_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_module, "MAX_LINE", 8)
+
+    def read(content: bytes) -> list[tuple[int, str]]:
+        with open_bytes(put(tmp_path / "a", content)) as handle:
+            return list(read_lines(handle, tmp_path / "a"))
+
+    assert read(b"abcdefg\nXX\r\nabcdefgh") == [(1, "abcdefg"), (2, "XX"), (3, "abcdefgh")]
+    for content in (b"ab\nabcdefgh\n", b"ab\nabcdefghi"):
+        said = (str(tmp_path / "a"), 2, "a line longer than 8 bytes")
+        assert refusal(lambda content=content: read(content)) == said
+    marked = (str(tmp_path / "a"), 1, "starts with a byte order mark")
+    assert refusal(lambda: read(b"\xef\xbb\xbfa\n")) == marked
+    monkeypatch.setattr(text_module, "MAX_BYTES", 6)
+    assert read(b"ab\nde\n") == [(1, "ab"), (2, "de")]
+    assert refusal(lambda: read(b"ab\nde\n\n"))[:2] == (str(tmp_path / "a"), 3)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "manifest.json"
+    place.mkdir()
+    assert refusal(lambda: described_by(place)) == (str(place), None, "cannot be read: Is a directory")
 
 
 def test_an_archive_that_cannot_be_read_is_named(tmp_path: Path) -> None:
