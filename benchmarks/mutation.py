@@ -5,7 +5,8 @@ Here the sample is drawn. A mutant belongs to it by what it changes, not by its 
 stays so while other code changes. Left out are mutants that change only words: texts with a space in them, and the
 ``expected`` and ``fix`` of errors.
 
-A survivor is to be killed by a test or explained in mutation_explained.csv. The exit code is 1 if one is neither.
+A survivor is to be killed by a test or explained in mutation_explained.csv. The exit code is 1 if one is neither. A
+mutant that never ends is found as well as one that fails a test.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MUTANTS = Path("mutants")
+FOUND = ("killed", "timeout")
 EXPLAINED = Path(__file__).parent / "mutation_explained.csv"
 KEY = ("module", "function", "was", "becomes")
 COLUMNS = ("module", "function", "line", "was", "becomes", "result", "explanation")
@@ -74,7 +76,7 @@ def main() -> int:
         writer.writeheader()
         writer.writerows(rows)
     counts = Counter(row["result"] for row in rows)
-    open_ones = [row for row in rows if row["result"] != "killed" and not row["explanation"]]
+    open_ones = [row for row in rows if row["result"] not in FOUND and not row["explanation"]]
     for row in open_ones:
         print(
             f"{row['module']}:{row['line']} {row['function']}: {row['result']}\n  - {row['was']}\n  + {row['becomes']}"
@@ -82,7 +84,7 @@ def main() -> int:
     minutes = (time.monotonic() - begin) / 60
     shown = ", ".join(f"{count} {result}" for result, count in counts.most_common())
     print(f"{len(sample)} of {len(population)} mutants, seed {options.seed}, in {minutes:.0f} min: {shown}")
-    print(f"{len(open_ones)} not killed and not explained")
+    print(f"{len(open_ones)} neither killed nor explained")
     return 1 if open_ones else 0
 
 
@@ -126,7 +128,7 @@ def judged(sample: Iterable[Mutant]) -> list[dict[str, str | int]]:
     rows = []
     for mutant in sorted(sample, key=lambda mutant: (mutant.module, mutant.line, mutant.becomes)):
         result = results[mutant.name]
-        why = "" if result == "killed" else explained.get(mutant.key, "")
+        why = "" if result in FOUND else explained.get(mutant.key, "")
         values = (mutant.module, mutant.function, mutant.line, mutant.was, mutant.becomes, result, why)
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
