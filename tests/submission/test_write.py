@@ -447,6 +447,11 @@ def test_the_manifest_has_the_hashes_of_all_that_went_in(tmp_path: Path) -> None
     assert manifest["time"]
 
 
+def test_the_manifest_is_text_that_a_person_reads(tmp_path: Path) -> None:
+    put(tmp_path / "é.csv")
+    assert '\n  "file": "é.csv",\n' in (tmp_path / "manifest.json").read_text(encoding="utf-8")
+
+
 # -- there and back --
 
 
