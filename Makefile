@@ -10,7 +10,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
-.PHONY: proof-faults proof-resume proof-train proof-wheel
+.PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -59,6 +59,16 @@ test-slow: $(STAMP) ## what `make test` leaves out
 # What depends on the interpreter and on PyAV, numpy, pandas and pydantic, in two minutes.
 test-interpreter: $(STAMP) ## a part of `make test` for other interpreters: with PYTHON=python3.13 VENV=.venv313
 	$(PYTEST) -m "not slow" tests/recipe tests/files tests/workers tests/data tests/scores tests/models/foreign
+
+coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/coverage.csv and coverage_gaps.csv
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(MAKE) test PYTEST="OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage json --quiet -o build/coverage/report.json
+	$(BIN)/python -m benchmarks.coverage_table build/coverage/report.json
+
+mutation: $(STAMP) ## a seeded sample of mutants against their tests, into benchmarks/results/mutation.csv
+	$(BIN)/python -m benchmarks.mutation
 
 test-all: test test-slow ## every test that runs here
 
@@ -132,4 +142,4 @@ gpu: $(if $(WHEELS),,$(STAMP)) ## on a CUDA device: tests, compute-sanitizer, be
 	WHEELS=$(WHEELS) bash benchmarks/gpu.sh $(if $(WHEELS),$(PYTHON),$(BIN)/python)
 
 clean: ## remove what the demo and the tests leave
-	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo build dist mutants .pytest_cache .mypy_cache .ruff_cache

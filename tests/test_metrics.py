@@ -166,6 +166,9 @@ def test_evaluate_counts_what_it_skips() -> None:
     assert check_metric("top5", "single-label", 6) == "top5"
     with pytest.raises(UsageError, match="top5 of 5 classes is always 100%"):
         check_metric("top5", "single-label", 5)
+    nothing = evaluate(np.zeros((0, 6)), np.zeros((0, 6)), "single-label")
+    assert np.isnan([nothing["top1"], nothing["top5"]]).all()
+    assert nothing.counts["measured"] == 0
     with pytest.raises(ValueError, match="row 1 has 2 labels"):
         evaluate(scores[:2], np.array([[1, 0, 0], [1, 1, 0]]), "single-label")
 

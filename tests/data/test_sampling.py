@@ -203,3 +203,25 @@ def test_an_empty_clip_cannot_be_sampled() -> None:
     for rule, views in (("centre", 1), ("even", 2), ("random", 2), ("twice", 2), ("dense", 1), ("dense", 2)):
         with pytest.raises(ValueError, match="0 frames"):
             sampling.test_frames(rule, 0, 8, views, 2, rng)
+
+
+def test_a_segment_of_several_frames_begins_where_all_of_them_fit() -> None:
+    """By hand: 10 frames, 5 a segment, so that a segment may begin with one of the first six."""
+    rng = np.random.default_rng(0)
+    assert sampling.test_frames("centre", 10, 2, 1, 1, rng, length=5).tolist() == [[1, 4]]
+    assert sampling.test_frames("twice", 10, 2, 2, 1, rng, length=5).tolist() == [[1, 4], [0, 3]]
+    assert sampling.test_frames("even", 10, 2, 3, 1, rng, length=5).tolist() == [[0, 3], [1, 4], [2, 5]]
+    drawn = [sampling.train_frames("segments", 10, 2, 1, rng, length=5).tolist() for _ in range(200)]
+    assert {first for first, _ in drawn} == {0, 1, 2}
+    assert {second for _, second in drawn} == {3, 4, 5}
+    random = [sampling.test_frames("random", 10, 2, 2, 1, rng, length=5)[1].tolist() for _ in range(200)]
+    assert {frame for row in random for frame in row} == {0, 1, 2, 3, 4, 5}
+    assert sampling.test_frames("even", 3, 2, 2, 1, rng, length=5).tolist() == [[0, 0], [0, 0]]  # too short for one
+    # The rule dense takes its frames from the whole clip.
+    assert sampling.test_frames("dense", 10, 2, 2, 2, rng, length=5).tolist() == [[0, 2], [6, 8]]
+
+
+def test_stacks_are_the_frames_behind_each_first_one_and_the_clips_last_one_beyond_it() -> None:
+    found = sampling.stacks(np.array([[0, 4], [8, 9]]), 10, 3)
+    assert found.tolist() == [[[0, 1, 2], [4, 5, 6]], [[8, 9, 9], [9, 9, 9]]]
+    assert found.dtype == np.int64

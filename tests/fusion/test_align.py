@@ -68,8 +68,8 @@ CLASSES = member("a").table.info.classes
 def test_what_cannot_be_aligned_is_named(second: Member, said: str) -> None:
     with pytest.raises(UserError) as caught:
         align([member("a"), second])
-    assert said in str(caught.value)
-    assert "b" in str(caught.value)
+    assert said in caught.value.problem
+    assert caught.value.file == "b.arrow"
 
 
 def test_a_clip_too_many_and_two_of_one_name() -> None:
@@ -81,6 +81,17 @@ def test_a_clip_too_many_and_two_of_one_name() -> None:
         align([member("a"), member("a")])
     with pytest.raises(UserError, match="no members"):
         align([])
+
+
+def test_three_clips_are_named_and_more_are_counted() -> None:
+    for kept, names in (
+        (57, "'val/57.mp4', 'val/58.mp4', 'val/59.mp4'"),
+        (50, "'val/50.mp4', 'val/51.mp4', 'val/52.mp4' and 7 more"),
+    ):
+        with pytest.raises(UserError) as caught:
+            align([member("a"), rows("b", range(kept))])
+        assert caught.value.problem == f"member 'b' lacks clips that 'a' has: {names}"
+        assert caught.value.file == "b.arrow"
 
 
 def test_labels_and_sources_come_from_a_member_that_knows_them() -> None:
@@ -101,6 +112,11 @@ def test_means_are_numpys() -> None:
     mean = combine(align(members), name="f")
     np.testing.assert_allclose(mean.scores, logits.mean(axis=0), atol=1e-6)
     assert (mean.info.kind, mean.info.run, mean.info.views, mean.info.trained_on) == ("logits", "f", "1x1", ("train",))
+    assert (mean.info.average, mean.info.weights, mean.info.trial) == ("logits", "best", False)
+    unlike = changed("b", average="probabilities", views="2x3", weights="last", trained_on=("more",), trial=True)
+    mixed = combine(align([member("a"), unlike])).info
+    assert (mixed.average, mixed.views, mixed.weights, mixed.trial) == ("mixed", "mixed", "mixed", True)
+    assert mixed.trained_on == ("more", "train")
     weights = np.array([0.5, 0.5, 0])
     np.testing.assert_allclose(combine(align(members), weights).scores, logits[:2].mean(axis=0), atol=1e-6)
     squashed = combine(align(members, kind="probabilities"))

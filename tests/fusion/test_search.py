@@ -91,6 +91,18 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     np.testing.assert_equal(first.part_learned, again.part_learned)
 
 
+def test_a_member_that_spoils_the_sum_loses_its_weight() -> None:
+    good = np.eye(4, dtype=np.float32)
+    scores = [good, -100 * good]  # no multiple of the first that the search may reach outweighs the second
+
+    def measure(summed: np.ndarray) -> float:
+        return sample_map(summed, np.eye(4))
+
+    weights, value = search_module._ascend(scores, measure, np.array([0.5, 0.5]))
+    assert (weights.tolist(), value) == ([1.0, 0.0], 1.0)
+    assert search_weights(scores, measure).tolist() == [1.0, 0.0]
+
+
 def test_one_member_gets_all_the_weight() -> None:
     assert fit(align([member("a")]), "sample_map").learned["weights"].tolist() == [1.0]
 

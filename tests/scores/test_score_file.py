@@ -57,6 +57,12 @@ def test_protocol_and_view_are_read_and_older_files_have_none(tmp_path: Path) ->
     assert (read.protocol, read.view) == ({}, None)
 
 
+def test_a_file_that_names_no_data_set_is_read(tmp_path: Path) -> None:
+    least = ("version", "kind", "task", "classes", "split")
+    path = rewritten(tmp_path / "s.arrow", keep, lambda meta: {name: meta[name] for name in least})
+    assert read_info(path) == ScoreInfo("logits", "multi-label", INFO.classes, "", "", "val")
+
+
 def test_the_file_is_plain_arrow_with_the_named_columns(tmp_path: Path) -> None:
     data = pa.ipc.open_file(written(tmp_path / "s.arrow")).read_all()
     assert data.schema.names == ["id", "scores", "labels", "source"]

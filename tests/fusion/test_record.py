@@ -1,0 +1,90 @@
+"""Everything that ``fusion.json`` holds of a small fusion, key by key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.helpers.fusion_members import write_run
+from tinkit import __version__
+from tinkit.files.atomic import sha256_file
+from tinkit.fusion import fuse, make_spec, resolve_members
+from tinkit.metrics import evaluate
+from tinkit.scores import label_matrix, read_scores
+
+FACTS = {"views": "1x1", "checkpoint": "best", "trained_on": ["train"]}
+
+
+def test_the_record_of_a_mean(tmp_path: Path) -> None:
+    for run in ("é", "b"):
+        write_run(tmp_path / "runs", run, trial=run == "b")
+    published = {"number": 60.5, "metric": "sample_map", "source": "a paper"}
+    spec = make_spec(
+        {
+            "name": "f",
+            "method": "mean-probabilities",
+            "members": [{"run": "é"}, {"run": "b", "name": "second"}],
+            "published": [published],
+        }
+    )
+    out = tmp_path / "fusions" / "f"
+    done = fuse(spec, resolve_members(spec.members, spec.splits, tmp_path / "runs"), out)
+    assert done.written
+    text = (out / "fusion.json").read_text(encoding="utf-8")
+    assert '"run": "é"' in text  # readable as it is
+    record = json.loads(text)
+    files = {
+        run: {split: tmp_path / "runs" / run / "scores" / f"{split}-1x1-best.arrow" for split in ("val", "test")}
+        for run in ("é", "b")
+    }
+
+    def measured(run: str) -> dict[str, object]:
+        table = read_scores(files[run]["val"])
+        found = evaluate(table.scores, label_matrix(table), "multi-label")
+        return {**found.values, "counts": found.counts}
+
+    def row(run: str, name: str) -> dict[str, object]:
+        scores = {
+            split: {"path": str(path), "sha256": sha256_file(path)} for split, path in sorted(files[run].items())[::-1]
+        }
+        own = {"name": name, "run": run, "hashes": {"checkpoint": f"checkpoint of {run}"}, "weight": 0.5}
+        kinds = {"kind": "logits", "converted_to": "probabilities"}
+        return own | kinds | FACTS | {"scores": scores, "metrics": measured(run)}
+
+    val = read_scores(out / "val.arrow")
+    assert val.info.trial
+    fused = evaluate(val.scores, label_matrix(val), "multi-label")
+    metrics = {**fused.values, "counts": fused.counts}
+    made_from = record.pop("made_from")
+    assert len(bytes.fromhex(made_from)) == 32
+    assert record == {
+        "tinkit": __version__,
+        "name": "f",
+        "method": "mean-probabilities",
+        "kind": "probabilities",
+        "metric": "sample_map",
+        "fit": "val",
+        "apply": ["test"],
+        "missing": "error",
+        "seed": 0,
+        "parts": None,
+        "fitted_on_clips": None,
+        "part_weights": None,
+        "trial": ["second"],
+        "members": [row("é", "é"), row("b", "second")],
+        "published": [published | {"split": "val", "note": ""}],
+        "metrics": {
+            "equal_mean": metrics,
+            "fused": metrics,
+            "cross_validated": None,
+            "cross_validated_equal_mean": None,
+        },
+        "rejected": None,
+        "missing_clips": {"val": {"all": 0}, "test": {"all": 0}},
+        "outputs": {
+            split: {"path": f"{split}.arrow", "sha256": sha256_file(out / f"{split}.arrow"), "clips": 60}
+            for split in ("val", "test")
+        },
+    }
+    again = fuse(spec, resolve_members(spec.members, spec.splits, tmp_path / "runs"), out)
+    assert (again.written, again.record["made_from"], again.weights.tolist()) == (False, made_from, [0.5, 0.5])
