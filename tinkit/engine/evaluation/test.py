@@ -25,13 +25,13 @@ from tinkit.engine.evaluation.output import Plan, make_plan, manifest_labels
 from tinkit.engine.evaluation.partial import Blocks
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import Scored, score_split
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, told_of_run
 from tinkit.engine.runs.run import Run, load_run_weights
 from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.engine.runtime.build import Pixels, build_model, choose_device
 from tinkit.engine.runtime.device import amp_of_test, prepare_to_test, words
 from tinkit.engine.runtime.precision import Amp
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UserError
 from tinkit.models import Classifier
 from tinkit.recipe import Recipe

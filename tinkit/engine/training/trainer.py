@@ -22,7 +22,7 @@ from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import LostPeerError, World, lost_peer
 from tinkit.engine.runs.checkpoint import Progress, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
-from tinkit.engine.runs.log import Meter, Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.non_finite import NotFiniteError, require_good, way_back
 from tinkit.engine.runs.resume import go_back
 from tinkit.engine.runs.run import Run
@@ -38,6 +38,7 @@ from tinkit.engine.runtime.build import (
 )
 from tinkit.engine.runtime.device import limit_threads, settle_recipe
 from tinkit.engine.runtime.precision import make_scaler
+from tinkit.engine.runtime.reporter import Meter, Reporter
 from tinkit.engine.training.batch_plan import clips_of, info_of, steps_per_epoch
 from tinkit.engine.training.judge import judge
 from tinkit.engine.training.left_out import LeftOut
