@@ -28,8 +28,7 @@ from tinkit.cli import (
     test,
     train,
 )
-from tinkit.cli.common import examples
-from tinkit.cli.parser import WrongUse, plain_help, wrong_use
+from tinkit.cli.parser import WrongUse, examples, plain_help, wrong_use
 from tinkit.errors import SaidElsewhere, UserError
 from tinkit.pages import keep_buffers
 from tinkit.terminal import complain, lost_output, plain, prepare, print_line
@@ -75,6 +74,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _global_options(
+    *,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,

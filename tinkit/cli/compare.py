@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tinkit.cli.common import JsonOption, RunsOption, complete_runs, examples, print_table
+from tinkit.cli.options import FusionsOption, JsonOption, RunsOption, complete_runs
+from tinkit.cli.parser import examples
+from tinkit.terminal import print_table
 
 EPILOG = examples("tinkit compare mmit_r50", "tinkit compare runs/sthv1_tin_r50 fusions/sthv1 --json")
 
@@ -16,8 +18,9 @@ def compare(
     names: Annotated[
         list[str], typer.Argument(metavar="RUN|FUSION...", help="Runs or fusions.", autocompletion=complete_runs)
     ],
+    *,
     runs: RunsOption = Path("runs"),
-    fusions: Annotated[Path, typer.Option(metavar="DIR", help="The folder of fusions.")] = Path("fusions"),
+    fusions: FusionsOption = Path("fusions"),
     as_json: JsonOption = False,
 ) -> None:
     """Show every score file with labels beside the numbers that were published for its recipe.

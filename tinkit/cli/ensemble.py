@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, complete_members, examples, print_table
+from tinkit.cli.options import ForceOption, FusionsOption, JsonOption, RunsOption, complete_members
+from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
-from tinkit.terminal import note, print_json, print_line
+from tinkit.terminal import note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.fusion import EnsembleSpec, Fusion, Measured
@@ -57,6 +58,7 @@ def ensemble(
             autocompletion=complete_members,
         ),
     ],
+    *,
     name: Annotated[str | None, typer.Option("--name", help="The folder under --fusions.")] = None,
     fit: Annotated[str | None, typer.Option("--fit", help="The labelled split to fit on (val), or none.")] = None,
     apply: Annotated[
@@ -76,9 +78,9 @@ def ensemble(
     seed: Annotated[int | None, typer.Option("--seed", help="Of the search's random starts (0).")] = None,
     views: Annotated[str | None, typer.Option("--views", help="Which score files of each RUN, like 2x3.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Which score files of each RUN, like best.")] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
-    fusions: Annotated[Path, typer.Option("--fusions", help="Where the fusion's folder goes.")] = Path("fusions"),
-    force: Annotated[bool, typer.Option("--force", help="Replace a fusion that is there.")] = False,
+    runs: RunsOption = Path("runs"),
+    fusions: FusionsOption = Path("fusions"),
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fuse the scores of several models into one file a split.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.cli.options import JsonOption
+from tinkit.cli.parser import examples
 from tinkit.errors import UserError
-from tinkit.terminal import note, note_lines
+from tinkit.terminal import note, note_lines, print_table
 
 if TYPE_CHECKING:
     from tinkit.ops.cuda_check import KernelUse
@@ -19,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Build the operators' native kernel
 
 
 @app.command("build", epilog=examples("tinkit kernels build", "CXX=clang++ tinkit kernels build"))
-def build(as_json: JsonOption = False) -> None:
+def build(*, as_json: JsonOption = False) -> None:
     """Compile the native kernels for this machine, its processor and its GPUs, into the cache, and load them.
 
     The same happens by itself when an operator first runs. The cache is $TINKIT_CACHE/kernels, else tinkit/kernels in
@@ -66,7 +67,7 @@ def _build_cuda() -> list[dict[str, Any]]:
 
 
 @app.command("check", epilog=examples("tinkit kernels check", "tinkit kernels check --json"))
-def check(as_json: JsonOption = False) -> None:
+def check(*, as_json: JsonOption = False) -> None:
     """Compile every CUDA kernel for sm_75, 80, 90, 100 and 120 and print its registers and spills; no GPU is needed.
 
     Exits with 1 if one does not compile or spills registers to memory. nvcc compiles, or else NVRTC, which every CUDA

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.cli.options import ForceOption, JsonOption
+from tinkit.cli.parser import examples
 from tinkit.errors import UsageError, UserError
-from tinkit.terminal import note, print_line
+from tinkit.terminal import note, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.scores import ScoreInfo, ScoreTable
@@ -21,7 +22,6 @@ app = typer.Typer(no_args_is_help=True, help="Show, compare, merge and import sc
 
 ScoreFile = Annotated[Path, typer.Argument(metavar="SCORES", help="A score file (.arrow).")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="The score file to write.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 
 
 class KindChoice(StrEnum):
@@ -48,6 +48,7 @@ class TaskChoice(StrEnum):
 )
 def show(
     file: ScoreFile,
+    *,
     answers: Annotated[
         Path | None, typer.Option("--answers", help="Labels to measure against (csv with the header id,labels).")
     ] = None,
@@ -87,6 +88,7 @@ def show(
 def diff(
     first: ScoreFile,
     second: Annotated[Path, typer.Argument(metavar="SCORES", help="Another.")],
+    *,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two score files clip by clip. The exit code is 1 when clips, labels or scores differ."""
@@ -120,6 +122,7 @@ def diff(
 @app.command("merge", epilog=examples("tinkit scores merge shard-0.arrow shard-1.arrow --out val-1x1-best.arrow"))
 def merge(
     files: Annotated[list[Path], typer.Argument(metavar="SCORES...", help="Shards of one split.")],
+    *,
     out: OutOption,
     force: ForceOption = False,
 ) -> None:
@@ -129,7 +132,7 @@ def merge(
 
     with _place_for(out, files):
         table = merge_tables([verified_scores(file)[0] for file in files], files)
-        _write(out, table, force)
+        _write(out, table, force=force)
     print_line(f"{out}: {len(table)} clips of {len(files)} files")
 
 
@@ -146,6 +149,7 @@ def import_scores(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A .csv (id, then a column a class) or .npz (ids, scores).")
     ],
+    *,
     out: OutOption,
     kind: Annotated[KindChoice, typer.Option("--kind", help="What the numbers are.")],
     like: Annotated[
@@ -192,7 +196,7 @@ def import_scores(
     source = dict(zip(model.ids, model.source, strict=True)) if model else None
     table = foreign_table(found, info, file, labels=labels, source=source)
     with _place_for(out, [file, *([like] if like else [])]):
-        _write(out, table, force)
+        _write(out, table, force=force)
     known = "" if labels is None else f", {sum(name in labels for name in found.ids)} of them known to {like}"
     print_line(f"{out}: {len(table)} clips{known}, {int((~table.valid).sum())} without scores")
 
@@ -240,7 +244,7 @@ def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
         yield
 
 
-def _write(out: Path, table: ScoreTable, force: bool) -> None:
+def _write(out: Path, table: ScoreTable, *, force: bool) -> None:
     """Write ``table``, or say that it is there already, as the same command leaves it that was killed at its end."""
     from tinkit.files.group import write_errors
     from tinkit.scores import verified_scores, write_scores

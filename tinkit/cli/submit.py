@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, QuietOption, complete_challenges, examples, print_table
+from tinkit.cli.options import ForceOption, JsonOption, QuietOption, complete_challenges
+from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
-from tinkit.terminal import note, print_json, print_line
+from tinkit.terminal import note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.submission import CheckReport, Rehearsal
@@ -38,6 +39,7 @@ def submit(
             metavar="[FUSION|SCORES|RUN]", help="A fusion or run (folder or name) or a score file (.arrow)."
         ),
     ] = None,
+    *,
     challenge: Annotated[
         str,
         typer.Option(
@@ -57,7 +59,7 @@ def submit(
         typer.Option("--fill", help="What clips without scores get: the others' mean, or no opinion."),
     ] = None,
     max_fill: Annotated[int, typer.Option("--max", min=0, help="How many clips may be filled.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: ForceOption = False,
     check: Annotated[Path | None, typer.Option("--check", help="Judge this file instead of writing one.")] = None,
     answers: Annotated[
         Path | None, typer.Option("--answers", help="With --check: score the file against these (csv: id,labels).")

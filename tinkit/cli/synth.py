@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from tinkit.cli.common import JsonOption, QuietOption, examples
+from tinkit.cli.options import JsonOption, QuietOption, WorkersOption
+from tinkit.cli.parser import examples
 from tinkit.terminal import Notices, print_json, print_line
 
 EPILOG = examples(
@@ -19,13 +20,14 @@ EPILOG = examples(
 def synth(
     layout: Annotated[Literal["mmit", "sthv1", "sthv2"], typer.Argument(help="Whose files and folders to imitate.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder, or one to complete.")],
+    *,
     clips: Annotated[int, typer.Option(help="Clips to train on.")] = 1200,
     val: Annotated[int, typer.Option(help="Clips to validate on.")] = 300,
     test: Annotated[int, typer.Option(help="Clips whose labels are hidden.")] = 300,
     seed: Annotated[int, typer.Option(help="Another seed is another challenge.")] = 0,
     size: Annotated[int, typer.Option(help="Height of a frame in pixels; the width is 5/4 of it.")] = 64,
     frames: Annotated[int, typer.Option(help="Frames of a clip, at 12 a second.")] = 24,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0 renders in this one.")] = 2,
+    workers: WorkersOption = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinkit.data.manifest import Manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine.evaluation.protocol import protocol_of, settled, settled_json
+from tinkit.engine.evaluation.protocol import canonical, canonical_json, protocol_of
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import Run, require_checkpoint
 from tinkit.engine.runs.tensor_file import checksum_of
@@ -24,7 +24,7 @@ from tinkit.scores import ScoreInfo, read_info, read_scores, write_scores
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScoreOutput:
     """Where the scores of a test go and what they will be."""
 
     path: Path
@@ -99,7 +99,7 @@ class Plan:
         return [path for path in self.view_paths(views.count) if path.is_file()]
 
 
-def make_plan(
+def plan_output(
     run: Run,
     recipe: Recipe,
     manifest: Manifest,
@@ -109,7 +109,7 @@ def make_plan(
     amp: Amp = "off",
     trial: bool,
     apart: bool,
-) -> Plan:
+) -> ScoreOutput:
     """Plan the test of a run's ``weights`` on the clips of ``manifest``, in the precision ``amp``.
 
     A ``trial`` has a folder of its own; with ``apart``, so has a protocol that is not the recipe's own or whose place
@@ -128,11 +128,11 @@ def make_plan(
     info = replace(info, trial=trial or is_trial(recipe, header))
     checksum = checksum_of(checkpoint)
     if trial:
-        return Plan(run.trial_path(manifest.split, views.views, weights), info, checksum)
+        return ScoreOutput(run.trial_path(manifest.split, views.views, weights), info, checksum)
     path = run.scores_path(manifest.split, views.views, weights)
     if apart and not _has_place(path, info, recipe, views):
         path = path.parent / "published" / _name_apart(manifest.split, recipe, views, weights)
-    return Plan(path, info, checksum)
+    return ScoreOutput(path, info, checksum)
 
 
 def _has_place(path: Path, info: ScoreInfo, recipe: Recipe, views: ViewConfig) -> bool:
@@ -150,7 +150,7 @@ def _name_apart(split: str, recipe: Recipe, views: ViewConfig, weights: str) -> 
 def _differing(recipe: Recipe, views: ViewConfig) -> dict[str, Any]:
     """The keys of ``views`` that are not the recipe's, but for the number of views and the precision."""
     own = recipe.test.model_copy(update={"views": views.views})
-    first, second = (settled(config, recipe.clip).model_dump(exclude={"amp", "batch"}) for config in (views, own))
+    first, second = (canonical(config, recipe.clip).model_dump(exclude={"amp", "batch"}) for config in (views, own))
     return {key: value for key, value in first.items() if value != second[key]}
 
 
@@ -166,7 +166,7 @@ def _score_info(
 ) -> ScoreInfo:
     # Earlier releases did not hash float32, and so it stays.
     precision = [] if amp == "off" else [PRECISION[amp]]
-    how = "\n".join([settled_json(views, recipe.clip), *precision, *manifest.ids])
+    how = "\n".join([canonical_json(views, recipe.clip), *precision, *manifest.ids])
     annotation = json.dumps([manifest.table[name].to_pylist() for name in ("labels", "source")])
     return ScoreInfo(
         kind="logits" if views.average == "logits" else "probabilities",

@@ -13,7 +13,7 @@ from tinkit.scores import ScoreInfo
 _STATED = ("sampling", "stride", "scale", "crop", "flip", "num_segments")
 
 
-def settled(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
+def canonical(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
     """``views`` with one name for each protocol: what changes no frame has its default, the clip's own T is None."""
     changes: dict[str, Any] = {}
     if _one_centre(views.sampling, views.views):
@@ -25,13 +25,13 @@ def settled(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
     return views.model_copy(update=changes)
 
 
-def settled_json(views: ViewConfig, clip: ClipConfig) -> str:
-    """A settled protocol with its average as JSON, without the later keys where they have their defaults.
+def canonical_json(views: ViewConfig, clip: ClipConfig) -> str:
+    """A canonical protocol with its average as JSON, without the later keys where they have their defaults.
 
     So it is the same text that score files of earlier releases have hashed. The precision is not in it: ``auto`` does
     not say which one it is.
     """
-    one = settled(views, clip)
+    one = canonical(views, clip)
     later = ("stride", "flip", "num_segments")
     same = {key for key in later if getattr(one, key) == ViewConfig.model_fields[key].default}
     return one.model_dump_json(exclude=same | {"amp", "batch"})

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from tinkit.data.clips import TestClips
 from tinkit.data.loading import Batch, test_loader
-from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.partial import Block
 from tinkit.engine.runs.non_finite import require_finite_values
 from tinkit.engine.runtime.build import loader_workers
-from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig
 
@@ -51,13 +50,11 @@ def each_clip(
     look: Look,
     clips: TestClips,
     train: TrainConfig,
-    reporter: Reporter,
     sink: Sink,
+    session: Session,
     *,
     batch: int,
     title: str,
-    world: World,
-    stop: StopSignal | None = None,
 ) -> None:
     """Show ``look`` every row of the clips' manifest that ``sink`` lacks; a clip's values are the mean of its views'.
 
@@ -65,10 +62,11 @@ def each_clip(
     same clips together whatever their number; each process brings a ``look`` and a ``sink``, of which only the main
     one's sink is asked anything but what it wants.
 
-    After a signal to ``stop``, to whichever process, all of them end their batch, bring what there is together and
-    raise :class:`~tinkit.errors.Interrupted`. Values that are not finite raise
+    After a signal to the session's ``stop``, in any process, all of them end their batch, bring together what there is
+    and raise :class:`~tinkit.errors.Interrupted`. Values that are not finite raise
     :class:`~tinkit.engine.runs.non_finite.NotFiniteError`, which names the clip.
     """
+    world, stop = session.world, session.stop
     done = world.share(sink.restore() if world.main else 0)
     shard = _Shard(range(done, len(clips)), batch, world)
     pending: list[_Piece] = []
@@ -82,15 +80,17 @@ def each_clip(
             wish=stop,
         )
     )
-    meters = reporter if world.main else Reporter(quiet=True)
     try:
-        with meters.progress(title, len(clips), done) as meter, Watch(stop, train.stall_limit, title) as watch:
+        with (
+            session.reporter.progress(title, len(clips), done) as meter,
+            Watch(stop, train.stall_limit, title) as watch,
+        ):
             for rows in shard.rounds():
                 with watch.paused() if loader_workers(train) else nullcontext():
                     part = next(loader, None)
                 if part is not None:
                     pending.append(_piece(part, look(part["frames"]), keep_views=sink.keep_views))
-                signal = 0 if rows.stop == len(clips) else _signal(world, stop)
+                signal = 0 if rows.stop == len(clips) else _signal(session)
                 if signal or rows.stop == len(clips) or rows.stop - done + shard.clips_a_round > _BLOCK:
                     if (shares := world.gather(pending)) is not None:
                         block = _joined([piece for share in shares for piece in share])
@@ -172,9 +172,9 @@ def _check_finite(block: Block, clips: TestClips, what: str) -> None:
     require_finite_values(block.values, broken, lambda row: clips.manifest.row(rows[row]).id, what)
 
 
-def _signal(world: World, stop: StopSignal | None) -> int:
+def _signal(session: Session) -> int:
     """The signal that some process was sent, as all of them see it; 0 for none."""
-    if stop is None or not world.total(float(stop.number != 0))[0]:
+    if not session.world.total(float(session.stop.number != 0))[0]:
         return 0
-    numbers = world.gather(stop.number)
-    return int(world.share(max(numbers) if numbers else 0))
+    numbers = session.world.gather(session.stop.number)
+    return int(session.world.share(max(numbers) if numbers else 0))

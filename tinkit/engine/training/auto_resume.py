@@ -26,7 +26,7 @@ def restarted(world: World) -> bool:
     return world.total(environment_number("TORCHELASTIC_RESTART_COUNT", 0))[0] > 0
 
 
-def goes_on(run: Run, recipe: Recipe) -> bool:
+def can_resume(run: Run, recipe: Recipe) -> bool:
     """Whether the run is there with a checkpoint, to be gone on with by ``recipe``.
 
     Raises :class:`~tinkit.errors.UsageError` when it was begun with another recipe.

@@ -9,11 +9,10 @@ import pandas as pd
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
-from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import Progress
 from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import Run
-from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.step import StepResult
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
@@ -26,10 +25,9 @@ _BORNE = 5  # undecodable clips that no run stops for, so that small sets are no
 class LeftOut:
     """Keeps account of what training left out. Every process calls :meth:`record` after each step."""
 
-    def __init__(
-        self, run: Run, recipe: Recipe, train_set: Manifest, steps_per_epoch: int, reporter: Reporter, world: World
-    ) -> None:
-        self._run, self._recipe, self._manifest, self._reporter, self._world = run, recipe, train_set, reporter, world
+    def __init__(self, run: Run, recipe: Recipe, train_set: Manifest, steps_per_epoch: int, session: Session) -> None:
+        self._run, self._recipe, self._manifest = run, recipe, train_set
+        self._reporter, self._world = session.reporter, session.world
         self._clips_an_epoch = steps_per_epoch * recipe.optim.batch
         self._notes = Counter[str]()
 
