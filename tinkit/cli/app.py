@@ -66,7 +66,7 @@ app.add_typer(kernels.app, name="kernels")
 plain_help(app)
 
 
-def _print_version(asked: bool) -> None:
+def _print_version(*, asked: bool) -> None:
     if asked:
         print_line(f"tinkit {__version__}")
         raise typer.Exit

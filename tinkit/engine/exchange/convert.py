@@ -75,12 +75,12 @@ def convert(
         for path in (out, account_path):
             _check_kind(path, source.path)
         classes = classes or source.classes or ()
-        asked = _asked(source, recipe, to, classes, order, replace_head)
+        asked = _asked(source, recipe, to, classes, order, replace_head=replace_head)
         there = _read_account(account_path)
         if not force and there.get("asked") == asked and _is_result(out, there):
             return Converted(_report_of(there), before=True)
         _check_free(out, account_path, there, force=force)
-        model, report = _loaded(source, recipe, classes, order, replace_head)
+        model, report = _loaded(source, recipe, classes, order, replace_head=replace_head)
         weights = {name: value.contiguous() for name, value in to_foreign(model, to).items()}
         data = _packed(out, weights, to, classes)
         account = {"file": str(source.path), "sha256": asked["sha256"], "to": to, "classes": list(classes)}
@@ -93,7 +93,7 @@ def convert(
 
 
 def _loaded(
-    source: Source, recipe: Recipe, classes: Sequence[str], order: str | None, replace_head: bool
+    source: Source, recipe: Recipe, classes: Sequence[str], order: str | None, *, replace_head: bool
 ) -> tuple[Classifier, ForeignReport]:
     """The recipe's model with the source's weights, all of them there and finite."""
     if len(set(classes)) < len(classes):
@@ -113,7 +113,7 @@ def _loaded(
 
 
 def _asked(
-    source: Source, recipe: Recipe, to: str, classes: Sequence[str], order: str | None, replace_head: bool
+    source: Source, recipe: Recipe, to: str, classes: Sequence[str], order: str | None, *, replace_head: bool
 ) -> dict[str, Any]:
     """What makes two conversions the same one."""
     network = recipe.model_dump(mode="json", include={"model", "clip"})
