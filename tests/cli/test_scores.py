@@ -114,7 +114,7 @@ def test_shards_merge_into_the_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(merged.valid, base.valid)
     before = out.read_bytes()
     assert "exists already" in refused("merge", *paths[:2], "--out", out)
-    assert "was there already" in scores("merge", *paths, "--out", out)
+    assert "exists already" in scores("merge", *paths, "--out", out)
     assert "is read here" in refused("merge", *paths, "--out", paths[0], "--force")
     message = refused("merge", *paths, paths[1], "--out", tmp_path / "x.arrow")
     assert "clip 'val/25.mp4' is in" in message

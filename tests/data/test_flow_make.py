@@ -236,7 +236,7 @@ def test_the_command_and_a_clip_outside_of_any_data_set(manifest: Manifest) -> N
     values = json.loads(told.stdout)
     assert (values["made"], values["found"], sorted(values["failed"])) == (2, 0, ["broken.mp4", "still.mp4"])
     again = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert "2 were there already" in again.stdout
+    assert "2 existed already" in again.stdout
     assert "broken.mp4" in again.stdout
     clip = ClipConfig(modality="flow", num_segments=2, flow_length=2)
     views = ViewConfig(scale=64, crop=48)

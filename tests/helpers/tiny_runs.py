@@ -39,7 +39,7 @@ def train(root: Path, runs: Path, name: str, *changes: str, recipe: str = "demo_
 
 
 def resume(run: Run, trial: Trial = WHOLE) -> None:
-    """Go on with a run."""
+    """Resume a run."""
     start_training(run, run.load_recipe(), QUIET, resume=True, trial=trial)
 
 
@@ -52,10 +52,10 @@ def same_weights(a: Path, b: Path, *, ema: bool = False) -> None:
 
 
 def trained(world: World, run: Run, recipe: Recipe, steps: int | None = None, *, resume: bool = False) -> None:
-    """Train, or go on with, ``run``."""
+    """Train, or resume, ``run``."""
     start_training(run, recipe, replace(QUIET, world=world), resume=resume, trial=Trial(max_steps=steps))
 
 
 def resumed(world: Any, run: Run, recipe: Any) -> None:
-    """Go on with ``run``."""
+    """Resume ``run``."""
     trained(world, run, recipe, resume=True)

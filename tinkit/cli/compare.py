@@ -26,8 +26,8 @@ def compare(
     """Show every score file with labels beside the numbers that were published for its recipe.
 
     A published number stands only beside scores of its split, its views and every key of its protocol that it states;
-    the same metric measured otherwise is listed on a row of its own. Where a spread is known by which an honest
-    repetition may differ, the column within says whether the difference is within it.
+    the same metric measured otherwise has a row of its own. Where the spread of honest repetitions is known, the column
+    within shows whether the difference is within it.
     """
     from tinkit.engine.evaluation.compare import comparison_rows
 

@@ -52,8 +52,8 @@ def flow(
 ) -> None:
     """Compute the optical flow of every clip, into data.flow_folder, named as data.flow_layout says.
 
-    An interrupted run is completed by the same command. Clips that cannot be decoded are listed, and have none. OpenCV
-    computes it: install tinkit with its extra called flow.
+    The same command resumes an interrupted one. Clips that cannot be decoded are listed, and have none. OpenCV
+    computes it: install tinkit with the extra `flow`.
     """
     from tinkit.data.config import resolve_root
     from tinkit.data.flow import FlowSettings
@@ -106,7 +106,7 @@ def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_js
         print_json(values)
         return
     if not quiet:
-        already = f" ({found} were there already)" if found else ""
-        print_line(f"the optical flow of {made} clips made in {folder}{already}")
+        already = f" ({found} existed already)" if found else ""
+        print_line(f"computed the optical flow of {made} clips in {folder}{already}")
     if failed:
         print_table(f"{len(failed)} clips have none", [{"clip": path, "why": why} for path, why in failed.items()])

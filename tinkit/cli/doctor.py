@@ -77,7 +77,7 @@ def _say_what_takes_long() -> None:
     """On a machine without kernels, that they are compiled now: half a minute of silence looks like a fault."""
     from tinkit.ops.cache import KernelError, kernel_folder
 
-    with suppress(KernelError):  # the row of the kernels tells of it
+    with suppress(KernelError):  # the row of the kernels shows it
         if os.environ.get("TINKIT_NATIVE") != "0" and not any(kernel_folder().glob("cpu-*")):
             note("compiling the CPU kernels, once for this machine: usually 15 to 90 seconds")
 

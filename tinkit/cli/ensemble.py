@@ -121,7 +121,7 @@ def _spec(
     if not specs:
         return make_spec({"members": members_of(words, runs, views, weights)}, changes)
     if len(words) > 1:
-        raise UsageError(f"{specs[0]} is an ensemble of its own: name it alone", fix="or name its runs instead")
+        raise UsageError(f"{specs[0]} is an ensemble by itself: name it alone", fix="or name its runs instead")
     if views or weights:
         raise UsageError("--views and --weights are for runs; an ensemble's toml says them for each member")
     return load_spec(find_toml("ensembles", specs[0]), changes)
@@ -132,10 +132,10 @@ def _warn(fusion: Fusion) -> None:
     if trials := fusion.record.get("trial"):
         note(
             f"warning: the scores of {', '.join(trials)} are of a trial (a run or test that --limit, --overfit or "
-            "--steps cut short): this fusion is no result"
+            "--steps cut short): do not report this fusion"
         )
     if not fusion.written:
-        note(f"{fusion.folder}: is there already, made of the same scores with the same options: nothing was changed")
+        note(f"{fusion.folder}: exists already, made of the same scores with the same options: nothing was changed")
 
 
 def _show(spec: EnsembleSpec, fusion: Fusion) -> None:

@@ -53,7 +53,7 @@ class _Group(TyperGroup):
         super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Typer ends without a word at any broken pipe: one that is not the output's is told of."""
+        """Run the command. Typer ends silently at any broken pipe: one that is not the output's is reported."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:

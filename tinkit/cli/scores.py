@@ -245,7 +245,7 @@ def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
 
 
 def _write(out: Path, table: ScoreTable, *, force: bool) -> None:
-    """Write ``table``, or say that it is there already, as the same command leaves it that was killed at its end."""
+    """Write ``table``, or say that it exists already: the same command may have been killed at its very end."""
     from tinkit.files.group import write_errors
     from tinkit.scores import verified_scores, write_scores
     from tinkit.scores.tools import same_tables
@@ -253,11 +253,11 @@ def _write(out: Path, table: ScoreTable, *, force: bool) -> None:
     if out.exists() and not force:
         try:
             same = same_tables(verified_scores(out)[0], table)
-        except UserError:  # whatever it is, it is not that
+        except UserError:  # whatever it is, it is not this table
             same = False
         if not same:
             raise UserError("exists already", file=out, fix="--out another, or --force to write over it")
-        note(f"{out}: was there already, with the same content: nothing was changed")
+        note(f"{out}: exists already, with the same content: nothing was changed")
         return
     with write_errors(out):
         write_scores(out, table)

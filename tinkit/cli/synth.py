@@ -33,8 +33,8 @@ def synth(
 ) -> None:
     """Make a video challenge of moving handwritten digits, in an official layout and with real video files.
 
-    Training, validation and an unlabelled test split; the answers of the test split lie outside, in DIR-answers.
-    A set that was interrupted is completed by the same command.
+    Training, validation and an unlabelled test split; the answers of the test split are outside, in DIR-answers.
+    The same command completes an interrupted set.
     """
     from tinkit.data.synth import SynthSpec, synthesise
 
@@ -47,6 +47,6 @@ def synth(
         values = {"root": str(result.root), "answers": str(result.answers), "made": result.made, "found": result.found}
         print_json(values)
     elif not quiet:
-        already = f" ({result.found} were there already)" if result.found else ""
+        already = f" ({result.found} existed already)" if result.found else ""
         print_line(f"{result.made} clips made in {result.root}{already}")
         print_line(f"hidden answers of the test split: {result.answers}")

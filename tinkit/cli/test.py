@@ -115,12 +115,12 @@ def test(
     with session(gpus=gpus, quiet=quiet, runs=runs) as ours, stoppable(ours, "what was scored is kept"):
         from tinkit.engine.evaluation.published import run_published
         from tinkit.engine.evaluation.test import TestRequest, run_test
-        from tinkit.engine.exchange.imported import adopt
+        from tinkit.engine.exchange.imported import import_checkpoint
 
         request = TestRequest(source, limit, force, keep_views)
         if recipe is not None:
-            where, chosen = source or resolved.data, {"order": class_order, "weights": weights}
-            ours.world.first(lambda: adopt(Path(run), resolved, where, split or "val", found, ours.reporter, **chosen))
+            origin = (Path(run), resolved, source or resolved.data, split or "val", found, ours.reporter)
+            ours.world.first(lambda: import_checkpoint(*origin, order=class_order, weights=weights))
         if as_published:
             rows, title = run_published(found, word, ours, request), "Measured beside published, in percent"
         else:

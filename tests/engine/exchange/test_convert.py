@@ -85,14 +85,14 @@ def test_the_scores_of_a_checkpoint_are_those_of_its_run(
     np.testing.assert_array_equal(scores_of(run), scores_of(made / "tin"))
     assert json.loads((run / "weights.json").read_text())["layout"] == "tin"
     written = (run / "checkpoints" / "last.safetensors").stat().st_mtime_ns
-    assert tinkit(monkeypatch, *command, "-q", "--split", "train") == 0  # it is there already
+    assert tinkit(monkeypatch, *command, "-q", "--split", "train") == 0  # it exists already
     assert written == (run / "checkpoints" / "last.safetensors").stat().st_mtime_ns
     assert tinkit(monkeypatch, *command, "-q", "--set", "model.offset_init=0.7") == 2
     assert "is not of this checkpoint with this recipe" in capsys.readouterr().err
     assert tinkit(monkeypatch, *command, "-q", "--set", "model.offset_init=0.7", "--name", "other") == 0
     assert Path("runs/other/recipe.toml").is_file()
     assert tinkit(monkeypatch, "train", "--resume", "demo_tin-tin.v1", "--data", challenge) == 2
-    assert "no training to go on with" in capsys.readouterr().err
+    assert "no training to resume" in capsys.readouterr().err
     assert tinkit(monkeypatch, "test", out) == 2
     assert "--recipe" in capsys.readouterr().err
     assert tinkit(monkeypatch, "test", "tin", "--runs", made, "--class-order", "alphabetical") == 2

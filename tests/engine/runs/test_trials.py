@@ -14,7 +14,7 @@ from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.launch import launched
 from tinkit.engine.evaluation.compare import comparison_rows
 from tinkit.engine.evaluation.test import TestRequest, run_test
-from tinkit.engine.exchange.imported import adopt
+from tinkit.engine.exchange.imported import import_checkpoint
 from tinkit.engine.runs.checkpoint import Progress, read_header
 from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.resume import recipe_to_resume
@@ -76,7 +76,7 @@ def test_a_trial_of_steps_is_none_when_all_are_done_and_one_of_clips_stays(chall
     assert run.recipe_path.read_bytes() == before
     copy = Path(shutil.copyfile(run.step_path(2), tmp_path / "copy.safetensors"))
     recipe = run.load_recipe()
-    adopt(copy, recipe, recipe.data, "val", Run(tmp_path / "adopted"), QUIET.reporter)
+    import_checkpoint(copy, recipe, recipe.data, "val", Run(tmp_path / "adopted"), QUIET.reporter)
     assert Run(tmp_path / "adopted").load_recipe().train.trial == "steps"
 
 

@@ -35,7 +35,7 @@ from tinkit.engine.evaluation.features import features_of_split
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.score import Scored
 from tinkit.engine.evaluation.test import TestRequest, run_test
-from tinkit.engine.exchange.imported import WORD, adopt
+from tinkit.engine.exchange.imported import WORD, import_checkpoint
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
@@ -203,7 +203,7 @@ def test_a_checkpoint_is_not_adopted_into_a_run_in_training(
     new = Run(base / "runs" / "new")
     recipe = run_in(base).load_recipe()
     with writing_run(new, World()), pytest.raises(InUseError):
-        adopt(run_in(base).checkpoint("last"), recipe, recipe.data, "val", new, QUIET.reporter)
+        import_checkpoint(run_in(base).checkpoint("last"), recipe, recipe.data, "val", new, QUIET.reporter)
 
 
 @pytest.mark.parametrize("name", ["metrics.csv, left_out.csv, a list of clips", "mean=K"])

@@ -46,7 +46,7 @@ _OF_SCORES = ("kind", "average", "view")  # what a score file says that has no m
 
 @dataclass(frozen=True)
 class WrittenFeatures:
-    """A feature file that was written, or was there already."""
+    """A feature file that was written, or existed already."""
 
     path: Path
     clips: int
@@ -55,13 +55,13 @@ class WrittenFeatures:
     width: int
     """Features of a clip."""
     reasons: dict[str, str]
-    """Clip id to why its features are null; empty when the file was there already."""
+    """Clip id to why its features are null; empty when the file existed already."""
 
 
 def pooled_features(model: Classifier, video: Tensor) -> Tensor:
     """(B, T, C, H, W), normalised, to (B, F) float32: what goes into the model's dropout, averaged over the frames.
 
-    That is the backbone's output behind its pooling, before anything that is made for the classes.
+    That is the backbone's output after its pooling, before anything that depends on the classes.
     """
     seen: list[Tensor] = []
     watching = model.dropout.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -87,7 +87,7 @@ def features_of_split(
 
     The file is ``features/SPLIT-VIEWS-WEIGHTS.arrow`` in the run's folder unless ``out`` names it. ``data`` replaces
     the recipe's (another root). A clip that cannot be decoded has null features. An interrupted call is resumed by
-    the same call; a file that is there is kept if it would come out the same, and replaced if only the checkpoint or
+    the same call; an existing file is kept if it would come out the same, and replaced if only the checkpoint or
     the annotations are newer. The session's processes and ``stop`` are as in
     :func:`~tinkit.engine.evaluation.sharded.each_clip`.
 
@@ -127,7 +127,7 @@ def features_of_split(
 
 
 def _write(path: Path, output: ScoreOutput, manifest: Manifest, kept: _OnDisk) -> WrittenFeatures:
-    """Write the feature file of a split from what is on the disk of it, which is not needed any more then."""
+    """Write the feature file of a split from its blocks on the disk, which are then removed."""
     ids, source = manifest.ids, manifest.table["source"].to_pylist()
     reasons = {ids[row]: reason for row, reason in kept.reasons.items()}
     if len(reasons) == len(ids):
@@ -238,7 +238,7 @@ class _OnDisk:
 
 
 def _is_current(path: Path, output: ScoreOutput, reporter: Reporter | None = None) -> bool:
-    """Whether the file that is there is what would be written. Raises a UserError for one that is something else."""
+    """Whether the existing file is what would be written. Raises a UserError for one that is something else."""
     if not path.exists():
         return False
     about, own = inspect_features(path).info, dataclasses.asdict(output.info)
@@ -261,7 +261,7 @@ def _what_of(info: Mapping[str, Any]) -> list[Any]:
 
 def _other_clips(path: Path) -> UsageError:
     return UsageError(
-        "is there, with features of other clips, of other views or by another run",
+        "exists, with features of other clips, of other views or by another run",
         file=path,
         fix="move it away, or name another: --out",
     )
@@ -269,7 +269,7 @@ def _other_clips(path: Path) -> UsageError:
 
 def _require_some(ids: Sequence[str], reasons: dict[str, str]) -> None:
     if len(reasons) == len(ids):
-        why = next(iter(reasons.values()), "none is there")
+        why = next(iter(reasons.values()), "none was given")
         raise UserError(f"none of the {len(ids)} clips could be decoded: {why}")
 
 

@@ -1,4 +1,4 @@
-"""What a test is going to write and where, and whether that is there already."""
+"""What a test is going to write and where, and whether that exists already."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ScoreOutput:
     def check_same(self, checkpoint: Path) -> None:
         """Raise :class:`~tinkit.errors.UserError` where the run's training has replaced the checkpoint meanwhile."""
         if checksum_of(checkpoint) != self.checksum:
-            raise UserError("was replaced by its training in this very moment", file=checkpoint, fix="try again")
+            raise UserError("was replaced by its training just now", file=checkpoint, fix="try again")
 
     @property
     def views_folder(self) -> Path:
@@ -54,7 +54,7 @@ class ScoreOutput:
         return [self.views_folder / f"view-{number:0{digits}}.arrow" for number in range(count)]
 
     def is_current(self, views: ViewConfig, reporter: Reporter, *, keep_views: bool) -> bool:
-        """Whether what is there is what a test would write, but for labels and what is said of it (:meth:`renew`).
+        """Whether the existing file is what a test would write, but for its labels and metadata (:meth:`renew`).
 
         Raises :class:`~tinkit.errors.UsageError` for a score file of other clips, another protocol or precision.
         """
@@ -66,15 +66,15 @@ class ScoreOutput:
             before, now = (one.protocol.get("precision", "float32") for one in (info, self.info))
             precision = f"in {before}, not {now}, or " if before != now else ""
             raise UsageError(
-                f"is there, made {precision}of other clips or with other views, scale, crop, frames or average",
+                f"exists, made {precision}of other clips or with other views, scale, crop, frames or average",
                 file=self.path,
-                fix="move it away to keep it, or say --force to replace it",
+                fix="move it away to keep it, or replace it with --force",
             )
         if any(there.get(name) != self.info.hashes[name] for name in ("recipe", "checkpoint")):
             reporter.say(f"{self.path} was made with an older checkpoint and is replaced")
             return False
         if keep_views and len(self._single(views)) < views.count:
-            reporter.say(f"{self.path} is there without the scores of its views and is made again")
+            reporter.say(f"{self.path} exists without the scores of its views and is made again")
             return False
         return True
 

@@ -81,7 +81,7 @@ def published_views(recipe: Recipe, entry: Published) -> ViewConfig:
         raise UserError(
             f"the published {entry.number:g} {entry.metric} ({entry.source}) cannot be repeated: {error.problem}",
             expected=error.expected,
-            fix="mend that [[published]] entry of the recipe",
+            fix="correct that [[published]] entry of the recipe",
         ) from error
     return views
 
@@ -91,7 +91,7 @@ def check_segments(recipe: Recipe, views: ViewConfig) -> None:
     trained, why = recipe.clip.num_segments, recipe.model.fixed_frames
     if why is not None and views.num_segments not in (None, trained):
         raise UsageError(
-            f"--segments {views.num_segments}: this model sees {trained} frames, as in training, and no other number",
+            f"--segments {views.num_segments}: this model sees {trained} frames, as in training, and only that many",
             expected=f"{trained}: {why}",
             fix="leave --segments (test.num_segments) out; TSN and TSM can be tested on any number of frames",
         )

@@ -1,4 +1,4 @@
-"""Every clip of a split through a network, shared among processes; what comes out is put together as it goes."""
+"""Every clip of a split through a network, shared among processes; what comes out is put together on the way."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Sink(Protocol):
     keep_views: bool
     """Whether the values of single views are wanted, beside their mean."""
     saves: bool
-    """Whether the same command goes on from what is there."""
+    """Whether the same command resumes from what it holds."""
 
     def restore(self) -> int:
-        """How many rows are there already."""
+        """How many rows it holds already."""
 
     def take(self, block: Block) -> None:
-        """Keep the rows that follow those that are there."""
+        """Keep the rows that follow those it holds."""
 
 
 def each_clip(
@@ -101,7 +101,7 @@ def each_clip(
                 watch.move()
                 if signal:
                     raise _interrupted(sink, signal)
-    except Interrupted as error:  # while a batch was waited for, which others know nothing of
+    except Interrupted as error:  # while this process waited for a batch, which the others do not know
         if pending and world.size == 1:
             sink.take(_joined(pending))
         raise _interrupted(sink, error.number) from None
@@ -111,7 +111,7 @@ def each_clip(
 
 def _interrupted(sink: Sink, number: int) -> Interrupted:
     kept = "interrupted; what was seen is kept" if sink.saves else "interrupted"
-    return Interrupted(kept, number=number, fix="the same command goes on")
+    return Interrupted(kept, number=number, fix="resume with the same command")
 
 
 @dataclass(frozen=True)

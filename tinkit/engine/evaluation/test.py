@@ -50,7 +50,7 @@ class TestRequest:
     limit: int | None = None
     """A trial: the first clips only, into ``scores/trials``."""
     force: bool = False
-    """Replace a score file that is there in any case."""
+    """Replace an existing score file in any case."""
     keep_views: bool = False
     """Write each view's scores too, into ``scores/views/SPLIT-VIEWS-WEIGHTS``."""
     apart: bool = False
@@ -69,7 +69,7 @@ class TestResult:
     broken: int
     """Clips with null scores, because they could not be decoded."""
     reasons: dict[str, str]
-    """Clip id to what was wrong with it; empty when the score file was there already."""
+    """Clip id to what was wrong with it; empty when the score file existed already."""
     metrics: metrics.Metrics | None
     """None where the split has no labels."""
     info: ScoreInfo
@@ -109,7 +109,7 @@ def run_test(
 ) -> TestResult:
     """Score a split and write ``scores/SPLIT-VIEWS-WEIGHTS.arrow``; an interrupted test is resumed by the same call.
 
-    A score file that is there is kept if it would come out the same, given new labels if only the annotations changed,
+    An existing score file is kept if it would come out the same, given new labels if only the annotations changed,
     replaced if the checkpoint is newer, and refused to be replaced if it was made of other clips or by another
     protocol, unless the request says otherwise.
 
@@ -139,7 +139,7 @@ def run_test(
 
 
 def _kept(output: ScoreOutput, manifest: Manifest, views: ViewConfig, reporter: Reporter) -> TestResult:
-    """The result that is there, with the labels of today; nothing is written where these are its own."""
+    """The existing result, with the labels of today; nothing is written where it has them."""
     blocks = _blocks(output, keep_views=False)
     if output.is_stale():
         with writing_file(output.path):
@@ -203,14 +203,14 @@ def _write(output: ScoreOutput, manifest: Manifest, scored: Scored | None, block
     ids, labels, source = manifest.ids, manifest_labels(manifest), manifest.table["source"].to_pylist()
     if not scored.valid.any():
         blocks.remove()  # so that the same command tries them all again
-        why = next(iter(scored.reasons.values()), "there is none")
+        why = next(iter(scored.reasons.values()), "the split is empty")
         raise UserError(
             f"none of the {len(ids)} clips of {manifest.split} could be decoded: {why}",
             file=manifest.root,
-            fix="mend them, or say where the data set is: --data DIR",
+            fix="repair them, or name the data set's folder: --data DIR",
         )
     table = ScoreTable(output.info, ids, scored.scores, scored.valid, labels, source)
-    shutil.rmtree(output.views_folder, ignore_errors=True)  # of an earlier test: they would lie beside newer scores
+    shutil.rmtree(output.views_folder, ignore_errors=True)  # of an earlier test: they would stand beside newer scores
     write_scores(output.path, table)
     for number, path in enumerate(output.view_paths(views) if views else ()):
         single = replace(table, info=replace(output.info, view=number), scores=blocks.view(number, len(ids)))

@@ -1,4 +1,4 @@
-"""A checkpoint of one code base becomes a checkpoint of another, by way of our model."""
+"""Convert a checkpoint of one code base to a checkpoint of another, by way of our model."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def convert(
 ) -> Converted:
     """Write ``source``, weights of the network that ``recipe`` describes, to ``out`` in the names of ``to``.
 
-    ``classes`` are the names in the order that the new file shall have (none: whatever the source has), and ``order``
-    tells how the source numbers them. A name that ends in ``.safetensors`` gives such a file, with our names and the
+    ``classes`` are the names in the order of the new file (none: whatever the source has), and ``order`` tells
+    how the source numbers them. A name that ends in ``.safetensors`` gives such a file, with our names and the
     classes in its metadata; any other one of ``torch.save``, laid out as the code base's own, with the classes under
     ``meta`` unless it is a bare state dict there. The account of every entry goes beside it, with ``.json`` behind its
-    name, before the file itself: an account without the file that it tells of is of a conversion that was cut off, and
-    is replaced. What this very conversion wrote is found and left; other files that are there are replaced with
-    ``force`` only, the source never. Raises :class:`~tinkit.errors.UserError` for what does not go, for a file that
-    lacks anything but classes, and for weights that are not finite.
+    name, before the file itself: an account without its file is of a conversion that was cut off, and
+    is replaced. What this very conversion wrote is found and left; other existing files are replaced with
+    ``force`` only, the source never. Raises :class:`~tinkit.errors.UserError` for what is impossible, for a file that
+    lacks anything but classes, and for non-finite weights.
     """
     account_path = out.with_name(f"{out.name}.json")
     with writing_result(out):
@@ -97,9 +97,9 @@ def _loaded(
 ) -> tuple[Classifier, ForeignReport]:
     """The recipe's model with the source's weights, all of them there and finite."""
     if len(set(classes)) < len(classes):
-        raise UsageError("a class of the new file is named twice", expected="names that tell the classes apart")
+        raise UsageError("a class of the new file is named twice", expected="a different name for each class")
     if order is not None and not classes:
-        raise UsageError("--class-order needs the classes' names", fix="name the order to have: --classes FILE")
+        raise UsageError("--class-order needs the classes' names", fix="name the order of the new file: --classes FILE")
     count = len(classes) or _classes_of(source, recipe)
     if count is None:
         raise UsageError(f"{source.path} has no classifier", fix="name the classes of the new one: --classes FILE")
@@ -130,7 +130,7 @@ def _asked(
 
 
 def _fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Tells the weights of one file apart: raw from averaged ones. The file's hash tells files apart."""
+    """Differs for the weights of one file, such as raw and averaged ones; files differ by their hash."""
     sums = hashlib.sha256()
     for name, value in sorted(state.items()):  # files of safetensors come in any order
         words = value.detach().contiguous().flatten().view(torch.uint8)
@@ -140,7 +140,7 @@ def _fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def _read_account(path: Path) -> dict[str, Any]:
-    """The account of an earlier conversion; empty for none, and for a file of somebody else's."""
+    """The account of an earlier conversion; empty for none, and for any other file."""
     try:
         found = json.loads(path.read_bytes()) if path.is_file() else None
     except (ValueError, RecursionError):
@@ -163,7 +163,7 @@ def _check_kind(path: Path, source: Path) -> None:
     if not path.exists() and not path.is_symlink():
         return
     if not path.is_file():
-        raise UsageError("is there, and not a file", file=path, fix="name a file: --out FILE")
+        raise UsageError("exists, and is not a file", file=path, fix="name a file: --out FILE")
     if path.samefile(source):
         raise UsageError("is the checkpoint that is converted", file=path, fix="name another file: --out FILE")
 
@@ -173,7 +173,7 @@ def _check_free(out: Path, account_path: Path, account: Mapping[str, Any], *, fo
     cut_off = bool(account) and not out.exists()
     for path in (out, account_path):
         if path.exists() and not force and not (cut_off and path == account_path):
-            raise UsageError("is there already", file=path, fix="move it away to keep it, or say --force to replace it")
+            raise UsageError("exists already", file=path, fix="move it away to keep it, or replace it with --force")
 
 
 def _classes_of(source: Source, recipe: Recipe) -> int | None:
@@ -205,7 +205,7 @@ def recipe_of(checkpoint: str, recipe: str | None, overrides: Sequence[str], wei
     path = Path(checkpoint)
     if find_folder(checkpoint, runs) is None and path.is_file() and owner_of(path) is None:
         raise UsageError(
-            f"{checkpoint} belongs to no run, and does not tell which network it is of",
+            f"{checkpoint} belongs to no run, and does not name its network",
             fix="name the recipe of it: --recipe RECIPE, with --set for what is otherwise",
         )
     run, _ = find_checkpoint(checkpoint, weights, runs)

@@ -1,4 +1,4 @@
-"""Weights that somebody names, a run's or a file of anybody's, and how they get into a model."""
+"""Weights by name, of a run or a foreign checkpoint, and how they get into a model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Source:
     path: Path
     state: dict[str, Tensor]
     classes: tuple[str, ...] | None
-    """The names of the classes in the order of the classifier, where the file tells them."""
+    """The names of the classes in the order of the classifier, where the file names them."""
     trial: TrialMark | None = None
     """What the file's own recipe says of a trial."""
 
@@ -84,16 +84,16 @@ def load_source(
     replace_head: bool = False,
     whole: bool = False,
 ) -> ForeignReport:
-    """Load ``source`` into ``model``, whose classes shall be ``classes``, and say what became of every entry.
+    """Load ``source`` into ``model``, whose classes are ``classes``, and report what became of every entry.
 
     ``order`` tells how the checkpoint numbers its classes (``alphabetical``, or a file of names), where it does not do
     so itself. The same names in another order are put into that of ``classes``; the report's notes say so. A classifier
     of another size is an error unless ``replace_head``. With ``whole`` the file must be of this very network: every
-    entry that it lacks is an error, and so is every weight that the model has no place for. Weights that are not finite
+    entry that it lacks is an error, and so is every weight that the model has no place for. Non-finite weights
     are an error in any case.
     """
     if order is not None and source.classes is not None:
-        raise UsageError(f"{source.path} tells the order of its classes itself", fix="leave out --class-order")
+        raise UsageError(f"{source.path} names its classes in their order itself", fix="leave out --class-order")
     try:
         report = load_foreign(source.state, model, replace_head=replace_head or whole)
         if whole:

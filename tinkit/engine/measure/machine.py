@@ -119,7 +119,7 @@ def _no_buffers(device: str) -> str | None:
 
 
 def _pages() -> str:
-    return "and PyTorch's lie in huge pages" if asks_for_huge_pages() else "in small pages, as this system has them"
+    return "and PyTorch's are in huge pages" if asks_for_huge_pages() else "in small pages, as this system has them"
 
 
 def _no_kernels(device: str) -> str | None:

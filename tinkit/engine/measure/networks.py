@@ -92,7 +92,7 @@ class NetworkRow:
             return build_model(recipe, CLASSES, pretrained=False).eval()
 
     def video(self, network: Classifier, device: str = "meta") -> Tensor:
-        """One clip of its size: (1, T, C, H, W), channels_last as the engine gives it, on ``meta`` without numbers."""
+        """One clip of its size: (1, T, C, H, W), channels_last as the engine gives it, on ``meta`` without values."""
         channels, side = len(pixels_of(network).mean), self.clip.size
         images = torch.randn(self.clip.num_segments, channels, side, side, device=device)
         return images.contiguous(memory_format=torch.channels_last).unsqueeze(0)
@@ -140,7 +140,7 @@ def cost_of(network: NetworkRow) -> Cost:
     """
     model = network.build()
     for module in model.modules():
-        if isinstance(module, _BatchNorm):  # counted as nothing, and slow where there are no numbers
+        if isinstance(module, _BatchNorm):  # counted as nothing, and slow on tensors without values
             module.forward = _unchanged  # type: ignore[assignment]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(network.video(model))
@@ -202,7 +202,7 @@ def published_words(entries: Sequence[dict[str, Any]]) -> str | None:
 def table_rows(
     chosen: Sequence[NetworkRow], seconds: float | None, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
-    """A row a network; with ``seconds`` each is timed for so long. ``say`` is told what comes next."""
+    """A row a network; with ``seconds`` each is timed for that long. ``say`` is told what comes next."""
     for network in chosen:
         say(f"{network.model.backbone}, {network.words}")
         speed = None if seconds is None else clips_per_second(network, seconds)

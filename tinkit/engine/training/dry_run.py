@@ -28,8 +28,8 @@ def dry_run(
 ) -> dict[str, Any]:
     """Train a few steps of ``recipe`` and measure them; returns what a table shows.
 
-    Weights of a file (``tune_from``, ``model.pretrained``) are loaded, so that what is wrong with them is found now;
-    those of the hub are not fetched, since the values cost nothing.
+    Weights of a file (``tune_from``, ``model.pretrained``) are loaded, so that their mistakes are found now;
+    those of the hub are not fetched, since the values do not change the cost.
 
     ``s/step`` is the median; the memory is the most that this process held: the device's on a GPU, the process' own
     on a CPU.

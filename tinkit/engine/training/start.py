@@ -1,4 +1,4 @@
-"""What stands before the first step of a run: the data opened, weights loaded, and what will happen said."""
+"""What precedes the first step of a run: the data opened, weights loaded, and what will happen reported."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def start_training(
 ) -> Progress:
     """Open the data, make the run's folder unless it is resumed, build or load the model, and train.
 
-    With ``again``, or when torchrun has restarted this process, a run that is there is resumed. What is wrong with the
-    data, the weights or the recipe is found before anything is written. Raises
+    With ``again``, or when torchrun has restarted this process, an existing run is resumed. Mistakes in the data,
+    the weights or the recipe are found before anything is written. Raises
     :class:`~tinkit.files.locks.InUseError` where another process trains into the run.
     """
     world = session.world
@@ -79,20 +79,21 @@ def start_training(
 
 
 def _train(trainer: Trainer, trial: Trial, *, resume: bool) -> Progress:
-    """Train to the end, or to where the trial or a signal ends it, and say how to go on from there."""
+    """Train to the end, or to where the trial or a signal ends it, and say how to resume from there."""
     run, reporter, processes = trainer.run, trainer.reporter, trainer.world.size
-    go_on = f"tinkit train --resume {run.folder}{trial.options()}" + (f" --gpus {processes}" * (processes > 1))
+    again = f"resume with: tinkit train --resume {run.folder}{trial.options()}"
+    again += f" --gpus {processes}" if processes > 1 else ""
     try:
         if not resume:
-            trainer.save_start()  # from here on there is something to go on from, with these weights and these clips
+            trainer.save_start()  # from here on there is something to resume from, with these weights and these clips
         progress = trainer.fit(resume=resume, max_steps=trial.max_steps)
     except Interrupted as error:
         kept = NOT_SAVED if error.problem == NOT_SAVED else "interrupted; what was trained is saved"
-        raise error.again(kept, file=run.folder, fix=f"go on: {go_on}") from None
+        raise error.again(kept, file=run.folder, fix=again) from None
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=f"go on: {go_on}") from None
+        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=again) from None
     if progress.epoch < trainer.recipe.optim.epochs:
-        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: {go_on}")
+        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; {again}")
     return progress
 
 
@@ -148,7 +149,7 @@ def prepare(
         raise UserError(
             "the run ended before it saved the weights that it starts from",
             file=run.weights_path,
-            fix="begin again: tinkit train RECIPE --tune-from FILE",
+            fix="begin a new run: tinkit train RECIPE --tune-from FILE",
         )
     elif tune_from is not None or isinstance(recipe.model.pretrained, str):
         source = tune_from or TuneFrom(str(recipe.model.pretrained), replace_head=True)
@@ -181,7 +182,7 @@ def load_weights_into(
 ) -> tuple[Path, ForeignReport]:
     """Load the weights that ``source`` names; returns the file and what became of every key.
 
-    The classifier of a checkpoint that tells its classes' names is put into the order of ``classes``; one of another
+    The classifier of a checkpoint that names its classes is put into the order of ``classes``; one of another
     size is an error unless it may be replaced.
     """
     opened = open_source(source.name, runs, source.weights)

@@ -48,7 +48,7 @@ from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe
 from tinkit.workers import WorkerLostError
 
-NOT_SAVED = "interrupted while it waited for data; what was saved last is kept"  # the step could not be ended
+NOT_SAVED = "interrupted while it waited for data; what was saved last is kept"  # the step could not be finished
 
 
 class Trainer:
@@ -119,7 +119,7 @@ class Trainer:
         validated = self.progress.step < self.steps_per_epoch  # else the newest epoch waits for it
         log = RunLog(self.run, self.progress, self.done, validated=validated) if self.world.main else None
         for path in log.put_aside if log else ():
-            self.reporter.say(f"{path} could not be read: it has been given this name, and a new table is begun")
+            self.reporter.say(f"{path} could not be read: it was renamed to this, and a new table is begun")
         stop = self.session.stop
         try:
             with (
@@ -129,7 +129,7 @@ class Trainer:
             ):
                 while self.progress.epoch < self.recipe.optim.epochs and (last_step is None or self.done < last_step):
                     self._epoch(log, keeper, last_step)
-        except RuntimeError as error:  # PyTorch tells of a dead peer wherever this process happens to be
+        except RuntimeError as error:  # PyTorch reports a dead peer wherever this process happens to be
             raise lost_peer(error) or error from error
         finally:
             if log is not None:
@@ -198,7 +198,7 @@ class Trainer:
         self.learning_rate.set(self.done, self.progress.plateau_drops)
         result = self.train_step(batch, self.done, stop=self.session.stop.number != 0)
         self.left_out.record(batch, result, self.progress, log)
-        if not result.finite:  # to leave steps out helps nobody whose weights are not finite themselves
+        if not result.finite:  # leaving steps out does not help where the weights are non-finite themselves
             weights = dict(self.learner.model.named_parameters())
             what = f"after {self.done} steps the weights of the run"
             self.world.on_main(lambda: require_good(weights, what, self.run))
@@ -269,7 +269,7 @@ class Trainer:
         if not self.world.main:
             return
         if log is not None:
-            log.flush()  # who goes on from this checkpoint writes no earlier events again
+            log.flush()  # a run resumed from this checkpoint writes no earlier events again
         learner = self.learner
         ema = None if learner.ema is None else learner.ema.module
         about, optimizer, scaler = self._info(), learner.optimizer, learner.scaler
