@@ -38,7 +38,7 @@ class StopSignal:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow it
             self._heard, self._told = socket.socketpair()
             for end in (self._heard, self._told):
-                end.setblocking(False)
+                end.settimeout(0)
             self._wakeup_before = signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
             for number in stop_signals():
                 self._before[number] = signal.signal(number, self._handle)
