@@ -224,7 +224,7 @@ def test_import_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
     assert "--like SCORES, or all of" in refused("import", file, "--out", tmp_path / "o.arrow", "--kind", "logits")
     assert "not named by class" in refused("import", file, "--out", tmp_path / "o.arrow", "--kind", "logits", *facts)
     like = saved(tmp_path / "like.arrow", scores_of("ours"))
-    assert "leave --task" in refused(
+    assert "leave out --task" in refused(
         "import", file, "--out", tmp_path / "o.arrow", "--kind", "logits", "--like", like, *facts
     )
     assert "neither .csv nor .npz" in refused("import", like, "--out", tmp_path / "o.arrow", "--kind", "logits", *facts)

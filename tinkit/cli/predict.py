@@ -101,12 +101,12 @@ def _check_options(videos: list[Path], of_features: dict[str, object], *, featur
     given = [name for name, value in of_features.items() if value is not None]
     if given and not features:
         raise UsageError(
-            f"--{given[0]} without --features", fix="say --features; a split's scores are those of `tinkit test`"
+            f"--{given[0]} without --features", fix="add --features; a split's scores are those of `tinkit test`"
         )
     split = "split" in given
     if bool(videos) == split:
         raise UsageError(
-            "videos and --split" if videos else "nothing to look at",
+            "both videos and --split" if videos else "no videos and no --split",
             expected="video files, or with --features a --split of the data set" if features else "video files",
         )
     if "data" in given and not split:

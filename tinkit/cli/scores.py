@@ -179,13 +179,16 @@ def import_scores(
     model = verified_scores(like)[0] if like else None
     if model is not None:
         if task or dataset or split:
-            raise UsageError("--like says task, data set and split: leave --task, --dataset and --split out")
+            raise UsageError("--like gives task, data set and split: leave out --task, --dataset and --split")
         base = model.info
         facts = (base.task, base.classes, base.dataset, base.dataset_version, base.split)
     elif not (task and dataset and split):
-        raise UsageError("say what the scores are of", fix="--like SCORES, or all of --task, --dataset and --split")
+        raise UsageError(
+            "the scores' task, data set or split is missing",
+            fix="give --like SCORES, or all of --task, --dataset and --split",
+        )
     elif found.columns is None or is_numbered(found.columns):
-        raise UserError("the columns are not named by class", file=file, fix="name them, or say --like SCORES")
+        raise UserError("the columns are not named by class", file=file, fix="name them, or give --like SCORES")
     else:
         facts = (task.value, found.columns, dataset, dataset_version, split)
     with read_errors(file):

@@ -108,7 +108,7 @@ def test(
         )
     from_recipe = {"--set": overrides, "--name": name, "--class-order": class_order}
     if recipe is None and (given := [option for option, value in from_recipe.items() if value]):
-        raise UsageError(f"{given[0]} is for a checkpoint that belongs to no run", fix="say --recipe RECIPE, too")
+        raise UsageError(f"{given[0]} is for a checkpoint that belongs to no run", fix="add --recipe RECIPE")
     found, word, resolved = named_run(run, weights, runs, recipe, overrides or [], name)
     config = override_views(resolved.test, **protocol)
     source = None if data is None else resolved.data.model_copy(update={"root": data})

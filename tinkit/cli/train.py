@@ -143,7 +143,7 @@ def _check_options(recipe: str | None, resume: str | None, of_new: dict[str, obj
 
 
 def _shrunk(recipe: Recipe, overfit: int | None, *, renamed: bool) -> Recipe:
-    """``recipe`` with a batch that so few clips can fill, and a name that says what it is."""
+    """``recipe`` with a batch that ``overfit`` clips can fill, and a name that says so."""
     if overfit is None:
         return recipe
     from tinkit.recipe import change

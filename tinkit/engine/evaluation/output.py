@@ -79,13 +79,13 @@ class ScoreOutput:
         return True
 
     def is_stale(self) -> bool:
-        """Whether the labels of a current file, or what it says of itself, are older than what is known now."""
+        """Whether the labels of a current file, or its metadata, are older than what is known now."""
         info = read_info(self.path)
         said = (info.hashes.get("annotation"), info.protocol, info.trial)
         return said != (self.info.hashes["annotation"], self.info.protocol, self.info.trial)
 
     def renew(self, manifest: Manifest, views: ViewConfig, reporter: Reporter) -> None:
-        """Give a current file, and those of its single views, the labels and what is said of them now."""
+        """Give a current file, and those of its single views, the labels and metadata of now."""
         relabelled = read_info(self.path).hashes.get("annotation") != self.info.hashes["annotation"]
         labels, source = manifest_labels(manifest), manifest.table["source"].to_pylist()
         for path in (*self._single(views), self.path):

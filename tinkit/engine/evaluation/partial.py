@@ -2,7 +2,7 @@
 
 A block holds the scores, or features, of consecutive rows: ``START.npz`` with the clips' values and why some have none
 and, where the views are kept, ``START.views.npy`` with theirs. Blocks follow each other without a gap, so their own
-sizes say how far the command is, whatever number of processes made them. A block begins with the SHA-256 of what
+sizes show how far the command is, whatever number of processes made them. A block begins with the SHA-256 of what
 follows, and holds that of its views: one that is damaged ends those that can be used.
 """
 
@@ -36,11 +36,11 @@ class Block:
     views: NDArray[np.float32] | None = None
     """(V, n, C) those of each view; None where they are not kept."""
     notes: dict[str, int] = field(default_factory=dict)
-    """What is worth saying of the clips that could be read, and of how many of them."""
+    """Notes on the clips that could be read, and how many have each."""
 
 
 class Blocks:
-    """The blocks of one command in ``folder``. ``key`` says what it makes: blocks of another are thrown away.
+    """The blocks of one command in ``folder``. ``key`` stands for what it makes: blocks of another key are removed.
 
     With ``keep_views`` every block must bring the values of its views.
     """

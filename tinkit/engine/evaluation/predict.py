@@ -31,7 +31,7 @@ class Prediction:
     """(class, probability), likeliest first."""
     reason: str = ""
     notes: tuple[Note, ...] = ()
-    """What is worth saying of how the file was read: that it was turned, say, or cut off."""
+    """Notes on how the file was read: that it was turned, for example, or cut off."""
 
 
 def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | None, top: int) -> list[Prediction]:

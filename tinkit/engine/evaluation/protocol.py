@@ -29,7 +29,7 @@ def canonical_json(views: ViewConfig, clip: ClipConfig) -> str:
     """A canonical protocol with its average as JSON, without the later keys where they have their defaults.
 
     So it is the same text that score files of earlier releases have hashed. The precision is not in it: ``auto`` does
-    not say which one it is.
+    not name one.
     """
     one = canonical(views, clip)
     later = ("stride", "flip", "num_segments")
@@ -38,7 +38,7 @@ def canonical_json(views: ViewConfig, clip: ClipConfig) -> str:
 
 
 def protocol_of(views: ViewConfig, clip: ClipConfig) -> dict[str, Any]:
-    """What a score file says of its views: ``sampling``, ``stride`` (dense only), ``scale``, ``crop``, ``flip``, and
+    """What a score file records of its views: ``sampling``, ``stride`` (dense only), ``scale``, ``crop``, ``flip``, and
     ``num_segments``.
     """
     protocol: dict[str, Any] = {"sampling": _rule(views.sampling, views.views)}

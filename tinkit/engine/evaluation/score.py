@@ -33,7 +33,7 @@ class Scored:
     reasons: dict[int, str]
     """Row to what was wrong with its clip."""
     notes: dict[str, int]
-    """What is worth saying of the clips that were read, such as that they were turned, and of how many."""
+    """Notes on the clips that were read, such as that they were turned, and how many have each."""
 
 
 @dataclass(frozen=True)

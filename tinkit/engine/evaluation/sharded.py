@@ -30,10 +30,10 @@ _BLOCK = 256  # clips seen, by all processes together, before they are brought t
 
 
 class Sink(Protocol):
-    """Where the main process puts what the network says: consecutive rows of the manifest."""
+    """Where the main process puts the network's values: consecutive rows of the manifest."""
 
     what: str
-    """What the values are, in one word of a message: ``scores``, say."""
+    """What the values are, in a word for messages, such as ``scores``."""
     keep_views: bool
     """Whether the values of single views are wanted, beside their mean."""
     saves: bool

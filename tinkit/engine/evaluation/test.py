@@ -60,7 +60,7 @@ class TestRequest:
 
 @dataclass(frozen=True)
 class TestResult:
-    """What a test gave."""
+    """The outcome of a test."""
 
     __test__ = False
 
@@ -74,7 +74,7 @@ class TestResult:
     """None where the split has no labels."""
     info: ScoreInfo
     notes: dict[str, int] = field(default_factory=dict)
-    """What is worth saying of the clips that were read now, and of how many: that they were turned, say."""
+    """Notes on the clips that were read now, such as that they were turned, and how many have each."""
 
 
 def load_model(
@@ -111,7 +111,7 @@ def run_test(
 
     An existing score file is kept if it would come out the same, given new labels if only the annotations changed,
     replaced if the checkpoint is newer, and refused to be replaced if it was made of other clips or by another
-    protocol, unless the request says otherwise.
+    protocol, unless the request forces it.
 
     Every process of the session scores its share and gets the same result; the main one writes and reports. Raises
     :class:`~tinkit.errors.Interrupted` after a signal to the session's ``stop``.
@@ -221,7 +221,7 @@ def _write(output: ScoreOutput, manifest: Manifest, scored: Scored | None, block
 
 
 def _result(path: Path, reasons: dict[str, str]) -> TestResult:
-    """What the score file says, read back from the disk."""
+    """The contents of the score file, read back from the disk."""
     table = read_scores(path)
     broken = int((~np.asarray(table.valid)).sum())
     if broken == len(table):

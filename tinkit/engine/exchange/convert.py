@@ -42,7 +42,7 @@ _WRAPPED: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Converted:
-    """What a conversion did: ``report`` says what became of every entry; ``before``: it had been done already."""
+    """What a conversion did: ``report`` has what became of every entry; ``before``: it had been done already."""
 
     report: ForeignReport
     before: bool = False
@@ -183,7 +183,7 @@ def _classes_of(source: Source, recipe: Recipe) -> int | None:
 
 
 def _packed(out: Path, weights: dict[str, Tensor], to: str, classes: Sequence[str]) -> bytes:
-    """The bytes of the new file. In memory: both libraries hide what the system says of a full disk, and PyTorch may
+    """The bytes of the new file. In memory: both libraries hide the system's error of a full disk, and PyTorch may
     abort the process."""
     if out.suffix == ".safetensors":
         packed: bytes = save(weights, {"format": "pt"} | ({CLASSES_KEY: json.dumps(classes)} if classes else {}))

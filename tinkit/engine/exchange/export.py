@@ -119,7 +119,7 @@ def _write(model: Classifier, path: Path, kind: Format, metadata: dict[str, Any]
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What an exported file says of its network: classes, frames, size, pixels; see :func:`export_run`.
+    """What an exported file records of its network: classes, frames, size, pixels; see :func:`export_run`.
 
     Raises :class:`~tinkit.errors.UserError` for a file of another kind.
     """

@@ -35,13 +35,13 @@ class Source:
     classes: tuple[str, ...] | None
     """The names of the classes in the order of the classifier, where the file names them."""
     trial: TrialMark | None = None
-    """What the file's own recipe says of a trial."""
+    """The mark of a trial in the file's own recipe."""
 
 
 def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
     """A run's weights (its best, or what ``weights`` says), a file in a run's ``checkpoints``, or any checkpoint file.
 
-    A file of ours that has been taken out of its run gives the weights that it says it means, or with ``weights`` its
+    A file of ours outside of its run gives the weights that its header names, or with ``weights`` its
     raw (``last``, ``best``) or averaged ones (``ema``, ``best-ema``). Raises :class:`~tinkit.errors.UserError` for one
     that is missing, damaged or unsafe.
     """

@@ -1,4 +1,4 @@
-"""A dry run: a few steps of a training measured, to say what the whole of it would take. Nothing is kept."""
+"""A dry run: measure a few steps of a training, to estimate the whole of it. Nothing is kept."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _measure(trainer: Trainer) -> tuple[list[float], list[float]]:
 
 
 def _peak_memory() -> float | None:
-    """GiB held at the peak; None where the system does not say."""
+    """GiB held at the peak; None where the system does not report it."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     if sys.platform == "win32":

@@ -39,7 +39,7 @@ class TuneFrom:
     name: str
     """A run, a file in a run's ``checkpoints``, or any checkpoint file."""
     weights: str | None = None
-    """Which of them, as ``--weights`` says it; the best unless given."""
+    """Which of them, in the words of ``--weights``; the best by default."""
     replace_head: bool = False
     """Let a classifier of another size start anew."""
 
