@@ -26,6 +26,7 @@ from tinkit.errors import UsageError
 from tinkit.terminal import print_table
 
 if TYPE_CHECKING:
+    from tinkit.engine.runs.run import Run
     from tinkit.recipe import Recipe
 
 EPILOG = examples(
@@ -94,21 +95,12 @@ def train(
     of_tuning = {"--replace-head": replace_head, "--weights": weights is not None}
     if tune_from is None and (given := [option for option, said in of_tuning.items() if said]):
         raise UsageError(f"{given[0]} is about the weights of --tune-from", fix="name them, or leave it out")
-    from tinkit.engine.runs.run import Run, find_run
-    from tinkit.recipe import load_recipe, rename
-
     if resume:
-        run = find_run(resume, runs)
-        from tinkit.engine.runs.resume import recipe_to_resume
-
-        resolved = recipe_to_resume(run, data, quiet)
+        run, resolved = _to_resume(resume, runs, data, quiet=quiet)
     else:
-        assert recipe is not None
-        resolved = load_recipe(recipe, overrides or [], data).recipe
-        resolved = _shrunk(resolved, overfit, renamed=name is not None)
-        resolved = resolved if name is None else rename(resolved, name)
-        run = Run(runs / resolved.name)
+        run, resolved = _to_begin(recipe or "", overrides or [], data, name, overfit, runs)
     with session(gpus=gpus, max_restarts=max_restarts, quiet=quiet, runs=run.folder.parent) as ours:
+        from tinkit.engine.runs.run import Run  # all of this by the processes alone, not by the one that starts them
         from tinkit.engine.training.dry_run import dry_run as measure
         from tinkit.engine.training.seeds import run_series, seeded
         from tinkit.engine.training.start import Trial, TuneFrom, start_training
@@ -117,8 +109,9 @@ def train(
         start = None if tune_from is None else TuneFrom(tune_from, weights, replace_head)
 
         def train_seed(one: Recipe) -> Run:
-            start_training(seed_run := Run(runs / one.name), one, ours, again=True, tune_from=start, trial=trial)
-            return seed_run
+            of_seed = Run(runs / one.name)
+            start_training(of_seed, one, ours, again=True, tune_from=start, trial=trial)
+            return of_seed
 
         rows, title = list[dict[str, Any]](), ""
         if dry_run:
@@ -132,6 +125,25 @@ def train(
             )
         if rows and ours.world.main:
             print_table(title, rows, as_json=as_json)
+
+
+def _to_resume(name: str, runs: Path, data: Path | None, *, quiet: bool) -> tuple[Run, Recipe]:
+    from tinkit.engine.runs.resume import recipe_to_resume
+    from tinkit.engine.runs.run import find_run
+
+    run = find_run(name, runs)
+    return run, recipe_to_resume(run, data, quiet)
+
+
+def _to_begin(
+    recipe: str, overrides: list[str], data: Path | None, name: str | None, overfit: int | None, runs: Path
+) -> tuple[Run, Recipe]:
+    from tinkit.engine.runs.run import Run
+    from tinkit.recipe import load_recipe, rename
+
+    resolved = _shrunk(load_recipe(recipe, overrides, data).recipe, overfit, renamed=name is not None)
+    resolved = resolved if name is None else rename(resolved, name)
+    return Run(runs / resolved.name), resolved
 
 
 def _check_options(recipe: str | None, resume: str | None, of_new: dict[str, object]) -> None:

@@ -70,15 +70,9 @@ def each_clip(
     done = world.share(sink.restore() if world.main else 0)
     shard = _Shard(range(done, len(clips)), batch, world)
     pending: list[_Piece] = []
+    workers = loader_workers(train)
     loader = iter(
-        test_loader(
-            clips,
-            batch=batch,
-            workers=loader_workers(train),
-            indices=shard.rows,
-            give_up=train.stall_limit,
-            wish=stop,
-        )
+        test_loader(clips, batch=batch, workers=workers, indices=shard.rows, give_up=train.stall_limit, wish=stop)
     )
     try:
         with (
@@ -86,7 +80,7 @@ def each_clip(
             Watch(stop, train.stall_limit, title) as watch,
         ):
             for rows in shard.rounds():
-                with watch.paused() if loader_workers(train) else nullcontext():
+                with watch.paused() if workers else nullcontext():
                     part = next(loader, None)
                 if part is not None:
                     pending.append(_piece(part, look(part["frames"]), keep_views=sink.keep_views))
