@@ -38,7 +38,7 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
     """Score each file with the run's model; a file that cannot be decoded gets a reason instead of labels.
 
     ``views`` replaces the recipe's. Raises :class:`~tinkit.errors.UserError` for views that the model cannot see, and
-    for scores that are not finite.
+    for non-finite scores.
     """
     recipe = run.load_recipe()
     config = views or recipe.test

@@ -63,7 +63,7 @@ def each_clip(
     one's sink is asked anything but what it wants.
 
     After a signal to the session's ``stop``, in any process, all of them end their batch, bring together what there is
-    and raise :class:`~tinkit.errors.Interrupted`. Values that are not finite raise
+    and raise :class:`~tinkit.errors.Interrupted`. Non-finite values raise
     :class:`~tinkit.engine.runs.non_finite.NotFiniteError`, which names the clip.
     """
     world, stop = session.world, session.stop
