@@ -99,8 +99,8 @@ def stopped_by_a_signal_to_one(runs: Path, world: World) -> Any:
 
 def mistaken(runs: Path, world: World) -> Any:
     run = Run(runs / "mistaken")
-    scored(run, world=world, batch=8)
-    return scored(run, world=world, scale=64, batch=8)
+    scored(run, session=replace(QUIET, world=world), batch=8)
+    return scored(run, session=replace(QUIET, world=world), scale=64, batch=8)
 
 
 SCENARIOS: list[Callable[[Path, World], Any]] = [
