@@ -81,19 +81,19 @@ def start_training(
 def _train(trainer: Trainer, trial: Trial, *, resume: bool) -> Progress:
     """Train to the end, or to where the trial or a signal ends it, and say how to resume from there."""
     run, reporter, processes = trainer.run, trainer.reporter, trainer.world.size
-    again = f"resume with: tinkit train --resume {run.folder}{trial.options()}"
-    again += f" --gpus {processes}" if processes > 1 else ""
+    advice = f"resume with: tinkit train --resume {run.folder}{trial.options()}"
+    advice += f" --gpus {processes}" if processes > 1 else ""
     try:
         if not resume:
             trainer.save_start()  # from here on there is something to resume from, with these weights and these clips
         progress = trainer.fit(resume=resume, max_steps=trial.max_steps)
     except Interrupted as error:
         kept = NOT_SAVED if error.problem == NOT_SAVED else "interrupted; what was trained is saved"
-        raise error.again(kept, file=run.folder, fix=again) from None
+        raise error.again(kept, file=run.folder, fix=advice) from None
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=again) from None
+        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=advice) from None
     if progress.epoch < trainer.recipe.optim.epochs:
-        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; {again}")
+        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; {advice}")
     return progress
 
 
