@@ -161,7 +161,7 @@ def test_when_it_is_stopped_nothing_runs_on(many: list[str], tmp_path: Path, num
     if run.returncode != 0:  # unless it was done before
         assert run.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number], said
         assert "Traceback" not in said
-        assert number == signal.SIGKILL or "the same command goes on" in said
+        assert number == signal.SIGKILL or "resume with the same command" in said
     assert subprocess.run(many, check=False, capture_output=True).returncode == 0
     assert whole(tmp_path / "flow") == 24
 
