@@ -149,7 +149,8 @@ def test_classes_go_by_name(
         ("started", tiny(challenge, *RESNET, "model.pretrained=a.safetensors"), None),
     ):
         run = Run(tmp_path / "runs" / name)
-        start_training(run, recipe, QUIET, trial=Trial(max_steps=1), tune_from=TuneFrom(source))
+        start = None if source is None else TuneFrom(source)
+        start_training(run, recipe, QUIET, trial=Trial(max_steps=1), tune_from=start)
         assert "another number" in json.loads(run.weights_path.read_text())["notes"][0]
 
 
