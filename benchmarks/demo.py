@@ -19,10 +19,10 @@ import pandas as pd
 
 from tinkit import metrics
 from tinkit.cli.app import app
-from tinkit.cli.common import print_table
 from tinkit.data.synth import answers_path, order_classes_path
 from tinkit.errors import UserError
 from tinkit.scores import read_scores, to_probabilities
+from tinkit.terminal import print_table
 
 MEMBERS = ("demo_tsn", "demo_tsm", "demo_tin")
 VIEWS = ("1x1", "2x1")

@@ -28,8 +28,10 @@ from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.runs.checkpoint import Progress
-from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import create_run
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.throughput import Clock
 from tinkit.engine.training.trainer import Trainer
 from tinkit.recipe import load_recipe
@@ -43,17 +45,21 @@ def steps(folder: Path, name: str, changes: list[str], root: Path) -> tuple[Call
     common = ["optim.groups=published", "model.partial_bn=true", "model.dropout=0", "train.workers=0"]
     recipe = load_recipe("demo_tin", [*common, *changes], root).recipe
     trainer = Trainer(
-        create_run(name, recipe, folder), recipe, open_manifest(recipe.data, "train"), None, Reporter(True)
+        create_run(name, recipe, folder),
+        recipe,
+        open_manifest(recipe.data, "train"),
+        None,
+        Session(reporter=Reporter(quiet=True)),
     )
-    trainer.model.train()
+    trainer.learner.model.train()
     log = RunLog(trainer.run, Progress(), 0, validated=True)
     batch: Batch = next(iter(trainer.batches()))
     clock = Clock()
-    pixels, model, optimizer = trainer.train_step._pixels, trainer.model, trainer.optimizer
+    pixels, model, optimizer = trainer.train_step._pixels, trainer.learner.model, trainer.learner.optimizer
 
     def engine() -> None:
         with trainer.reporter.progress("", 1) as meter:
-            trainer._step(batch, clock, log, meter, stop=False)
+            trainer._step(batch, clock, log, meter)
 
     def plain() -> None:
         optimizer.zero_grad(set_to_none=True)

@@ -28,7 +28,7 @@ from tinkit.engine.measure.networks import (
     BACKBONES,
     CLASSES,
     TEMPORALS,
-    Network,
+    NetworkRow,
     clips_per_second,
     cost_of,
     networks,
@@ -65,7 +65,7 @@ def main() -> None:
     asked.page.write_text(page(networks(), read(asked.out)))
 
 
-def measured(network: Network, seconds: float, setting: str) -> Record:
+def measured(network: NetworkRow, seconds: float, setting: str) -> Record:
     """A row of the csv, which is also said."""
     row = row_of(network, cost_of(network), clips_per_second(network, seconds))
     record = {"date": date.today().isoformat(), "machine": setting} | {name: str(row[name]) for name in COLUMNS[2:]}
@@ -91,7 +91,7 @@ def store(record: Record, path: Path) -> None:
         writer.writerows(rows.values())
 
 
-def page(chosen: Sequence[Network], records: Iterable[Record]) -> str:
+def page(chosen: Sequence[NetworkRow], records: Iterable[Record]) -> str:
     """docs/models.md: the families' table, the networks that recipes train, and the recipes."""
     known = {tuple(record[name] for name in _KEY): record for record in records}
     rows = {}
@@ -137,13 +137,13 @@ of every key.
 """
 
 
-def _is_plain(network: Network) -> bool:
+def _is_plain(network: NetworkRow) -> bool:
     """Whether a network is in the first table: one of its backbones with nothing but one of its temporal modules."""
     backbone, frames = network.model.backbone, network.clip.num_segments
     return backbone in BACKBONES and frames == 8 and network.words in TEMPORALS
 
 
-def _families(chosen: Sequence[Network], rows: Mapping[tuple[str, str, str], Mapping[str, str]]) -> str:
+def _families(chosen: Sequence[NetworkRow], rows: Mapping[tuple[str, str, str], Mapping[str, str]]) -> str:
     heads = ("family", "backbone", "pixels", "parameters, tsn", "tin", "GFLOPs", "clips/s, tsn", "tsm", "tin")
     lines = []
     for backbone in BACKBONES:
@@ -155,7 +155,7 @@ def _families(chosen: Sequence[Network], rows: Mapping[tuple[str, str, str], Map
     return _table(heads, lines)
 
 
-def _networks(chosen: Sequence[Network], rows: Mapping[tuple[str, str, str], Mapping[str, str]]) -> str:
+def _networks(chosen: Sequence[NetworkRow], rows: Mapping[tuple[str, str, str], Mapping[str, str]]) -> str:
     heads = ("backbone", "temporal", "input", "parameters", "GFLOPs", "clips/s", "published")
     lines = []
     for one in sorted(chosen, key=lambda one: (one.model.backbone, one.words, one.clip.num_segments, one.clip.size)):

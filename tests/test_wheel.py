@@ -74,5 +74,5 @@ def test_installed_wheel_lists_finds_and_trains(wheel: Path, challenge: Path, tm
     assert f"{len(list((ROOT / 'recipes').glob('*.toml')))} recipes" in doctor
     assert f"{site}/tinkit/_shipped/kernels" in doctor
     shown = run("train", "demo_tin", "--data", str(challenge), "--set", "optim.batch=4", "--steps", "1")
-    assert "go on: tinkit train --resume" in shown
+    assert "resume with: tinkit train --resume" in shown
     assert (tmp_path / "runs" / "demo_tin" / "checkpoints" / "last.safetensors").is_file()

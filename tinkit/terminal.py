@@ -36,7 +36,7 @@ def plain(value: object, *, lines: bool = False) -> str:
     text = str(value)
     if text.isascii() and text.isprintable():
         return text
-    return _UNUSUAL.sub(lambda found: _visible(found[0], lines), text)
+    return _UNUSUAL.sub(lambda found: _visible(found[0], lines=lines), text)
 
 
 def print_line(text: object) -> None:
@@ -180,7 +180,7 @@ def is_lost_output(error: OSError) -> bool:
     return not isinstance(sys.stdout, _ResultStream) or sys.stdout.lost is error
 
 
-def _visible(character: str, lines: bool) -> str:
+def _visible(character: str, *, lines: bool) -> str:
     if unicodedata.category(character) not in _OBEYED or character in _JOINERS or (lines and character in "\n\t"):
         return character
     return repr(character)[1:-1]

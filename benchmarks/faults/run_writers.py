@@ -25,15 +25,17 @@ from torch import nn
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.features import features_of_split
-from tinkit.engine.evaluation.test import run_test
+from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.exchange.export import export_run
 from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, load_weights, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper, newest_good
-from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import Run, create_run, load_run_weights
 from tinkit.engine.runs.weights import average_steps
 from tinkit.engine.runs.writers import writing_run
-from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
+from tinkit.engine.training.auto_resume import can_resume
 from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
@@ -44,7 +46,7 @@ from tinkit.scores import read_scores
 from .calls import killed_before_each_call
 from .outcome import Outcome
 
-QUIET = Reporter(quiet=True)
+QUIET = Session(reporter=Reporter(quiet=True))
 TINY = [
     *("clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "optim.epochs=2"),
     *("train.workers=0", "model.dropout=0.5", "ema.decay=0.5", "save.every=1", "save.keep=3"),
@@ -82,7 +84,7 @@ def small_writers(recipe: Recipe) -> dict[str, Writer]:
     def begin(folder: Path) -> None:
         run = run_in(folder)
         with writing_run(run, World()):
-            if not goes_on(run, recipe):
+            if not can_resume(run, recipe):
                 create_run(run.name, recipe, run.folder.parent)
                 write_atomic(run.weights_path, "{}\n")
                 save_step(run, 0)
@@ -141,7 +143,7 @@ def scoring_writers() -> dict[str, Writer]:
 
     def test(folder: Path) -> None:
         run = run_in(folder)
-        run_test(run, "val", run.load_recipe().test, "last", QUIET, keep_views=True)
+        run_test(run, "val", run.load_recipe().test, "last", QUIET, TestRequest(keep_views=True))
 
     def tested(folder: Path) -> None:
         scores = run_in(folder).folder / "scores"
@@ -227,11 +229,11 @@ def lock_matrix(folder: Path, trained: Path) -> Iterator[Outcome]:
         "train": (run.folder, lambda: start_training(run, recipe, QUIET, resume=True)),
         "test val": (
             run.scores_path("val", "1x1", "last"),
-            lambda: run_test(run, "val", recipe.test, "last", QUIET, force=True),
+            lambda: run_test(run, "val", recipe.test, "last", QUIET, TestRequest(force=True)),
         ),
         "test test": (
             run.scores_path("test", "1x1", "last"),
-            lambda: run_test(run, "test", recipe.test, "last", QUIET, force=True),
+            lambda: run_test(run, "test", recipe.test, "last", QUIET, TestRequest(force=True)),
         ),
         "features": (
             run.folder / "features" / "val-1x1-last.arrow",

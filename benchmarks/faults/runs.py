@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -25,7 +26,7 @@ from tinkit.engine.runs.resume import recipe_to_resume
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.runs.weights import average_steps
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.start import Trial, TuneFrom, start_training
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 
@@ -116,9 +117,8 @@ def not_finite_cases(folder: Path, trained: Path, data: Path, seed: int) -> Iter
         "train --tune-from": lambda: start_training(
             Run(base / "runs" / "b"),
             run.load_recipe(),
-            QUIET,
-            tune_from=str(run.checkpoint("last")),
-            runs=base / "runs",
+            replace(QUIET, runs=base / "runs"),
+            tune_from=TuneFrom(str(run.checkpoint("last"))),
         ),
     }
     for name, use in uses.items():

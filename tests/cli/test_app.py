@@ -203,7 +203,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130
-    assert "go on: tinkit train --resume runs/demo_tin" in errors
+    assert "resume with: tinkit train --resume runs/demo_tin" in errors
     assert "Traceback" not in errors
     assert tinkit(monkeypatch, "train", "--resume", "runs/demo_tin", "--steps", "1", "-q") == 0
 

@@ -13,12 +13,12 @@ import torch
 
 from tinkit.cli.app import main
 from tinkit.engine.measure import machine as bench
-from tinkit.engine.measure.machine import Choice, Network, Way, choice_rows, measure_choices
+from tinkit.engine.measure.machine import Choice, TimedNetwork, Way, choice_rows, measure_choices
 from tinkit.engine.runtime import build, precision
 from tinkit.errors import UserError
 from tinkit.ops import native
 
-TINY = Network("test_resnet", clips=1, frames=2, size=32)
+TINY = TimedNetwork("test_resnet", clips=1, frames=2, size=32)
 TIMED = ("none: PyTorch's defaults", "large buffers kept", "channels_last", "native kernels", "BatchNorm merged")
 
 
@@ -80,7 +80,7 @@ def test_factors_are_over_the_last_that_was_timed() -> None:
 @pytest.mark.slow
 def test_a_child_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="ended with 1"):
-        bench._take_turns([Way()], Network("no_such_network"), 0)
+        bench._take_turns([Way()], TimedNetwork("no_such_network"), 0)
     assert "no_such_network" in capfd.readouterr().err
 
 

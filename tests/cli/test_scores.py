@@ -114,7 +114,7 @@ def test_shards_merge_into_the_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(merged.valid, base.valid)
     before = out.read_bytes()
     assert "exists already" in refused("merge", *paths[:2], "--out", out)
-    assert "was there already" in scores("merge", *paths, "--out", out)
+    assert "exists already" in scores("merge", *paths, "--out", out)
     assert "is read here" in refused("merge", *paths, "--out", paths[0], "--force")
     message = refused("merge", *paths, paths[1], "--out", tmp_path / "x.arrow")
     assert "clip 'val/25.mp4' is in" in message
@@ -224,7 +224,7 @@ def test_import_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
     assert "--like SCORES, or all of" in refused("import", file, "--out", tmp_path / "o.arrow", "--kind", "logits")
     assert "not named by class" in refused("import", file, "--out", tmp_path / "o.arrow", "--kind", "logits", *facts)
     like = saved(tmp_path / "like.arrow", scores_of("ours"))
-    assert "leave --task" in refused(
+    assert "leave out --task" in refused(
         "import", file, "--out", tmp_path / "o.arrow", "--kind", "logits", "--like", like, *facts
     )
     assert "neither .csv nor .npz" in refused("import", like, "--out", tmp_path / "o.arrow", "--kind", "logits", *facts)

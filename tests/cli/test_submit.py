@@ -139,7 +139,7 @@ def test_lost_order_is_printed(here: Path) -> None:
 def test_overwriting_needs_force(here: Path) -> None:
     good("mine", "-c", "mmit", "-o", "s/a.csv")
     before = {path.name: path.read_bytes() for path in (here / "s").iterdir()}
-    assert "was there already" in good("mine", "-c", "mmit", "-o", "s/a.csv")  # the same once more
+    assert "exists already" in good("mine", "-c", "mmit", "-o", "s/a.csv")  # the same once more
     for other in (("--ids", "testSet.csv"), ("--fill", "prior")):
         assert "--force" in bad("mine", "-c", "mmit", "-o", "s/a.csv", *other)
     assert {path.name: path.read_bytes() for path in (here / "s").iterdir()} == before
@@ -180,10 +180,10 @@ def test_categories_from_a_score_file(here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("mine",), "which leaderboard"),
+        (("mine",), "no leaderboard was named"),
         (("mine", "-c", "mmitt", "-o", "a.csv"), "did you mean 'mmit'"),
         (("min", "-c", "mmit", "-o", "a.csv"), "did you mean 'mine'"),
-        (("mine", "-c", "mmit"), "where shall the file go"),
+        (("mine", "-c", "mmit"), "no file to write was named"),
         (("-c", "mmit", "-o", "a.csv"), "no scores were named"),
         (("mine", "-c", "mmit", "--check", "a.csv"), "FUSION does not go with --check"),
         (("-c", "mmit", "--check", "a.csv", "--force"), "--force does not go"),

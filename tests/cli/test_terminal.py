@@ -23,8 +23,7 @@ from typer.testing import CliRunner
 
 from tinkit import terminal
 from tinkit.cli.app import app
-from tinkit.cli.common import examples
-from tinkit.cli.parser import plain_help
+from tinkit.cli.parser import examples, plain_help
 from tinkit.errors import UserError
 from tinkit.terminal import Notices, plain, print_json, print_line, print_table
 

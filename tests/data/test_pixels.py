@@ -24,10 +24,10 @@ from tinkit.data.reader import BrokenClip
 from tinkit.data.reading import Reading
 from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.engine.evaluation.predict import predict
-from tinkit.engine.evaluation.test import run_test
+from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.exchange.imported import named_run
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.start import start_training
 
 SMALL, VIEWS = ClipConfig(num_segments=2, size=16, crop="centre", flip=False), ViewConfig(scale=16, crop=16)
@@ -134,7 +134,7 @@ def test_tests_and_predictions_read_as_the_run_does_and_say_what_they_found(
     monkeypatch.setattr(TestClips, "__init__", noting)
     config = run.load_recipe()
     data = config.data.model_copy(update={"turn": True, "root": challenge})
-    result = run_test(run, "val", config.test, "last", Reporter(), data=data, limit=2)
+    result = run_test(run, "val", config.test, "last", Session(), TestRequest(data=data, limit=2))
     assert [reading.turn for reading in seen] == [False]  # as it was trained, whatever the other data say
     assert result.notes == {}
     assert "turned" not in capsys.readouterr().err
@@ -148,7 +148,7 @@ def test_training_says_once_an_epoch_what_it_found(
     train_set, val_set = (open_manifest(recipe.data, split) for split in ("train", "val"))
     for manifest in (train_set, val_set):
         turned_film(root / manifest.row(0).path, TURNS["90"][0], 1)
-    start_training(create_run("r", recipe, tmp_path), recipe, Reporter())
+    start_training(create_run("r", recipe, tmp_path), recipe, Session())
     said = capsys.readouterr().err
     assert said.count("of the epoch's clips: 1 turned") == 1
     assert said.count("validation: 1 turned") == 1

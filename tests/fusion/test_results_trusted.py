@@ -137,7 +137,7 @@ def test_an_unfinished_result_is_refused_until_its_command_is_repeated(here: Pat
     ):
         assert "unfinished" in refused(*words)
     said("ensemble", "a", "b", "--method", "mean-logits", "--name", "f")
-    assert "was there already" in said("submit", "f", *SUBMIT)
+    assert "exists already" in said("submit", "f", *SUBMIT)
     journal = {"stage": ".stage-manifest.json-00000000", "files": ["a.csv", "manifest.json"], "removed": []}
     (here / "sub" / ".manifest.json.unfinished").write_text(json.dumps(journal))
     result = CliRunner().invoke(app, ["submit", "--check", "sub/a.csv", "-c", "mmit"])

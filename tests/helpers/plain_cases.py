@@ -18,8 +18,9 @@ from tinkit.data.clips import TrainClips
 from tinkit.data.loading import train_loader
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.start import Trial, start_training
 from tinkit.models import VideoClassifier
 from tinkit.recipe import Recipe, load_recipe
@@ -72,7 +73,7 @@ class SideBySide:
     def __init__(self, case: Case, data: Path, run: Run, steps: int, *changes: str) -> None:
         settings = ["model.dropout=0", "train.val_every=100", "save.keep=100", f"optim.epochs={EPOCHS}"]
         self.case, self.recipe = case, load_recipe("demo_tin", [*settings, *case.settings, *changes], data).recipe
-        start_training(run, self.recipe, Reporter(quiet=True), trial=Trial(max_steps=steps))
+        start_training(run, self.recipe, Session(reporter=Reporter(quiet=True)), trial=Trial(max_steps=steps))
         events = EventAccumulator(str(run.events), size_guidance={"scalars": 0}).Reload()
         self.losses = [event.value for event in events.Scalars("train/loss")]
         """tinkit's, by step, as its events have them."""

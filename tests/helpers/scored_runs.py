@@ -11,12 +11,13 @@ import torch
 from tinkit.cli.app import main
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import Progress, save_checkpoint
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runtime.build import build_model
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.recipe import load_recipe
 
-QUIET = Reporter(quiet=True)
+QUIET = Session(reporter=Reporter(quiet=True))
 SMALL = [
     "clip.size=32", "test.scale=40", "test.crop=32", "test.batch=3", "clip.num_segments=4", "train.workers=0",
     "model.classifier_std=1.0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import torch
 
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import load_weights
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.start import WHOLE, Trial, start_training
 from tinkit.recipe import Recipe, load_recipe
 
-QUIET = Reporter(quiet=True)
+QUIET = Session(reporter=Reporter(quiet=True))
 
 TINY = [
     "clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "optim.epochs=2",
@@ -37,7 +39,7 @@ def train(root: Path, runs: Path, name: str, *changes: str, recipe: str = "demo_
 
 
 def resume(run: Run, trial: Trial = WHOLE) -> None:
-    """Go on with a run."""
+    """Resume a run."""
     start_training(run, run.load_recipe(), QUIET, resume=True, trial=trial)
 
 
@@ -50,10 +52,10 @@ def same_weights(a: Path, b: Path, *, ema: bool = False) -> None:
 
 
 def trained(world: World, run: Run, recipe: Recipe, steps: int | None = None, *, resume: bool = False) -> None:
-    """Train, or go on with, ``run``."""
-    start_training(run, recipe, QUIET, resume=resume, trial=Trial(max_steps=steps), world=world)
+    """Train, or resume, ``run``."""
+    start_training(run, recipe, replace(QUIET, world=world), resume=resume, trial=Trial(max_steps=steps))
 
 
 def resumed(world: Any, run: Run, recipe: Any) -> None:
-    """Go on with ``run``."""
+    """Resume ``run``."""
     trained(world, run, recipe, resume=True)

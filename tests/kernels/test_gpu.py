@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import create_run
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.start import start_training
 from tinkit.models import VideoClassifier
 from tinkit.ops import interlace, interlace_reference
@@ -56,6 +57,6 @@ def test_step_waits_for_nothing() -> None:
 def test_demo_trains(challenge: Path, tmp_path: Path, amp: str) -> None:
     settings = ["optim.batch=8", f"train.amp={amp}", "optim.epochs=2", "train.val_every=2"]
     recipe = load_recipe("demo_tin", settings, challenge).recipe
-    progress = start_training(create_run("gpu", recipe, tmp_path), recipe, Reporter(quiet=True))
+    progress = start_training(create_run("gpu", recipe, tmp_path), recipe, Session(reporter=Reporter(quiet=True)))
     assert progress.epoch == 2
     assert progress.best is not None

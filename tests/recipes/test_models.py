@@ -15,7 +15,7 @@ from benchmarks.zoo import page, read, store
 from tests.helpers.places import ROOT
 from tinkit.cli.app import app
 from tinkit.data.views import ClipConfig
-from tinkit.engine.measure.networks import BACKBONES, Network, cost_of, networks, published_words, row_of
+from tinkit.engine.measure.networks import BACKBONES, NetworkRow, cost_of, networks, published_words, row_of
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import shipped_names
 from tinkit.models.backbones.families import FAMILIES, family_of
@@ -25,9 +25,9 @@ from tinkit.recipe.model import ModelConfig
 COLUMNS = ["backbone", "temporal", "input", "parameters", "gflops", "clips_per_s", "published"]
 
 
-def network(backbone: str, temporal: str, frames: int = 8, size: int = 224, **model: Any) -> Network:
+def network(backbone: str, temporal: str, frames: int = 8, size: int = 224, **model: Any) -> NetworkRow:
     keys = {"backbone": backbone, "temporal": temporal} | model
-    return Network(ModelConfig.model_validate(keys), ClipConfig(num_segments=frames, size=size))
+    return NetworkRow(ModelConfig.model_validate(keys), ClipConfig(num_segments=frames, size=size))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def network(backbone: str, temporal: str, frames: int = 8, size: int = 224, **mo
         (network("resnet101", "tsm"), 43.32, 62.66),
     ],
 )
-def test_cost_is_that_of_mmaction2s_tables(one: Network, parameters: float, products: float) -> None:
+def test_cost_is_that_of_mmaction2s_tables(one: NetworkRow, parameters: float, products: float) -> None:
     """Which count norms and activations too: half a percent."""
     cost = cost_of(one)
     assert cost.parameters == pytest.approx(parameters, abs=0.01)

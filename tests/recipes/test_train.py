@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from tests.helpers.tiny_runs import QUIET
-from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.run import Run
 from tinkit.engine.training.start import WHOLE, open_splits, prepare
 from tinkit.files.atomic import shipped_names
@@ -75,15 +74,14 @@ def small(name: str, root: Path) -> Recipe:
 @pytest.mark.parametrize("name", shipped_names("recipes"))
 def test_a_recipe_trains_a_step(name: str, noise: Path, tmp_path: Path) -> None:
     recipe = small(name, noise)
-    train_set, val_set = open_splits(recipe, WHOLE, QUIET)
-    trainer, _ = prepare(Run(tmp_path), recipe, train_set, val_set, QUIET, False, None, tmp_path, World())
-    before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+    trainer, _ = prepare(Run(tmp_path), recipe, open_splits(recipe, WHOLE, QUIET.reporter), QUIET)
+    before = {name: value.detach().clone() for name, value in trainer.learner.model.named_parameters()}
     trainer.train_mode()
     batch = next(iter(trainer.batches()))
     channels = {"rgb": 3, "flow": 2 * 5, "rgb_diff": 3 * 6}[recipe.clip.modality]
     assert batch["frames"].shape == (2, recipe.clip.num_segments, channels, 32, 32)
     trainer.train_step(batch, 0)
-    trained = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
+    trained = {name: value for name, value in trainer.learner.model.named_parameters() if value.requires_grad}
     assert all(torch.isfinite(value).all() for value in trained.values())
     assert any(not torch.equal(value, before[name]) for name, value in trained.items() if "classif" in name)
     frozen = sorted(set(before) - set(trained))

@@ -28,8 +28,7 @@ from tinkit.cli import (
     test,
     train,
 )
-from tinkit.cli.common import examples
-from tinkit.cli.parser import WrongUse, plain_help, wrong_use
+from tinkit.cli.parser import WrongUse, examples, plain_help, wrong_use
 from tinkit.errors import SaidElsewhere, UserError
 from tinkit.pages import keep_buffers
 from tinkit.terminal import complain, lost_output, plain, prepare, print_line
@@ -67,7 +66,7 @@ app.add_typer(kernels.app, name="kernels")
 plain_help(app)
 
 
-def _print_version(asked: bool) -> None:
+def _print_version(*, asked: bool) -> None:
     if asked:
         print_line(f"tinkit {__version__}")
         raise typer.Exit
@@ -75,8 +74,9 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _global_options(
+    *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -98,13 +98,13 @@ def main() -> None:
         _leave(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
-    except Exception as error:  # of any kind: what is not a user's to mend keeps its traceback
+    except Exception as error:  # of any kind: what a user cannot fix keeps its traceback
         _fail_unforeseen(error)
     _leave(code if isinstance(code, int) else 0)
 
 
 def _fail_unforeseen(error: Exception) -> NoReturn:
-    """End with what the system refused, in a line; or with a traceback, for the mistake is ours."""
+    """End with what the system refused, in a line; or with a traceback, since the mistake is ours."""
     if isinstance(error, OSError):
         if lost := lost_output():
             _leave_without_output(lost, 1)
@@ -126,7 +126,7 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End; as one of several processes with an error at once, for a broken connection may hold up the ordinary way."""
+    """End; one of several processes with an error ends at once: a broken connection may hold up the ordinary way."""
     if lost := lost_output():
         _leave_without_output(lost, code)
     if code == 0 or not _one_of_several():

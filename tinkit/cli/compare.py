@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tinkit.cli.common import JsonOption, RunsOption, complete_runs, examples, print_table
+from tinkit.cli.options import FusionsOption, JsonOption, RunsOption, complete_runs
+from tinkit.cli.parser import examples
+from tinkit.terminal import print_table
 
 EPILOG = examples("tinkit compare mmit_r50", "tinkit compare runs/sthv1_tin_r50 fusions/sthv1 --json")
 
@@ -16,15 +18,16 @@ def compare(
     names: Annotated[
         list[str], typer.Argument(metavar="RUN|FUSION...", help="Runs or fusions.", autocompletion=complete_runs)
     ],
+    *,
     runs: RunsOption = Path("runs"),
-    fusions: Annotated[Path, typer.Option(metavar="DIR", help="The folder of fusions.")] = Path("fusions"),
+    fusions: FusionsOption = Path("fusions"),
     as_json: JsonOption = False,
 ) -> None:
     """Show every score file with labels beside the numbers that were published for its recipe.
 
     A published number stands only beside scores of its split, its views and every key of its protocol that it states;
-    the same metric measured otherwise is listed on a row of its own. Where a spread is known by which an honest
-    repetition may differ, the column within says whether the difference is within it.
+    the same metric measured otherwise has a row of its own. Where the spread of honest repetitions is known, the column
+    within shows whether the difference is within it.
     """
     from tinkit.engine.evaluation.compare import comparison_rows
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, examples, print_table
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
-from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
+from tinkit.cli.data_options import data_config, wanted_splits
+from tinkit.cli.options import DataOption, DatasetArgument, JsonOption, SetOption, SplitOption, SplitsOption
+from tinkit.cli.parser import examples
 from tinkit.errors import UserError
-from tinkit.terminal import Notices, note, print_json, print_line
+from tinkit.terminal import Notices, note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.data.manifest import Manifest
@@ -30,11 +31,9 @@ app = typer.Typer(
 )
 app.command("flow", epilog=FLOW_EPILOG)(flow)
 
-SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
-
 
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
-def list_layouts(as_json: JsonOption = False) -> None:
+def list_layouts(*, as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
     from tinkit.data.config import LAYOUTS
 
@@ -56,7 +55,8 @@ def list_layouts(as_json: JsonOption = False) -> None:
 
 @app.command("prepare", epilog=examples("tinkit data prepare mmit --data data/mmit", "tinkit data prepare mine.toml"))
 def prepare(
-    what: WhatArgument,
+    what: DatasetArgument,
+    *,
     data: DataOption = None,
     overrides: SetOption = None,
     split: SplitsOption = None,
@@ -96,7 +96,8 @@ def prepare(
 
 @app.command("show", epilog=examples("tinkit data show mmit --split val -n 5", "tinkit data show mmit --id a/b_1.mp4"))
 def show(
-    what: WhatArgument,
+    what: DatasetArgument,
+    *,
     data: DataOption = None,
     overrides: SetOption = None,
     split: SplitOption = "train",
@@ -120,7 +121,8 @@ def show(
 
 @app.command("stats", epilog=examples("tinkit data stats mmit --split val", "tinkit data stats mmit --json"))
 def stats(
-    what: WhatArgument,
+    what: DatasetArgument,
+    *,
     data: DataOption = None,
     overrides: SetOption = None,
     split: SplitOption = "train",

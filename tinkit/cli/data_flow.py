@@ -10,10 +10,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
-from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
+from tinkit.cli.data_options import data_config, wanted_splits
+from tinkit.cli.options import (
+    DataOption,
+    DatasetArgument,
+    JsonOption,
+    QuietOption,
+    SetOption,
+    SplitsOption,
+    WorkersOption,
+)
+from tinkit.cli.parser import examples
 from tinkit.errors import Interrupted, UserError
-from tinkit.terminal import Notices, print_json, print_line
+from tinkit.terminal import Notices, print_json, print_line, print_table
 
 EPILOG = examples(
     "tinkit data flow mmit --data data/mmit",
@@ -23,7 +32,8 @@ EPILOG = examples(
 
 
 def flow(
-    what: WhatArgument,
+    what: DatasetArgument,
+    *,
     data: DataOption = None,
     overrides: SetOption = None,
     split: SplitsOption = None,
@@ -36,14 +46,14 @@ def flow(
     short_side: Annotated[
         int | None, typer.Option(min=16, max=4096, help="Scale frames to this short side first; else as they are.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that compute; 0 computes in this one.")] = 2,
+    workers: WorkersOption = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Compute the optical flow of every clip, into data.flow_folder, named as data.flow_layout says.
 
-    An interrupted run is completed by the same command. Clips that cannot be decoded are listed, and have none. OpenCV
-    computes it: install tinkit with its extra called flow.
+    The same command resumes an interrupted one. Clips that cannot be decoded are listed, and have none. OpenCV
+    computes it: install tinkit with the extra `flow`.
     """
     from tinkit.data.config import resolve_root
     from tinkit.data.flow import FlowSettings
@@ -72,7 +82,7 @@ def flow(
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the work with a word on how to go on."""
+    """Ctrl-C and SIGTERM end the work, and how to resume is said."""
     number = signal.SIGINT
 
     def stop(sent: int, _: object) -> None:
@@ -85,7 +95,7 @@ def _stoppable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         kept = "interrupted; the clips that are whole are kept"
-        raise Interrupted(kept, number=number, fix="the same command goes on") from None
+        raise Interrupted(kept, number=number, fix="resume with the same command") from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -96,7 +106,7 @@ def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_js
         print_json(values)
         return
     if not quiet:
-        already = f" ({found} were there already)" if found else ""
-        print_line(f"the optical flow of {made} clips made in {folder}{already}")
+        already = f" ({found} existed already)" if found else ""
+        print_line(f"computed the optical flow of {made} clips in {folder}{already}")
     if failed:
         print_table(f"{len(failed)} clips have none", [{"clip": path, "why": why} for path, why in failed.items()])

@@ -1,26 +1,14 @@
-"""What the commands of ``tinkit data`` share: which data set is meant."""
+"""Which data set, and which of its splits, a command of ``tinkit data`` means."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from tinkit.errors import UsageError
 
 if TYPE_CHECKING:
     from tinkit.data.config import DataConfig
-
-WhatArgument = Annotated[
-    str, typer.Argument(metavar="DATASET|RECIPE", help="A layout (see `tinkit data list`), a recipe's name or file.")
-]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the data set; else $TINKIT_DATA/NAME.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's key, such as data.val=x.csv."),
-]
-SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="This split only; may be given again.")]
 
 
 def data_config(what: str, data: Path | None, overrides: list[str] | None) -> DataConfig:

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.cli.options import JsonOption
+from tinkit.cli.parser import examples
 from tinkit.errors import UserError
-from tinkit.terminal import note
+from tinkit.terminal import note, print_table
 
 EPILOG = examples("tinkit doctor", "tinkit doctor --json", "tinkit doctor --bench --seconds 60")
 
@@ -22,11 +23,12 @@ _PACKAGES = ("torch", "timm", "torchvision", "av", "simplejpeg", "pyarrow", "sci
 
 
 def doctor(
+    *,
     bench: Annotated[
         bool, typer.Option("--bench", help="Time what tinkit chooses on this machine, one choice after the other.")
     ] = False,
     seconds: Annotated[
-        float, typer.Option(min=0, help="With --bench: time for about so long, once everything is warm.")
+        float, typer.Option(min=0, help="With --bench: about how long to time, once everything is warm.")
     ] = 20,
     as_json: JsonOption = False,
 ) -> None:
@@ -75,7 +77,7 @@ def _say_what_takes_long() -> None:
     """On a machine without kernels, that they are compiled now: half a minute of silence looks like a fault."""
     from tinkit.ops.cache import KernelError, kernel_folder
 
-    with suppress(KernelError):  # the row of the kernels tells of it
+    with suppress(KernelError):  # the row of the kernels shows it
         if os.environ.get("TINKIT_NATIVE") != "0" and not any(kernel_folder().glob("cpu-*")):
             note("compiling the CPU kernels, once for this machine: usually 15 to 90 seconds")
 

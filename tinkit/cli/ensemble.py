@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, complete_members, examples, print_table
+from tinkit.cli.options import ForceOption, FusionsOption, JsonOption, RunsOption, complete_members
+from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
-from tinkit.terminal import note, print_json, print_line
+from tinkit.terminal import note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.fusion import EnsembleSpec, Fusion, Measured
@@ -55,6 +56,7 @@ def ensemble(
             autocompletion=complete_members,
         ),
     ],
+    *,
     name: Annotated[str | None, typer.Option("--name", help="The folder under --fusions.")] = None,
     fit: Annotated[str | None, typer.Option("--fit", help="The labelled split to fit on (val), or none.")] = None,
     apply: Annotated[
@@ -79,9 +81,9 @@ def ensemble(
     seed: Annotated[int | None, typer.Option("--seed", help="Of random starts and draws (0).")] = None,
     views: Annotated[str | None, typer.Option("--views", help="Which score files of each RUN, like 2x3.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Which score files of each RUN, like best.")] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="Where runs are.")] = Path("runs"),
-    fusions: Annotated[Path, typer.Option("--fusions", help="Where the fusion's folder goes.")] = Path("fusions"),
-    force: Annotated[bool, typer.Option("--force", help="Replace a fusion that is there.")] = False,
+    runs: RunsOption = Path("runs"),
+    fusions: FusionsOption = Path("fusions"),
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fuse the scores of several models into one file a split.
@@ -122,7 +124,7 @@ def _spec(
     if not specs:
         return make_spec({"members": members_of(words, runs, views, weights)}, changes)
     if len(words) > 1:
-        raise UsageError(f"{specs[0]} is an ensemble of its own: name it alone", fix="or name its runs instead")
+        raise UsageError(f"{specs[0]} is an ensemble by itself: name it alone", fix="or name its runs instead")
     if views or weights:
         raise UsageError("--views and --weights are for runs; an ensemble's toml says them for each member")
     return load_spec(find_toml("ensembles", specs[0]), changes)
@@ -133,10 +135,10 @@ def _warn(fusion: Fusion) -> None:
     if trials := fusion.record.get("trial"):
         note(
             f"warning: the scores of {', '.join(trials)} are of a trial (a run or test that --limit, --overfit or "
-            "--steps cut short): this fusion is not a result"
+            "--steps cut short): do not report this fusion"
         )
     if not fusion.written:
-        note(f"{fusion.folder}: is there already, made from the same scores with the same options: nothing was changed")
+        note(f"{fusion.folder}: exists already, made from the same scores with the same options: nothing was changed")
 
 
 def _show(spec: EnsembleSpec, fusion: Fusion) -> None:

@@ -7,8 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, QuietOption, RunsOption, WeightsOption, complete_runs, examples, print_table
-from tinkit.terminal import note
+from tinkit.cli.options import (
+    CropOption,
+    JsonOption,
+    QuietOption,
+    RunArgument,
+    RunsOption,
+    SegmentsOption,
+    WeightsOption,
+)
+from tinkit.cli.parser import examples
+from tinkit.terminal import note, print_table
 
 EPILOG = examples(
     "tinkit export mmit_r50",
@@ -18,35 +27,29 @@ EPILOG = examples(
 
 
 def export(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|CHECKPOINT", help="A run, or a file in its checkpoints.", autocompletion=complete_runs
-        ),
-    ],
+    run: RunArgument,
+    *,
     form: Annotated[str, typer.Option("--format", help="onnx, or torch: a program of torch.export.")] = "onnx",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Else RUN/export/WEIGHTS.onnx or .pt2.")] = None,
     weights: WeightsOption = None,
-    segments: Annotated[
-        int | None, typer.Option(min=1, help="Frames of a clip; TSN and TSM see any number, TIN its own.")
-    ] = None,
-    crop: Annotated[int | None, typer.Option(min=1, help="The frames' side in pixels; else the recipe's.")] = None,
+    segments: SegmentsOption = None,
+    crop: CropOption = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a run's network to a file that needs no tinkit: normalised clips, any number of them, to logits.
+    """Write a run's network to a file that runs without tinkit: from normalised clips, any number of them, to logits.
 
     Classes, frames, size, mean and standard deviation are in the file. It is run once, and its logits are compared.
     """
     from tinkit.data.views import override_views
     from tinkit.engine.exchange.export import export_run
-    from tinkit.engine.runs.log import Reporter
     from tinkit.engine.runs.run import find_checkpoint
+    from tinkit.engine.runtime.reporter import Reporter
 
     found, word = find_checkpoint(run, weights, runs)
     views = override_views(found.load_recipe().test, crop=crop, num_segments=segments)
-    reporter = Reporter(quiet)
+    reporter = Reporter(quiet=quiet)
     written = export_run(found, word, form, views, out, reporter.say)
     if written.difference is None:
         note("its logits were not compared: onnxruntime is not installed")

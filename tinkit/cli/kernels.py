@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.cli.options import JsonOption
+from tinkit.cli.parser import examples
 from tinkit.errors import UserError
-from tinkit.terminal import note, note_lines
+from tinkit.terminal import note, note_lines, print_table
 
 if TYPE_CHECKING:
     from tinkit.ops.cuda_check import KernelUse
@@ -19,11 +20,11 @@ app = typer.Typer(no_args_is_help=True, help="Build the operators' native kernel
 
 
 @app.command("build", epilog=examples("tinkit kernels build", "CXX=clang++ tinkit kernels build"))
-def build(as_json: JsonOption = False) -> None:
+def build(*, as_json: JsonOption = False) -> None:
     """Compile the native kernels for this machine, its processor and its GPUs, into the cache, and load them.
 
-    The same happens by itself when an operator first runs. The cache is $TINKIT_CACHE/kernels, else tinkit/kernels in
-    the user's cache; what lies there already is left as it is, and used where no compiler is found, too.
+    The same happens automatically when an operator first runs. The cache is $TINKIT_CACHE/kernels, else tinkit/kernels
+    in the user's cache; what it holds already is left as it is, and used even where no compiler is found.
     """
     from tinkit.files.atomic import shipped
     from tinkit.ops.native import open_library
@@ -47,7 +48,7 @@ def build(as_json: JsonOption = False) -> None:
 
 
 def _build_cuda() -> list[dict[str, Any]]:
-    """The same for each GPU: a row each. Its kernels are many small files, of which some may be there already."""
+    """The same for each GPU: a row each. Its kernels are many small files, of which some may exist already."""
     import torch
 
     from tinkit.ops.cache import kernel_folder
@@ -66,11 +67,11 @@ def _build_cuda() -> list[dict[str, Any]]:
 
 
 @app.command("check", epilog=examples("tinkit kernels check", "tinkit kernels check --json"))
-def check(as_json: JsonOption = False) -> None:
+def check(*, as_json: JsonOption = False) -> None:
     """Compile every CUDA kernel for sm_75, 80, 90, 100 and 120 and print its registers and spills; no GPU is needed.
 
     Exits with 1 if one does not compile or spills registers to memory. nvcc compiles, or else NVRTC, which every CUDA
-    build of PyTorch brings; where neither is found, that is said and nothing is checked.
+    build of PyTorch brings; where neither is found, the command says so and checks nothing.
     """
     from dataclasses import asdict
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
-from tinkit.terminal import note
+from tinkit.cli.options import JsonOption, QuietOption
+from tinkit.cli.parser import examples
+from tinkit.terminal import note, print_table
 
 EPILOG = examples(
     "tinkit models", "tinkit models resnet50 'slowfast_*' --bench", "tinkit models convnext_small --temporal tin --json"
@@ -19,11 +20,12 @@ def models(
         list[str] | None,
         typer.Argument(metavar="[BACKBONE...]", help="Names, * for any part: of the table, or any of timm's in full."),
     ] = None,
+    *,
     temporal: Annotated[
         list[str] | None, typer.Option("--temporal", help="tsn, tsm, tin, rtcn or 3d; may be repeated.")
     ] = None,
     bench: Annotated[bool, typer.Option("--bench", help="Time every network on this machine.")] = False,
-    seconds: Annotated[float, typer.Option(min=0, help="With --bench: for about so long each.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0, help="With --bench: about how long to time each.")] = 3,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

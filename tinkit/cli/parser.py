@@ -1,4 +1,4 @@
-"""What typer's parser is told to do otherwise: help in whole paragraphs, without markup; broken pipes not hidden."""
+"""How typer's parser differs here: help in whole paragraphs, with examples, without markup; broken pipes not hidden."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from tinkit.terminal import is_lost_output
 # Which library it comes from differs between versions of typer; that its own errors derive from it does not.
 WrongUse: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What the parser raises for an unknown command, option or value."""
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help: one example a line, in the order given."""
+    return "Examples:\n\n" + "\n\n".join(f"$ {line}" for line in lines)
 
 
 def plain_help(app: typer.Typer) -> None:
@@ -55,7 +60,7 @@ class _Group(TyperGroup):
         super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Typer ends without a word at any broken pipe: one that is not the output's is told of."""
+        """Run the command. Typer ends silently at any broken pipe: one that is not the output's is reported."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:

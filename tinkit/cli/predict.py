@@ -7,26 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import (
+from tinkit.cli.options import (
     DataOption,
     GpusOption,
     JsonOption,
     QuietOption,
+    RunArgument,
     RunsOption,
     ViewsOption,
     WeightsOption,
-    complete_runs,
-    examples,
-    print_table,
 )
-from tinkit.errors import Interrupted, UsageError
-from tinkit.terminal import note
+from tinkit.cli.parser import examples
+from tinkit.cli.session import session, stoppable
+from tinkit.errors import UsageError
+from tinkit.terminal import note, print_table
 
 if TYPE_CHECKING:
-    from tinkit.data.views import ViewConfig
     from tinkit.engine.evaluation.features import WrittenFeatures
     from tinkit.engine.evaluation.predict import Prediction
-    from tinkit.engine.runs.run import Run
 
 EPILOG = examples(
     "tinkit predict mmit_r50 holiday.mp4",
@@ -37,15 +35,11 @@ EPILOG = examples(
 
 
 def predict(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|CHECKPOINT", help="A run, or a file in its checkpoints.", autocompletion=complete_runs
-        ),
-    ],
+    run: RunArgument,
     videos: Annotated[
         list[Path] | None, typer.Argument(metavar="VIDEO...", help="Video files or folders of frames.")
     ] = None,
+    *,
     top: Annotated[int, typer.Option(min=1, help="Classes a video.")] = 5,
     features: Annotated[
         bool, typer.Option("--features", help="Write what the network sees of each clip, before its classifier.")
@@ -68,10 +62,10 @@ def predict(
     """Print the likeliest classes of video files, with their probabilities in percent.
 
     With --features write an Arrow file in their place: the network's pooled features, one row a clip. For a split it
-    has the ids of the score file, and goes to RUN/features/SPLIT-VIEWS-WEIGHTS.arrow; an interrupted command goes on
-    where it was.
+    has the ids of the score file, and goes to RUN/features/SPLIT-VIEWS-WEIGHTS.arrow; the same command resumes one that
+    was interrupted.
     """
-    _check_options(videos or [], features, split, out, data, gpus)
+    _check_options(videos or [], {"split": split, "out": out, "data": data, "gpus": gpus}, features=features)
     from tinkit.data.views import override_views
     from tinkit.engine.runs.run import find_checkpoint
 
@@ -89,49 +83,35 @@ def predict(
     if split is None:
         from tinkit.engine.evaluation.features import features_of_files
 
-        _say(features_of_files(found, word, videos or [], config, out or Path("features.arrow")), as_json)
+        written = features_of_files(found, word, videos or [], config, out or Path("features.arrow"))
+        _say(written, as_json=as_json)
         return
     source = None if data is None else recipe.data.model_copy(update={"root": data})
-    _features_of_split(found, word, split, config, gpus, quiet, as_json, data=source, out=out)
-
-
-def _features_of_split(
-    run: Run, word: str, split: str, views: ViewConfig, gpus: int | None, quiet: bool, as_json: bool, **options: Any
-) -> None:
-    from tinkit.engine.distributed.launch import launched
-    from tinkit.engine.distributed.signals import StopSignal
-    from tinkit.engine.distributed.world import join_world
     from tinkit.engine.evaluation.features import features_of_split
-    from tinkit.engine.runs.log import Reporter
 
-    if launched(gpus, max_restarts=0):
-        return
-    with join_world() as world, StopSignal(patient=world.size > 1) as stop:
-        reporter = Reporter(quiet or not world.main)
-        try:
-            written = features_of_split(run, word, split, views, reporter, world=world, stop=stop, **options)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; what was seen is kept", fix="the same command goes on") from None
-        if world.main:
-            _say(written, as_json)
+    with session(gpus=gpus, quiet=quiet, runs=runs) as ours:
+        with stoppable(ours, "what was seen is kept"):
+            written = features_of_split(found, word, split, config, ours, data=source, out=out)
+        if ours.world.main:
+            _say(written, as_json=as_json)
 
 
-def _check_options(
-    videos: list[Path], features: bool, split: str | None, out: Path | None, data: Path | None, gpus: int | None
-) -> None:
-    of_features = {"split": split, "out": out, "data": data, "gpus": gpus}
-    if not features and (given := [name for name, value in of_features.items() if value is not None]):
+def _check_options(videos: list[Path], of_features: dict[str, object], *, features: bool) -> None:
+    """Refuse what does not go together; ``of_features`` are the options that only ``--features`` has a use for."""
+    given = [name for name, value in of_features.items() if value is not None]
+    if given and not features:
         raise UsageError(
-            f"--{given[0]} without --features", fix="say --features; a split's scores are those of `tinkit test`"
+            f"--{given[0]} without --features", fix="add --features; a split's scores are those of `tinkit test`"
         )
-    if bool(videos) == (split is not None):
+    split = "split" in given
+    if bool(videos) == split:
         raise UsageError(
-            "videos and --split" if videos else "nothing to look at",
+            "both videos and --split" if videos else "no videos and no --split",
             expected="video files, or with --features a --split of the data set" if features else "video files",
         )
-    if data is not None and split is None:
+    if "data" in given and not split:
         raise UsageError("--data without --split", expected="the folder of the data set that the split is of")
-    if gpus is not None and split is None:
+    if "gpus" in given and not split:
         raise UsageError("--gpus without --split", fix="leave it out: video files are looked at by one process")
 
 
@@ -144,7 +124,7 @@ def _rows(prediction: Prediction) -> list[dict[str, Any]]:
     return [row | {"class": label, "probability": 100 * value} for label, value in prediction.labels]
 
 
-def _say(written: WrittenFeatures, as_json: bool) -> None:
+def _say(written: WrittenFeatures, *, as_json: bool) -> None:
     for clip, reason in written.reasons.items():
         note(f"null features, cannot be decoded: {clip}: {reason}")
     row: dict[str, Any] = {"clips": written.clips, "broken": written.broken, "features": written.width}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from tinkit.cli.common import JsonOption, complete_recipes, examples, print_table
+from tinkit.cli.options import JsonOption, RecipeArgument, SetOption
+from tinkit.cli.parser import examples
+from tinkit.terminal import print_table
 
 EPILOG = examples("tinkit recipes", "tinkit recipes mmit_r50", "tinkit recipes ./mine.toml --set optim.lr=0.01 --json")
 
 
 def recipes(
-    name: Annotated[
-        str | None, typer.Argument(help="A built-in recipe or a .toml file.", autocompletion=complete_recipes)
-    ] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    name: RecipeArgument = None,
+    *,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the built-in recipes, or show every value of one and where it came from."""

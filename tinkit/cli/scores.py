@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, examples, print_table
+from tinkit.cli.options import ForceOption, JsonOption
+from tinkit.cli.parser import examples
 from tinkit.errors import UsageError, UserError
-from tinkit.terminal import note, print_line
+from tinkit.terminal import note, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.scores import ScoreInfo, ScoreTable
@@ -21,7 +22,6 @@ app = typer.Typer(no_args_is_help=True, help="Show, compare, merge and import sc
 
 ScoreFile = Annotated[Path, typer.Argument(metavar="SCORES", help="A score file (.arrow).")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="The score file to write.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 
 
 class KindChoice(StrEnum):
@@ -48,6 +48,7 @@ class TaskChoice(StrEnum):
 )
 def show(
     file: ScoreFile,
+    *,
     answers: Annotated[
         Path | None, typer.Option("--answers", help="Labels to measure against (csv with the header id,labels).")
     ] = None,
@@ -91,6 +92,7 @@ def show(
 def diff(
     first: ScoreFile,
     second: Annotated[Path, typer.Argument(metavar="SCORES", help="Another.")],
+    *,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two score files clip by clip. The exit code is 1 when clips, labels or scores differ."""
@@ -124,6 +126,7 @@ def diff(
 @app.command("merge", epilog=examples("tinkit scores merge shard-0.arrow shard-1.arrow --out val-1x1-best.arrow"))
 def merge(
     files: Annotated[list[Path], typer.Argument(metavar="SCORES...", help="Shards of one split.")],
+    *,
     out: OutOption,
     force: ForceOption = False,
 ) -> None:
@@ -133,7 +136,7 @@ def merge(
 
     with _place_for(out, files):
         table = merge_tables([verified_scores(file)[0] for file in files], files)
-        _write(out, table, force)
+        _write(out, table, force=force)
     print_line(f"{out}: {len(table)} clips of {len(files)} files")
 
 
@@ -150,6 +153,7 @@ def import_scores(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A .csv (id, then a column a class) or .npz (ids, scores).")
     ],
+    *,
     out: OutOption,
     kind: Annotated[KindChoice, typer.Option("--kind", help="What the numbers are.")],
     like: Annotated[
@@ -179,13 +183,16 @@ def import_scores(
     model = verified_scores(like)[0] if like else None
     if model is not None:
         if task or dataset or split:
-            raise UsageError("--like says task, data set and split: leave --task, --dataset and --split out")
+            raise UsageError("--like gives task, data set and split: leave out --task, --dataset and --split")
         base = model.info
         facts = (base.task, base.classes, base.dataset, base.dataset_version, base.split)
     elif not (task and dataset and split):
-        raise UsageError("say what the scores are of", fix="--like SCORES, or all of --task, --dataset and --split")
+        raise UsageError(
+            "the scores' task, data set or split is missing",
+            fix="give --like SCORES, or all of --task, --dataset and --split",
+        )
     elif found.columns is None or is_numbered(found.columns):
-        raise UserError("the columns are not named by class", file=file, fix="name them, or say --like SCORES")
+        raise UserError("the columns are not named by class", file=file, fix="name them, or give --like SCORES")
     else:
         facts = (task.value, found.columns, dataset, dataset_version, split)
     with read_errors(file):
@@ -196,7 +203,7 @@ def import_scores(
     source = dict(zip(model.ids, model.source, strict=True)) if model else None
     table = foreign_table(found, info, file, labels=labels, source=source)
     with _place_for(out, [file, *([like] if like else [])]):
-        _write(out, table, force)
+        _write(out, table, force=force)
     known = "" if labels is None else f", {sum(name in labels for name in found.ids)} of them known to {like}"
     print_line(f"{out}: {len(table)} clips{known}, {int((~table.valid).sum())} without scores")
 
@@ -244,8 +251,8 @@ def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
         yield
 
 
-def _write(out: Path, table: ScoreTable, force: bool) -> None:
-    """Write ``table``, or say that it is there already, as the same command leaves it that was killed at its end."""
+def _write(out: Path, table: ScoreTable, *, force: bool) -> None:
+    """Write ``table``, or say that it exists already: the same command may have been killed at its very end."""
     from tinkit.files.group import write_errors
     from tinkit.scores import verified_scores, write_scores
     from tinkit.scores.tools import same_tables
@@ -253,11 +260,11 @@ def _write(out: Path, table: ScoreTable, force: bool) -> None:
     if out.exists() and not force:
         try:
             same = same_tables(verified_scores(out)[0], table)
-        except UserError:  # whatever it is, it is not that
+        except UserError:  # whatever it is, it is not this table
             same = False
         if not same:
             raise UserError("exists already", file=out, fix="--out another, or --force to write over it")
-        note(f"{out}: was there already, with the same content: nothing was changed")
+        note(f"{out}: exists already, with the same content: nothing was changed")
         return
     with write_errors(out):
         write_scores(out, table)

@@ -1,4 +1,4 @@
-"""``tinkit submit``: a leaderboard's file from scores, or the judgement of one that is there."""
+"""``tinkit submit``: a leaderboard's file from scores, or a check of an existing one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import JsonOption, QuietOption, complete_challenges, examples, print_table
+from tinkit.cli.options import ForceOption, JsonOption, QuietOption, complete_challenges
+from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
-from tinkit.terminal import note, print_json, print_line
+from tinkit.terminal import note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.submission import CheckReport, Rehearsal
@@ -38,6 +39,7 @@ def submit(
             metavar="[FUSION|SCORES|RUN]", help="A fusion or run (folder or name) or a score file (.arrow)."
         ),
     ] = None,
+    *,
     challenge: Annotated[
         str,
         typer.Option(
@@ -57,8 +59,8 @@ def submit(
         typer.Option("--fill", help="What clips without scores get: the others' mean, or no opinion."),
     ] = None,
     max_fill: Annotated[int, typer.Option("--max", min=0, help="How many clips may be filled.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    check: Annotated[Path | None, typer.Option("--check", help="Judge this file instead of writing one.")] = None,
+    force: ForceOption = False,
+    check: Annotated[Path | None, typer.Option("--check", help="Check this file instead of writing one.")] = None,
     answers: Annotated[
         Path | None, typer.Option("--answers", help="With --check: score the file against these (csv: id,labels).")
     ] = None,
@@ -71,12 +73,12 @@ def submit(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a leaderboard's file, checked before a byte is written, or judge a file with --check."""
+    """Write a leaderboard's file, checked before a byte is written, or check a file with --check."""
     if not challenge:
         from tinkit.files.atomic import shipped_names
 
         known = ", ".join(shipped_names("submissions"))
-        raise UsageError("which leaderboard?", fix=f"say --challenge, with a .toml file or one of: {known}")
+        raise UsageError("no leaderboard was named", fix=f"--challenge, with a .toml file or one of: {known}")
     if check is not None:
         _refuse("--check", FUSION=source, out=out, fill=fill, max=max_fill or None, force=force or None)
         _judge(check, challenge, ids, answers, categories, num_classes, as_json=as_json, quiet=quiet)
@@ -84,8 +86,8 @@ def submit(
     _refuse("writing a file", answers=answers, categories=categories, num_classes=num_classes)
     if source is None or out is None:
         raise UsageError(
-            "no scores were named" if source is None else "where shall the file go?",
-            fix="say `tinkit submit FUSION --challenge C --out FILE`, or `tinkit submit --check FILE --challenge C`",
+            "no scores were named" if source is None else "no file to write was named",
+            fix="`tinkit submit FUSION --challenge C --out FILE`, or `tinkit submit --check FILE --challenge C`",
         )
     from tinkit.submission import make_submission
 
@@ -101,7 +103,7 @@ def submit(
     )
     _print_manifest(submission.manifest, out, as_json=as_json, quiet=quiet)
     if not submission.written:
-        note(f"{out}: was there already, made from the same files with the same options: nothing was changed")
+        note(f"{out}: exists already, made from the same files with the same options: nothing was changed")
 
 
 def _refuse(mode: str, **options: object) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from tinkit.cli.common import JsonOption, QuietOption, examples
+from tinkit.cli.options import JsonOption, QuietOption, WorkersOption
+from tinkit.cli.parser import examples
 from tinkit.terminal import Notices, print_json, print_line
 
 EPILOG = examples(
@@ -19,20 +20,21 @@ EPILOG = examples(
 def synth(
     layout: Annotated[Literal["mmit", "sthv1", "sthv2"], typer.Argument(help="Whose files and folders to imitate.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder, or one to complete.")],
+    *,
     clips: Annotated[int, typer.Option(help="Clips to train on.")] = 1200,
     val: Annotated[int, typer.Option(help="Clips to validate on.")] = 300,
     test: Annotated[int, typer.Option(help="Clips whose labels are hidden.")] = 300,
     seed: Annotated[int, typer.Option(help="Another seed is another challenge.")] = 0,
     size: Annotated[int, typer.Option(help="Height of a frame in pixels; the width is 5/4 of it.")] = 64,
     frames: Annotated[int, typer.Option(help="Frames of a clip, at 12 a second.")] = 24,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0 renders in this one.")] = 2,
+    workers: WorkersOption = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Make a video challenge of moving handwritten digits, in an official layout and with real video files.
 
-    Training, validation and an unlabelled test split; the answers of the test split lie outside, in DIR-answers.
-    A set that was interrupted is completed by the same command.
+    Training, validation and an unlabelled test split; the answers of the test split are outside, in DIR-answers.
+    The same command completes an interrupted set.
     """
     from tinkit.data.synth import SynthSpec, synthesise
 
@@ -45,6 +47,6 @@ def synth(
         values = {"root": str(result.root), "answers": str(result.answers), "made": result.made, "found": result.found}
         print_json(values)
     elif not quiet:
-        already = f" ({result.found} were there already)" if result.found else ""
+        already = f" ({result.found} existed already)" if result.found else ""
         print_line(f"{result.made} clips made in {result.root}{already}")
         print_line(f"hidden answers of the test split: {result.answers}")

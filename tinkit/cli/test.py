@@ -7,24 +7,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import (
+from tinkit.cli.options import (
+    ClassOrderOption,
+    CropOption,
     DataOption,
+    ForceOption,
     GpusOption,
     JsonOption,
+    LimitOption,
     QuietOption,
+    RecipeOption,
     RunsOption,
+    SegmentsOption,
+    SetOption,
     ViewsOption,
     WeightsOption,
     complete_runs,
-    examples,
-    print_table,
 )
-from tinkit.cli.convert import ClassOrderOption, RecipeOption, SetOption
-from tinkit.errors import Interrupted, UsageError
+from tinkit.cli.parser import examples
+from tinkit.cli.session import session, stoppable
+from tinkit.errors import UsageError
+from tinkit.terminal import print_table
 
 if TYPE_CHECKING:
     from tinkit.engine.evaluation.test import TestResult
-    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runtime.reporter import Reporter
 
 _SHOWN = 10  # undecodable clips that are printed
 
@@ -47,23 +54,23 @@ def test(
             autocompletion=complete_runs,
         ),
     ],
+    *,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     name: Annotated[
-        str | None, typer.Option(metavar="RUN", help="What the run of a checkpoint with --recipe is called.")
+        str | None,
+        typer.Option(metavar="RUN", help="The name of the run that --recipe imports a checkpoint as."),
     ] = None,
     class_order: ClassOrderOption = None,
-    split: Annotated[str | None, typer.Option(help="train, val (unless said) or test.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, val (the default) or test.")] = None,
     views: ViewsOption = None,
     sampling: Annotated[
         str | None, typer.Option(help="The temporal rule: even, centre, random, twice or dense.")
     ] = None,
     stride: Annotated[int | None, typer.Option(min=1, help="Frames from one to the next in dense sampling.")] = None,
-    segments: Annotated[
-        int | None, typer.Option(min=1, help="Frames of a view; TSN and TSM see any number, TIN its own.")
-    ] = None,
+    segments: SegmentsOption = None,
     scale: Annotated[int | None, typer.Option(min=1, help="The short side, in pixels, before the crop.")] = None,
-    crop: Annotated[int | None, typer.Option(min=1, help="The crop's side in pixels.")] = None,
+    crop: CropOption = None,
     flip: Annotated[
         bool | None, typer.Option("--flip/--no-flip", help="Test the mirror image of every view too.")
     ] = None,
@@ -77,25 +84,20 @@ def test(
     weights: WeightsOption = None,
     data: DataOption = None,
     gpus: GpusOption = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="A trial: the first N clips only.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Make the score file again.")] = False,
+    limit: LimitOption = None,
+    force: ForceOption = False,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score a split with a run's model; prints the metrics where the split has labels.
 
-    The scores go to RUN/scores/SPLIT-VIEWS-WEIGHTS.arrow, with --keep-views also to RUN/scores/views. An interrupted
-    test goes on where it was. A checkpoint with --recipe becomes a run, RECIPE-CHECKPOINT unless --name says otherwise.
+    The scores go to RUN/scores/SPLIT-VIEWS-WEIGHTS.arrow, with --keep-views also to RUN/scores/views. The same command
+    resumes an interrupted test. A checkpoint with --recipe is imported as a run, RECIPE-CHECKPOINT unless --name says
+    otherwise.
     """
     from tinkit.data.views import override_views
-    from tinkit.engine.distributed.launch import launched
-    from tinkit.engine.distributed.signals import StopSignal
-    from tinkit.engine.distributed.world import join_world
-    from tinkit.engine.evaluation.published import run_published
-    from tinkit.engine.evaluation.test import run_test
-    from tinkit.engine.exchange.imported import adopt, named_run
-    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.exchange.imported import named_run
 
     protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}
     protocol |= {"scale": scale, "crop": crop, "average": average, "num_segments": segments}
@@ -106,30 +108,26 @@ def test(
         )
     from_recipe = {"--set": overrides, "--name": name, "--class-order": class_order}
     if recipe is None and (given := [option for option, value in from_recipe.items() if value]):
-        raise UsageError(f"{given[0]} is for a checkpoint that is no run's", fix="say --recipe RECIPE, too")
+        raise UsageError(f"{given[0]} is for a checkpoint that belongs to no run", fix="add --recipe RECIPE")
     found, word, resolved = named_run(run, weights, runs, recipe, overrides or [], name)
     config = override_views(resolved.test, **protocol)
-    if launched(gpus, max_restarts=0):
-        return
-    with join_world() as world, StopSignal(patient=world.size > 1) as stop:
-        reporter = Reporter(quiet or not world.main)
-        options: dict[str, Any] = {"limit": limit, "force": force, "keep_views": keep_views}
-        options |= {"data": None if data is None else resolved.data.model_copy(update={"root": data})}
-        options |= {"world": world, "stop": stop}
+    source = None if data is None else resolved.data.model_copy(update={"root": data})
+    with session(gpus=gpus, quiet=quiet, runs=runs) as ours, stoppable(ours, "what was scored is kept"):
+        from tinkit.engine.evaluation.published import run_published
+        from tinkit.engine.evaluation.test import TestRequest, run_test
+        from tinkit.engine.exchange.imported import import_checkpoint
+
+        request = TestRequest(source, limit, force, keep_views)
         if recipe is not None:
-            where = options["data"] or resolved.data
-            chosen: dict[str, str | None] = {"order": class_order, "weights": weights}
-            world.first(lambda: adopt(Path(run), resolved, where, split or "val", found, reporter, **chosen))
-        try:
-            if as_published:
-                rows, title = run_published(found, word, reporter, **options), "Measured beside published, in percent"
-            else:
-                result = run_test(found, split or "val", config, word, reporter, **options)
-                rows, title = [_row(found.name, result)], ""
-                _say_broken(result, reporter)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; what was scored is kept", fix="the same command goes on") from None
-        if world.main:
+            origin = (Path(run), resolved, source or resolved.data, split or "val", found, ours.reporter)
+            ours.world.first(lambda: import_checkpoint(*origin, order=class_order, weights=weights))
+        if as_published:
+            rows, title = run_published(found, word, ours, request), "Measured beside published, in percent"
+        else:
+            result = run_test(found, split or "val", config, word, ours, request)
+            rows, title = [_row(found.name, result)], ""
+            _say_broken(result, ours.reporter)
+        if ours.world.main:
             print_table(title, rows, as_json=as_json)
 
 

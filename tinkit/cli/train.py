@@ -1,4 +1,4 @@
-"""`tinkit train`: a recipe becomes a run."""
+"""`tinkit train`: train a recipe into a run."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.common import (
+from tinkit.cli.options import (
     DataOption,
     GpusOption,
     JsonOption,
+    LimitOption,
     QuietOption,
-    RestartsOption,
+    RecipeArgument,
+    ReplaceHeadOption,
     RunsOption,
-    complete_recipes,
+    SetOption,
     complete_runs,
     complete_weights,
-    examples,
-    print_table,
 )
+from tinkit.cli.parser import examples
+from tinkit.cli.session import session
 from tinkit.errors import UsageError
+from tinkit.terminal import print_table
 
 if TYPE_CHECKING:
-    from tinkit.engine.distributed.world import World
-    from tinkit.engine.runs.log import Reporter
     from tinkit.engine.runs.run import Run
-    from tinkit.engine.runs.trials import Trial
     from tinkit.recipe import Recipe
 
 EPILOG = examples(
@@ -41,14 +41,11 @@ EPILOG = examples(
 
 
 def train(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A built-in recipe or a .toml file.", autocompletion=complete_recipes)
-    ] = None,
+    recipe: RecipeArgument = None,
+    *,
     data: DataOption = None,
     name: Annotated[str | None, typer.Option(metavar="RUN", help="The run's name; else the recipe's.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe.")
-    ] = None,
+    overrides: SetOption = None,
     tune_from: Annotated[
         str | None, typer.Option(metavar="RUN|FILE", help="Start from the weights of a run or of any checkpoint.")
     ] = None,
@@ -60,28 +57,30 @@ def train(
             autocompletion=complete_weights,
         ),
     ] = None,
-    replace_head: Annotated[
-        bool, typer.Option("--replace-head", help="With --tune-from: let a classifier of another size start anew.")
-    ] = False,
+    replace_head: ReplaceHeadOption = False,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run.", autocompletion=complete_runs)
+        str | None, typer.Option(metavar="RUN", help="Resume a run.", autocompletion=complete_runs)
     ] = None,
     auto_resume: Annotated[
-        bool, typer.Option("--auto-resume", help="Go on with the run of that name if it is there, else begin it.")
+        bool, typer.Option("--auto-resume", help="Resume the run of that name if it exists, else begin it.")
     ] = False,
     gpus: GpusOption = None,
-    max_restarts: RestartsOption = 0,
+    max_restarts: Annotated[
+        int, typer.Option(min=0, metavar="N", help="With --gpus: restart up to N times when a process fails.")
+    ] = 0,
     seeds: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Train on N seeds, one run each, and compare.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure a few steps: parameters, memory, time. Nothing is kept.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="A trial: the first N clips of each split only.")] = None,
+    limit: LimitOption = None,
     overfit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="A trial: train and validate on the same N clips.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="A trial: stop after N steps; --resume goes on.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="A trial: stop after N steps; --resume continues.")
+    ] = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -90,94 +89,73 @@ def train(
 
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save and stop after the step under way (exit codes 130, 143, 129 and 75).
     """
-    _check_options(recipe, resume, overrides, tune_from, name, seeds, dry_run)
+    _check_options(recipe, resume, {"--set": overrides, "--tune-from": tune_from, "--name": name})
+    if (resume or dry_run) and seeds is not None:
+        raise UsageError("--seeds begins or resumes its runs by itself", fix="leave out --resume and --dry-run")
     of_tuning = {"--replace-head": replace_head, "--weights": weights is not None}
     if tune_from is None and (given := [option for option, said in of_tuning.items() if said]):
         raise UsageError(f"{given[0]} is about the weights of --tune-from", fix="name them, or leave it out")
-    tuning: dict[str, Any] = {"tune_from": tune_from, "tune_weights": weights, "replace_head": replace_head}
-    from tinkit.engine.runs.run import Run, find_run
+    if resume:
+        run, resolved = _to_resume(resume, runs, data, quiet=quiet)
+    else:
+        run, resolved = _to_begin(recipe or "", overrides or [], data, name, overfit, runs)
+    with session(gpus=gpus, max_restarts=max_restarts, quiet=quiet, runs=run.folder.parent) as ours:
+        from tinkit.engine.runs.run import Run  # all of this by the processes alone, not by the one that starts them
+        from tinkit.engine.training.dry_run import dry_run as measure
+        from tinkit.engine.training.seeds import run_series, seeded
+        from tinkit.engine.training.start import Trial, TuneFrom, start_training
+
+        trial = Trial(limit, overfit, steps)
+        start = None if tune_from is None else TuneFrom(tune_from, weights, replace_head)
+
+        def train_seed(one: Recipe) -> Run:
+            of_seed = Run(runs / one.name)
+            start_training(of_seed, one, ours, again=True, tune_from=start, trial=trial)
+            return of_seed
+
+        rows, title = list[dict[str, Any]](), ""
+        if dry_run:
+            measured = measure(resolved, ours, tune_from=start, trial=trial)
+            rows = [{"of": key, "value": value} for key, value in measured.items()]
+        elif seeds is not None:
+            rows, title = run_series(seeded(resolved, seeds), train_seed), "Newest validation, in percent"
+        else:
+            start_training(
+                run, resolved, ours, resume=resume is not None, again=auto_resume, tune_from=start, trial=trial
+            )
+        if rows and ours.world.main:
+            print_table(title, rows, as_json=as_json)
+
+
+def _to_resume(name: str, runs: Path, data: Path | None, *, quiet: bool) -> tuple[Run, Recipe]:
+    from tinkit.engine.runs.resume import recipe_to_resume
+    from tinkit.engine.runs.run import find_run
+
+    run = find_run(name, runs)
+    return run, recipe_to_resume(run, data, quiet)
+
+
+def _to_begin(
+    recipe: str, overrides: list[str], data: Path | None, name: str | None, overfit: int | None, runs: Path
+) -> tuple[Run, Recipe]:
+    from tinkit.engine.runs.run import Run
     from tinkit.recipe import load_recipe, rename
 
-    if resume:
-        run = find_run(resume, runs)
-        from tinkit.engine.runs.resume import recipe_to_resume
-
-        resolved = recipe_to_resume(run, data, quiet)
-    else:
-        assert recipe is not None
-        resolved = load_recipe(recipe, overrides or [], data).recipe
-        resolved = _shrunk(resolved, overfit, renamed=name is not None)
-        resolved = resolved if name is None else rename(resolved, name)
-        run = Run(runs / resolved.name)
-    from tinkit.engine.distributed.launch import launched
-    from tinkit.engine.distributed.world import join_world
-    from tinkit.engine.runs.log import Reporter
-    from tinkit.engine.runs.trials import Trial
-
-    if launched(gpus, max_restarts):
-        return
-    trial = Trial(limit, overfit, steps)
-    with join_world() as world:
-        reporter = Reporter(quiet or not world.main)
-        if dry_run:
-            from tinkit.engine.training.dry_run import dry_run as measure
-
-            row = measure(resolved, reporter, **tuning, trial=trial, runs=runs, world=world)
-            if world.main:
-                print_table("", [{"of": key, "value": value} for key, value in row.items()], as_json=as_json)
-        elif seeds is not None:
-            from tinkit.engine.training.seeds import run_series, seeded
-
-            rows = run_series(
-                seeded(resolved, seeds),
-                lambda one: _train(Run(runs / one.name), one, reporter, world, trial, tuning, again=True),
-            )
-            if world.main:
-                print_table("Newest validation, in percent", rows, as_json=as_json)
-        else:
-            begun = resume is not None
-            _train(run, resolved, reporter, world, trial, tuning, again=auto_resume, resume=begun)
+    resolved = _shrunk(load_recipe(recipe, overrides, data).recipe, overfit, renamed=name is not None)
+    resolved = resolved if name is None else rename(resolved, name)
+    return Run(runs / resolved.name), resolved
 
 
-def _check_options(
-    recipe: str | None,
-    resume: str | None,
-    overrides: list[str] | None,
-    tune_from: str | None,
-    name: str | None,
-    seeds: int | None,
-    dry_run: bool,
-) -> None:
+def _check_options(recipe: str | None, resume: str | None, of_new: dict[str, object]) -> None:
+    """Refuse what does not go together; ``of_new`` are the options that only a new run has a use for."""
     if (recipe is None) == (resume is None):
-        raise UsageError("name a recipe to train, or a run to go on with", expected="RECIPE, or --resume RUN")
-    if resume and (overrides or tune_from or name):
-        raise UsageError("--resume goes on with the run's own recipe", fix="leave out --set, --tune-from and --name")
-    if (resume or dry_run) and seeds is not None:
-        raise UsageError("--seeds begins or goes on with its runs by itself", fix="leave out --resume and --dry-run")
-
-
-def _train(
-    run: Run,
-    recipe: Recipe,
-    reporter: Reporter,
-    world: World,
-    trial: Trial,
-    tuning: dict[str, Any],
-    *,
-    again: bool,
-    resume: bool = False,
-) -> Run:
-    """Train into ``run``; with ``again`` go on with it where it is there."""
-    from tinkit.engine.training.start import start_training
-
-    start_training(
-        run, recipe, reporter, resume=resume, again=again, **tuning, trial=trial, runs=run.folder.parent, world=world
-    )
-    return run
+        raise UsageError("name a recipe to train, or a run to resume", expected="RECIPE, or --resume RUN")
+    if resume and any(of_new.values()):
+        raise UsageError("--resume continues with the run's own recipe", fix="leave out --set, --tune-from and --name")
 
 
 def _shrunk(recipe: Recipe, overfit: int | None, *, renamed: bool) -> Recipe:
-    """``recipe`` with a batch that so few clips can fill, and a name that says what it is."""
+    """``recipe`` with a batch that ``overfit`` clips can fill, and a name that says so."""
     if overfit is None:
         return recipe
     from tinkit.recipe import change

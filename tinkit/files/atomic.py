@@ -82,6 +82,15 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
         temporary.write_bytes(data)
 
 
+def put_aside(path: Path) -> Path:
+    """Rename a file that cannot be read, so that nothing is lost; returns its new name."""
+    number = 1
+    while (target := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(target)
+    return target
+
+
 def flush(path: Path) -> None:
     """Wait until a file's bytes are on disk."""
     with path.open("rb") as handle:

@@ -123,9 +123,9 @@ def _acquire(file: Path, output: Path) -> int:
             before = _parsed(os.pread(descriptor, _MAX_BYTES, 0))
             alive = before is not None and _is_alive(before)
             if locked is False and (alive or time.monotonic() > give_up):
-                raise _in_use(output, file, before, alive)
+                raise _in_use(output, file, before, alive=alive)
             if locked is not False and _is_the_file(descriptor, file):
-                _check_left_behind(output, file, before, alive, bool(locked))
+                _check_left_behind(output, file, before, alive=alive, locked=bool(locked))
                 try:
                     record = _write_record(descriptor)
                 except OSError:  # a full disk: an empty lock file would stay
@@ -157,23 +157,23 @@ def _try_to_lock(descriptor: int, file: Path) -> bool | None:
     return True
 
 
-def _check_left_behind(output: Path, file: Path, before: Holder | None, alive: bool, locked: bool) -> None:
+def _check_left_behind(output: Path, file: Path, before: Holder | None, *, alive: bool, locked: bool) -> None:
     """Raise if the record in a lock file that can be had says that its holder may be at work all the same."""
     if before is None:
         return
     if before.host == socket.gethostname():
         if alive and not locked:
-            raise _in_use(output, file, before, alive)
+            raise _in_use(output, file, before, alive=alive)
         return
     silent = _seconds_since_sign_of_life(file)
     if silent < _SILENT:
-        raise _in_use(output, file, before, alive)
+        raise _in_use(output, file, before, alive=alive)
     logger.warning(
         "%s: taken over from %s, which has shown no sign of life for %d minutes", output, before, silent // 60
     )
 
 
-def _in_use(output: Path, file: Path, holder: Holder | None, alive: bool) -> InUseError:
+def _in_use(output: Path, file: Path, holder: Holder | None, *, alive: bool) -> InUseError:
     who = "another process" if holder is None else str(holder)
     if holder is not None and holder.host != socket.gethostname():
         fix = f"wait for it; if it has ended, remove {file}, or try again {_SILENT / 60:.0f} minutes after its end"

@@ -62,7 +62,7 @@ class Channel:
 
     def __init__(self, channel: socket.socket) -> None:
         self.socket = channel
-        channel.setblocking(False)
+        channel.settimeout(0)
         self.ended = False
         """The other side has closed it: nothing more will come."""
         self._inbox, self._outbox = bytearray(), bytearray()

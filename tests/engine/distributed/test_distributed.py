@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_when_a_process_is_killed_while_they_meet_one_says_so(store: dist.TCPSto
 
 
 def lost_while_training(world: World, root: Path, runs: Path) -> None:
-    start_training(Run(runs / "a"), tiny(root, "optim.epochs=400"), QUIET, world=world)
+    start_training(Run(runs / "a"), tiny(root, "optim.epochs=400"), replace(QUIET, world=world))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import sharded as rounds
 from tinkit.engine.evaluation.features import features_of_split
-from tinkit.engine.evaluation.test import run_test
+from tinkit.engine.evaluation.score import Scorer
+from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runtime.session import Session
 from tinkit.errors import UserError
 from tinkit.scores import read_scores
 from tinkit.scores.features import read_features
@@ -55,44 +56,51 @@ def views(run: Run, **changes: object) -> ViewConfig:
     return ViewConfig.model_validate(run.load_recipe().test.model_dump() | changes)
 
 
-def scored(run: Run, split: str = "val", world: World | None = None, stop: Any = None, **changes: Any) -> Any:
+def scored(run: Run, split: str = "val", session: Session = QUIET, **changes: Any) -> Any:
     """A test of ``run``: what it gave, or the error's name and code."""
     keep = changes.pop("keep_views", False)
     try:
-        result = run_test(run, split, views(run, **changes), "best", QUIET, keep_views=keep, world=world, stop=stop)
+        result = run_test(
+            run,
+            split,
+            views(run, **changes),
+            "best",
+            session,
+            TestRequest(keep_views=keep),
+        )
     except UserError as error:
         return [type(error).__name__, error.exit_code]
     return [str(result.path), result.broken, result.reasons, result.metrics and asdict(result.metrics)]
 
 
 def uneven_and_kept(runs: Path, world: World) -> Any:
-    return scored(Run(runs / "two"), world=world, views="2x3", flip=True, keep_views=True)
+    return scored(Run(runs / "two"), session=replace(QUIET, world=world), views="2x3", flip=True, keep_views=True)
 
 
 def more_processes_than_batches(runs: Path, world: World) -> Any:
-    return scored(Run(runs / "more"), world=world, batch=8)
+    return scored(Run(runs / "more"), session=replace(QUIET, world=world), batch=8)
 
 
 def broken_on_one(runs: Path, world: World) -> Any:
-    return scored(Run(runs / "broken"), world=world)
+    return scored(Run(runs / "broken"), session=replace(QUIET, world=world))
 
 
 def features_of_a_broken_one(runs: Path, world: World) -> Any:
     run = Run(runs / "broken")
-    written = features_of_split(run, "best", "val", views(run, views="2x3", batch=12), QUIET, world=world)
+    written = features_of_split(run, "best", "val", views(run, views="2x3", batch=12), replace(QUIET, world=world))
     return [str(written.path), written.clips, written.broken, written.width, written.reasons]
 
 
 def stopped_by_a_signal_to_one(runs: Path, world: World) -> Any:
     # Begun in one process; of these, only the second is sent SIGUSR1 (10).
     stop = Stopping(0 if world.rank == 1 else 10**6, 10)
-    return scored(Run(runs / "stopped"), world=world, stop=stop, batch=1)
+    return scored(Run(runs / "stopped"), session=replace(QUIET, world=world, stop=stop), batch=1)
 
 
 def mistaken(runs: Path, world: World) -> Any:
     run = Run(runs / "mistaken")
-    scored(run, world=world, batch=8)
-    return scored(run, world=world, scale=64, batch=8)
+    scored(run, session=replace(QUIET, world=world), batch=8)
+    return scored(run, session=replace(QUIET, world=world), scale=64, batch=8)
 
 
 SCENARIOS: list[Callable[[Path, World], Any]] = [
@@ -143,7 +151,7 @@ def runs(challenge: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def begin_on_one(run: Run) -> None:
     """Score two of the eight clips, and stop."""
     block, rounds._BLOCK = rounds._BLOCK, 1
-    assert scored(run, stop=Stopping(1, 2), batch=1) == ["Interrupted", 130]
+    assert scored(run, session=replace(QUIET, stop=Stopping(1, 2)), batch=1) == ["Interrupted", 130]
     rounds._BLOCK = block
 
 
@@ -213,18 +221,18 @@ def test_a_test_begun_on_one_goes_on_with_two_and_ends_on_one(
     blocks = sorted(path.name for path in (run.folder / "scores" / ".val-1x1-best.partial").glob("*.npz"))
     assert blocks == [f"{start:010d}.npz" for start in (0, 1, 2)]  # two clips on one, then one each on two
     calls: list[int] = []
-    score_views = evaluate.score_views
+    plain = Scorer.__call__
 
-    def counted(model: Any, pixels: Any, frames: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def counted(self: Scorer, frames: torch.Tensor) -> torch.Tensor:
         calls.append(len(frames))
-        return score_views(model, pixels, frames, *rest)
+        return plain(self, frames)
 
-    monkeypatch.setattr(evaluate, "score_views", counted)
+    monkeypatch.setattr(Scorer, "__call__", counted)
     path = scored(run, batch=1)[0]
     assert calls == [1] * 4  # the clips that are left of eight
     monkeypatch.undo()
     again = Run(runs / "one")
-    same_file(Path(path), run_test(again, "val", views(again, batch=1), "best", QUIET, force=True).path)
+    same_file(Path(path), run_test(again, "val", views(again, batch=1), "best", QUIET, TestRequest(force=True)).path)
 
 
 def test_what_the_main_process_refuses_ends_all_and_is_said_once(outcomes: list[dict[str, Any]]) -> None:

@@ -221,7 +221,7 @@ def test_a_training_is_killed_begins_again_is_stopped_and_ends_as_an_unbroken_on
     assert [line.split(" (")[0] for line in lines if "error: " in line] == [
         "error: another process of this run has ended", f"error: {run.folder}: interrupted; what was trained is saved",
     ]  # fmt: skip
-    assert lines[-1] == f"  fix: go on: tinkit train --resume {run.folder} --gpus 2"
+    assert lines[-1] == f"  fix: resume with: tinkit train --resume {run.folder} --gpus 2"
     assert len(lines) == 4
     assert not [pid for pid in everything if running(pid)]
 

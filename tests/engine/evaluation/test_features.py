@@ -220,8 +220,8 @@ def test_the_command(
     [
         (["a.mp4", "--split", "val"], "--split without --features"),
         (["a.mp4", "--out", "x.arrow"], "--out without --features"),
-        (["--features"], "nothing to look at"),
-        ([], "nothing to look at"),
+        (["--features"], "no videos and no --split"),
+        ([], "no videos and no --split"),
         (["a.mp4", "--split", "val", "--features"], "videos and --split"),
         (["a.mp4", "--features", "--data", "."], "--data without --split"),
         (["a.mp4", "a.mp4", "--features"], "there 2 times"),

@@ -17,9 +17,9 @@ from tinkit.data import sampling
 from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.engine.evaluation import test as engine_test
 from tinkit.engine.evaluation.compare import comparison_rows
-from tinkit.engine.evaluation.protocol import fits, protocol_of, published_views, settled_json
+from tinkit.engine.evaluation.protocol import canonical_json, fits, protocol_of, published_views
 from tinkit.engine.evaluation.published import run_published
-from tinkit.engine.evaluation.test import run_test
+from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.errors import UserError
 from tinkit.files.atomic import sha256_file
@@ -108,7 +108,7 @@ def test_two_ways_to_say_one_protocol_take_the_same_frames(
             for length in (3, 20, 50, 300)
         ]
 
-    same = settled_json(both[0], CLIP) == settled_json(both[1], CLIP)
+    same = canonical_json(both[0], CLIP) == canonical_json(both[1], CLIP)
     assert same == (frames_of(both[0]) == frames_of(both[1]))
     if same:
         assert protocol_of(both[0], CLIP) == protocol_of(both[1], CLIP)
@@ -117,7 +117,7 @@ def test_two_ways_to_say_one_protocol_take_the_same_frames(
 def test_score_files_of_earlier_releases_are_known_again() -> None:
     # What was hashed when there was no rule but even.
     text = '{"views":"10x3","sampling":"even","scale":256,"crop":224,"average":"logits"}'
-    assert settled_json(ViewConfig(views="10x3", batch=3, stride=5), CLIP) == text
+    assert canonical_json(ViewConfig(views="10x3", batch=3, stride=5), CLIP) == text
 
 
 def test_a_protocol_in_words() -> None:
@@ -197,7 +197,7 @@ def test_every_published_protocol_is_tested_once_and_compared(run: Run, monkeypa
     ]
     recipe = run.load_recipe()
     for row, published in zip(rows, recipe.published, strict=True):
-        direct = run_test(run, "val", published_views(recipe, published), "last", QUIET, force=True)
+        direct = run_test(run, "val", published_views(recipe, published), "last", QUIET, TestRequest(force=True))
         assert direct.metrics is not None
         assert row["measured"] == 100 * direct.metrics[published.metric]
         assert row["difference"] == row["measured"] - published.number
@@ -229,7 +229,7 @@ def test_a_protocol_whose_place_is_taken_goes_elsewhere(run: Run) -> None:
 
 
 def test_a_trial_of_published_protocols_counts_its_clips(run: Run) -> None:
-    rows = run_published(run, "best", QUIET, limit=3)
+    rows = run_published(run, "best", QUIET, TestRequest(limit=3))
     assert {row["clips"] for row in rows} == {3}
     assert not list((run.folder / "scores").glob("*.arrow"))
     assert {row["measured"] for row in comparison_rows([str(run.folder)], run.folder, run.folder)} == {None}

@@ -13,18 +13,19 @@ from tinkit import metrics
 from tinkit.data.clips import TestClips
 from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import sharded as rounds
-from tinkit.engine.evaluation.test import load_model, run_test
+from tinkit.engine.evaluation.score import Scorer
+from tinkit.engine.evaluation.test import TestRequest, load_model, run_test
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header, save_checkpoint
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.start import start_training
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe
 from tinkit.scores import label_matrix, read_scores
 
-QUIET = Reporter(quiet=True)
+QUIET = Session(reporter=Reporter(quiet=True))
 SETTINGS = [
     "clip.size=32", "test.scale=40", "test.crop=32", "test.batch=3", "clip.num_segments=4", "optim.batch=8",
     "optim.epochs=2", "train.val_every=2", "train.workers=0",
@@ -46,7 +47,7 @@ def views(run: Run, **changes: object) -> ViewConfig:
 @pytest.mark.parametrize("average", ["logits", "probabilities"])
 def test_scores_are_what_a_loop_over_clips_and_views_gives(run: Run, average: str) -> None:
     config = views(run, views="2x3", average=average)
-    result = run_test(run, "val", config, "best", QUIET, force=True)
+    result = run_test(run, "val", config, "best", QUIET, TestRequest(force=True))
     table = read_scores(result.path)
     assert result.path == run.folder / "scores" / "val-2x3-best.arrow"
     assert (table.info.kind, table.info.views, table.info.average) == (average, "2x3", average)
@@ -83,10 +84,10 @@ def test_result_is_kept_until_something_changes(run: Run, capsys: pytest.Capture
     for changed in ({"scale": 48}, {"average": "probabilities"}):
         with pytest.raises(UsageError, match="--force"):
             run_test(run, "val", views(run, **changed), "best", QUIET)
-    trial = run_test(run, "val", views(run), "best", QUIET, limit=2)
+    trial = run_test(run, "val", views(run), "best", QUIET, TestRequest(limit=2))
     assert (trial.clips, trial.path.parent.name) == (2, "trials")
     assert path.stat().st_mtime_ns == before
-    run_test(run, "val", views(run, scale=48), "best", QUIET, force=True)
+    run_test(run, "val", views(run, scale=48), "best", QUIET, TestRequest(force=True))
     assert path.stat().st_mtime_ns != before
 
 
@@ -95,12 +96,12 @@ def test_changed_annotations_renew_the_labels_of_a_score_file(run: Run, challeng
     shutil.copytree(challenge, root)
     data = run.load_recipe().data.model_copy(update={"root": root})
     config = views(run, views="4x1")
-    before = read_scores(run_test(run, "val", config, "best", QUIET, data=data).path)
+    before = read_scores(run_test(run, "val", config, "best", QUIET, TestRequest(data=data)).path)
     scores = np.array(before.scores)
     annotation = root / "annotations" / "validationSet.csv"
     names = [line.split(",")[0] for line in annotation.read_text().splitlines()]
     annotation.write_text("".join(f"{name},{row}\n" for row, name in enumerate(names)))
-    result = run_test(run, "val", config, "best", QUIET, data=data)
+    result = run_test(run, "val", config, "best", QUIET, TestRequest(data=data))
     after = read_scores(result.path)
     np.testing.assert_array_equal(after.scores, scores)
     assert list(after.labels) == [(row,) for row in range(8)]
@@ -123,22 +124,22 @@ def test_scores_of_an_older_checkpoint_are_replaced(run: Run) -> None:
 
 def test_interrupted_test_goes_on_and_gives_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     config = views(run, views="2x1", batch=4)
-    whole = read_scores(run_test(run, "val", config, "best", QUIET, force=True).path)
+    whole = read_scores(run_test(run, "val", config, "best", QUIET, TestRequest(force=True)).path)
     monkeypatch.setattr(rounds, "_BLOCK", 2)
     calls = 0
-    score_views = evaluate.score_views
+    plain = Scorer.__call__
 
-    def dies(*arguments: object) -> torch.Tensor:
+    def dies(self: Scorer, frames: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
-        return score_views(*arguments)  # type: ignore[arg-type]
+        return plain(self, frames)
 
-    monkeypatch.setattr(evaluate, "score_views", dies)
+    monkeypatch.setattr(Scorer, "__call__", dies)
     with pytest.raises(KeyboardInterrupt):
-        run_test(run, "val", config, "best", QUIET, force=True)
-    resumed = read_scores(run_test(run, "val", config, "best", QUIET, force=True).path)
+        run_test(run, "val", config, "best", QUIET, TestRequest(force=True))
+    resumed = read_scores(run_test(run, "val", config, "best", QUIET, TestRequest(force=True)).path)
     assert calls == 5  # four batches in all: two before, the one that died, and the two that were left
     np.testing.assert_array_equal(whole.scores, resumed.scores)
     assert list(whole.ids) == list(resumed.ids)
@@ -152,7 +153,7 @@ def test_broken_clip_has_null_scores_and_does_not_count(run: Run, challenge: Pat
     data = recipe.data.model_copy(update={"root": root})
     victim = open_manifest(data, "val").row(5)
     (root / victim.path).write_bytes(b"not a video")
-    result = run_test(run, "val", views(run, views="1x3"), "best", QUIET, data=data)
+    result = run_test(run, "val", views(run, views="1x3"), "best", QUIET, TestRequest(data=data))
     assert list(result.reasons) == [victim.id]
     table = read_scores(result.path)
     assert np.flatnonzero(~np.asarray(table.valid)).tolist() == [5]
@@ -170,6 +171,6 @@ def test_other_classes_and_missing_checkpoints_are_refused(run: Run, challenge: 
     categories.write_text(categories.read_text().replace("rising", "soaring"))
     data = run.load_recipe().data.model_copy(update={"root": root})
     with pytest.raises(UserError, match="other classes"):
-        run_test(run, "val", views(run), "best", QUIET, data=data, force=True)
+        run_test(run, "val", views(run), "best", QUIET, TestRequest(data=data, force=True))
     with pytest.raises(UserError, match="no such checkpoint"):
         run_test(run, "val", views(run), "newest", QUIET)

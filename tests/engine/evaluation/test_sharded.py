@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,12 +22,13 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import sharded as rounds
 from tinkit.engine.evaluation.partial import Block, Blocks
-from tinkit.engine.evaluation.score import Scored, score_split
-from tinkit.engine.runs.log import Reporter
+from tinkit.engine.evaluation.score import Scored, Scorer, score_split
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig
 
-QUIET = Reporter(quiet=True)
+QUIET = Session(reporter=Reporter(quiet=True))
 CLASSES, VIEWS = 3, 2
 
 
@@ -143,19 +144,11 @@ def score(
 
         models[rank].before = before
         try:
-            results[rank] = score_split(
-                models[rank],  # type: ignore[arg-type]
-                lambda frames: frames.float(),  # type: ignore[arg-type]
-                clips,  # type: ignore[arg-type]
-                TrainConfig(workers=0),
-                QUIET,
-                batch=batch,
-                average="logits",
-                title="",
-                world=Threads(rank, size, board=board),
-                stop=stops[rank],
-                blocks=None if folder is None else Blocks(folder, "key", keep_views=keep_views),
-            )
+            scorer = Scorer(models[rank], lambda frames: frames.float(), clips.manifest.task, "logits")  # type: ignore
+            session = replace(QUIET, world=Threads(rank, size, board=board), stop=stops[rank])
+            blocks = None if folder is None else Blocks(folder, "key", keep_views=keep_views)
+            train = TrainConfig(workers=0)
+            results[rank] = score_split(scorer, clips, train, session, batch=batch, title="", blocks=blocks)  # type: ignore
         except BaseException as error:
             results[rank] = error
             if not isinstance(error, Interrupted):
@@ -310,16 +303,8 @@ def test_a_mirrored_view_has_its_classes_put_back() -> None:
     mirrored, swap = (False, True, True, False), np.array([2, 1, 0])
     for average in ("logits", "probabilities"):
         for task in ("multi-label", "single-label"):
-            made = evaluate.score_views(
-                Marks(),  # type: ignore[arg-type]
-                lambda clips: clips,  # type: ignore[arg-type, return-value]
-                frames,
-                average,
-                task,  # type: ignore[arg-type]
-                "off",
-                mirrored,
-                swap,
-            )
+            scorer = Scorer(Marks(), lambda clips: clips, task, average, "off", mirrored, swap)  # type: ignore
+            made = scorer(frames)
             for clip, view, c in itertools.product(range(5), range(4), range(CLASSES)):
                 own = logits[clip, view]
                 if average == "probabilities":

@@ -17,7 +17,7 @@ from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation import test as engine_test
 from tinkit.engine.evaluation.predict import predict
-from tinkit.engine.evaluation.test import run_test
+from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.build import build_model
@@ -60,7 +60,9 @@ def plain_views(run: Run, row: int, **changes: object) -> torch.Tensor:
 
 def scores_of(run: Run, **changes: Any) -> ScoreTable:
     keep = changes.pop("keep_views", False)
-    return read_scores(run_test(run, "val", views(run, **changes), "best", QUIET, force=True, keep_views=keep).path)
+    return read_scores(
+        run_test(run, "val", views(run, **changes), "best", QUIET, TestRequest(force=True, keep_views=keep)).path
+    )
 
 
 def exchanged(logits: np.ndarray) -> np.ndarray:
@@ -119,11 +121,11 @@ def test_kept_views_follow_their_score_file(run: Run, monkeypatch: pytest.Monkey
     path = run_test(run, "val", views(run, views="3x1"), "best", QUIET).path
     assert not folder.exists()
     before = path.stat().st_mtime_ns
-    run_test(run, "val", views(run, views="3x1"), "best", QUIET, keep_views=True)
+    run_test(run, "val", views(run, views="3x1"), "best", QUIET, TestRequest(keep_views=True))
     assert len(list(folder.iterdir())) == 3
     assert path.stat().st_mtime_ns != before
     monkeypatch.setattr(engine_test, "score_split", lambda *_, **__: pytest.fail("nothing is to be scored"))
-    run_test(run, "val", views(run, views="3x1"), "best", QUIET, keep_views=True)
+    run_test(run, "val", views(run, views="3x1"), "best", QUIET, TestRequest(keep_views=True))
     monkeypatch.undo()
     # A test that keeps no views leaves none of an older one beside its scores.
     scores_of(run, views="3x1")
@@ -135,11 +137,11 @@ def test_new_labels_reach_the_kept_views(run: Run, challenge: Path, tmp_path: Pa
     shutil.copytree(challenge, root)
     data = run.load_recipe().data.model_copy(update={"root": root})
     config = views(run, views="4x1")
-    run_test(run, "val", config, "best", QUIET, data=data, keep_views=True)
+    run_test(run, "val", config, "best", QUIET, TestRequest(data=data, keep_views=True))
     annotation = root / "annotations" / "validationSet.csv"
     names = [line.split(",")[0] for line in annotation.read_text().splitlines()]
     annotation.write_text("".join(f"{name},{row}\n" for row, name in enumerate(names)))
-    run_test(run, "val", config, "best", QUIET, data=data)
+    run_test(run, "val", config, "best", QUIET, TestRequest(data=data))
     for number in range(4):
         table = read_scores(run.folder / "scores" / "views" / "val-4x1-best" / f"view-{number:02d}.arrow")
         assert list(table.labels) == [(row,) for row in range(8)]

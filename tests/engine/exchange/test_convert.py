@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.helpers.tiny_runs import QUIET, TINY, tiny, train
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.start import Trial, TuneFrom, start_training
 from tinkit.errors import UserError
 from tinkit.models import read_checkpoint
 from tinkit.models.foreign.files import read_file
@@ -84,14 +85,14 @@ def test_the_scores_of_a_checkpoint_are_those_of_its_run(
     np.testing.assert_array_equal(scores_of(run), scores_of(made / "tin"))
     assert json.loads((run / "weights.json").read_text())["layout"] == "tin"
     written = (run / "checkpoints" / "last.safetensors").stat().st_mtime_ns
-    assert tinkit(monkeypatch, *command, "-q", "--split", "train") == 0  # it is there already
+    assert tinkit(monkeypatch, *command, "-q", "--split", "train") == 0  # it exists already
     assert written == (run / "checkpoints" / "last.safetensors").stat().st_mtime_ns
     assert tinkit(monkeypatch, *command, "-q", "--set", "model.offset_init=0.7") == 2
     assert "is not of this checkpoint with this recipe" in capsys.readouterr().err
     assert tinkit(monkeypatch, *command, "-q", "--set", "model.offset_init=0.7", "--name", "other") == 0
     assert Path("runs/other/recipe.toml").is_file()
     assert tinkit(monkeypatch, "train", "--resume", "demo_tin-tin.v1", "--data", challenge) == 2
-    assert "no training to go on with" in capsys.readouterr().err
+    assert "no training to resume" in capsys.readouterr().err
     assert tinkit(monkeypatch, "test", out) == 2
     assert "--recipe" in capsys.readouterr().err
     assert tinkit(monkeypatch, "test", "tin", "--runs", made, "--class-order", "alphabetical") == 2
@@ -148,7 +149,8 @@ def test_classes_go_by_name(
         ("started", tiny(challenge, *RESNET, "model.pretrained=a.safetensors"), None),
     ):
         run = Run(tmp_path / "runs" / name)
-        start_training(run, recipe, QUIET, tune_from=source, trial=Trial(max_steps=1))
+        start = None if source is None else TuneFrom(source)
+        start_training(run, recipe, QUIET, trial=Trial(max_steps=1), tune_from=start)
         assert "another number" in json.loads(run.weights_path.read_text())["notes"][0]
 
 
@@ -242,10 +244,11 @@ def test_a_classifier_starts_anew_only_when_asked(
     assert tinkit(monkeypatch, *command, "--replace-head", "-q") == 0
     assert load_file("two.safetensors")["classifier.weight"].shape[0] == 2
     recipe = tiny(challenge, *RESNET)
-    how: dict[str, Any] = {"tune_from": "two.safetensors", "trial": Trial(max_steps=1)}
+    start, trial = TuneFrom("two.safetensors"), Trial(max_steps=1)
     with pytest.raises(UserError, match="a classifier of 2 classes"):
-        start_training(Run(tmp_path / "runs" / "x"), recipe, QUIET, **how)
-    start_training(Run(tmp_path / "runs" / "y"), recipe, QUIET, replace_head=True, **how)
+        start_training(Run(tmp_path / "runs" / "x"), recipe, QUIET, tune_from=start, trial=trial)
+    start = replace(start, replace_head=True)
+    start_training(Run(tmp_path / "runs" / "y"), recipe, QUIET, tune_from=start, trial=trial)
     # A backbone alone has no classes.
     save_file({k: v for k, v in load_file("two.safetensors").items() if "classifier" not in k}, "bare.safetensors")
     bare = ["convert", "bare.safetensors", "--recipe", "demo_tin", *SETS, "--out", "b.safetensors", "-q"]

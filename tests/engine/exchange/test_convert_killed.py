@@ -131,7 +131,7 @@ def test_a_result_that_is_there_is_found_and_left(
     before = out.stat()
     capsys.readouterr()
     assert tinkit(monkeypatch, *words) == 0
-    assert "it is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert out.stat().st_mtime_ns == before.st_mtime_ns
     assert tinkit(monkeypatch, *words, "--to", "mmaction2") == 2
     assert tinkit(monkeypatch, *words, "--weights", "last") in (0, 2)
@@ -149,7 +149,7 @@ def test_raw_and_averaged_weights_are_two_conversions(run: Run, tmp_path: Path) 
     source, recipe = open_source(str(run.folder), run.folder.parent), run.load_recipe()
     convert(source, recipe, tmp_path / "a.safetensors")
     source.state["classifier.bias"] += 1  # of the same file
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         convert(source, recipe, tmp_path / "a.safetensors")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ from tinkit.engine.evaluation.features import features_of_split
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, require_finite_values
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.runs.weights import average_steps
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.runtime.session import Session
+from tinkit.engine.training.start import Trial, TuneFrom, start_training
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UserError
 
@@ -29,15 +30,15 @@ Poison = Callable[[Trainer], None]
 
 
 def weights(trainer: Trainer) -> None:
-    next(iter(trainer.model.parameters())).data[0, 0] = float("inf")
+    next(iter(trainer.learner.model.parameters())).data[0, 0] = float("inf")
 
 
 def statistics(trainer: Trainer) -> None:
-    trainer.model.get_buffer("backbone.bn1.running_var")[1] = float("nan")
+    trainer.learner.model.get_buffer("backbone.bn1.running_var")[1] = float("nan")
 
 
 def average(trainer: Trainer) -> None:
-    next(iter(trainer.ema.module.parameters())).data[0, 0] = float("nan")
+    next(iter(trainer.learner.ema.module.parameters())).data[0, 0] = float("nan")
 
 
 def test_tensors_and_rows_are_told_apart() -> None:
@@ -114,7 +115,7 @@ def test_a_resume_takes_the_newest_finite_checkpoint_aloud(
     run = copied(before_the_last_step, tmp_path)
     poisoned_file(run.step_path(5), section)
     shutil.copyfile(run.step_path(5), run.checkpoint("last"))
-    start_training(run, run.load_recipe(), Reporter(), resume=True, trial=Trial(max_steps=1))
+    start_training(run, run.load_recipe(), Session(), resume=True, trial=Trial(max_steps=1))
     told = " ".join(capsys.readouterr().err.split())
     assert "last.safetensors is passed over: it holds numbers that are not finite" in told
     assert "going on from step-00000004.safetensors" in told
@@ -132,7 +133,7 @@ def test_weights_too_large_are_set_aside_when_validation_shows_it(
     run, plain = copied(before_the_last_step, tmp_path), Trainer._end_epoch
 
     def enlarge(self: Trainer, *arguments: object) -> None:
-        for parameter in self.model.parameters():
+        for parameter in self.learner.model.parameters():
             parameter.data.fill_(1e30)
         plain(self, *arguments)  # type: ignore[arg-type]
 
@@ -181,5 +182,7 @@ def test_every_use_of_such_weights_stops_with_the_clip_and_the_good_checkpoint(
         average_steps(run, 2)
     for source in ("a", str(run.checkpoint("last"))):
         with pytest.raises(UserError, match="holds numbers that are not finite in 1 of"):
-            start_training(Run(tmp_path / "b"), tiny(challenge), QUIET, tune_from=source, runs=run.folder.parent)
+            start_training(
+                Run(tmp_path / "b"), tiny(challenge), replace(QUIET, runs=run.folder.parent), tune_from=TuneFrom(source)
+            )
     assert not (tmp_path / "b").exists()

@@ -13,15 +13,16 @@ from tinkit.data.manifest import open_manifest
 from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.launch import launched
 from tinkit.engine.evaluation.compare import comparison_rows
-from tinkit.engine.evaluation.test import run_test
-from tinkit.engine.exchange.imported import adopt
+from tinkit.engine.evaluation.test import TestRequest, run_test
+from tinkit.engine.exchange.imported import import_checkpoint
 from tinkit.engine.runs.checkpoint import Progress, read_header
-from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.resume import recipe_to_resume
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tables import rows_before
 from tinkit.engine.runs.trials import after_epochs, marked
-from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.runtime.session import Session
+from tinkit.engine.training.auto_resume import can_resume
 from tinkit.engine.training.outlook import Outlook, growth, in_words
 from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError
@@ -59,7 +60,7 @@ def test_a_trial_is_marked_wherever_it_is_seen(challenge: Path, tmp_path: Path) 
 def test_a_trial_of_steps_is_none_when_all_are_done_and_one_of_clips_stays(challenge: Path, tmp_path: Path) -> None:
     run = train(challenge, tmp_path, "a", "save.every=1", "save.keep=9", steps=2)
     assert marks(run) == ("steps", "steps")
-    assert goes_on(run, tiny(challenge, "save.every=1", "save.keep=9"))
+    assert can_resume(run, tiny(challenge, "save.every=1", "save.keep=9"))
     test = run.load_recipe().test
     assert run_test(run, "val", test, "step=2", QUIET).info.trial
     resume(run, Trial(max_steps=1))
@@ -68,14 +69,14 @@ def test_a_trial_of_steps_is_none_when_all_are_done_and_one_of_clips_stays(chall
     assert marks(run) == (None, None)
     again = run_test(run, "val", test, "step=2", QUIET)  # of a whole run by now
     assert not again.info.trial
-    assert run_test(run, "val", test, "last", QUIET, limit=2).info.trial
+    assert run_test(run, "val", test, "last", QUIET, TestRequest(limit=2)).info.trial
     before = run.recipe_path.read_bytes()
     with pytest.raises(UserError, match="was trained on 24 clips"):
         resume(run, Trial(limit=16))
     assert run.recipe_path.read_bytes() == before
     copy = Path(shutil.copyfile(run.step_path(2), tmp_path / "copy.safetensors"))
     recipe = run.load_recipe()
-    adopt(copy, recipe, recipe.data, "val", Run(tmp_path / "adopted"), QUIET)
+    import_checkpoint(copy, recipe, recipe.data, "val", Run(tmp_path / "adopted"), QUIET.reporter)
     assert Run(tmp_path / "adopted").load_recipe().train.trial == "steps"
 
 
@@ -144,7 +145,7 @@ def test_damaged_files_of_a_run_do_not_end_a_resume(
     run.recipe_path.write_bytes(b"")
     taken = recipe_to_resume(run, None, False)
     assert taken == recipe
-    start_training(run, taken, Reporter(), resume=True)
+    start_training(run, taken, Session(), resume=True)
     told = " ".join(capsys.readouterr().err.split())
     assert "recipe.toml cannot be read: the recipe in" in told
     assert "metrics.damaged-1.csv could not be read" in told

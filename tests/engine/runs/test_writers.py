@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,14 +34,14 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.features import features_of_split
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.score import Scored
-from tinkit.engine.evaluation.test import run_test
-from tinkit.engine.exchange.imported import WORD, adopt
+from tinkit.engine.evaluation.test import TestRequest, run_test
+from tinkit.engine.exchange.imported import WORD, import_checkpoint
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.runs.weights import average_steps
 from tinkit.engine.runs.writers import writing_file, writing_result, writing_run
-from tinkit.engine.training.start import start_training
+from tinkit.engine.training.start import TuneFrom, start_training
 from tinkit.errors import UserError
 from tinkit.files.locks import InUseError, writing
 from tinkit.recipe import load_recipe
@@ -119,7 +120,7 @@ def test_what_is_up_to_date_is_told_while_another_writes_and_where_nothing_can_b
     monkeypatch.setattr(os, "open", read_only)
     assert run_test(run, "val", views, "last", QUIET).path == path
     for act in (
-        lambda: run_test(run, "val", views, "last", QUIET, force=True),
+        lambda: run_test(run, "val", views, "last", QUIET, TestRequest(force=True)),
         lambda: start_training(run, run.load_recipe(), QUIET, resume=True),
     ):
         with pytest.raises(UserError, match="cannot be written: Read-only file system; nothing has been changed"):
@@ -168,7 +169,7 @@ def test_a_linked_run_is_one_run(base: Path, challenge: Path) -> None:
     (disk := base / "disk17").mkdir()
     (base / "runs" / "linked").symlink_to(disk)
     linked = Run(base / "runs" / "linked")
-    start_training(linked, run.load_recipe(), QUIET, tune_from="a", runs=base / "runs")
+    start_training(linked, run.load_recipe(), replace(QUIET, runs=base / "runs"), tune_from=TuneFrom("a"))
     assert sorted(path.name for path in (base / "runs").iterdir()) == ["a", "linked"]
     assert (disk / "checkpoints" / "last.safetensors").is_file()
     result = run_test(linked, "val", linked.load_recipe().test, "last", QUIET)
@@ -202,7 +203,7 @@ def test_a_checkpoint_is_not_adopted_into_a_run_in_training(
     new = Run(base / "runs" / "new")
     recipe = run_in(base).load_recipe()
     with writing_run(new, World()), pytest.raises(InUseError):
-        adopt(run_in(base).checkpoint("last"), recipe, recipe.data, "val", new, QUIET)
+        import_checkpoint(run_in(base).checkpoint("last"), recipe, recipe.data, "val", new, QUIET.reporter)
 
 
 @pytest.mark.parametrize("name", ["metrics.csv, left_out.csv, a list of clips", "mean=K"])

@@ -18,14 +18,14 @@ from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation import predict as engine_predict
 from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import test as engine_test
-from tinkit.engine.evaluation.test import run_test
+from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime import device as choices
 from tinkit.engine.runtime import precision
 from tinkit.engine.runtime.device import flushed_denormals, limit_threads, settle_recipe, usable_cores
 from tinkit.engine.runtime.precision import autocast, hardware_bfloat16, make_scaler, settle_amp
 from tinkit.engine.training import validate
-from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.training.auto_resume import can_resume
 from tinkit.engine.training.start import start_training
 from tinkit.engine.training.step import TrainStep
 from tinkit.errors import UsageError, UserError
@@ -105,7 +105,7 @@ def test_a_run_is_begun_in_one_precision_and_goes_on_in_it(
     assert broken.load_recipe().train.amp == "bf16"
     has(monkeypatch)
     asked = tiny(challenge, "train.amp=auto", *short)
-    assert goes_on(broken, asked)
+    assert can_resume(broken, asked)
     resume(broken)
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     fresh = tiny(challenge, "train.amp=auto", *short)
@@ -116,7 +116,7 @@ def test_a_run_is_begun_in_one_precision_and_goes_on_in_it(
 def test_a_run_in_float16_is_not_gone_on_with_as_auto(challenge: Path, tmp_path: Path) -> None:
     scaled = train(challenge, tmp_path, "scaled", "train.amp=fp16", steps=1)
     with pytest.raises(UsageError, match=r"train\.amp"):
-        goes_on(scaled, tiny(challenge, "train.amp=auto"))
+        can_resume(scaled, tiny(challenge, "train.amp=auto"))
 
 
 def test_a_training_says_its_precision(
@@ -142,7 +142,7 @@ def test_a_score_file_says_its_precision_and_others_do_not_mix_with_it(
     has(monkeypatch, avx512_bf16=True)
     with pytest.raises(UsageError, match="made in float32, not bfloat16"):
         run_test(run, "val", views(run, amp="auto"), "best", QUIET)
-    rounded = run_test(run, "val", views(run, amp="auto"), "best", QUIET, force=True)
+    rounded = run_test(run, "val", views(run, amp="auto"), "best", QUIET, TestRequest(force=True))
     assert rounded.info.protocol["precision"] == "bfloat16"
     scores = np.array(read_scores(rounded.path).scores)
     assert 0 < np.abs(scores - exact).max() < 0.1 * np.abs(exact).max()
@@ -237,7 +237,7 @@ def test_validation_runs_what_is_trained_in_a_chain(
 def test_merging_changes_no_score_beyond_rounding(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     merged = np.array(read_scores(run_test(run, "val", views(run), "best", QUIET).path).scores)
     monkeypatch.setattr(engine_test, "prepare_to_test", lambda model: None)
-    apart = np.array(read_scores(run_test(run, "val", views(run), "best", QUIET, force=True).path).scores)
+    apart = np.array(read_scores(run_test(run, "val", views(run), "best", QUIET, TestRequest(force=True)).path).scores)
     np.testing.assert_allclose(merged, apart, rtol=1e-4, atol=1e-4 * np.abs(apart).max())
 
 
@@ -311,7 +311,7 @@ def test_a_validator_asks_for_the_precision_of_the_training(
     asked: list[str] = []
 
     def scored(*arguments: Any, **options: Any) -> Any:
-        asked.append(options["amp"])
+        asked.append(arguments[0].amp)
         return evaluate.score_split(*arguments, **options)
 
     monkeypatch.setattr(validate, "score_split", scored)

@@ -74,7 +74,7 @@ def test_activation_checkpointing_keeps_fewer_bytes(challenge: Path, tmp_path: P
         with torch.autograd.graph.saved_tensors_hooks(
             lambda x: saved.setdefault(x.data_ptr(), x.nbytes) and x, lambda x: x
         ):
-            trainer.train_step._network(torch.randn(2, 4, 3, 32, 32))
+            trainer.train_step._learner.network(torch.randn(2, 4, 3, 32, 32))
         return sum(saved.values())
 
     assert kept("twice", "train.checkpoint_activations=true") < kept("plain") / 2

@@ -10,7 +10,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.tiny_runs import QUIET, resume, tiny, train
-from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.runs.run import Run
 from tinkit.engine.training.start import Trial, start_training
 from tinkit.engine.training.validate import Validator
@@ -81,9 +80,9 @@ def test_a_validation_that_was_cut_short_is_told_once(
     whole, broken = train(challenge, tmp_path, "whole"), Run(tmp_path / "broken")
     plain = Validator.__call__
 
-    def cut(self: Validator, model: object, log: object, done: int, stop: StopSignal) -> dict[str, float]:
+    def cut(self: Validator, model: object, log: object, done: int) -> dict[str, float]:
         if when == "after":
-            plain(self, model, log, done, stop)  # type: ignore[arg-type]
+            plain(self, model, log, done)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -57,7 +57,7 @@ def test_steps_are_left_out_as_if_they_had_not_been(challenge: Path, tmp_path: P
     plain = TrainStep.__call__
 
     def watch(self: TrainStep, *args: object, **how: object) -> object:
-        before.append({name: tensor.clone() for name, tensor in trainer.model.state_dict().items()})
+        before.append({name: tensor.clone() for name, tensor in trainer.learner.model.state_dict().items()})
         return plain(self, *args, **how)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights, read_header
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.training.auto_resume import goes_on
+from tinkit.engine.runtime.session import Session
+from tinkit.engine.training.auto_resume import can_resume
 from tinkit.engine.training.dry_run import dry_run
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.start import Trial, TuneFrom, start_training
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UsageError, UserError
 from tinkit.scores import read_scores
@@ -84,7 +85,7 @@ def test_a_damaged_checkpoint_is_passed_over_aloud(
     data[len(data) // 2] ^= 1
     with broken.checkpoint("last").open("r+b") as file:  # in place: its other names have the same bytes
         file.write(data)
-    start_training(broken, broken.load_recipe(), Reporter(), resume=True)
+    start_training(broken, broken.load_recipe(), Session(), resume=True)
     told = capsys.readouterr().err
     assert "last.safetensors is passed over: its checksum is wrong" in told
     assert "going on from step-00000004.safetensors" in told
@@ -114,7 +115,7 @@ def test_soft_labels_are_mixed_into_the_loss(challenge: Path, tmp_path: Path) ->
     trainer = Trainer(create_run("a", recipe, tmp_path), recipe, open_manifest(recipe.data, "train"), None, QUIET)
     batch = next(iter(trainer.batches()))
     with torch.no_grad():
-        logits = copy.deepcopy(trainer.model).train()(trainer.train_step._pixels(batch["frames"]))
+        logits = copy.deepcopy(trainer.learner.model).train()(trainer.train_step._pixels(batch["frames"]))
     taught = torch.from_numpy(read_scores(scores).scores[batch["index"].numpy()]).sigmoid()
     target = 0.7 * batch["labels"] + 0.3 * taught
     wanted = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
@@ -138,7 +139,7 @@ def test_a_dry_run_measures_and_keeps_nothing(challenge: Path, tmp_path: Path, m
     assert row["steps an epoch"] == 3
     recipe = tiny(challenge)
     trainer = Trainer(create_run("x", recipe, tmp_path), recipe, open_manifest(recipe.data, "train"), None, QUIET)
-    assert row["parameters"] == sum(parameter.numel() for parameter in trainer.model.parameters())
+    assert row["parameters"] == sum(parameter.numel() for parameter in trainer.learner.model.parameters())
     assert row["s/step"] * 3 / 60 == pytest.approx(row["min/epoch"])
     assert row["GiB of a process"] > 0.1
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
@@ -149,14 +150,14 @@ def test_a_dry_run_finds_what_is_wrong_with_weights(
 ) -> None:
     run = train(challenge, tmp_path, "first", "optim.epochs=2")
     first, other = str(run.checkpoint("last")), tiny(challenge, "model.backbone=test_efficientnet")
-    dry_run(tiny(challenge), Reporter(quiet=False), tune_from=first, runs=tmp_path)
+    dry_run(tiny(challenge), replace(Session(), runs=tmp_path), tune_from=TuneFrom(first))
     assert f"{first}: layout tinkit" in capsys.readouterr().err
     with pytest.raises(UserError, match="another backbone"):
-        dry_run(other, QUIET, tune_from=first)
+        dry_run(other, QUIET, tune_from=TuneFrom(first))
     with pytest.raises(UserError, match="another backbone"):
         dry_run(tiny(challenge, "model.backbone=test_efficientnet", f"model.pretrained={first}"), QUIET)
     with pytest.raises(UserError, match=r"none\.pth"):
-        dry_run(tiny(challenge), QUIET, tune_from="none.pth")
+        dry_run(tiny(challenge), QUIET, tune_from=TuneFrom("none.pth"))
 
 
 def test_several_seeds_make_a_run_each_and_a_table(challenge: Path, tmp_path: Path) -> None:
@@ -179,12 +180,12 @@ def test_several_seeds_make_a_run_each_and_a_table(challenge: Path, tmp_path: Pa
 
 def test_going_on_by_itself_wants_the_same_recipe(challenge: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "demo_tin")
-    assert not goes_on(run, tiny(challenge))
+    assert not can_resume(run, tiny(challenge))
     whole = train(challenge, tmp_path, "whole")
     start_training(run, tiny(challenge), QUIET, trial=Trial(max_steps=2))
-    assert goes_on(run, tiny(challenge, "train.workers=2"))
+    assert can_resume(run, tiny(challenge, "train.workers=2"))
     with pytest.raises(UsageError, match=r"other values of optim\.lr"):
-        goes_on(run, tiny(challenge, "optim.lr=0.3"))
+        can_resume(run, tiny(challenge, "optim.lr=0.3"))
     changes = [part for key in TINY for part in ("--set", key)]
     command = ["train", "demo_tin", "--data", str(challenge), "--runs", str(tmp_path), *changes, "-q", "--auto-resume"]
     result = CliRunner().invoke(app, command)

@@ -1,4 +1,4 @@
-"""Signals: a real process, asked to stop, saves after its step, says how to go on, and ends with the right code."""
+"""Signals: a real process, asked to stop, saves after its step, says how to resume, and ends with the right code."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_process_that_is_asked_to_stop_loses_nothing(challenge: Path, tmp_path
     os.killpg(process.pid, getattr(signal, name))
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert f"go on: tinkit train --resume {tmp_path}/a" in err.replace("\n", "")
+    assert f"resume with: tinkit train --resume {tmp_path}/a" in err.replace("\n", "")
     assert "Traceback" not in err
     done = read_header(run.checkpoint("last"))["progress"]
     steps = 3 * done["epoch"] + done["step"]
@@ -72,11 +72,11 @@ def test_a_stopped_run_goes_on_to_the_same_end(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, attribute, interrupt)
-        with pytest.raises(Interrupted, match=r"go on: tinkit train --resume \S+broken") as caught:
+        with pytest.raises(Interrupted, match=r"resume with: tinkit train --resume \S+broken") as caught:
             start_training(broken, tiny(challenge, "test.batch=2"), QUIET)
     assert caught.value.exit_code == 143
     done = read_header(broken.checkpoint("last"))["progress"]
-    assert (done["epoch"], done["step"]) == ((0, 2) if when == "in a step" else (0, 3))
+    assert (done["epoch"], done["step"]) == ((0, 1) if when == "in a step" else (0, 3))
     resume(broken)
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     same_weights(whole.checkpoint("best"), broken.checkpoint("best"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header
 from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import Run, create_run, find_run
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.start import Trial, TuneFrom, start_training
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import Interrupted, UsageError, UserError
 
@@ -79,13 +80,13 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(challenge: Path, tmp
         recipe = tiny(challenge, "model.dropout=0", "model.partial_bn=true", micro)
         train_set = open_manifest(recipe.data, "train")
         trainer = Trainer(create_run(micro, recipe, tmp_path), recipe, train_set, None, QUIET)
-        for module in trainer.model.modules():
+        for module in trainer.learner.model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
         batch = next(iter(trainer.batches()))
         batch["valid"][2] = False
         trainer.train_step._backward(batch, 0, 7)
-        return [p.grad for p in trainer.model.parameters() if p.grad is not None]
+        return [p.grad for p in trainer.learner.model.parameters() if p.grad is not None]
 
     for whole, parts in zip(gradients("optim.micro_batch=8"), gradients("optim.micro_batch=2"), strict=True):
         assert torch.allclose(whole, parts, rtol=1e-3, atol=1e-6)
@@ -122,7 +123,7 @@ def test_tune_from_another_run_takes_its_weights(challenge: Path, tmp_path: Path
     first = train(challenge, tmp_path, "first", recipe="demo_tsm")
     recipe = tiny(challenge, "optim.lr=1e-12")
     second = create_run("second", recipe, tmp_path)
-    start_training(second, recipe, QUIET, tune_from="first", trial=Trial(max_steps=1), runs=tmp_path)
+    start_training(second, recipe, replace(QUIET, runs=tmp_path), trial=Trial(max_steps=1), tune_from=TuneFrom("first"))
     account = json.loads((second.folder / "weights.json").read_text())
     assert account["layout"] == "tinkit"
     assert all(".temporal." in key for key in account["new"])
@@ -157,13 +158,13 @@ def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_was_given
     train(challenge, tmp_path, "donor", steps=2)
     recipe = tiny(challenge)
     trial = Trial(max_steps=1)
-    how = {"tune_from": str(tmp_path / "donor" / "checkpoints" / "last.safetensors"), "trial": trial}
+    start = TuneFrom(str(tmp_path / "donor" / "checkpoints" / "last.safetensors"))
     whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
-    start_training(whole, recipe, QUIET, **how)  # type: ignore[arg-type]
+    start_training(whole, recipe, QUIET, tune_from=start, trial=trial)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(Interrupted, match="--resume"):
-            start_training(broken, recipe, QUIET, **how)  # type: ignore[arg-type]
+            start_training(broken, recipe, QUIET, tune_from=start, trial=trial)
     resume(broken, trial)
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     shutil.rmtree(broken.checkpoints)
@@ -199,9 +200,9 @@ def test_left_out_clips_are_listed_once_when_steps_are_repeated(challenge: Path,
     assert pd.read_csv(run.metrics_path)["broken"].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("how", [{"tune_from": "nowhere"}, {"trial": Trial(limit=3)}])
+@pytest.mark.parametrize("how", [{"tune_from": TuneFrom("nowhere")}, {"trial": Trial(limit=3)}])
 def test_a_start_that_fails_leaves_no_run(challenge: Path, tmp_path: Path, how: dict[str, object]) -> None:
     recipe = tiny(challenge)
     with pytest.raises(UserError):
-        start_training(Run(tmp_path / "x"), recipe, QUIET, runs=tmp_path, **how)  # type: ignore[arg-type]
+        start_training(Run(tmp_path / "x"), recipe, replace(QUIET, runs=tmp_path), **how)  # type: ignore[arg-type]
     assert not (tmp_path / "x").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -54,8 +55,8 @@ CASES: dict[str, tuple[list[str], list[int]]] = {
 def gradient(world: World, recipe: Recipe, folder: Path, broken: Sequence[int]) -> tuple[StepResult, list[Any]]:
     """The first step's result, and the gradients that it leaves."""
     train_set = open_manifest(recipe.data, "train")
-    trainer = Trainer(Run(folder), recipe, train_set, None, QUIET, world=world)
-    for module in trainer.model.modules():
+    trainer = Trainer(Run(folder), recipe, train_set, None, replace(QUIET, world=world))
+    for module in trainer.learner.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
     batch: Batch = next(iter(trainer.batches()))
@@ -65,7 +66,7 @@ def gradient(world: World, recipe: Recipe, folder: Path, broken: Sequence[int]) 
             row = place - world.rank * share
             batch["valid"][row], batch["broken"][row], batch["reason"][row] = False, True, "cut short"
     result = trainer.train_step(batch, 0)
-    return result, [None if p.grad is None else p.grad.numpy() for p in trainer.model.parameters()]
+    return result, [None if p.grad is None else p.grad.numpy() for p in trainer.learner.model.parameters()]
 
 
 def gradients(world: World, recipes: dict[str, Recipe], folder: Path) -> dict[str, tuple[StepResult, list[Any]]]:
@@ -110,7 +111,7 @@ class Watching(Trainer):
 def watched(world: World, folder: Path, recipe: Recipe, steps: int | None) -> Seen:
     """Train into ``folder``, on from where the run is, and give what this process saw."""
     train_set = open_manifest(recipe.data, "train")
-    trainer = Watching(Run(folder), recipe, train_set, None, QUIET, None, world)
+    trainer = Watching(Run(folder), recipe, train_set, None, replace(QUIET, world=world))
     resumed = Run(folder).checkpoint("last").is_file()
     trainer.fit(resume=bool(world.share(resumed)), max_steps=steps)
     return trainer.seen
@@ -177,7 +178,7 @@ class Frozen(Trainer):
     """Trains without statistics of a batch: each step is then the sum over its clips, whoever has them."""
 
     def _step(self, *arguments: Any) -> StepResult:
-        for module in self.model.modules():
+        for module in self.learner.model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
         return super()._step(*arguments)
@@ -185,7 +186,7 @@ class Frozen(Trainer):
 
 def trained_frozen(world: World, folder: Path, recipe: Recipe) -> None:
     """Train an epoch."""
-    Frozen(Run(folder), recipe, open_manifest(recipe.data, "train"), None, QUIET, None, world).fit()
+    Frozen(Run(folder), recipe, open_manifest(recipe.data, "train"), None, replace(QUIET, world=world)).fit()
 
 
 def test_without_dropout_and_batch_statistics_two_processes_train_as_one(

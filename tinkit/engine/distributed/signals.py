@@ -22,7 +22,8 @@ def stop_signals() -> list[int]:
 class StopSignal:
     """While entered, the first such signal is kept in ``number`` (0: none came) instead of ending the process.
 
-    A second Ctrl-C ends it at once, unless ``patient``: torchrun passes signals on, so that they may come twice there.
+    It may be entered again, and then begins anew. A second Ctrl-C ends the process at once, unless ``patient``:
+    torchrun passes signals on, so that they may come twice there.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -33,10 +34,11 @@ class StopSignal:
         self._arrived = 0
 
     def __enter__(self) -> StopSignal:
+        self.number = self._arrived = 0
         if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow it
             self._heard, self._told = socket.socketpair()
             for end in (self._heard, self._told):
-                end.setblocking(False)
+                end.settimeout(0)
             self._wakeup_before = signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
             for number in stop_signals():
                 self._before[number] = signal.signal(number, self._handle)

@@ -75,9 +75,9 @@ class World:
         try:
             result = action()
         except BaseException:
-            self.share(False)
+            self.share(value=False)
             raise
-        self.share(True)
+        self.share(value=True)
         return result
 
     def on_main(self, action: Callable[[], T]) -> T:
@@ -132,7 +132,7 @@ def join_world() -> Iterator[World]:
             raise UsageError(f"more processes than the {torch.cuda.device_count()} GPUs of this machine")
         torch.cuda.set_device(local_rank)
     with _interruptible():
-        store, group = _meet(rank, size, cuda)
+        store, group = _meet(rank, size, cuda=cuda)
     try:
         yield World(rank, size, local_rank, group)
     except (Exception, KeyboardInterrupt) as error:
@@ -144,7 +144,7 @@ def join_world() -> Iterator[World]:
     dist.destroy_process_group()
 
 
-def _meet(rank: int, size: int, cuda: bool) -> tuple[dist.Store, dist.ProcessGroup]:
+def _meet(rank: int, size: int, *, cuda: bool) -> tuple[dist.Store, dist.ProcessGroup]:
     """The store of these processes alone, and their group for what the CPU has."""
     try:
         everyones, _, _ = next(rendezvous("env://", timeout=_PATIENCE))

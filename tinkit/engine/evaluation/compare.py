@@ -63,7 +63,7 @@ def measured_row(
     if measured is None or metric not in measured.values:
         return row
     row["measured"] = value = 100 * measured[metric]
-    if entry is None or info.split in info.trained_on:  # a number of clips that were trained on is no measurement
+    if entry is None or info.split in info.trained_on:  # clips that were trained on measure nothing
         return row
     return row | _beside(value, entry)
 
@@ -131,7 +131,7 @@ def _noted(row: dict[str, Any], entry: PublishedFusion | None) -> dict[str, Any]
 
 
 def _fewer(clips: int, measured: Metrics) -> str | None:
-    """What to say of an estimate that clips lack which some members have no scores of."""
+    """What to say of an estimate without the clips that some members have no scores of."""
     every = measured.counts["measured"]
     return f"{clips} of {every} clips: those that all members have" if clips < every else None
 

@@ -20,21 +20,21 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import BrokenClip
 from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
-from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.evaluation.output import Plan, make_plan, manifest_labels
+from tinkit.engine.evaluation.output import ScoreOutput, manifest_labels, plan_output
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.protocol import check_segments, protocol_of
 from tinkit.engine.evaluation.sharded import each_clip
 from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.engine.runtime.build import Pixels, choose_device
 from tinkit.engine.runtime.device import amp_of_test, prepare_to_test
 from tinkit.engine.runtime.precision import PRECISION, Amp, autocast
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import sha256_file
 from tinkit.models import Classifier
@@ -46,7 +46,7 @@ _OF_SCORES = ("kind", "average", "view")  # what a score file says that has no m
 
 @dataclass(frozen=True)
 class WrittenFeatures:
-    """A feature file that was written, or was there already."""
+    """A feature file that was written, or existed already."""
 
     path: Path
     clips: int
@@ -55,13 +55,13 @@ class WrittenFeatures:
     width: int
     """Features of a clip."""
     reasons: dict[str, str]
-    """Clip id to why its features are null; empty when the file was there already."""
+    """Clip id to why its features are null; empty when the file existed already."""
 
 
 def pooled_features(model: Classifier, video: Tensor) -> Tensor:
     """(B, T, C, H, W), normalised, to (B, F) float32: what goes into the model's dropout, averaged over the frames.
 
-    That is the backbone's output behind its pooling, before anything that is made for the classes.
+    That is the backbone's output after its pooling, before anything that depends on the classes.
     """
     seen: list[Tensor] = []
     watching = model.dropout.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -78,60 +78,62 @@ def features_of_split(
     weights: str,
     split: str,
     views: ViewConfig,
-    reporter: Reporter,
+    session: Session,
     *,
     data: DataConfig | None = None,
     out: Path | None = None,
-    world: World | None = None,
-    stop: StopSignal | None = None,
 ) -> WrittenFeatures:
     """Write the features of a split's clips, averaged over ``views``: the ids, and their order, of its score file.
 
     The file is ``features/SPLIT-VIEWS-WEIGHTS.arrow`` in the run's folder unless ``out`` names it. ``data`` replaces
-    the recipe's (another root). A clip that cannot be decoded has null features. An interrupted call goes on where it
-    was; a file that is there is kept if it would come out the same, and replaced if only the checkpoint or the
-    annotations are newer. Processes and ``stop`` are as in :func:`~tinkit.engine.evaluation.sharded.each_clip`.
+    the recipe's (another root). A clip that cannot be decoded has null features. An interrupted call is resumed by
+    the same call; an existing file is kept if it would come out the same, and replaced if only the checkpoint or
+    the annotations are newer. The session's processes and ``stop`` are as in
+    :func:`~tinkit.engine.evaluation.sharded.each_clip`.
 
-    Raises :class:`~tinkit.errors.UserError` for a file in this place that is none of features, or of other clips.
+    Raises :class:`~tinkit.errors.UserError` for a file in this place that does not hold features, or those of other
+    clips.
     """
-    world = world or World()
+    world = session.world
     recipe = run.load_recipe()
     check_segments(recipe, views)
     manifest = world.first(lambda: open_manifest(data or recipe.data, split))
     amp = world.on_main(lambda: amp_of_test(recipe, views, choose_device(world).type))
-    plan = world.on_main(lambda: make_plan(run, recipe, manifest, views, weights, amp=amp, trial=False, apart=False))
-    path = out or run.folder / "features" / plan.path.name
-    blocks = Blocks(path.with_name(f".{path.stem}.partial"), plan.key)
-    if world.on_main(lambda: _is_current(path, plan, reporter) and not blocks.exist()):
+    output = world.on_main(
+        lambda: plan_output(run, recipe, manifest, views, weights, amp=amp, trial=False, apart=False)
+    )
+    path = out or run.folder / "features" / output.path.name
+    blocks = Blocks(path.with_name(f".{path.stem}.partial"), output.key)
+    if world.on_main(lambda: _is_current(path, output, session.reporter) and not blocks.exist()):
         world.on_main(lambda: sweep(path))
         return world.on_main(lambda: _written(path, {}))
     with writing_file(path, world):
-        if world.on_main(lambda: _is_current(path, plan)):
+        if world.on_main(lambda: _is_current(path, output)):
             world.on_main(blocks.remove)  # of a command that was killed when all but this was done
             return world.on_main(lambda: _written(path, {}))
         flow = FlowFiles.of(data or recipe.data)
         require_files(manifest, recipe.clip, flow)
         network = world.first(lambda: _Network(run, weights, views, amp, world))
-        world.first(lambda: plan.check_same(network.checkpoint))
+        world.first(lambda: output.check_same(network.checkpoint))
         reading = Reading.as_trained(data or recipe.data, recipe.data)
         clips, kept = TestClips(manifest, recipe.clip, views, flow, reading), _OnDisk(blocks)
         batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
         try:
-            each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
+            each_clip(network, clips, recipe.train, kept, session, batch=batch, title=title)
         except NotFiniteError as error:
             blocks.remove()  # only the main process comes here: the others learn of its end
             raise told_of_run(error, run, weights) from None
-        return world.on_main(lambda: _write(path, plan, manifest, kept))
+        return world.on_main(lambda: _write(path, output, manifest, kept))
 
 
-def _write(path: Path, plan: Plan, manifest: Manifest, kept: _OnDisk) -> WrittenFeatures:
-    """Write the feature file of a split from what is on the disk of it, which is not needed any more then."""
+def _write(path: Path, output: ScoreOutput, manifest: Manifest, kept: _OnDisk) -> WrittenFeatures:
+    """Write the feature file of a split from its blocks on the disk, which are then removed."""
     ids, source = manifest.ids, manifest.table["source"].to_pylist()
     reasons = {ids[row]: reason for row, reason in kept.reasons.items()}
     if len(reasons) == len(ids):
         kept.blocks.remove()  # so that the same command tries them all again
     _require_some(ids, reasons)
-    write_features(path, _of_features(plan.info), ids, manifest_labels(manifest), source, kept.parts())
+    write_features(path, _of_features(output.info), ids, manifest_labels(manifest), source, kept.parts())
     kept.blocks.remove()
     return _written(path, reasons)
 
@@ -235,12 +237,12 @@ class _OnDisk:
             yield block.values, np.array([row not in block.reasons for row in rows])
 
 
-def _is_current(path: Path, plan: Plan, reporter: Reporter | None = None) -> bool:
-    """Whether the file that is there is what would be written. Raises a UserError for one that is something else."""
+def _is_current(path: Path, output: ScoreOutput, reporter: Reporter | None = None) -> bool:
+    """Whether the existing file is what would be written. Raises a UserError for one that is something else."""
     if not path.exists():
         return False
-    about, own = inspect_features(path).info, dataclasses.asdict(plan.info)
-    there, wanted = about.get("hashes", {}), plan.info.hashes
+    about, own = inspect_features(path).info, dataclasses.asdict(output.info)
+    there, wanted = about.get("hashes", {}), output.info.hashes
     if there.get("test") != wanted["test"] or _what_of(about) != _what_of(own):
         raise _other_clips(path)
     if reporter is None:
@@ -259,7 +261,7 @@ def _what_of(info: Mapping[str, Any]) -> list[Any]:
 
 def _other_clips(path: Path) -> UsageError:
     return UsageError(
-        "is there, with features of other clips, of other views or by another run",
+        "exists, with features of other clips, of other views or by another run",
         file=path,
         fix="move it away, or name another: --out",
     )
@@ -267,7 +269,7 @@ def _other_clips(path: Path) -> UsageError:
 
 def _require_some(ids: Sequence[str], reasons: dict[str, str]) -> None:
     if len(reasons) == len(ids):
-        why = next(iter(reasons.values()), "none is there")
+        why = next(iter(reasons.values()), "none was given")
         raise UserError(f"none of the {len(ids)} clips could be decoded: {why}")
 
 

@@ -1,4 +1,4 @@
-"""What a test is going to write and where, and whether that is there already."""
+"""What a test is going to write and where, and whether that exists already."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from tinkit.data.manifest import Manifest
 from tinkit.data.views import ViewConfig
-from tinkit.engine.evaluation.protocol import protocol_of, settled, settled_json
+from tinkit.engine.evaluation.protocol import canonical, canonical_json, protocol_of
 from tinkit.engine.runs.checkpoint import read_header
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, require_checkpoint
 from tinkit.engine.runs.tensor_file import checksum_of
 from tinkit.engine.runs.trials import is_trial
 from tinkit.engine.runtime.precision import PRECISION, Amp
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import sha256_file, sha256_text
 from tinkit.recipe import Recipe
@@ -24,7 +24,7 @@ from tinkit.scores import ScoreInfo, read_info, read_scores, write_scores
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScoreOutput:
     """Where the scores of a test go and what they will be."""
 
     path: Path
@@ -36,7 +36,7 @@ class Plan:
     def check_same(self, checkpoint: Path) -> None:
         """Raise :class:`~tinkit.errors.UserError` where the run's training has replaced the checkpoint meanwhile."""
         if checksum_of(checkpoint) != self.checksum:
-            raise UserError("was replaced by its training in this very moment", file=checkpoint, fix="try again")
+            raise UserError("was replaced by its training just now", file=checkpoint, fix="try again")
 
     @property
     def views_folder(self) -> Path:
@@ -54,7 +54,7 @@ class Plan:
         return [self.views_folder / f"view-{number:0{digits}}.arrow" for number in range(count)]
 
     def is_current(self, views: ViewConfig, reporter: Reporter, *, keep_views: bool) -> bool:
-        """Whether what is there is what a test would write, but for labels and what is said of it (:meth:`renew`).
+        """Whether the existing file is what a test would write, but for its labels and metadata (:meth:`renew`).
 
         Raises :class:`~tinkit.errors.UsageError` for a score file of other clips, another protocol or precision.
         """
@@ -66,26 +66,26 @@ class Plan:
             before, now = (one.protocol.get("precision", "float32") for one in (info, self.info))
             precision = f"in {before}, not {now}, or " if before != now else ""
             raise UsageError(
-                f"is there, made {precision}of other clips or with other views, scale, crop, frames or average",
+                f"exists, made {precision}of other clips or with other views, scale, crop, frames or average",
                 file=self.path,
-                fix="move it away to keep it, or say --force to replace it",
+                fix="move it away to keep it, or replace it with --force",
             )
         if any(there.get(name) != self.info.hashes[name] for name in ("recipe", "checkpoint")):
             reporter.say(f"{self.path} was made with an older checkpoint and is replaced")
             return False
         if keep_views and len(self._single(views)) < views.count:
-            reporter.say(f"{self.path} is there without the scores of its views and is made again")
+            reporter.say(f"{self.path} exists without the scores of its views and is made again")
             return False
         return True
 
     def is_stale(self) -> bool:
-        """Whether the labels of a current file, or what it says of itself, are older than what is known now."""
+        """Whether the labels of a current file, or its metadata, are older than what is known now."""
         info = read_info(self.path)
         said = (info.hashes.get("annotation"), info.protocol, info.trial)
         return said != (self.info.hashes["annotation"], self.info.protocol, self.info.trial)
 
     def renew(self, manifest: Manifest, views: ViewConfig, reporter: Reporter) -> None:
-        """Give a current file, and those of its single views, the labels and what is said of them now."""
+        """Give a current file, and those of its single views, the labels and metadata of now."""
         relabelled = read_info(self.path).hashes.get("annotation") != self.info.hashes["annotation"]
         labels, source = manifest_labels(manifest), manifest.table["source"].to_pylist()
         for path in (*self._single(views), self.path):
@@ -99,7 +99,7 @@ class Plan:
         return [path for path in self.view_paths(views.count) if path.is_file()]
 
 
-def make_plan(
+def plan_output(
     run: Run,
     recipe: Recipe,
     manifest: Manifest,
@@ -109,7 +109,7 @@ def make_plan(
     amp: Amp = "off",
     trial: bool,
     apart: bool,
-) -> Plan:
+) -> ScoreOutput:
     """Plan the test of a run's ``weights`` on the clips of ``manifest``, in the precision ``amp``.
 
     A ``trial`` has a folder of its own; with ``apart``, so has a protocol that is not the recipe's own or whose place
@@ -128,11 +128,11 @@ def make_plan(
     info = replace(info, trial=trial or is_trial(recipe, header))
     checksum = checksum_of(checkpoint)
     if trial:
-        return Plan(run.trial_path(manifest.split, views.views, weights), info, checksum)
+        return ScoreOutput(run.trial_path(manifest.split, views.views, weights), info, checksum)
     path = run.scores_path(manifest.split, views.views, weights)
     if apart and not _has_place(path, info, recipe, views):
         path = path.parent / "published" / _name_apart(manifest.split, recipe, views, weights)
-    return Plan(path, info, checksum)
+    return ScoreOutput(path, info, checksum)
 
 
 def _has_place(path: Path, info: ScoreInfo, recipe: Recipe, views: ViewConfig) -> bool:
@@ -150,7 +150,7 @@ def _name_apart(split: str, recipe: Recipe, views: ViewConfig, weights: str) -> 
 def _differing(recipe: Recipe, views: ViewConfig) -> dict[str, Any]:
     """The keys of ``views`` that are not the recipe's, but for the number of views and the precision."""
     own = recipe.test.model_copy(update={"views": views.views})
-    first, second = (settled(config, recipe.clip).model_dump(exclude={"amp", "batch"}) for config in (views, own))
+    first, second = (canonical(config, recipe.clip).model_dump(exclude={"amp", "batch"}) for config in (views, own))
     return {key: value for key, value in first.items() if value != second[key]}
 
 
@@ -166,7 +166,7 @@ def _score_info(
 ) -> ScoreInfo:
     # Earlier releases did not hash float32, and so it stays.
     precision = [] if amp == "off" else [PRECISION[amp]]
-    how = "\n".join([settled_json(views, recipe.clip), *precision, *manifest.ids])
+    how = "\n".join([canonical_json(views, recipe.clip), *precision, *manifest.ids])
     annotation = json.dumps([manifest.table[name].to_pylist() for name in ("labels", "source")])
     return ScoreInfo(
         kind="logits" if views.average == "logits" else "probabilities",

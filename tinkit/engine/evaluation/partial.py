@@ -1,8 +1,8 @@
-"""What a network has said of clips so far, on disk block by block, so that an interrupted command goes on where it was.
+"""What a network has computed of clips so far, on disk block by block, so that an interrupted command can be resumed.
 
 A block holds the scores, or features, of consecutive rows: ``START.npz`` with the clips' values and why some have none
 and, where the views are kept, ``START.views.npy`` with theirs. Blocks follow each other without a gap, so their own
-sizes say how far the command is, whatever number of processes made them. A block begins with the SHA-256 of what
+sizes show how far the command is, whatever number of processes made them. A block begins with the SHA-256 of what
 follows, and holds that of its views: one that is damaged ends those that can be used.
 """
 
@@ -36,11 +36,11 @@ class Block:
     views: NDArray[np.float32] | None = None
     """(V, n, C) those of each view; None where they are not kept."""
     notes: dict[str, int] = field(default_factory=dict)
-    """What is worth saying of the clips that could be read, and of how many of them."""
+    """Notes on the clips that could be read, and how many have each."""
 
 
 class Blocks:
-    """The blocks of one command in ``folder``. ``key`` says what it makes: blocks of another are thrown away.
+    """The blocks of one command in ``folder``. ``key`` stands for what it makes: blocks of another key are removed.
 
     With ``keep_views`` every block must bring the values of its views.
     """
@@ -51,7 +51,7 @@ class Blocks:
         self.keep_views = keep_views
 
     def restore(self) -> Iterator[Block]:
-        """The blocks that are there under this key, without their views; a damaged one ends them."""
+        """The existing blocks of this key, without their views; a damaged one ends them."""
         key_file = self._folder / "key"
         if not key_file.is_file() or key_file.read_bytes() != self._key.encode():
             self.remove()
@@ -63,7 +63,7 @@ class Blocks:
             start += len(block.values)
 
     def save(self, block: Block) -> None:
-        """Add the block that follows those that are there."""
+        """Add the block that follows the existing ones."""
         views = ""
         if self.keep_views:
             assert block.views is not None
@@ -78,7 +78,7 @@ class Blocks:
         write_atomic(self._path(block.start), hashlib.sha256(data).digest() + data)
 
     def view(self, number: int, rows: int) -> NDArray[np.float32]:
-        """The values (``rows``, C) of one view of all clips, once all of them are there."""
+        """The values (``rows``, C) of one view of all clips, once all of them exist."""
         parts: list[NDArray[np.float32]] = []
         done = 0
         while done < rows:
@@ -89,7 +89,7 @@ class Blocks:
         return np.concatenate(parts)
 
     def exist(self) -> bool:
-        """Whether there is anything to go on from, or to remove."""
+        """Whether there is anything to resume from, or to remove."""
         return self._folder.is_dir()
 
     def remove(self) -> None:

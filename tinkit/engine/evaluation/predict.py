@@ -13,7 +13,7 @@ from tinkit.data.reader import BrokenClip, Note
 from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation.protocol import check_segments
-from tinkit.engine.evaluation.score import likeliest, probabilities_of, score_views
+from tinkit.engine.evaluation.score import Scorer, likeliest, probabilities_of
 from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
@@ -31,14 +31,14 @@ class Prediction:
     """(class, probability), likeliest first."""
     reason: str = ""
     notes: tuple[Note, ...] = ()
-    """What is worth saying of how the file was read: that it was turned, say, or cut off."""
+    """Notes on how the file was read: that it was turned, for example, or cut off."""
 
 
 def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | None, top: int) -> list[Prediction]:
     """Score each file with the run's model; a file that cannot be decoded gets a reason instead of labels.
 
     ``views`` replaces the recipe's. Raises :class:`~tinkit.errors.UserError` for views that the model cannot see, and
-    for scores that are not finite.
+    for non-finite scores.
     """
     recipe = run.load_recipe()
     config = views or recipe.test
@@ -49,6 +49,7 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
     device = choose_device()
     prepare_to_test(model)
     pixels, amp = Pixels(model, device, recipe.train.channels_last), amp_of_test(recipe, config, device.type)
+    scorer = Scorer(model, pixels, info["task"], config.average, amp, config.mirrored, swap)
     predictions = []
     for path in paths:
         try:
@@ -58,8 +59,7 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
         except BrokenClip as error:
             predictions.append(Prediction(path, (), error.reason))
             continue
-        mirrored, task = config.mirrored, info["task"]
-        scores = score_views(model, pixels, frames[None], config.average, task, amp, mirrored, swap)[0].mean(0)
+        scores = scorer(frames[None])[0].mean(0)
         try:
             require_finite_values(scores[None].cpu().numpy(), (), [str(path)].__getitem__, "scores")
         except NotFiniteError as error:

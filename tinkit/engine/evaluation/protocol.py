@@ -13,7 +13,7 @@ from tinkit.scores import ScoreInfo
 _STATED = ("sampling", "stride", "scale", "crop", "flip", "num_segments")
 
 
-def settled(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
+def canonical(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
     """``views`` with one name for each protocol: what changes no frame has its default, the clip's own T is None."""
     changes: dict[str, Any] = {}
     if _one_centre(views.sampling, views.views):
@@ -25,20 +25,20 @@ def settled(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
     return views.model_copy(update=changes)
 
 
-def settled_json(views: ViewConfig, clip: ClipConfig) -> str:
-    """A settled protocol with its average as JSON, without the later keys where they have their defaults.
+def canonical_json(views: ViewConfig, clip: ClipConfig) -> str:
+    """A canonical protocol with its average as JSON, without the later keys where they have their defaults.
 
     So it is the same text that score files of earlier releases have hashed. The precision is not in it: ``auto`` does
-    not say which one it is.
+    not name one.
     """
-    one = settled(views, clip)
+    one = canonical(views, clip)
     later = ("stride", "flip", "num_segments")
     same = {key for key in later if getattr(one, key) == ViewConfig.model_fields[key].default}
     return one.model_dump_json(exclude=same | {"amp", "batch"})
 
 
 def protocol_of(views: ViewConfig, clip: ClipConfig) -> dict[str, Any]:
-    """What a score file says of its views: ``sampling``, ``stride`` (dense only), ``scale``, ``crop``, ``flip``, and
+    """What a score file records of its views: ``sampling``, ``stride`` (dense only), ``scale``, ``crop``, ``flip``, and
     ``num_segments``.
     """
     protocol: dict[str, Any] = {"sampling": _rule(views.sampling, views.views)}
@@ -81,7 +81,7 @@ def published_views(recipe: Recipe, entry: Published) -> ViewConfig:
         raise UserError(
             f"the published {entry.number:g} {entry.metric} ({entry.source}) cannot be repeated: {error.problem}",
             expected=error.expected,
-            fix="mend that [[published]] entry of the recipe",
+            fix="correct that [[published]] entry of the recipe",
         ) from error
     return views
 
@@ -91,7 +91,7 @@ def check_segments(recipe: Recipe, views: ViewConfig) -> None:
     trained, why = recipe.clip.num_segments, recipe.model.fixed_frames
     if why is not None and views.num_segments not in (None, trained):
         raise UsageError(
-            f"--segments {views.num_segments}: this model sees {trained} frames, as in training, and no other number",
+            f"--segments {views.num_segments}: this model sees {trained} frames, as in training, and only that many",
             expected=f"{trained}: {why}",
             fix="leave --segments (test.num_segments) out; TSN and TSM can be tested on any number of frames",
         )

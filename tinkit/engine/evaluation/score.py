@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.clips import TestClips
-from tinkit.engine.distributed.signals import StopSignal
-from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.sharded import each_clip
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runtime.build import Pixels
 from tinkit.engine.runtime.precision import autocast
+from tinkit.engine.runtime.session import Session
 from tinkit.metrics import Task
 from tinkit.models import Classifier
 from tinkit.recipe.training import AmpChoice, TrainConfig
@@ -35,39 +33,44 @@ class Scored:
     reasons: dict[int, str]
     """Row to what was wrong with its clip."""
     notes: dict[str, int]
-    """What is worth saying of the clips that were read, such as that they were turned, and of how many."""
+    """Notes on the clips that were read, such as that they were turned, and how many have each."""
 
 
-@torch.inference_mode()
-def score_views(
-    model: Classifier,
-    pixels: Pixels,
-    frames: Tensor,
-    average: str,
-    task: Task,
-    amp: AmpChoice,
-    mirrored: Sequence[bool] = (),
-    swap: NDArray[np.int64] | None = None,
-) -> Tensor:
-    """Scores (B, V, C) float32 of each view of ``frames`` (B, V, T, C', H, W) uint8; a clip's scores are their mean.
+@dataclass(frozen=True)
+class Scorer:
+    """A classifier, in evaluation mode on its device, and how its views are scored.
 
-    ``average`` says what they are, ``logits`` or ``probabilities`` (sigmoid or softmax by ``task``). ``swap`` (C,) is
-    the class that each becomes in a mirror image: the views that ``mirrored`` (V) marks get their columns put back.
     Of a model that keeps frames apart (``consensus = "identity"``) a view's scores are the mean of its frames'.
     """
-    clips, views = frames.shape[:2]
-    video = pixels(frames.flatten(0, 1))
-    with autocast(video.device.type, amp):
-        logits = model(video)
-    scores = logits.float().unflatten(0, (clips, views))
-    if average != "logits":
-        scores = probabilities_of(scores, task)
-    if scores.dim() == 4:
-        scores = scores.mean(2)
-    if swap is not None and any(mirrored):
-        images, columns = (torch.as_tensor(part, device=scores.device) for part in (mirrored, swap))
-        scores = torch.where(images[:, None], scores[..., columns], scores)
-    return scores
+
+    model: Classifier
+    pixels: Pixels
+    task: Task
+    average: str
+    """What the scores are: ``logits``, or ``probabilities`` (sigmoid or softmax by ``task``)."""
+    amp: AmpChoice = "off"
+    """The precision of a forward pass."""
+    mirrored: Sequence[bool] = ()
+    """(V,) which views are mirror images."""
+    swap: NDArray[np.int64] | None = None
+    """(C,) the class that each becomes in a mirror image: ``mirrored`` views get their columns put back."""
+
+    @torch.inference_mode()
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Scores (B, V, C) float32 of the views ``frames`` (B, V, T, C', H, W) uint8; a clip's are their mean."""
+        clips, views = frames.shape[:2]
+        video = self.pixels(frames.flatten(0, 1))
+        with autocast(video.device.type, self.amp):
+            logits = self.model(video)
+        scores = logits.float().unflatten(0, (clips, views))
+        if self.average != "logits":
+            scores = probabilities_of(scores, self.task)
+        if scores.dim() == 4:
+            scores = scores.mean(2)
+        if self.swap is not None and any(self.mirrored):
+            images, columns = (torch.as_tensor(part, device=scores.device) for part in (self.mirrored, self.swap))
+            scores = torch.where(images[:, None], scores[..., columns], scores)
+        return scores
 
 
 def probabilities_of(logits: Tensor, task: Task) -> Tensor:
@@ -82,40 +85,30 @@ def likeliest(probabilities: Tensor, classes: Sequence[str], most: int) -> tuple
 
 
 def score_split(
-    model: Classifier,
-    pixels: Pixels,
+    scorer: Scorer,
     clips: TestClips,
     train: TrainConfig,
-    reporter: Reporter,
+    session: Session,
     *,
     batch: int,
-    average: str,
     title: str,
-    amp: AmpChoice = "off",
-    swap: NDArray[np.int64] | None = None,
-    world: World | None = None,
-    stop: StopSignal | None = None,
     blocks: Blocks | None = None,
 ) -> Scored | None:
     """Score every row of the clips' manifest; None on all processes but the main one.
 
-    ``batch`` is clips a forward, ``amp`` its precision, ``swap`` as in :func:`score_views`; processes and ``stop`` are
-    as in :func:`~tinkit.engine.evaluation.sharded.each_clip`. With ``blocks`` the work is saved there as it goes, and
-    a later call goes on from it, with any number of processes.
+    ``batch`` is clips a forward pass; the model is in evaluation mode meanwhile. The session's processes and ``stop``
+    are as in :func:`~tinkit.engine.evaluation.sharded.each_clip`. With ``blocks`` the work is saved there as it
+    proceeds, and a later call resumes from it, with any number of processes.
     """
-    world, task = world or World(), clips.manifest.task
-    kept = _Kept(len(clips) if world.main else 0, len(clips.manifest.classes), blocks)
-
-    def look(frames: Tensor) -> Tensor:
-        return score_views(model, pixels, frames, average, task, amp, clips.config.mirrored, swap)
-
-    was_training = model.training
-    model.eval()
+    main = session.world.main
+    kept = _Kept(len(clips) if main else 0, len(clips.manifest.classes), blocks)
+    was_training = scorer.model.training
+    scorer.model.eval()
     try:
-        each_clip(look, clips, train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
+        each_clip(scorer, clips, train, kept, session, batch=batch, title=title)
     finally:
-        model.train(was_training)
-    return kept.scored() if world.main else None
+        scorer.model.train(was_training)
+    return kept.scored() if main else None
 
 
 class _Kept:

@@ -1,4 +1,4 @@
-"""Every clip of a split through a network, shared among processes; what comes out is put together as it goes."""
+"""Every clip of a split through a network, shared among processes; what comes out is put together on the way."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from torch import Tensor
 
 from tinkit.data.clips import TestClips
 from tinkit.data.loading import Batch, test_loader
-from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.partial import Block
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.non_finite import require_finite_values
 from tinkit.engine.runtime.build import loader_workers
+from tinkit.engine.runtime.session import Session
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig
 
@@ -31,33 +30,31 @@ _BLOCK = 256  # clips seen, by all processes together, before they are brought t
 
 
 class Sink(Protocol):
-    """Where the main process puts what the network says: consecutive rows of the manifest."""
+    """Where the main process puts the network's values: consecutive rows of the manifest."""
 
     what: str
-    """What the values are, in one word of a message: ``scores``, say."""
+    """What the values are, in a word for messages, such as ``scores``."""
     keep_views: bool
     """Whether the values of single views are wanted, beside their mean."""
     saves: bool
-    """Whether the same command goes on from what is there."""
+    """Whether the same command resumes from what it holds."""
 
     def restore(self) -> int:
-        """How many rows are there already."""
+        """How many rows it holds already."""
 
     def take(self, block: Block) -> None:
-        """Keep the rows that follow those that are there."""
+        """Keep the rows that follow those it holds."""
 
 
 def each_clip(
     look: Look,
     clips: TestClips,
     train: TrainConfig,
-    reporter: Reporter,
     sink: Sink,
+    session: Session,
     *,
     batch: int,
     title: str,
-    world: World,
-    stop: StopSignal | None = None,
 ) -> None:
     """Show ``look`` every row of the clips' manifest that ``sink`` lacks; a clip's values are the mean of its views'.
 
@@ -65,32 +62,29 @@ def each_clip(
     same clips together whatever their number; each process brings a ``look`` and a ``sink``, of which only the main
     one's sink is asked anything but what it wants.
 
-    After a signal to ``stop``, to whichever process, all of them end their batch, bring what there is together and
-    raise :class:`~tinkit.errors.Interrupted`. Values that are not finite raise
+    After a signal to the session's ``stop``, in any process, all of them end their batch, bring together what there is
+    and raise :class:`~tinkit.errors.Interrupted`. Non-finite values raise
     :class:`~tinkit.engine.runs.non_finite.NotFiniteError`, which names the clip.
     """
+    world, stop = session.world, session.stop
     done = world.share(sink.restore() if world.main else 0)
     shard = _Shard(range(done, len(clips)), batch, world)
     pending: list[_Piece] = []
+    workers = loader_workers(train)
     loader = iter(
-        test_loader(
-            clips,
-            batch=batch,
-            workers=loader_workers(train),
-            indices=shard.rows,
-            give_up=train.stall_limit,
-            wish=stop,
-        )
+        test_loader(clips, batch=batch, workers=workers, indices=shard.rows, give_up=train.stall_limit, wish=stop)
     )
-    meters = reporter if world.main else Reporter(quiet=True)
     try:
-        with meters.progress(title, len(clips), done) as meter, Watch(stop, train.stall_limit, title) as watch:
+        with (
+            session.reporter.progress(title, len(clips), done) as meter,
+            Watch(stop, train.stall_limit, title) as watch,
+        ):
             for rows in shard.rounds():
-                with watch.paused() if loader_workers(train) else nullcontext():
+                with watch.paused() if workers else nullcontext():
                     part = next(loader, None)
                 if part is not None:
                     pending.append(_piece(part, look(part["frames"]), keep_views=sink.keep_views))
-                signal = 0 if rows.stop == len(clips) else _signal(world, stop)
+                signal = 0 if rows.stop == len(clips) else _signal(session)
                 if signal or rows.stop == len(clips) or rows.stop - done + shard.clips_a_round > _BLOCK:
                     if (shares := world.gather(pending)) is not None:
                         block = _joined([piece for share in shares for piece in share])
@@ -101,7 +95,7 @@ def each_clip(
                 watch.move()
                 if signal:
                     raise _interrupted(sink, signal)
-    except Interrupted as error:  # while a batch was waited for, which others know nothing of
+    except Interrupted as error:  # while this process waited for a batch, which the others do not know
         if pending and world.size == 1:
             sink.take(_joined(pending))
         raise _interrupted(sink, error.number) from None
@@ -111,7 +105,7 @@ def each_clip(
 
 def _interrupted(sink: Sink, number: int) -> Interrupted:
     kept = "interrupted; what was seen is kept" if sink.saves else "interrupted"
-    return Interrupted(kept, number=number, fix="the same command goes on")
+    return Interrupted(kept, number=number, fix="resume with the same command")
 
 
 @dataclass(frozen=True)
@@ -172,9 +166,9 @@ def _check_finite(block: Block, clips: TestClips, what: str) -> None:
     require_finite_values(block.values, broken, lambda row: clips.manifest.row(rows[row]).id, what)
 
 
-def _signal(world: World, stop: StopSignal | None) -> int:
+def _signal(session: Session) -> int:
     """The signal that some process was sent, as all of them see it; 0 for none."""
-    if stop is None or not world.total(float(stop.number != 0))[0]:
+    if not session.world.total(float(session.stop.number != 0))[0]:
         return 0
-    numbers = world.gather(stop.number)
-    return int(world.share(max(numbers) if numbers else 0))
+    numbers = session.world.gather(session.stop.number)
+    return int(session.world.share(max(numbers) if numbers else 0))

@@ -19,19 +19,19 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import notes_text
 from tinkit.data.reading import Reading
 from tinkit.data.views import ViewConfig
-from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
-from tinkit.engine.evaluation.output import Plan, make_plan, manifest_labels
+from tinkit.engine.evaluation.output import ScoreOutput, manifest_labels, plan_output
 from tinkit.engine.evaluation.partial import Blocks
 from tinkit.engine.evaluation.protocol import check_segments
-from tinkit.engine.evaluation.score import Scored, score_split
-from tinkit.engine.runs.log import Reporter
+from tinkit.engine.evaluation.score import Scored, Scorer, score_split
 from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, told_of_run
 from tinkit.engine.runs.run import Run, load_run_weights
 from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.engine.runtime.build import Pixels, build_model, choose_device
 from tinkit.engine.runtime.device import amp_of_test, prepare_to_test, words
 from tinkit.engine.runtime.precision import Amp
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
 from tinkit.errors import UserError
 from tinkit.models import Classifier
 from tinkit.recipe import Recipe
@@ -40,8 +40,27 @@ from tinkit.scores.tools import measure
 
 
 @dataclass(frozen=True)
+class TestRequest:
+    """What a test is asked for, besides its protocol."""
+
+    __test__ = False
+
+    data: DataConfig | None = None
+    """In place of the recipe's: another root."""
+    limit: int | None = None
+    """A trial: the first clips only, into ``scores/trials``."""
+    force: bool = False
+    """Replace an existing score file in any case."""
+    keep_views: bool = False
+    """Write each view's scores too, into ``scores/views/SPLIT-VIEWS-WEIGHTS``."""
+    apart: bool = False
+    """Put a protocol that is not the recipe's own, or whose place is taken by another, into ``scores/published`` under
+    a name of its own."""
+
+
+@dataclass(frozen=True)
 class TestResult:
-    """What a test gave."""
+    """The outcome of a test."""
 
     __test__ = False
 
@@ -50,12 +69,12 @@ class TestResult:
     broken: int
     """Clips with null scores, because they could not be decoded."""
     reasons: dict[str, str]
-    """Clip id to what was wrong with it; empty when the score file was there already."""
+    """Clip id to what was wrong with it; empty when the score file existed already."""
     metrics: metrics.Metrics | None
     """None where the split has no labels."""
     info: ScoreInfo
     notes: dict[str, int] = field(default_factory=dict)
-    """What is worth saying of the clips that were read now, and of how many: that they were turned, say."""
+    """Notes on the clips that were read now, such as that they were turned, and how many have each."""
 
 
 def load_model(
@@ -85,124 +104,97 @@ def run_test(
     split: str,
     views: ViewConfig,
     weights: str,
-    reporter: Reporter,
-    *,
-    data: DataConfig | None = None,
-    limit: int | None = None,
-    force: bool = False,
-    keep_views: bool = False,
-    apart: bool = False,
-    world: World | None = None,
-    stop: StopSignal | None = None,
+    session: Session,
+    request: TestRequest = TestRequest(),
 ) -> TestResult:
-    """Score a split and write ``scores/SPLIT-VIEWS-WEIGHTS.arrow``; an interrupted test goes on where it was.
+    """Score a split and write ``scores/SPLIT-VIEWS-WEIGHTS.arrow``; an interrupted test is resumed by the same call.
 
-    ``data`` replaces the recipe's (another root). A score file that is there is kept if it would come out the same,
-    given new labels if only the annotations changed, replaced if the checkpoint is newer, and refused to be replaced if
-    it was made of other clips or by another protocol; ``force`` replaces it in any case. With ``limit`` only the first
-    clips are scored, into ``scores/trials``. ``keep_views`` writes each view's scores too, into
-    ``scores/views/SPLIT-VIEWS-WEIGHTS``. ``apart`` puts a protocol that is not the recipe's own, or whose place is
-    taken by another, into ``scores/published`` under a name of its own.
+    An existing score file is kept if it would come out the same, given new labels if only the annotations changed,
+    replaced if the checkpoint is newer, and refused to be replaced if it was made of other clips or by another
+    protocol, unless the request forces it.
 
-    Every process of ``world`` scores its share and gets the same result; the main one writes and speaks.
-    Raises :class:`~tinkit.errors.Interrupted` after a signal to ``stop``.
+    Every process of the session scores its share and gets the same result; the main one writes and reports. Raises
+    :class:`~tinkit.errors.Interrupted` after a signal to the session's ``stop``.
     """
-    world = world or World()
+    world, trial = session.world, request.limit is not None
     recipe = run.load_recipe()
     check_segments(recipe, views)
-    manifest = world.first(lambda: open_manifest(data or recipe.data, split))
-    manifest = manifest if limit is None else manifest.head(limit)
-    device = choose_device(world)
-    amp = world.on_main(lambda: amp_of_test(recipe, views, device.type))
+    manifest = world.first(lambda: open_manifest(request.data or recipe.data, split))
+    manifest = manifest if request.limit is None else manifest.head(request.limit)
+    amp = world.on_main(lambda: amp_of_test(recipe, views, choose_device(world).type))
 
-    def plan() -> Plan:
-        return make_plan(run, recipe, manifest, views, weights, amp=amp, trial=limit is not None, apart=apart)
+    def plan() -> ScoreOutput:
+        return plan_output(run, recipe, manifest, views, weights, amp=amp, trial=trial, apart=request.apart)
 
-    planned = world.on_main(plan)
+    output = world.on_main(plan)
 
     def is_current() -> bool:
-        return limit is None and not force and planned.is_current(views, reporter, keep_views=keep_views)
+        fixed = trial or request.force
+        return not fixed and output.is_current(views, session.reporter, keep_views=request.keep_views)
 
     if world.on_main(is_current):
-        return world.on_main(lambda: _kept(planned, manifest, views, reporter))
-    with writing_file(planned.path, world):
-        return _make(
-            planned, run, manifest, views, weights, reporter, data=data, amp=amp, keep_views=keep_views,
-            world=world, stop=stop,
-        )  # fmt: skip
+        return world.on_main(lambda: _kept(output, manifest, views, session.reporter))
+    with writing_file(output.path, world):
+        return _make(output, run, manifest, views, amp, session, request)
 
 
-def _kept(plan: Plan, manifest: Manifest, views: ViewConfig, reporter: Reporter) -> TestResult:
-    """The result that is there, with the labels of today; nothing is written where these are its own."""
-    blocks = _blocks(plan, keep_views=False)
-    if plan.is_stale():
-        with writing_file(plan.path):
-            plan.renew(manifest, views, reporter)
+def _kept(output: ScoreOutput, manifest: Manifest, views: ViewConfig, reporter: Reporter) -> TestResult:
+    """The existing result, with the labels of today; nothing is written where it has them."""
+    blocks = _blocks(output, keep_views=False)
+    if output.is_stale():
+        with writing_file(output.path):
+            output.renew(manifest, views, reporter)
     if blocks.exist():  # of a test that was killed when all but this was done, or of one that is at work
-        with suppress(UserError), writing_file(plan.path):
+        with suppress(UserError), writing_file(output.path):
             blocks.remove()
-    sweep(plan.path)
-    result = _result(plan.path, {})
-    reporter.say(f"{plan.path} is up to date; --force makes it again")
+    sweep(output.path)
+    result = _result(output.path, {})
+    reporter.say(f"{output.path} is up to date; --force makes it again")
     if result.broken:
         reporter.say(f"{result.broken} of its clips could not be decoded; --force tries them again")
     return result
 
 
 def _make(
-    planned: Plan,
+    output: ScoreOutput,
     run: Run,
     manifest: Manifest,
     views: ViewConfig,
-    weights: str,
-    reporter: Reporter,
-    *,
-    data: DataConfig | None,
     amp: Amp,
-    keep_views: bool,
-    world: World,
-    stop: StopSignal | None,
+    session: Session,
+    request: TestRequest,
 ) -> TestResult:
     """Score the split and write what was planned; the lock of the score file is held."""
-    recipe, device = run.load_recipe(), choose_device(world)
-    flow = FlowFiles.of(recipe.data if data is None else data)
+    world, weights, recipe = session.world, output.info.weights, run.load_recipe()
+    data, device = request.data or recipe.data, choose_device(world)
+    flow = FlowFiles.of(data)
     require_files(manifest, recipe.clip, flow)
     # first: averaged weights may have to be made
     model, _, checkpoint = world.first(lambda: load_model(run, weights, views.num_segments, world))
-    world.first(lambda: planned.check_same(checkpoint))
+    world.first(lambda: output.check_same(checkpoint))
     prepare_to_test(model)
     title = f"{manifest.split} {views.views}"
-    reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
-    blocks = _blocks(planned, keep_views=keep_views)
+    session.reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
+    clips = TestClips(manifest, recipe.clip, views, flow, Reading.as_trained(data, recipe.data))
+    swap = flip_permutation(manifest.classes, recipe.clip.flip_labels)
+    pixels = Pixels(model, device, recipe.train.channels_last)
+    scorer = Scorer(model, pixels, manifest.task, views.average, amp, views.mirrored, swap)
+    blocks, batch = _blocks(output, keep_views=request.keep_views), max(1, views.batch // views.count)
     try:
-        scored = score_split(
-            model,
-            Pixels(model, device, recipe.train.channels_last),
-            TestClips(manifest, recipe.clip, views, flow, Reading.as_trained(data or recipe.data, recipe.data)),
-            recipe.train,
-            reporter,
-            batch=max(1, views.batch // views.count),
-            average=views.average,
-            title=title,
-            amp=amp,
-            swap=flip_permutation(manifest.classes, recipe.clip.flip_labels),
-            world=world,
-            stop=stop,
-            blocks=blocks,
-        )
+        scored = score_split(scorer, clips, recipe.train, session, batch=batch, title=title, blocks=blocks)
     except NotFiniteError as error:
         blocks.remove()  # only the main process comes here: the others learn of its end
         raise told_of_run(error, run, weights) from None
     if scored is not None and scored.notes:
-        reporter.say(f"{title}, of the clips: {notes_text(scored.notes)}")
-    return world.on_main(lambda: _write(planned, manifest, scored, blocks, views.count if keep_views else 0))
+        session.reporter.say(f"{title}, of the clips: {notes_text(scored.notes)}")
+    return world.on_main(lambda: _write(output, manifest, scored, blocks, views.count if request.keep_views else 0))
 
 
-def _blocks(plan: Plan, *, keep_views: bool) -> Blocks:
-    return Blocks(plan.path.with_name(f".{plan.path.stem}.partial"), plan.key, keep_views=keep_views)
+def _blocks(output: ScoreOutput, *, keep_views: bool) -> Blocks:
+    return Blocks(output.path.with_name(f".{output.path.stem}.partial"), output.key, keep_views=keep_views)
 
 
-def _write(plan: Plan, manifest: Manifest, scored: Scored | None, blocks: Blocks, views: int) -> TestResult:
+def _write(output: ScoreOutput, manifest: Manifest, scored: Scored | None, blocks: Blocks, views: int) -> TestResult:
     """Write the score file, then those of ``views`` single views; then the blocks are not needed any more.
 
     Raises :class:`~tinkit.errors.UserError`, with nothing written, if no clip has scores.
@@ -211,25 +203,25 @@ def _write(plan: Plan, manifest: Manifest, scored: Scored | None, blocks: Blocks
     ids, labels, source = manifest.ids, manifest_labels(manifest), manifest.table["source"].to_pylist()
     if not scored.valid.any():
         blocks.remove()  # so that the same command tries them all again
-        why = next(iter(scored.reasons.values()), "there is none")
+        why = next(iter(scored.reasons.values()), "the split is empty")
         raise UserError(
             f"none of the {len(ids)} clips of {manifest.split} could be decoded: {why}",
             file=manifest.root,
-            fix="mend them, or say where the data set is: --data DIR",
+            fix="repair them, or name the data set's folder: --data DIR",
         )
-    table = ScoreTable(plan.info, ids, scored.scores, scored.valid, labels, source)
-    shutil.rmtree(plan.views_folder, ignore_errors=True)  # of an earlier test: they would lie beside newer scores
-    write_scores(plan.path, table)
-    for number, path in enumerate(plan.view_paths(views) if views else ()):
-        single = replace(table, info=replace(plan.info, view=number), scores=blocks.view(number, len(ids)))
+    table = ScoreTable(output.info, ids, scored.scores, scored.valid, labels, source)
+    shutil.rmtree(output.views_folder, ignore_errors=True)  # of an earlier test: they would stand beside newer scores
+    write_scores(output.path, table)
+    for number, path in enumerate(output.view_paths(views) if views else ()):
+        single = replace(table, info=replace(output.info, view=number), scores=blocks.view(number, len(ids)))
         write_scores(path, single)
     blocks.remove()
-    result = _result(plan.path, {ids[row]: reason for row, reason in scored.reasons.items()})
+    result = _result(output.path, {ids[row]: reason for row, reason in scored.reasons.items()})
     return replace(result, notes=scored.notes)
 
 
 def _result(path: Path, reasons: dict[str, str]) -> TestResult:
-    """What the score file says, read back from the disk."""
+    """The contents of the score file, read back from the disk."""
     table = read_scores(path)
     broken = int((~np.asarray(table.valid)).sum())
     if broken == len(table):

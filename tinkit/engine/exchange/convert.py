@@ -1,4 +1,4 @@
-"""A checkpoint of one code base becomes a checkpoint of another, by way of our model."""
+"""Convert a checkpoint of one code base to a checkpoint of another, by way of our model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WRAPPED: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Converted:
-    """What a conversion did: ``report`` says what became of every entry; ``before``: it had been done already."""
+    """What a conversion did: ``report`` has what became of every entry; ``before``: it had been done already."""
 
     report: ForeignReport
     before: bool = False
@@ -61,26 +61,26 @@ def convert(
 ) -> Converted:
     """Write ``source``, weights of the network that ``recipe`` describes, to ``out`` in the names of ``to``.
 
-    ``classes`` are the names in the order that the new file shall have (none: whatever the source has), and ``order``
-    tells how the source numbers them. A name that ends in ``.safetensors`` gives such a file, with our names and the
+    ``classes`` are the names in the order of the new file (none: whatever the source has), and ``order`` tells
+    how the source numbers them. A name that ends in ``.safetensors`` gives such a file, with our names and the
     classes in its metadata; any other one of ``torch.save``, laid out as the code base's own, with the classes under
     ``meta`` unless it is a bare state dict there. The account of every entry goes beside it, with ``.json`` behind its
-    name, before the file itself: an account without the file that it tells of is of a conversion that was cut off, and
-    is replaced. What this very conversion wrote is found and left; other files that are there are replaced with
-    ``force`` only, the source never. Raises :class:`~tinkit.errors.UserError` for what does not go, for a file that
-    lacks anything but classes, and for weights that are not finite.
+    name, before the file itself: an account without its file is of a conversion that was cut off, and
+    is replaced. What this very conversion wrote is found and left; other existing files are replaced with
+    ``force`` only, the source never. Raises :class:`~tinkit.errors.UserError` for what is impossible, for a file that
+    lacks anything but classes, and for non-finite weights.
     """
     account_path = out.with_name(f"{out.name}.json")
     with writing_result(out):
         for path in (out, account_path):
             _check_kind(path, source.path)
         classes = classes or source.classes or ()
-        asked = _asked(source, recipe, to, classes, order, replace_head)
+        asked = _asked(source, recipe, to, classes, order, replace_head=replace_head)
         there = _read_account(account_path)
         if not force and there.get("asked") == asked and _is_result(out, there):
             return Converted(_report_of(there), before=True)
         _check_free(out, account_path, there, force=force)
-        model, report = _loaded(source, recipe, classes, order, replace_head)
+        model, report = _loaded(source, recipe, classes, order, replace_head=replace_head)
         weights = {name: value.contiguous() for name, value in to_foreign(model, to).items()}
         data = _packed(out, weights, to, classes)
         account = {"file": str(source.path), "sha256": asked["sha256"], "to": to, "classes": list(classes)}
@@ -93,13 +93,13 @@ def convert(
 
 
 def _loaded(
-    source: Source, recipe: Recipe, classes: Sequence[str], order: str | None, replace_head: bool
+    source: Source, recipe: Recipe, classes: Sequence[str], order: str | None, *, replace_head: bool
 ) -> tuple[Classifier, ForeignReport]:
     """The recipe's model with the source's weights, all of them there and finite."""
     if len(set(classes)) < len(classes):
-        raise UsageError("a class of the new file is named twice", expected="names that tell the classes apart")
+        raise UsageError("a class of the new file is named twice", expected="a different name for each class")
     if order is not None and not classes:
-        raise UsageError("--class-order needs the classes' names", fix="name the order to have: --classes FILE")
+        raise UsageError("--class-order needs the classes' names", fix="name the order of the new file: --classes FILE")
     count = len(classes) or _classes_of(source, recipe)
     if count is None:
         raise UsageError(f"{source.path} has no classifier", fix="name the classes of the new one: --classes FILE")
@@ -113,7 +113,7 @@ def _loaded(
 
 
 def _asked(
-    source: Source, recipe: Recipe, to: str, classes: Sequence[str], order: str | None, replace_head: bool
+    source: Source, recipe: Recipe, to: str, classes: Sequence[str], order: str | None, *, replace_head: bool
 ) -> dict[str, Any]:
     """What makes two conversions the same one."""
     network = recipe.model_dump(mode="json", include={"model", "clip"})
@@ -130,7 +130,7 @@ def _asked(
 
 
 def _fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Tells the weights of one file apart: raw from averaged ones. The file's hash tells files apart."""
+    """Differs for the weights of one file, such as raw and averaged ones; files differ by their hash."""
     sums = hashlib.sha256()
     for name, value in sorted(state.items()):  # files of safetensors come in any order
         words = value.detach().contiguous().flatten().view(torch.uint8)
@@ -140,7 +140,7 @@ def _fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def _read_account(path: Path) -> dict[str, Any]:
-    """The account of an earlier conversion; empty for none, and for a file of somebody else's."""
+    """The account of an earlier conversion; empty for none, and for any other file."""
     try:
         found = json.loads(path.read_bytes()) if path.is_file() else None
     except (ValueError, RecursionError):
@@ -163,7 +163,7 @@ def _check_kind(path: Path, source: Path) -> None:
     if not path.exists() and not path.is_symlink():
         return
     if not path.is_file():
-        raise UsageError("is there, and not a file", file=path, fix="name a file: --out FILE")
+        raise UsageError("exists, and is not a file", file=path, fix="name a file: --out FILE")
     if path.samefile(source):
         raise UsageError("is the checkpoint that is converted", file=path, fix="name another file: --out FILE")
 
@@ -173,7 +173,7 @@ def _check_free(out: Path, account_path: Path, account: Mapping[str, Any], *, fo
     cut_off = bool(account) and not out.exists()
     for path in (out, account_path):
         if path.exists() and not force and not (cut_off and path == account_path):
-            raise UsageError("is there already", file=path, fix="move it away to keep it, or say --force to replace it")
+            raise UsageError("exists already", file=path, fix="move it away to keep it, or replace it with --force")
 
 
 def _classes_of(source: Source, recipe: Recipe) -> int | None:
@@ -183,7 +183,7 @@ def _classes_of(source: Source, recipe: Recipe) -> int | None:
 
 
 def _packed(out: Path, weights: dict[str, Tensor], to: str, classes: Sequence[str]) -> bytes:
-    """The bytes of the new file. In memory: both libraries hide what the system says of a full disk, and PyTorch may
+    """The bytes of the new file. In memory: both libraries hide the system's error of a full disk, and PyTorch may
     abort the process."""
     if out.suffix == ".safetensors":
         packed: bytes = save(weights, {"format": "pt"} | ({CLASSES_KEY: json.dumps(classes)} if classes else {}))
@@ -205,7 +205,7 @@ def recipe_of(checkpoint: str, recipe: str | None, overrides: Sequence[str], wei
     path = Path(checkpoint)
     if find_folder(checkpoint, runs) is None and path.is_file() and owner_of(path) is None:
         raise UsageError(
-            f"{checkpoint} belongs to no run, and does not tell which network it is of",
+            f"{checkpoint} belongs to no run, and does not name its network",
             fix="name the recipe of it: --recipe RECIPE, with --set for what is otherwise",
         )
     run, _ = find_checkpoint(checkpoint, weights, runs)

@@ -72,9 +72,9 @@ def export_run(
     """Write the run's network, in evaluation mode and with BatchNorm merged into convolutions, and compare its logits.
 
     ``form`` is ``onnx`` or ``torch``; ``views`` replaces the recipe's (its crop and number of frames count). ``out`` is
-    ``export/WEIGHTS.onnx`` or ``.pt2`` in the run's folder unless said; ``say`` is told what takes time. Raises
-    :class:`~tinkit.errors.UserError` where ONNX is not installed, where weights are not finite, where the file's logits
-    are others, and where the file is there and is not an earlier export of the same run and weights.
+    ``export/WEIGHTS.onnx`` or ``.pt2`` in the run's folder by default; ``say`` is told what takes time. Raises
+    :class:`~tinkit.errors.UserError` where ONNX is not installed, for non-finite weights, where the file's logits
+    differ, and where the file exists and is not an earlier export of the same run and weights.
     """
     kind = _check_form(form)
     recipe = run.load_recipe()
@@ -119,7 +119,7 @@ def _write(model: Classifier, path: Path, kind: Format, metadata: dict[str, Any]
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What an exported file says of its network: classes, frames, size, pixels; see :func:`export_run`.
+    """What an exported file records of its network: classes, frames, size, pixels; see :func:`export_run`.
 
     Raises :class:`~tinkit.errors.UserError` for a file of another kind.
     """
@@ -165,7 +165,7 @@ def _check_place(path: Path, metadata: dict[str, Any]) -> None:
         there = {}
     if any(there.get(name) != metadata[name] for name in ("run", "weights")):
         raise UsageError(
-            "is there, and is not an export of this run and these weights",
+            "exists, and is not an export of this run and these weights",
             file=path,
             fix="move it away to keep it, or name another: --out FILE",
         )
@@ -240,7 +240,7 @@ def _difference(model: Classifier, path: Path, kind: Format, shape: list[int]) -
         video = torch.randn(clips, *shape, generator=torch.Generator().manual_seed(clips))
         wanted = model(video)
         if not wanted.isfinite().all():
-            raise NotFiniteError("the logits of noise are not finite")
+            raise NotFiniteError("the logits of noise are non-finite")
         if run is None:
             return None
         found = run(video)

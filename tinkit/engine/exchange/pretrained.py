@@ -1,4 +1,4 @@
-"""Weights that somebody names, a run's or a file of anybody's, and how they get into a model."""
+"""Weights by name, of a run or a foreign checkpoint, and how they get into a model."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Source:
     path: Path
     state: dict[str, Tensor]
     classes: tuple[str, ...] | None
-    """The names of the classes in the order of the classifier, where the file tells them."""
+    """The names of the classes in the order of the classifier, where the file names them."""
     trial: TrialMark | None = None
-    """What the file's own recipe says of a trial."""
+    """The mark of a trial in the file's own recipe."""
 
 
 def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
     """A run's weights (its best, or what ``weights`` says), a file in a run's ``checkpoints``, or any checkpoint file.
 
-    A file of ours that has been taken out of its run gives the weights that it says it means, or with ``weights`` its
+    A file of ours outside of its run gives the weights that its header names, or with ``weights`` its
     raw (``last``, ``best``) or averaged ones (``ema``, ``best-ema``). Raises :class:`~tinkit.errors.UserError` for one
     that is missing, damaged or unsafe.
     """
@@ -84,16 +84,16 @@ def load_source(
     replace_head: bool = False,
     whole: bool = False,
 ) -> ForeignReport:
-    """Load ``source`` into ``model``, whose classes shall be ``classes``, and say what became of every entry.
+    """Load ``source`` into ``model``, whose classes are ``classes``, and report what became of every entry.
 
     ``order`` tells how the checkpoint numbers its classes (``alphabetical``, or a file of names), where it does not do
     so itself. The same names in another order are put into that of ``classes``; the report's notes say so. A classifier
     of another size is an error unless ``replace_head``. With ``whole`` the file must be of this very network: every
-    entry that it lacks is an error, and so is every weight that the model has no place for. Weights that are not finite
+    entry that it lacks is an error, and so is every weight that the model has no place for. Non-finite weights
     are an error in any case.
     """
     if order is not None and source.classes is not None:
-        raise UsageError(f"{source.path} tells the order of its classes itself", fix="leave out --class-order")
+        raise UsageError(f"{source.path} names its classes in their order itself", fix="leave out --class-order")
     try:
         report = load_foreign(source.state, model, replace_head=replace_head or whole)
         if whole:

@@ -27,7 +27,7 @@ _ROUNDS = 3  # at least
 
 
 @dataclass(frozen=True)
-class Network:
+class TimedNetwork:
     """What is timed: a TIN, and the clips of a forward pass."""
 
     backbone: str = "resnet50"
@@ -58,7 +58,7 @@ class Choice:
     clips_per_s: float | None = None
 
 
-def measure_choices(seconds: float, network: Network | None = None) -> list[Choice]:
+def measure_choices(seconds: float, network: TimedNetwork | None = None) -> list[Choice]:
     """The choices of this machine, each with all those before it; those that can be timed are, for about ``seconds``.
 
     ``network`` is a ResNet-50 with one clip unless it is given. Raises :class:`~tinkit.errors.UserError` where a child
@@ -66,7 +66,7 @@ def measure_choices(seconds: float, network: Network | None = None) -> list[Choi
     """
     choices = list(_choices())
     ways = [choice.way for choice in choices if choice.way is not None]
-    measured = _take_turns(ways, network or Network(), seconds)
+    measured = _take_turns(ways, network or TimedNetwork(), seconds)
     return [choice if choice.way is None else replace(choice, clips_per_s=measured[choice.way]) for choice in choices]
 
 
@@ -119,7 +119,7 @@ def _no_buffers(device: str) -> str | None:
 
 
 def _pages() -> str:
-    return "and PyTorch's lie in huge pages" if asks_for_huge_pages() else "in small pages, as this system has them"
+    return "and PyTorch's are in huge pages" if asks_for_huge_pages() else "in small pages, as this system has them"
 
 
 def _no_kernels(device: str) -> str | None:
@@ -136,7 +136,7 @@ def _kernels(device: str) -> str:
     return f"{native.state().level}; add, ReLU and pooling of a block, and interlacing of the next, in one pass or two"
 
 
-def _take_turns(ways: Sequence[Way], network: Network, seconds: float) -> dict[Way, float]:
+def _take_turns(ways: Sequence[Way], network: TimedNetwork, seconds: float) -> dict[Way, float]:
     """Clips a second of each way: the median of rounds in which each has its turn, after two to warm up."""
     times: dict[Way, list[float]] = {way: [] for way in ways}
     with ExitStack() as stack:
@@ -158,7 +158,7 @@ def _take_turns(ways: Sequence[Way], network: Network, seconds: float) -> dict[W
 
 
 @contextmanager
-def _child(ways: Sequence[Way], network: Network) -> Iterator[dict[Way, Callable[[], float]]]:
+def _child(ways: Sequence[Way], network: TimedNetwork) -> Iterator[dict[Way, Callable[[], float]]]:
     """A process that runs ``ways``, which all keep buffers and use native kernels, or none does."""
     environment = dict(os.environ) if ways[0].kept else without_kept_buffers(os.environ)
     if not ways[0].native:
@@ -188,7 +188,7 @@ def _child(ways: Sequence[Way], network: Network) -> Iterator[dict[Way, Callable
         process.communicate()
 
 
-def _serve(network: Network, ways: Sequence[Way]) -> None:
+def _serve(network: TimedNetwork, ways: Sequence[Way]) -> None:
     """The child: answer each number on the standard input with the milliseconds of that way."""
     keep_buffers()  # before PyTorch is imported
     if Way() not in ways:
@@ -202,7 +202,7 @@ def _serve(network: Network, ways: Sequence[Way]) -> None:
         print_line(1000 * (time.perf_counter() - started))
 
 
-def _forward(network: Network, way: Way) -> Callable[[], None]:
+def _forward(network: TimedNetwork, way: Way) -> Callable[[], None]:
     """One forward pass of clips that are on the device already."""
     import torch
 
@@ -234,4 +234,4 @@ def _forward(network: Network, way: Way) -> Callable[[], None]:
 
 if __name__ == "__main__":
     _network, _ways = json.loads(sys.argv[1])
-    _serve(Network(**_network), [Way(**one) for one in _ways])
+    _serve(TimedNetwork(**_network), [Way(**one) for one in _ways])

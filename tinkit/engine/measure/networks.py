@@ -51,7 +51,7 @@ _SETTINGS = (
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkRow:
     """A network and the recipes that train it: ``published`` are those recipes' numbers, by recipe."""
 
     model: ModelConfig
@@ -92,7 +92,7 @@ class Network:
             return build_model(recipe, CLASSES, pretrained=False).eval()
 
     def video(self, network: Classifier, device: str = "meta") -> Tensor:
-        """One clip of its size: (1, T, C, H, W), channels_last as the engine gives it, on ``meta`` without numbers."""
+        """One clip of its size: (1, T, C, H, W), channels_last as the engine gives it, on ``meta`` without values."""
         channels, side = len(pixels_of(network).mean), self.clip.size
         images = torch.randn(self.clip.num_segments, channels, side, side, device=device)
         return images.contiguous(memory_format=torch.channels_last).unsqueeze(0)
@@ -106,7 +106,7 @@ class Cost:
     giga_products: float
 
 
-def networks(patterns: Sequence[str] = (), temporals: Sequence[str] = ()) -> list[Network]:
+def networks(patterns: Sequence[str] = (), temporals: Sequence[str] = ()) -> list[NetworkRow]:
     """The table's networks: of backbones whose names fit one of ``patterns`` and with one of ``temporals``; () is all.
 
     First every module in one backbone of each family, 8 frames of 224 pixels, then what else the shipped recipes train.
@@ -133,14 +133,14 @@ def networks(patterns: Sequence[str] = (), temporals: Sequence[str] = ()) -> lis
     return chosen
 
 
-def cost_of(network: Network) -> Cost:
+def cost_of(network: NetworkRow) -> Cost:
     """What one forward pass costs. Nothing is computed: tensors have shapes only.
 
     Raises :class:`~tinkit.errors.UserError` for a network that cannot be.
     """
     model = network.build()
     for module in model.modules():
-        if isinstance(module, _BatchNorm):  # counted as nothing, and slow where there are no numbers
+        if isinstance(module, _BatchNorm):  # counted as nothing, and slow on tensors without values
             module.forward = _unchanged  # type: ignore[assignment]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(network.video(model))
@@ -148,7 +148,7 @@ def cost_of(network: Network) -> Cost:
     return Cost(parameters / 1e6, counter.get_total_flops() / 2e9)  # PyTorch counts additions too
 
 
-def clips_per_second(network: Network, seconds: float = 3.0) -> float:
+def clips_per_second(network: NetworkRow, seconds: float = 3.0) -> float:
     """How many clips a second this machine tests, one at a time, as `tinkit test` runs them in float32.
 
     The median of passes that take about ``seconds``, three at least, after one to warm up.
@@ -170,7 +170,7 @@ def clips_per_second(network: Network, seconds: float = 3.0) -> float:
     return 1 / statistics.median(times[1:])
 
 
-def row_of(network: Network, cost: Cost, speed: float | None = None) -> dict[str, Any]:
+def row_of(network: NetworkRow, cost: Cost, speed: float | None = None) -> dict[str, Any]:
     """A row of the table; ``published`` is the list of the recipes' entries, each with its recipe."""
     entries = [
         {"recipe": recipe, **entry.model_dump(exclude_none=True)}
@@ -200,23 +200,23 @@ def published_words(entries: Sequence[dict[str, Any]]) -> str | None:
 
 
 def table_rows(
-    chosen: Sequence[Network], seconds: float | None, say: Callable[[str], None]
+    chosen: Sequence[NetworkRow], seconds: float | None, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
-    """A row a network; with ``seconds`` each is timed for so long. ``say`` is told what comes next."""
+    """A row a network; with ``seconds`` each is timed for that long. ``say`` is told what comes next."""
     for network in chosen:
         say(f"{network.model.backbone}, {network.words}")
         speed = None if seconds is None else clips_per_second(network, seconds)
         yield row_of(network, cost_of(network), speed)
 
 
-def _product(patterns: Sequence[str]) -> Iterator[Network]:
+def _product(patterns: Sequence[str]) -> Iterator[NetworkRow]:
     """Every temporal module in each backbone of the table, and in those of ``patterns`` that are names of timm's."""
     named = [pattern for pattern in patterns if not set(pattern) & set("*?[") and pattern not in ARCHS]
     for backbone in dict.fromkeys([*BACKBONES, *named]):
         for temporal in TEMPORALS if backbone != "resnet50" else (*TEMPORALS, "rtcn"):
             model = ModelConfig.model_validate({"backbone": backbone, "temporal": temporal})
             clip = ClipConfig(size=_fixed_size(backbone) or ClipConfig().size)
-            yield Network(model, clip)
+            yield NetworkRow(model, clip)
 
 
 def _fixed_size(backbone: str) -> int | None:
@@ -225,13 +225,13 @@ def _fixed_size(backbone: str) -> int | None:
     return known.input_size[-1] if known is not None and known.fixed_input_size else None
 
 
-def _of_recipe(recipe: Recipe) -> Network:
+def _of_recipe(recipe: Recipe) -> NetworkRow:
     """The network as the recipe tests it."""
     frames = recipe.test.num_segments or recipe.clip.num_segments
-    return Network(recipe.model, recipe.clip.model_copy(update={"num_segments": frames}))
+    return NetworkRow(recipe.model, recipe.clip.model_copy(update={"num_segments": frames}))
 
 
-def _key(network: Network) -> str:
+def _key(network: NetworkRow) -> str:
     """The same for two networks that are one: what is only of training is left out."""
     model = network.model.model_dump(include=set(_SETTINGS))
     shift_div = network.model.shift_div if network.model.moves_channels else None

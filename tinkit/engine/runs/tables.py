@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tinkit.files.atomic import write_atomic
+from tinkit.files.atomic import put_aside, write_atomic
 
 _TEXTS = ("id", "reason")
 _DAMAGE = (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, KeyError, ValueError, OverflowError)
@@ -49,12 +49,3 @@ def _parsed(data: bytes) -> pd.DataFrame:
     if len(rows) and not pd.api.types.is_integer_dtype(epochs):
         raise ValueError("an epoch that is not a number")
     return rows
-
-
-def put_aside(path: Path) -> Path:
-    """Rename a file of a run that cannot be read, so that nothing is lost; returns its new name."""
-    number = 1
-    while (target := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
-        number += 1
-    path.rename(target)
-    return target

@@ -12,8 +12,8 @@ from typing import Any
 
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.run import Run
-from tinkit.engine.runs.tables import put_aside
 from tinkit.errors import UserError
+from tinkit.files.atomic import put_aside
 from tinkit.recipe import Recipe, change, save_recipe
 from tinkit.recipe.training import TrialMark
 

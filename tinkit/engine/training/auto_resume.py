@@ -1,4 +1,4 @@
-"""Going on with a run that is there: after a restart by torchrun, a requeue by a batch system, or in a series."""
+"""Resume an existing run: after a restart by torchrun, a requeue by a batch system, or in a series."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinkit.errors import UsageError
 from tinkit.files.toml import flatten
 from tinkit.recipe import Recipe
 
-# Where the data lies and how it is read may change between two halves of a run; what is computed may not.
+# Where the data is and how it is read may change between two halves of a run; what is computed may not.
 _FREE = (
     *("data.root", "data.max_", "train.workers", "train.val_every", "train.samples", "train.max_broken"),
     *("train.on_nan", "train.stall_limit", "train.trial", "save."),
@@ -26,8 +26,8 @@ def restarted(world: World) -> bool:
     return world.total(environment_number("TORCHELASTIC_RESTART_COUNT", 0))[0] > 0
 
 
-def goes_on(run: Run, recipe: Recipe) -> bool:
-    """Whether the run is there with a checkpoint, to be gone on with by ``recipe``.
+def can_resume(run: Run, recipe: Recipe) -> bool:
+    """Whether the run exists with a checkpoint, and can be resumed with ``recipe``.
 
     Raises :class:`~tinkit.errors.UsageError` when it was begun with another recipe.
     """
@@ -35,13 +35,13 @@ def goes_on(run: Run, recipe: Recipe) -> bool:
         return False
     before, now = _values(run.load_recipe()), _values(recipe)
     if now["train.amp"] == "auto" and before["train.amp"] != "fp16":
-        now["train.amp"] = before["train.amp"]  # as it was settled when the run was begun
+        now["train.amp"] = before["train.amp"]  # as it was settled when the run began
     other = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if other:
         raise UsageError(
             f"the run {run.folder} was begun with other values of {', '.join(other[:5])}"
             + (f" and {len(other) - 5} more" if len(other) > 5 else ""),
-            fix=f"go on as it was begun: tinkit train --resume {run.folder}; or give the new one another --name",
+            fix=f"resume it as it was begun: tinkit train --resume {run.folder}; or give the new one another --name",
         )
     return True
 

@@ -1,4 +1,4 @@
-"""A dry run: a few steps of a training measured, to say what the whole of it would take. Nothing is kept."""
+"""A dry run: measure a few steps of a training, to estimate the whole of it. Nothing is kept."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 
-from tinkit.engine.distributed.world import World
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.device import flushed_denormals
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.batch_plan import pieces_of
-from tinkit.engine.training.start import WHOLE, Trial, open_splits, prepare
+from tinkit.engine.training.start import WHOLE, Trial, TuneFrom, open_splits, prepare
 from tinkit.engine.training.trainer import Trainer
 from tinkit.recipe import Recipe
 
@@ -25,45 +24,33 @@ STEPS = 3  # measured, after one that is not
 
 @flushed_denormals()
 def dry_run(
-    recipe: Recipe,
-    reporter: Reporter,
-    *,
-    tune_from: str | None = None,
-    tune_weights: str | None = None,
-    replace_head: bool = False,
-    trial: Trial = WHOLE,
-    runs: Path = Path("runs"),
-    world: World | None = None,
+    recipe: Recipe, session: Session, *, tune_from: TuneFrom | None = None, trial: Trial = WHOLE
 ) -> dict[str, Any]:
     """Train a few steps of ``recipe`` and measure them; returns what a table shows.
 
-    Weights of a file (``tune_from``, ``model.pretrained``) are loaded, so that what is wrong with them is found now;
-    those of the hub are not fetched, since the values cost nothing.
+    Weights of a file (``tune_from``, ``model.pretrained``) are loaded, so that their mistakes are found now;
+    those of the hub are not fetched, since the values do not change the cost.
 
     ``s/step`` is the median; the memory is the most that this process held: the device's on a GPU, the process' own
     on a CPU.
     """
-    world = world or World()
-    train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
+    splits = session.world.first(lambda: open_splits(recipe, trial, session.reporter))
     if recipe.model.pretrained is True:
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pretrained": False})})
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder))
-        trainer, origin = prepare(
-            run, recipe, train_set, val_set, reporter, False, tune_from, runs, world, replace_head, tune_weights
-        )
+        trainer, origin = prepare(Run(Path(folder)), recipe, splits, session, tune_from=tune_from)
         if origin is not None:
-            reporter.say_lines(f"{origin[0]}: {origin[1].summary()}")
+            session.reporter.say_lines(f"{origin[0]}: {origin[1].summary()}")
         seconds, waited = _measure(trainer)
-    pieces, micro = pieces_of(recipe, world)
-    parameters = list(trainer.model.parameters())
+    pieces, micro = pieces_of(recipe, session.world)
+    parameters = list(trainer.learner.model.parameters())
     step = statistics.median(seconds)
     return {
         "parameters": sum(p.numel() for p in parameters),
         "trained": sum(p.numel() for p in parameters if p.requires_grad),
-        "clips": len(train_set),
+        "clips": len(splits[0]),
         "batch": recipe.optim.batch,
-        "processes": world.size,
+        "processes": session.world.size,
         "pieces": pieces,
         "micro_batch": micro,
         "steps an epoch": trainer.steps_per_epoch,
@@ -96,7 +83,7 @@ def _measure(trainer: Trainer) -> tuple[list[float], list[float]]:
 
 
 def _peak_memory() -> float | None:
-    """GiB held at the peak; None where the system does not say."""
+    """GiB held at the peak; None where the system does not report it."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""What a validation says of a training: which weights are the best so far, and whether the learning rate falls."""
+"""What a validation means for a training: which weights are the best so far, and whether the learning rate falls."""
 
 from __future__ import annotations
 

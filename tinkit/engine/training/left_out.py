@@ -1,4 +1,4 @@
-"""The clips that a step could not use, and the steps that gave no number: listed, told, and stopped for."""
+"""Clips that a step could not use, and steps with a non-finite loss or gradient: listed, reported, stopped for."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ import pandas as pd
 from tinkit.data.loading import Batch
 from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
-from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import Progress
-from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.step import StepResult
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe
 
 _SHOWN = 5  # clips left out in an epoch that are printed; the file has them all
-_BORNE = 5  # undecodable clips that no run stops for, so that small sets are not at the mercy of a share
+_TOLERATED = 5  # undecodable clips that no run stops for: in a small set, a share allows less than one
 
 
 class LeftOut:
     """Keeps account of what training left out. Every process calls :meth:`record` after each step."""
 
-    def __init__(
-        self, run: Run, recipe: Recipe, train_set: Manifest, steps_per_epoch: int, reporter: Reporter, world: World
-    ) -> None:
-        self._run, self._recipe, self._manifest, self._reporter, self._world = run, recipe, train_set, reporter, world
+    def __init__(self, run: Run, recipe: Recipe, train_set: Manifest, steps_per_epoch: int, session: Session) -> None:
+        self._run, self._recipe, self._manifest = run, recipe, train_set
+        self._reporter, self._world = session.reporter, session.world
         self._clips_an_epoch = steps_per_epoch * recipe.optim.batch
         self._notes = Counter[str]()
 
     def record(self, batch: Batch, result: StepResult, before: Progress, log: RunLog | None) -> None:
-        """List the step's clips that are not valid, or all of them where the step gave no number.
+        """List the step's clips that are not valid, or all of them where the step's loss or gradient was non-finite.
 
         ``before`` is the progress before the step. Raises :class:`~tinkit.errors.UserError` on every process when too
-        many clips could not be decoded, or too many steps gave no number.
+        many clips could not be decoded, or too many steps were non-finite.
         """
         self._notes.update(note for of_clip in batch["notes"] for note in of_clip)
         if result.left_out:
@@ -47,7 +46,7 @@ class LeftOut:
             self._check_broken(before.broken + result.broken)
         if not result.finite:
             shares = self._world.gather([self._manifest.row(row).id for row in batch["index"].tolist()])
-            self._tell_no_number(shares, result, before)
+            self._tell_non_finite(shares, result, before)
 
     def tell_notes(self) -> None:
         """Say, at the end of an epoch, how many of its clips were turned or cut off; every process calls it."""
@@ -66,27 +65,27 @@ class LeftOut:
 
     def _check_broken(self, broken: int) -> None:
         share = self._recipe.train.max_broken
-        if broken > (max(_BORNE, share * self._clips_an_epoch) if share else 0):
+        if broken > (max(_TOLERATED, share * self._clips_an_epoch) if share else 0):
             raise UserError(
                 f"{broken} clips of this epoch cannot be decoded, more than train.max_broken = {share:g} of an "
                 f"epoch's {self._clips_an_epoch} allows",
                 file=self._run.left_out_path,
-                fix="mend or remove the clips listed there, or raise the limit: --set train.max_broken=0.1",
+                fix="repair or remove the clips listed there, or raise the limit: --set train.max_broken=0.1",
             )
 
-    def _tell_no_number(self, shares: list[list[str]] | None, result: StepResult, before: Progress) -> None:
+    def _tell_non_finite(self, shares: list[list[str]] | None, result: StepResult, before: Progress) -> None:
         step = before.epoch * (self._clips_an_epoch // self._recipe.optim.batch) + before.step
         path = self._run.no_number_path(step)
         what = f"the loss of step {step} is {result.loss} and its gradient's norm {result.grad_norm}"
         if shares is not None:
             ids = pd.Series([clip for share in shares for clip in share], name="id")
             write_atomic(path, ids.to_csv(index=False))
-        borne = self._recipe.train.nan_steps
-        if before.nan_steps + 1 > borne:
+        tolerated = self._recipe.train.nan_steps
+        if before.nan_steps + 1 > tolerated:
             raise UserError(
                 what + (f", after {before.nan_steps} steps like it" if before.nan_steps else ""),
                 file=path,
                 fix="the step's clips are listed there; a lower optim.lr, or train.amp = 'off'; the last checkpoint is "
                 f"kept: tinkit train --resume {self._run.name}; --set train.on_nan=skip:10 leaves such steps out",
             )
-        self._reporter.say(f"{what}: left out, {before.nan_steps + 1} of {borne}; its clips: {path}")
+        self._reporter.say(f"{what}: left out, {before.nan_steps + 1} of {tolerated}; its clips: {path}")

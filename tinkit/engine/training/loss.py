@@ -21,7 +21,7 @@ class Loss:
     """The loss of a recipe for clips of ``num_classes`` classes (C).
 
     ``name`` is the recipe's, or the task's default. ``bce``, ``focal`` (Lin et al., ICCV 2017) and ``asymmetric``
-    (Ridnik et al., ICCV 2021) take every class as a question of its own, and are averaged or summed over classes as
+    (Ridnik et al., ICCV 2021) take every class as a separate question, and are averaged or summed over classes as
     ``reduction`` says; a single label counts as yes for one class and no for the others. ``class_counts`` (C,) int64
     says how many training clips have each class; with ``class_balance`` it gives ``weights`` (C,) float32, by which
     each class's part of the loss is multiplied. They are None otherwise.
@@ -121,7 +121,7 @@ def class_weights(counts: NDArray[np.int64], beta: float) -> NDArray[np.float32]
 
 
 def _check(config: LossConfig, name: str, task: Task) -> None:
-    """Refuse what has no meaning, and exponents whose gradient is no number."""
+    """Refuse what has no meaning, and exponents whose gradient is non-finite."""
     if name == "cross_entropy" and task == "multi-label":
         raise UsageError(
             "loss.name = 'cross_entropy' needs one label a clip, and this data set has several",
@@ -136,7 +136,7 @@ def _check(config: LossConfig, name: str, task: Task) -> None:
     if name == "cross_entropy" and config.reduction == "sum":
         raise UsageError(
             "loss.reduction = 'sum' sums the losses of the classes, and cross_entropy has one loss for all of them",
-            fix="leave it out, or say --set loss.reduction=mean",
+            fix="leave it out, or --set loss.reduction=mean",
         )
     exponents = {"focal": ("gamma",), "asymmetric": ("gamma_neg", "gamma_pos")}.get(name, ())
     for key in exponents:
@@ -147,7 +147,7 @@ def _check(config: LossConfig, name: str, task: Task) -> None:
                 expected="0, or 1 and more",
             )
     if name == "asymmetric" and config.gamma_neg == 0 < config.gamma_pos:
-        # a soft target's exponent lies between the two, and so between 0 and 1
+        # a soft target's exponent is between the two, and so between 0 and 1
         raise UsageError(
             f"loss.gamma_neg = 0 beside loss.gamma_pos = {config.gamma_pos:g}: the asymmetric loss takes weight off "
             "easy negatives before it takes it off positives",

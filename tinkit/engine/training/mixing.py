@@ -72,7 +72,7 @@ class Mixer:
         return mixed, mixed_labels
 
     def draw(self, step: int, height: int, width: int) -> Mix | None:
-        """What happens to the ``step``-th step's frames of so many pixels; None: nothing."""
+        """What happens to the ``step``-th step's frames of ``height`` x ``width`` pixels; None: nothing."""
         config = self._config
         rng = _step_rng(self._seed, step)
         if not (config.mixup or config.cutmix) or rng.random() >= config.prob:
@@ -90,7 +90,7 @@ class Mixer:
 def cut_box(height: int, width: int, share: float, y: int, x: int) -> Box:
     """Cutmix' rectangle: ``1 - share`` of the frame in the frame's proportions, around row ``y`` and column ``x``.
 
-    Its sides are ``sqrt(1 - share)`` of the frame's, rounded down; what lies outside the frame is cut off.
+    Its sides are ``sqrt(1 - share)`` of the frame's, rounded down; what is outside the frame is cut off.
     """
     side = math.sqrt(1 - share)
     tall, wide = int(height * side), int(width * side)

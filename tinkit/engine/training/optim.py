@@ -37,7 +37,7 @@ def parameter_groups(model: Classifier, config: OptimConfig) -> list[dict[str, A
     if config.groups == "single":
         parameters = [parameter for _, parameter in trainable]
         return [{"params": parameters, "weight_decay": config.weight_decay, "lr_scale": 1.0, "group_name": "all"}]
-    kinds = _parameter_kinds(model, config.fc_lr5)
+    kinds = _parameter_kinds(model, fc_lr5=config.fc_lr5)
     groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in trainable:
         groups.setdefault(kinds[name], []).append(parameter)
@@ -73,7 +73,7 @@ def build_optimizer(model: Classifier, config: OptimConfig) -> torch.optim.Optim
     return optimizer
 
 
-def _parameter_kinds(model: Classifier, fc_lr5: bool) -> dict[str, str]:
+def _parameter_kinds(model: Classifier, *, fc_lr5: bool) -> dict[str, str]:
     """Every parameter's full name to its kind, a key of the multiples."""
     kinds: dict[str, str] = {}
     first_conv = next((module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)), None)

@@ -16,7 +16,7 @@ class Outlook:
         self._first, self._total, self._started = done, total, time.monotonic()
 
     def left(self, done: int) -> str:
-        """The time that the rest of the run takes after ``done`` steps, in words; empty where nothing tells it yet."""
+        """The time that the rest of the run takes after ``done`` steps, in words; empty while it is unknown."""
         if done <= self._first or done >= self._total:
             return ""
         seconds = (time.monotonic() - self._started) / (done - self._first) * (self._total - done)
@@ -24,7 +24,7 @@ class Outlook:
 
 
 def in_words(seconds: float) -> str:
-    """A time as a person says it: ``50 s``, ``12 min``, ``3.5 h`` or ``2.1 days``."""
+    """A time for people: ``50 s``, ``12 min``, ``3.5 h`` or ``2.1 days``."""
     for size, unit in ((86400, "days"), (3600, "h")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -32,7 +32,7 @@ def in_words(seconds: float) -> str:
 
 
 def growth(losses: Sequence[float]) -> str:
-    """What to say of the mean losses of a run's epochs where the newest is the highest, far above one; else empty."""
+    """What to report of the mean losses of a run's epochs where the newest is by far the highest; else empty."""
     *earlier, newest = losses
     least = min(earlier, default=newest)
     if newest <= _GROWN * least or least <= 0 or newest < max(earlier):

@@ -1,4 +1,4 @@
-"""Soft labels: what another model said of the training clips, mixed into their targets (Hinton et al., 2015)."""
+"""Soft labels: another model's scores of the training clips, mixed into their targets (Hinton et al., 2015)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.manifest import Manifest
-from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.loss import dense_target
 from tinkit.errors import UserError
 from tinkit.recipe.training import LossConfig
@@ -30,8 +30,8 @@ class SoftLabels:
     ``weight`` (0..1) is their share in a target. ``count`` clips have soft labels; ``missing`` clips, which are not in
     the file or have no scores there, keep their own labels. The scores stay in the memory-mapped file.
 
-    Raises :class:`~tinkit.errors.UserError` for a file that is no score file, for another task or other classes than
-    the manifest's, for scores that are no probabilities and cannot be turned into them, and where no clip has any.
+    Raises :class:`~tinkit.errors.UserError` for a file that is not a score file, for another task or other classes
+    than the manifest's, for scores that cannot be turned into probabilities, and where no clip has any.
     """
 
     def __init__(self, path: str | Path, manifest: Manifest, weight: float) -> None:
@@ -68,7 +68,7 @@ class SoftLabels:
 
 
 def load_soft_labels(config: LossConfig, manifest: Manifest, reporter: Reporter) -> SoftLabels | None:
-    """The soft labels that a recipe's ``[loss]`` names, with a word on clips that have none; None if it names none."""
+    """The soft labels that a recipe's ``[loss]`` names, with a note on clips that have none; None if it names none."""
     if config.soft_labels is None:
         return None
     labels = SoftLabels(config.soft_labels, manifest, config.soft_weight)

@@ -1,26 +1,27 @@
-"""What stands before the first step of a run: the data opened, weights loaded, and what will happen said."""
+"""What precedes the first step of a run: the data opened, weights loaded, and what will happen reported."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.data.clips import require_files
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest, join, open_manifest
-from tinkit.engine.distributed.world import World
 from tinkit.engine.exchange.imported import refuse_to_train_on
 from tinkit.engine.exchange.pretrained import load_source, open_source
 from tinkit.engine.runs.checkpoint import Progress
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.trials import WHOLE, Trial, marked, marked_like
 from tinkit.engine.runs.writers import writing_run
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.device import flushed_denormals, words
 from tinkit.engine.runtime.precision import settle_amp
-from tinkit.engine.training.auto_resume import goes_on, restarted
+from tinkit.engine.runtime.reporter import Reporter
+from tinkit.engine.runtime.session import Session
+from tinkit.engine.training.auto_resume import can_resume, restarted
 from tinkit.engine.training.batch_plan import pieces_of
 from tinkit.engine.training.trainer import NOT_SAVED, Trainer
 from tinkit.errors import Interrupted, UserError
@@ -28,65 +29,71 @@ from tinkit.files.atomic import write_atomic
 from tinkit.models import Classifier, ForeignReport
 from tinkit.recipe import Recipe
 
-__all__ = ["WHOLE", "Trial", "start_training"]
+__all__ = ["WHOLE", "Trial", "TuneFrom", "start_training"]
+
+
+@dataclass(frozen=True)
+class TuneFrom:
+    """The weights that a training starts from, in place of the recipe's."""
+
+    name: str
+    """A run, a file in a run's ``checkpoints``, or any checkpoint file."""
+    weights: str | None = None
+    """Which of them, in the words of ``--weights``; the best by default."""
+    replace_head: bool = False
+    """Let a classifier of another size start anew."""
 
 
 @flushed_denormals()
 def start_training(
     run: Run,
     recipe: Recipe,
-    reporter: Reporter,
+    session: Session,
     *,
     resume: bool = False,
     again: bool = False,
-    tune_from: str | None = None,
-    tune_weights: str | None = None,
-    replace_head: bool = False,
+    tune_from: TuneFrom | None = None,
     trial: Trial = WHOLE,
-    runs: Path = Path("runs"),
-    world: World | None = None,
 ) -> Progress:
     """Open the data, make the run's folder unless it is resumed, build or load the model, and train.
 
-    With ``again``, or when torchrun has restarted this process, a run that is there is resumed. ``tune_from`` names the
-    weights to start from, ``tune_weights`` which of them as ``--weights`` does; with ``replace_head``, a classifier of
-    another size starts anew. What is wrong with the data, the weights or the recipe is found before anything is
-    written. Raises :class:`~tinkit.files.locks.InUseError` where another process trains into the run.
+    With ``again``, or when torchrun has restarted this process, an existing run is resumed. Mistakes in the data,
+    the weights or the recipe are found before anything is written. Raises
+    :class:`~tinkit.files.locks.InUseError` where another process trains into the run.
     """
-    world = world or World()
+    world = session.world
     with writing_run(run, world):
         if not resume and (restarted(world) or again):
-            resume = world.on_main(lambda: goes_on(run, recipe))
+            resume = world.on_main(lambda: can_resume(run, recipe))
             if resume:
                 tune_from, recipe = None, world.first(lambda: marked_like(recipe, run))
         recipe = world.first(lambda: marked(recipe, trial))
-        train_set, val_set = world.first(lambda: open_splits(recipe, trial, reporter))
-        trainer, origin = prepare(
-            run, recipe, train_set, val_set, reporter, resume, tune_from, runs, world, replace_head, tune_weights
-        )
+        splits = world.first(lambda: open_splits(recipe, trial, session.reporter))
+        trainer, origin = prepare(run, recipe, splits, session, resume=resume, tune_from=tune_from)
         if not resume:
             world.first(lambda: create_run(run.name, trainer.recipe, run.folder.parent) if world.main else None)
             if origin is not None and world.main:
-                _say_origin(run, *origin, reporter)
-        reporter.say(f"{run.folder}: {describe(trainer)}")
+                _say_origin(run, *origin, session.reporter)
+        session.reporter.say(f"{run.folder}: {describe(trainer)}")
         return _train(trainer, trial, resume=resume)
 
 
 def _train(trainer: Trainer, trial: Trial, *, resume: bool) -> Progress:
-    """Train to the end, or to where the trial or a signal ends it, and say how to go on from there."""
+    """Train to the end, or to where the trial or a signal ends it, and say how to resume from there."""
     run, reporter, processes = trainer.run, trainer.reporter, trainer.world.size
-    go_on = f"tinkit train --resume {run.folder}{trial.options()}" + (f" --gpus {processes}" * (processes > 1))
+    advice = f"resume with: tinkit train --resume {run.folder}{trial.options()}"
+    advice += f" --gpus {processes}" if processes > 1 else ""
     try:
         if not resume:
-            trainer.save_start()  # from here on there is something to go on from, with these weights and these clips
+            trainer.save_start()  # from here on there is something to resume from, with these weights and these clips
         progress = trainer.fit(resume=resume, max_steps=trial.max_steps)
     except Interrupted as error:
         kept = NOT_SAVED if error.problem == NOT_SAVED else "interrupted; what was trained is saved"
-        raise error.again(kept, file=run.folder, fix=f"go on: {go_on}") from None
+        raise error.again(kept, file=run.folder, fix=advice) from None
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=f"go on: {go_on}") from None
+        raise Interrupted("interrupted; what was saved last is kept", file=run.folder, fix=advice) from None
     if progress.epoch < trainer.recipe.optim.epochs:
-        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; go on: {go_on}")
+        reporter.say(f"stopped after {progress.epoch} epochs and {progress.step} steps; {advice}")
     return progress
 
 
@@ -120,47 +127,44 @@ def open_splits(recipe: Recipe, trial: Trial, reporter: Reporter) -> tuple[Manif
 def prepare(
     run: Run,
     recipe: Recipe,
-    train_set: Manifest,
-    val_set: Manifest | None,
-    reporter: Reporter,
-    resume: bool,
-    tune_from: str | None,
-    runs: Path,
-    world: World,
-    replace_head: bool = False,
-    tune_weights: str | None = None,
+    splits: tuple[Manifest, Manifest | None],
+    session: Session,
+    *,
+    resume: bool = False,
+    tune_from: TuneFrom | None = None,
 ) -> tuple[Trainer, tuple[Path, ForeignReport] | None]:
-    """The trainer with the model that training starts from, and where its weights came from, if from a file."""
+    """The trainer with the model that training starts from, and where its weights came from, if from a file.
+
+    ``splits`` are those of :func:`open_splits`.
+    """
     if resume:
         refuse_to_train_on(run)
+    train_set, val_set = splits
+    classes, world = train_set.classes, session.world
     model = None
     origin: tuple[Path, ForeignReport] | None = None
     if resume and world.share(bool(run.step_paths()) or run.checkpoint("last").is_file()):
-        model = build_model(recipe, len(train_set.classes), pretrained=False)
+        model = build_model(recipe, len(classes), pretrained=False)
     elif resume and run.weights_path.is_file():
         raise UserError(
             "the run ended before it saved the weights that it starts from",
             file=run.weights_path,
-            fix="begin again: tinkit train RECIPE --tune-from FILE",
+            fix="begin a new run: tinkit train RECIPE --tune-from FILE",
         )
-    elif tune_from is not None:
-        model = build_model(recipe, len(train_set.classes), pretrained=False)
-        origin = load_weights_into(
-            model, tune_from, runs, train_set.classes, weights=tune_weights, replace_head=replace_head
-        )
-    elif isinstance(recipe.model.pretrained, str):
-        model = build_model(recipe, len(train_set.classes), pretrained=False)
-        origin = load_weights_into(model, recipe.model.pretrained, runs, train_set.classes, replace_head=True)
+    elif tune_from is not None or isinstance(recipe.model.pretrained, str):
+        source = tune_from or TuneFrom(str(recipe.model.pretrained), replace_head=True)
+        model = build_model(recipe, len(classes), pretrained=False)
+        origin = load_weights_into(model, source, session.runs, classes)
     elif recipe.model.pretrained is True:
-        reporter.say(f"{recipe.model.backbone}: ImageNet weights from timm's hub, or its cache")
-        model = world.first(lambda: build_model(recipe, len(train_set.classes)))  # fetched once, then in the cache
-    return Trainer(run, recipe, train_set, val_set, reporter, model, world), origin
+        session.reporter.say(f"{recipe.model.backbone}: ImageNet weights from timm's hub, or its cache")
+        model = world.first(lambda: build_model(recipe, len(classes)))  # fetched once, then in the cache
+    return Trainer(run, recipe, train_set, val_set, session, model), origin
 
 
 def describe(trainer: Trainer) -> str:
     """The model, the clips, the batch and the precision of a training in one line."""
     recipe, world, clips = trainer.recipe, trainer.world, trainer.train_clips.manifest
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    parameters = sum(parameter.numel() for parameter in trainer.learner.model.parameters())
     pieces, micro = pieces_of(recipe, world)
     val = 0 if trainer.validator is None else len(trainer.validator.clips.manifest)
     device = trainer.device.type
@@ -174,21 +178,15 @@ def describe(trainer: Trainer) -> str:
 
 
 def load_weights_into(
-    model: Classifier,
-    source: str,
-    runs: Path,
-    classes: Sequence[str] = (),
-    *,
-    weights: str | None = None,
-    replace_head: bool = False,
+    model: Classifier, source: TuneFrom, runs: Path, classes: Sequence[str]
 ) -> tuple[Path, ForeignReport]:
-    """Load a run's best weights or what ``weights`` says, a file in a run's ``checkpoints``, or any checkpoint file.
+    """Load the weights that ``source`` names; returns the file and what became of every key.
 
-    The classifier of a checkpoint that tells its classes' names is put into the order of ``classes``; one of another
-    size is an error unless ``replace_head``. Returns the file and what became of every key.
+    The classifier of a checkpoint that names its classes is put into the order of ``classes``; one of another
+    size is an error unless it may be replaced.
     """
-    opened = open_source(source, runs, weights)
-    return opened.path, load_source(opened, model, classes, replace_head=replace_head)
+    opened = open_source(source.name, runs, source.weights)
+    return opened.path, load_source(opened, model, classes, replace_head=source.replace_head)
 
 
 def _say_origin(run: Run, path: Path, report: ForeignReport, reporter: Reporter) -> None:

@@ -16,6 +16,7 @@ from tinkit.data.loading import Batch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.build import Pixels
 from tinkit.engine.runtime.precision import autocast
+from tinkit.engine.training.learner import Learner
 from tinkit.engine.training.loss import Loss
 from tinkit.engine.training.mixing import Mixer
 from tinkit.engine.training.soft_labels import SoftLabels
@@ -40,37 +41,30 @@ class StepResult:
 
     @property
     def finite(self) -> bool:
-        """Whether loss and gradient are numbers. If not, the weights were left as they were."""
+        """Whether loss and gradient are finite. If not, the weights were left as they were."""
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a step's clips are trained towards: targets, softened and mixed, and the loss of logits against them."""
+
+    loss: Loss
+    mixer: Mixer
+    soft_labels: SoftLabels | None = None
 
 
 class TrainStep:
     """Holds what a step needs; calling it with a batch changes the weights.
 
-    ``network`` is ``model`` as it is run: compiled, or wrapped for several processes. The gradient is the sum over all
-    processes' valid clips divided by their number, whatever the micro-batch and the number of processes.
+    The gradient is the sum over all processes' valid clips divided by their number, whatever the micro-batch and the
+    number of processes.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        model: nn.Module,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        loss: Loss,
-        pixels: Pixels,
-        *,
-        num_classes: int,
-        world: World,
-        ema: Any = None,
-        scaler: torch.amp.GradScaler | None = None,
-        soft_labels: SoftLabels | None = None,
-    ) -> None:
-        self._recipe, self._model, self._network, self._optimizer = recipe, model, network, optimizer
-        self._loss, self._pixels, self._world, self._ema, self._scaler = loss, pixels, world, ema, scaler
-        self._soft_labels = soft_labels
-        self._device = next(model.parameters()).device
-        self._mixer = Mixer(recipe.mix, num_classes, recipe.train.seed)
+    def __init__(self, recipe: Recipe, learner: Learner, objective: Objective, pixels: Pixels, world: World) -> None:
+        self._recipe, self._learner, self._objective = recipe, learner, objective
+        self._pixels, self._world = pixels, world
+        self._device = next(learner.model.parameters()).device
         self.begun = False
         """Whether the newest step has got as far as to change the model: until then, all wait for each other."""
 
@@ -91,24 +85,25 @@ class TrainStep:
             loss = self._backward(batch, step, valid)
             norm = self._update(step, loss)
             if before is not None and not math.isfinite(loss + norm):
-                torch._foreach_copy_(list(self._model.buffers()), before)
+                torch._foreach_copy_(list(self._learner.model.buffers()), before)
         return StepResult(loss, norm, clips, valid, broken, left_out, stops > 0)
 
     def _backward(self, batch: Batch, step: int, valid: int) -> float:
         """Gradients of the mean loss over the step's ``valid`` clips; returns that loss."""
+        learner = self._learner
         share = len(batch["index"])
         size = min(share, self._recipe.optim.micro_batch or share)
-        self._optimizer.zero_grad(set_to_none=True)
+        learner.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
         for start in range(0, share, size):
             video, target, good = self._piece(batch, slice(start, start + size), step)
             with self._accumulating(last=start + size >= share):
                 with autocast(self._device.type, self._recipe.train.amp):
-                    logits = self._network(video)
-                loss = self._loss(logits, target, good) / valid
+                    logits = learner.network(video)
+                loss = self._objective.loss(logits, target, good) / valid
                 # processes' gradients are averaged; what is wanted is their sum
                 scaled = loss * self._world.size
-                (scaled if self._scaler is None else self._scaler.scale(scaled)).backward()
+                (scaled if learner.scaler is None else learner.scaler.scale(scaled)).backward()
             total += loss.detach()
         (summed,) = self._world.total(total.item())
         return summed
@@ -116,42 +111,43 @@ class TrainStep:
     def _piece(self, batch: Batch, part: slice, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """A micro-batch on the device: the normalised video, its target, and which clips count."""
         target = batch["labels"][part].to(self._device, non_blocking=True)
-        if self._soft_labels is not None:
-            target = self._soft_labels.soft(target, batch["index"][part])
+        if (soft_labels := self._objective.soft_labels) is not None:
+            target = soft_labels.soft(target, batch["index"][part])
         good = batch["valid"][part].to(self._device, non_blocking=True)
-        video, target = self._mixer(self._pixels(batch["frames"][part]), target, good, step)
+        video, target = self._objective.mixer(self._pixels(batch["frames"][part]), target, good, step)
         return video, target, good
 
     def _accumulating(self, *, last: bool) -> Any:
         """Processes exchange gradients in the last micro-batch only."""
-        if isinstance(self._network, DistributedDataParallel) and not last:
-            return self._network.no_sync()
+        if isinstance(self._learner.network, DistributedDataParallel) and not last:
+            return self._learner.network.no_sync()
         return nullcontext()
 
     def _update(self, step: int, loss: float) -> float:
-        """Clip the gradient and change the weights, unless loss or gradient are no numbers; returns the norm."""
-        if self._scaler is not None:
-            self._scaler.unscale_(self._optimizer)
+        """Clip the gradient and change the weights, unless loss or gradient are non-finite; returns the norm."""
+        learner = self._learner
+        if learner.scaler is not None:
+            learner.scaler.unscale_(learner.optimizer)
         bound = self._recipe.optim.clip_grad or math.inf
-        norm = float(nn.utils.clip_grad_norm_(self._model.parameters(), bound))
-        if self._scaler is not None:
+        norm = float(nn.utils.clip_grad_norm_(learner.model.parameters(), bound))
+        if learner.scaler is not None:
             if not math.isfinite(loss):
-                self._scaler.update()
+                learner.scaler.update()
                 return norm
             # a gradient beyond fp16's range is an everyday event there: the scaler skips it and lowers its scale
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
+            learner.scaler.step(learner.optimizer)
+            learner.scaler.update()
             norm = norm if math.isfinite(norm) else 0.0
         elif math.isfinite(loss + norm):
-            self._optimizer.step()
+            learner.optimizer.step()
         else:
             return norm
-        if self._ema is not None:
-            self._ema.update(self._model, step + 1)
+        if learner.ema is not None:
+            learner.ema.update(learner.model, step + 1)
         return norm
 
     def _buffers(self) -> list[Tensor]:
-        return [buffer.clone() for buffer in self._model.buffers()]
+        return [buffer.clone() for buffer in self._learner.model.buffers()]
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -20,7 +20,7 @@ def base_rate(optimizer: torch.optim.Optimizer) -> float:
 def after_step(
     progress: Progress, result: StepResult, optimizer: torch.optim.Optimizer, clips_per_s: float, waiting: float
 ) -> Progress:
-    """The progress after a step; ``shown`` is what the events tell of it. A step without a finite loss adds none."""
+    """The progress after a step; ``shown`` is what the events show of it. A step without a finite loss adds none."""
     rates = {f"lr/{group['group_name']}": float(group["lr"]) for group in optimizer.param_groups}
     values = {"train/loss": result.loss, "train/grad_norm": result.grad_norm, "train/lr": base_rate(optimizer)}
     values |= rates if len(rates) > 1 else {}

@@ -30,7 +30,7 @@ class Clock:
             yield batch
 
     def step(self, clips: int) -> tuple[float, float]:
-        """A step of so many clips has ended: its clips a second, and the share of its time that waited for data."""
+        """A step of ``clips`` clips has ended: its clips a second, and the share of its time that waited for data."""
         before, self._stepped = self._stepped, time.monotonic()
         self._clips += clips
         seconds = max(self._stepped - before, 1e-9)

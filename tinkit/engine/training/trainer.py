@@ -17,36 +17,29 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest import Manifest
 from tinkit.data.reading import Reading
-from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
-from tinkit.engine.distributed.world import LostPeerError, World, lost_peer
+from tinkit.engine.distributed.world import LostPeerError, lost_peer
 from tinkit.engine.runs.checkpoint import Progress, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
-from tinkit.engine.runs.log import Meter, Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.non_finite import NotFiniteError, require_good, way_back
 from tinkit.engine.runs.resume import go_back
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.trials import after_epochs, save_mark
-from tinkit.engine.runtime.build import (
-    Pixels,
-    build_model,
-    choose_device,
-    loader_workers,
-    make_ema,
-    share_statistics,
-    wrap_network,
-)
+from tinkit.engine.runtime.build import Pixels, build_model, choose_device, loader_workers
 from tinkit.engine.runtime.device import limit_threads, settle_recipe
-from tinkit.engine.runtime.precision import make_scaler
+from tinkit.engine.runtime.reporter import Meter
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.batch_plan import clips_of, info_of, steps_per_epoch
 from tinkit.engine.training.judge import judge
+from tinkit.engine.training.learner import make_learner
 from tinkit.engine.training.left_out import LeftOut
 from tinkit.engine.training.loss import Loss
-from tinkit.engine.training.optim import build_optimizer
+from tinkit.engine.training.mixing import Mixer
 from tinkit.engine.training.outlook import Outlook, growth
 from tinkit.engine.training.schedule import LearningRate
 from tinkit.engine.training.soft_labels import load_soft_labels
-from tinkit.engine.training.step import StepResult, TrainStep
+from tinkit.engine.training.step import Objective, StepResult, TrainStep
 from tinkit.engine.training.tally import after_step, base_rate, epoch_row
 from tinkit.engine.training.throughput import Clock
 from tinkit.engine.training.validate import Validator
@@ -55,7 +48,7 @@ from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe
 from tinkit.workers import WorkerLostError
 
-NOT_SAVED = "interrupted while it waited for data; what was saved last is kept"  # the step could not be ended
+NOT_SAVED = "interrupted while it waited for data; what was saved last is kept"  # the step could not be finished
 
 
 class Trainer:
@@ -70,11 +63,10 @@ class Trainer:
         recipe: Recipe,
         train_set: Manifest,
         val_set: Manifest | None,
-        reporter: Reporter,
+        session: Session,
         model: Classifier | None = None,
-        world: World | None = None,
     ) -> None:
-        self.reporter, self.world = reporter, world or World()
+        self.session, self.reporter, self.world = session, session.reporter, session.world
         self.steps_per_epoch = steps_per_epoch(recipe, len(train_set), self.world)
         self.device = choose_device(self.world)
         limit_threads()
@@ -82,37 +74,24 @@ class Trainer:
         self.run, self.recipe = run, recipe
         torch.manual_seed(recipe.train.seed)
         model = model or build_model(recipe, len(train_set.classes))
-        self.model = share_statistics(model, recipe, self.world).to(self.device)
-        self.ema = make_ema(self.model, recipe.ema)
-        self.scaler = make_scaler(self.device.type, recipe.train.amp)
-        self.optimizer = build_optimizer(self.model, recipe.optim)
-        self.learning_rate = LearningRate(self.optimizer, recipe.optim, recipe.schedule, self.steps_per_epoch)
-        loss = Loss.of(recipe.loss, train_set)
+        self.learner = make_learner(model, recipe, self.device, self.world)
+        self.learning_rate = LearningRate(self.learner.optimizer, recipe.optim, recipe.schedule, self.steps_per_epoch)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
         self.metric = metrics.check_metric(metric, train_set.task, len(train_set.classes))
-        reading = Reading.of(recipe.data)
-        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, FlowFiles.of(recipe.data), reading)
-        pixels = Pixels(self.model, self.device, recipe.train.channels_last)
-        self.train_step = TrainStep(
-            recipe,
-            self.model,
-            wrap_network(self.model, recipe, self.world),
-            self.optimizer,
-            loss,
-            pixels,
-            num_classes=len(train_set.classes),
-            world=self.world,
-            ema=self.ema,
-            scaler=self.scaler,
-            soft_labels=load_soft_labels(recipe.loss, train_set, reporter),
+        flow, reading = FlowFiles.of(recipe.data), Reading.of(recipe.data)
+        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, flow, reading)
+        pixels = Pixels(self.learner.model, self.device, recipe.train.channels_last)
+        objective = Objective(
+            Loss.of(recipe.loss, train_set),
+            Mixer(recipe.mix, len(train_set.classes), recipe.train.seed),
+            load_soft_labels(recipe.loss, train_set, self.reporter),
         )
-        self.validator = None
-        if val_set is not None:
-            self.validator = Validator(recipe, val_set, pixels, reporter, self.world)
+        self.train_step = TrainStep(recipe, self.learner, objective, pixels, self.world)
+        self.validator = None if val_set is None else Validator(recipe, val_set, pixels, session)
         self.progress = Progress()
         self.outlook = Outlook(0, recipe.optim.epochs * self.steps_per_epoch)
         self._saved_at = time.monotonic()
-        self.left_out = LeftOut(run, recipe, train_set, self.steps_per_epoch, reporter, self.world)
+        self.left_out = LeftOut(run, recipe, train_set, self.steps_per_epoch, session)
 
     @property
     def done(self) -> int:
@@ -130,7 +109,8 @@ class Trainer:
         After a signal to stop, and the step under way, what was trained is saved and Interrupted raised.
         """
         if resume:
-            parts = (self.model, self.optimizer, self.ema, self.scaler, self.reporter, self.world)
+            learner = self.learner
+            parts = (learner.model, learner.optimizer, learner.ema, learner.scaler, self.reporter, self.world)
             self.progress = go_back(self.run, self.train_clips.manifest, *parts)
         if self.world.main:
             save_mark(self.run, self.recipe)
@@ -139,8 +119,8 @@ class Trainer:
         validated = self.progress.step < self.steps_per_epoch  # else the newest epoch waits for it
         log = RunLog(self.run, self.progress, self.done, validated=validated) if self.world.main else None
         for path in log.put_aside if log else ():
-            self.reporter.say(f"{path} could not be read: it has been given this name, and a new table is begun")
-        stop = StopSignal(patient=self.world.size > 1)
+            self.reporter.say(f"{path} could not be read: it was renamed to this, and a new table is begun")
+        stop = self.session.stop
         try:
             with (
                 stop,
@@ -148,8 +128,8 @@ class Trainer:
                 Watch(stop, self.recipe.train.stall_limit, "a step of training", keeper.settle) as self._watch,
             ):
                 while self.progress.epoch < self.recipe.optim.epochs and (last_step is None or self.done < last_step):
-                    self._epoch(log, keeper, stop, last_step)
-        except RuntimeError as error:  # PyTorch tells of a dead peer wherever this process happens to be
+                    self._epoch(log, keeper, last_step)
+        except RuntimeError as error:  # PyTorch reports a dead peer wherever this process happens to be
             raise lost_peer(error) or error from error
         finally:
             if log is not None:
@@ -158,15 +138,15 @@ class Trainer:
             save_mark(self.run, after_epochs(self.recipe, self.progress.epoch))
         return self.progress
 
-    def _epoch(self, log: RunLog | None, keeper: Keeper, stop: StopSignal, last_step: int | None) -> None:
+    def _epoch(self, log: RunLog | None, keeper: Keeper, last_step: int | None) -> None:
         """The rest of the epoch under way, or less where ``last_step`` or a signal ends it."""
         clock = Clock()
         self.train_mode()
         title = f"epoch {self.progress.epoch + 1}/{self.recipe.optim.epochs}"
         with self.reporter.progress(title, self.steps_per_epoch, self.progress.step) as meter:
-            for batch in clock.timed(self._awaited(stop, keeper, log)):
+            for batch in clock.timed(self._awaited(keeper, log)):
                 try:
-                    result = self._step(batch, clock, log, meter, bool(stop.number))
+                    result = self._step(batch, clock, log, meter)
                 except LostPeerError:
                     if not self.train_step.begun:
                         self._save(keeper, log)
@@ -174,21 +154,21 @@ class Trainer:
                 whole = self.progress.step == self.steps_per_epoch
                 if result.stop:
                     self._save(keeper, log)
-                    raise Interrupted("interrupted", number=stop.number or signal.SIGTERM, fix="")
+                    raise Interrupted("interrupted", number=self.session.stop.number or signal.SIGTERM, fix="")
                 if not whole and (self.done == last_step or self._save_is_due()):
                     self._save(keeper, log)
                     if self.done == last_step:
                         return
-        self._end_epoch(clock, log, keeper, stop)
+        self._end_epoch(clock, log, keeper)
 
     def train_mode(self) -> None:
         """Put the model into training mode, but for what partial BN freezes."""
-        self.model.train()
+        self.learner.model.train()
         if self.recipe.model.partial_bn:
-            freeze_partial_bn(self.model)
+            freeze_partial_bn(self.learner.model)
 
-    def batches(self, stop: StopSignal | None = None) -> Iterable[Batch]:
-        """This process' share of the rest of the epoch under way; after a signal to ``stop`` none is waited for."""
+    def batches(self) -> Iterable[Batch]:
+        """This process' share of the rest of the epoch under way; after a signal to stop none is waited for."""
         if self.progress.step == self.steps_per_epoch:
             return ()
         return train_loader(
@@ -200,46 +180,47 @@ class Trainer:
             rank=self.world.rank,
             world=self.world.size,
             give_up=self.recipe.train.stall_limit,
-            wish=stop,
+            wish=self.session.stop,
         )
 
-    def _awaited(self, stop: StopSignal, keeper: Keeper, log: RunLog | None) -> Iterator[Batch]:
+    def _awaited(self, keeper: Keeper, log: RunLog | None) -> Iterator[Batch]:
         """The batches of the epoch; where one does not come, what was trained before it is saved."""
         try:
-            yield from self._watch.over(self.batches(stop), limited=loader_workers(self.recipe.train) > 0)
+            yield from self._watch.over(self.batches(), limited=loader_workers(self.recipe.train) > 0)
         except (Interrupted, WorkerLostError) as error:
             self._save(keeper, log)
             if isinstance(error, Interrupted) and not self.world.main:
                 raise error.again(NOT_SAVED, fix="") from None  # the main process may be in the middle of a step
             raise
 
-    def _step(self, batch: Batch, clock: Clock, log: RunLog | None, meter: Meter, stop: bool) -> StepResult:
+    def _step(self, batch: Batch, clock: Clock, log: RunLog | None, meter: Meter) -> StepResult:
         """One step of the whole batch, counted and logged."""
         self.learning_rate.set(self.done, self.progress.plateau_drops)
-        result = self.train_step(batch, self.done, stop=stop)
+        result = self.train_step(batch, self.done, stop=self.session.stop.number != 0)
         self.left_out.record(batch, result, self.progress, log)
-        if not result.finite:  # to leave steps out helps nobody whose weights are not finite themselves
-            weights, what = dict(self.model.named_parameters()), f"after {self.done} steps the weights of the run"
+        if not result.finite:  # leaving steps out does not help where the weights are non-finite themselves
+            weights = dict(self.learner.model.named_parameters())
+            what = f"after {self.done} steps the weights of the run"
             self.world.on_main(lambda: require_good(weights, what, self.run))
-        self.progress = after_step(self.progress, result, self.optimizer, *clock.step(result.clips))
+        self.progress = after_step(self.progress, result, self.learner.optimizer, *clock.step(result.clips))
         if log is not None:
             log.scalars(self.done, self.progress.shown)
         note = f"loss {self.progress.mean_loss:.4f}  {clock.clips_per_s:.1f} clips/s  {self.outlook.left(self.done)}"
         meter.advance(1, note.rstrip())
         return result
 
-    def _end_epoch(self, clock: Clock, log: RunLog | None, keeper: Keeper, stop: StopSignal) -> None:
+    def _end_epoch(self, clock: Clock, log: RunLog | None, keeper: Keeper) -> None:
         """Validate, write the epoch's row, and save."""
         trained = self.progress
         epoch = trained.epoch + 1
         self.left_out.tell_notes()
-        row = epoch_row(trained, self.done, base_rate(self.optimizer), clock)
+        row = epoch_row(trained, self.done, base_rate(self.learner.optimizer), clock)
         also: tuple[str, ...] = ()
         shown = ""
         if self.validator and (epoch % self.recipe.train.val_every == 0 or epoch == self.recipe.optim.epochs):
             self._save(keeper, log)  # so that a validation that is cut short need not cost the epoch
             try:
-                measured, also = self._validate(log, stop)
+                measured, also = self._validate(log)
             except NotFiniteError as error:
                 keeper.set_aside(self.done)
                 what = f"{error.problem} in the validation after {self.done} steps"
@@ -257,18 +238,19 @@ class Trainer:
         if log is not None and (grown := growth(log.losses)):
             self.reporter.say(grown)
 
-    def _validate(self, log: RunLog | None, stop: StopSignal) -> tuple[dict[str, float], tuple[str, ...]]:
+    def _validate(self, log: RunLog | None) -> tuple[dict[str, float], tuple[str, ...]]:
         """Measure the weights and their average; returns the row's columns and which ``best`` this is."""
         assert self.validator is not None
         # each process has batch statistics of its own; those of the main one are validated, as they are the ones saved
-        self.world.spread(self.model.buffers())
-        if self.ema is not None:
-            self.world.spread(self.ema.module.buffers())
+        model, ema = self.learner.model, self.learner.ema
+        self.world.spread(model.buffers())
+        if ema is not None:
+            self.world.spread(ema.module.buffers())
         with self._watch.paused():
-            values = self.validator(self.model, log, self.done, stop)
-        if self.ema is not None:
+            values = self.validator(model, log, self.done)
+        if ema is not None:
             with self._watch.paused():
-                averaged = self.validator(self.ema.module, None, self.done, stop)
+                averaged = self.validator(ema.module, None, self.done)
             values |= {f"ema_{name}": value for name, value in averaged.items()}
         values = self.world.share(values)
         if log is not None:
@@ -287,9 +269,11 @@ class Trainer:
         if not self.world.main:
             return
         if log is not None:
-            log.flush()  # who goes on from this checkpoint writes no earlier events again
-        ema = None if self.ema is None else self.ema.module
-        state = snapshot(self.model, self.progress, self._info(), optimizer=self.optimizer, ema=ema, scaler=self.scaler)
+            log.flush()  # a run resumed from this checkpoint writes no earlier events again
+        learner = self.learner
+        ema = None if learner.ema is None else learner.ema.module
+        about, optimizer, scaler = self._info(), learner.optimizer, learner.scaler
+        state = snapshot(learner.model, self.progress, about, optimizer=optimizer, ema=ema, scaler=scaler)
         require_good(state.tensors, f"after {self.done} steps the run's weights, or what goes with them,", self.run)
         keeper.save(state, self.done, also)
         self._saved_at = time.monotonic()

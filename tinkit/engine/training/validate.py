@@ -12,11 +12,10 @@ from tinkit.data.flow_files import FlowFiles
 from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
 from tinkit.data.reading import Reading
-from tinkit.engine.distributed.signals import StopSignal
-from tinkit.engine.distributed.world import World
-from tinkit.engine.evaluation.score import Scored, likeliest, probabilities_of, score_split
-from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.evaluation.score import Scored, Scorer, likeliest, probabilities_of, score_split
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runtime.build import Pixels
+from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.sample_images import sample_lines, sample_strip, visible
 from tinkit.models import record_steering
 from tinkit.recipe import Recipe
@@ -28,42 +27,36 @@ _LIKELIEST = 3  # classes shown under a sample clip
 class Validator:
     """Measures weights on the validation split; every process scores its share, the main one measures."""
 
-    def __init__(self, recipe: Recipe, manifest: Manifest, pixels: Pixels, reporter: Reporter, world: World) -> None:
+    def __init__(self, recipe: Recipe, manifest: Manifest, pixels: Pixels, session: Session) -> None:
         views = recipe.test.model_copy(update={"views": "1x1", "sampling": "even", "flip": False})
         self.clips = TestClips(manifest, recipe.clip, views, FlowFiles.of(recipe.data), Reading.of(recipe.data))
-        self._recipe, self._pixels = recipe, pixels
-        self._reporter, self._world = reporter, world
-        self._labels = mark_labels(manifest.table["labels"].to_pylist(), len(manifest.classes)) if world.main else None
+        self._recipe, self._pixels, self._session = recipe, pixels, session
+        known = manifest.table["labels"].to_pylist() if session.world.main else None
+        self._labels = None if known is None else mark_labels(known, len(manifest.classes))
 
-    def __call__(self, model: nn.Module, log: RunLog | None, done: int, stop: StopSignal) -> dict[str, float]:
+    def __call__(self, model: nn.Module, log: RunLog | None, done: int) -> dict[str, float]:
         """The metrics of ``model`` by name, from 0 to 1, on the main process; nothing on the others.
 
         With a ``log`` (of the main process) offsets, gains and sample clips go to its events after ``done`` steps.
         """
+        recipe, task = self._recipe, self.clips.manifest.task
+        # an average of a classifier is one
+        scorer = Scorer(model, self._pixels, task, "logits", recipe.train.amp)  # type: ignore[arg-type]
         with record_steering(model) as recorded:
             scored = score_split(
-                model,  # type: ignore[arg-type]  # an average of a classifier is one
-                self._pixels,
-                self.clips,
-                self._recipe.train,
-                self._reporter,
-                batch=self._recipe.test.batch,
-                average="logits",
-                title="validation",
-                amp=self._recipe.train.amp,
-                world=self._world,
-                stop=stop,
+                scorer, self.clips, recipe.train, self._session, batch=recipe.test.batch, title="validation"
             )
         if scored is None or self._labels is None:
             return {}
+        reporter = self._session.reporter
         if scored.reasons:
-            self._reporter.say(f"validation: {len(scored.reasons)} clips cannot be decoded and do not count")
+            reporter.say(f"validation: {len(scored.reasons)} clips cannot be decoded and do not count")
         if scored.notes:
-            self._reporter.say(f"validation: {notes_text(scored.notes)}")
+            reporter.say(f"validation: {notes_text(scored.notes)}")
         if log is not None:
             log.steering(done, recorded)
             self._show_samples(scored, log, done)
-        result = metrics.evaluate(scored.scores, self._labels, self.clips.manifest.task, valid=scored.valid)
+        result = metrics.evaluate(scored.scores, self._labels, task, valid=scored.valid)
         return dict(result.values)
 
     def _show_samples(self, scored: Scored, log: RunLog, done: int) -> None:
