@@ -21,7 +21,6 @@ from torch.utils.data import Dataset
 
 from tinkit.data import crops, sampling
 from tinkit.data.clip_item import ClipItem, make_item
-from tinkit.data.clip_path import clip_path
 from tinkit.data.config import Media
 from tinkit.data.flips import flip_permutation
 from tinkit.data.flow import ComputedFlow, FlowSettings
@@ -29,9 +28,10 @@ from tinkit.data.flow_files import FlowFiles, FlowFolder
 from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest, ManifestRow
 from tinkit.data.modality import channels_a_frame, frames_a_segment, read_channels
+from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.image_names import template_pattern
 from tinkit.data.reader import BrokenClip, ClipReader, Frame, Note
 from tinkit.data.reading import Reading
-from tinkit.data.templates import template_pattern
 from tinkit.data.views import ClipConfig, ViewConfig
 
 NO_LABEL = "no label"

@@ -11,7 +11,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tinkit.data.templates import template_problem
+from tinkit.data.paths.image_names import template_problem
 from tinkit.errors import UserError
 from tinkit.metrics import Task
 from tinkit.table import Table

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tinkit.data.clip_path import clip_path
 from tinkit.data.config import DataConfig, FlowLayout, Media
 from tinkit.data.frames import ImageReader, find_numbers
 from tinkit.data.manifest import Manifest
+from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.image_names import template_pattern
 from tinkit.data.reader import BrokenClip, Frame
 from tinkit.data.reading import Reading
-from tinkit.data.templates import template_pattern
 from tinkit.errors import UserError
 
 _WHOLE = Reading()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tinkit.data.config import Media
 from tinkit.data.images import read_image
+from tinkit.data.paths.image_names import template_pattern
 from tinkit.data.reader import BrokenClip, ClipReader, Frame, broken_on
 from tinkit.data.reading import Reading, Spending
-from tinkit.data.templates import template_pattern
 
 _WHOLE = Reading()
 _TIMED_PIXELS = 150_000

@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations import annotation_files
-from tinkit.data.clip_path import clip_path
 from tinkit.data.config import SPLITS, DataConfig, Media, Split, resolve_root
 from tinkit.data.manifest_table import SCHEMA, VERSION, build_table, read_table, write_table
-from tinkit.data.missing import why_missing
+from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.arrow import DamagedFileError
 from tinkit.files.atomic import cache_folder

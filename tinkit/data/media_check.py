@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinkit.data.clip_path import clip_path
 from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest
-from tinkit.data.missing import why_missing
+from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.missing import why_missing
 from tinkit.data.reader import BrokenClip
 from tinkit.errors import UserError
 
