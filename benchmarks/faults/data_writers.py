@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.faults.calls import killed_before_each_call
 from benchmarks.faults.outcome import Outcome
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.flow_make import make_flow

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from tinkit.data.annotations import read_annotation
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.manifest import open_manifest
 from tinkit.data.media_check import count_present, require_present
 from tinkit.data.paths.clip_path import clip_path

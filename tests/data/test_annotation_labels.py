@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tinkit.data.annotations import read_annotation
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.manifest import open_manifest
 from tinkit.errors import UserError
 

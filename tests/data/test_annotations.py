@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tinkit.data.annotations import read_annotation, read_categories
-from tinkit.data.config import DataConfig, resolve_root
+from tinkit.data.config.dataset import DataConfig, resolve_root
 from tinkit.errors import UserError
 
 CATEGORIES = "stroking/petting,0\nadult+female+singing,1\nwashing, wiping,2\nrunning,3\n"

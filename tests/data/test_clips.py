@@ -14,10 +14,10 @@ from PIL import Image
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
 from tinkit.data import sampling
 from tinkit.data.clips import TestClips, TrainClips, clip_rng, load_views
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import BrokenClip
-from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UserError
 
 

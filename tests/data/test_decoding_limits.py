@@ -17,11 +17,11 @@ from benchmarks.faults.pixels import MEGABYTES, _bomb
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
 from tinkit.data import containers, film, images, jpeg, video
 from tinkit.data.clips import TestClips
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.frames import open_clip
 from tinkit.data.reader import BrokenClip, is_shortage
 from tinkit.data.reading import Reading
-from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UserError
 
 QUICK = (  # those that are made and read in a moment

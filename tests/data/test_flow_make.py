@@ -18,14 +18,14 @@ from tests.helpers.video_files import write_images, write_manifest, write_video
 from tinkit.cli.app import app
 from tinkit.data import flow_make
 from tinkit.data.clips import TestClips, load_views
-from tinkit.data.config import DataConfig, FlowLayout
+from tinkit.data.config.dataset import DataConfig, FlowLayout
+from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.flow import ComputedFlow, FlowSettings, flow_function, to_bytes
 from tinkit.data.flow_files import FlowFiles, FlowFolder
 from tinkit.data.flow_make import STATE, make_flow
 from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.data.reader import BrokenClip
-from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UserError
 from tinkit.files.locks import writing
 

@@ -20,9 +20,9 @@ from tests.helpers.places import ROOT
 from tests.helpers.video_files import write_manifest, write_video
 from tinkit.data import loading
 from tinkit.data.clips import ClipItem, TestClips, TrainClips
+from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.loading import Batch, epoch_order, train_loader
 from tinkit.data.manifest import Manifest
-from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UsageError, UserError
 
 CLIP = ClipConfig(num_segments=3, size=16)
@@ -238,10 +238,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from tinkit.data.clips import TrainClips
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.loading import train_loader
 from tinkit.data.manifest import open_manifest
-from tinkit.data.views import ClipConfig
+from tinkit.data.config.views import ClipConfig
 
 manifest = open_manifest(DataConfig(dataset="table", root=Path({root!r})), "train")
 try:

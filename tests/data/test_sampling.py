@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinkit.data import sampling
-from tinkit.data.views import TestRule
+from tinkit.data.config.views import TestRule
 
 frames = st.integers(1, 2000)
 segments = st.integers(1, 64)

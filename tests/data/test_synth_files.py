@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tinkit.cli.app import app
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import (
     SynthResult,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tinkit.data.config import FlowLayout
+from tinkit.data.config.dataset import FlowLayout
 from tinkit.data.flow_files import FlowFiles
 
 

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.manifest import Manifest, open_manifest
 
 

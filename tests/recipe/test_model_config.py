@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_runs import QUIET, tiny, train
-from tinkit.data.config import SPLITS
+from tinkit.data.config.dataset import SPLITS
 from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.flow_make import make_flow

@@ -36,7 +36,7 @@ SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
 def list_layouts(as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
-    from tinkit.data.config import LAYOUTS
+    from tinkit.data.config.dataset import LAYOUTS
 
     rows: list[dict[str, Any]] = [
         {
@@ -68,7 +68,7 @@ def prepare(
     Every clip's file is looked for, and one clip of each split is decoded. Exits with 1 where more than 1% of a split's
     clips are missing or empty (of few clips: more than five, or than a tenth).
     """
-    from tinkit.data.config import resolve_root
+    from tinkit.data.config.dataset import resolve_root
     from tinkit.data.manifest import open_manifest
     from tinkit.data.media_check import decode_one, require_present, words
 

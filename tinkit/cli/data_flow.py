@@ -45,7 +45,7 @@ def flow(
     An interrupted run is completed by the same command. Clips that cannot be decoded are listed, and have none. OpenCV
     computes it: install tinkit with its extra called flow.
     """
-    from tinkit.data.config import resolve_root
+    from tinkit.data.config.dataset import resolve_root
     from tinkit.data.flow import FlowSettings
     from tinkit.data.flow_files import FlowFiles
     from tinkit.data.flow_make import count_clips, make_flow

@@ -3,7 +3,7 @@
 Pixels leave here as uint8; they are normalised on the device. Frames lie in memory as (..., H, W, C) and are handed out
 as a permuted view (..., C, H, W): with the last four axes taken as images that is torch's channels_last, at no cost.
 C is 3 for RGB; for flow and RGB differences a segment's consecutive frames lie behind one another in it
-(:func:`~tinkit.data.modality.read_channels`; the differences themselves are taken on the device).
+(:func:`~tinkit.data.config.modality.read_channels`; the differences themselves are taken on the device).
 A clip that cannot be read keeps its place: its frames are zero, ``valid`` is False and ``reason`` says why.
 """
 
@@ -21,18 +21,18 @@ from torch.utils.data import Dataset
 
 from tinkit.data import crops, sampling
 from tinkit.data.clip_item import ClipItem, make_item
-from tinkit.data.config import Media
+from tinkit.data.config.dataset import Media
+from tinkit.data.config.modality import channels_a_frame, frames_a_segment, read_channels
+from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.flips import flip_permutation
 from tinkit.data.flow import ComputedFlow, FlowSettings
 from tinkit.data.flow_files import FlowFiles, FlowFolder
 from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest, ManifestRow
-from tinkit.data.modality import channels_a_frame, frames_a_segment, read_channels
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
 from tinkit.data.reader import BrokenClip, ClipReader, Frame, Note
 from tinkit.data.reading import Reading
-from tinkit.data.views import ClipConfig, ViewConfig
 
 NO_LABEL = "no label"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinkit.data.config import DataConfig, FlowLayout, Media
+from tinkit.data.config.dataset import DataConfig, FlowLayout, Media
 from tinkit.data.frames import ImageReader, find_numbers
 from tinkit.data.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinkit.data.config import Media
+from tinkit.data.config.dataset import Media
 from tinkit.data.images import read_image
 from tinkit.data.paths.image_names import template_pattern
 from tinkit.data.reader import BrokenClip, ClipReader, Frame, broken_on

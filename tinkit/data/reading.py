@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from time import thread_time
 
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.reader import BrokenClip
 
 _LOOK_PIXELS = 4_000_000  # the clock is looked at once for so many pixels decoded

@@ -1,7 +1,7 @@
 """Which frames of a clip are looked at. Frames count from 0; ``num_frames`` is N, ``num_segments`` is T.
 
-Where a segment is L consecutive frames (``length``; see :mod:`tinkit.data.modality`), the rules choose its first one,
-among the N - L + 1 that have L - 1 behind them, and :func:`stacks` adds the others.
+Where a segment is L consecutive frames (``length``; see :mod:`tinkit.data.config.modality`), the rules choose its
+first one, among the N - L + 1 that have L - 1 behind them, and :func:`stacks` adds the others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.data.views import TestRule
+from tinkit.data.config.views import TestRule
 
 Indices = NDArray[np.int64]
 Short = Literal["spread", "first"]

@@ -10,13 +10,13 @@ import pytest
 
 from tests.helpers.video_files import write_manifest, write_video
 from tinkit.data.clips import TestClips as Clips
+from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.flow_make import make_flow
 from tinkit.data.manifest import Manifest
 from tinkit.data.media_check import count_present, decode_one
 from tinkit.data.paths.clip_path import clip_path
-from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UserError
 
 OUTSIDE = ["../out.mp4", "a/../../out.mp4", "/etc/passwd", "a\0b", "..\\out.mp4", "C:\\out.mp4", "..", "", "a\nb"]

@@ -15,7 +15,7 @@ from tinkit.data.annotations.mmit import read_mmit
 from tinkit.data.annotations.rows import Rows
 from tinkit.data.annotations.something import read_something_v1, read_something_v2
 from tinkit.data.annotations.table import read_table
-from tinkit.data.config import DataConfig, Split
+from tinkit.data.config.dataset import DataConfig, Split
 from tinkit.errors import UserError
 
 __all__ = ["Annotation", "annotation_files", "read_annotation", "read_categories"]

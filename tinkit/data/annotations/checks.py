@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.rows import Rows
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.paths.clip_path import ESCAPE
 
 _CONTROL = r"[\x00-\x1f\x7f]"

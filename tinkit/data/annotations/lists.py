@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.rows import Rows, split_words, text_lines
-from tinkit.data.config import ListColumns
+from tinkit.data.config.dataset import ListColumns
 from tinkit.errors import UserError
 
 _NUMBERS_BEFORE_LABELS: dict[ListColumns, int] = {

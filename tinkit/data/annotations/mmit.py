@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.rows import Rows, last_part_without_number, split_words, text_lines
-from tinkit.data.config import Media
+from tinkit.data.config.dataset import Media
 from tinkit.errors import UserError
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.rows import Rows, text_lines
-from tinkit.data.config import Media
+from tinkit.data.config.dataset import Media
 from tinkit.errors import UserError
 from tinkit.files.class_headers import unquoted
 from tinkit.files.class_names import without_brackets

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from tinkit.data.modality import FLOW_LENGTH, Modality
+from tinkit.data.config.modality import FLOW_LENGTH, Modality
 from tinkit.defaults import IMAGES
 from tinkit.errors import UsageError
 from tinkit.table import Table

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from tinkit.data.views import ClipConfig, ViewConfig, Views, override_views, parse_views
+from tinkit.data.config.views import ClipConfig, ViewConfig, Views, override_views, parse_views
 from tinkit.errors import UsageError
 
 
