@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tinkit.data import crops
-from tinkit.data.reader import BrokenClip
+from tinkit.data.decode.clip_reader import BrokenClip
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
 side = st.integers(1, 400)

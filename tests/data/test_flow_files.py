@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from tests.helpers.flow_folders import files_of, flow_pairs, write_flow
 from tests.helpers.video_files import write_manifest
 from tinkit.data.config.dataset import DataConfig, FlowLayout
+from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.flow_files import FlowFiles, FlowFolder
-from tinkit.data.reader import BrokenClip
 from tinkit.errors import UserError
 
 LAYOUTS: tuple[FlowLayout, ...] = ("flow_x", "x_suffix", "packed")

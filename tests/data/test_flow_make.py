@@ -20,12 +20,12 @@ from tinkit.data import flow_make
 from tinkit.data.clips import TestClips, load_views
 from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.config.views import ClipConfig, ViewConfig
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.flow import ComputedFlow, FlowSettings, flow_function, to_bytes
 from tinkit.data.flow_files import FlowFiles, FlowFolder
 from tinkit.data.flow_make import STATE, make_flow
-from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest, open_manifest
-from tinkit.data.reader import BrokenClip
 from tinkit.errors import UserError
 from tinkit.files.locks import writing
 

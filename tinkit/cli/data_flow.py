@@ -46,11 +46,11 @@ def flow(
     computes it: install tinkit with its extra called flow.
     """
     from tinkit.data.config.dataset import resolve_root
+    from tinkit.data.decode.settings import Reading
     from tinkit.data.flow import FlowSettings
     from tinkit.data.flow_files import FlowFiles
     from tinkit.data.flow_make import count_clips, make_flow
     from tinkit.data.manifest import open_manifest
-    from tinkit.data.reading import Reading
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinkit.data.decode.clip_reader import Note
 from tinkit.data.manifest import Manifest, ManifestRow
-from tinkit.data.reader import Note
 
 
 class ClipItem(TypedDict):

@@ -24,15 +24,15 @@ from tinkit.data.clip_item import ClipItem, make_item
 from tinkit.data.config.dataset import Media
 from tinkit.data.config.modality import channels_a_frame, frames_a_segment, read_channels
 from tinkit.data.config.views import ClipConfig, ViewConfig
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, Note
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import Reading
 from tinkit.data.flips import flip_permutation
 from tinkit.data.flow import ComputedFlow, FlowSettings
 from tinkit.data.flow_files import FlowFiles, FlowFolder
-from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
-from tinkit.data.reader import BrokenClip, ClipReader, Frame, Note
-from tinkit.data.reading import Reading
 
 NO_LABEL = "no label"
 
@@ -183,7 +183,8 @@ def load_views(
 
     Its optical flow, where that is asked for, is computed here, from the frames that the views need, as
     :class:`~tinkit.data.flow.FlowSettings` has it. What is drawn is drawn from the file's name. Raises
-    :class:`~tinkit.data.reader.BrokenClip`, and :class:`~tinkit.errors.UserError` if flow cannot be computed.
+    :class:`~tinkit.data.decode.clip_reader.BrokenClip`, and :class:`~tinkit.errors.UserError` if flow cannot be
+    computed.
     """
     return load_noted_views(path, media, clip, config, frame_template, reading)[0]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from tinkit.data.reader import BrokenClip, Frame
+from tinkit.data.decode.clip_reader import BrokenClip, Frame
 
 SNAP = 3
 """Crops whose side differs from the input's by less than this many pixels take the input's."""
@@ -154,7 +154,7 @@ def _narrow(frame: Frame, width: int) -> Frame:
 def scale_short_side(frame: Frame, scale: int) -> Frame:
     """``frame`` with its short side resized to ``scale``, the other to ``int(scale * long / short)``.
 
-    Raises :class:`~tinkit.data.reader.BrokenClip` for a ribbon that would grow beyond all bounds.
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a ribbon that would grow beyond all bounds.
     """
     height, width = frame.shape[:2]
     other = int(scale * max(width, height) / min(width, height))

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import Field
 
 from tinkit.data import crops
-from tinkit.data.reader import BrokenClip, ClipReader, Frame, describe
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, describe
 from tinkit.errors import UserError
 from tinkit.table import Table
 
@@ -73,7 +73,7 @@ def to_bytes(flow: Field2d, bound: float) -> Frame:
 class ComputedFlow(ClipReader):
     """The flow of an open clip, computed as it is read: frame i leads from the clip's frame i to i + 1.
 
-    Closing it closes the clip. Raises :class:`~tinkit.data.reader.BrokenClip` for a clip of a single frame,
+    Closing it closes the clip. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a clip of a single frame,
     :class:`~tinkit.errors.UserError` as :func:`flow_function` does.
     """
 

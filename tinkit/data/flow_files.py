@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from tinkit.data.config.dataset import DataConfig, FlowLayout, Media
-from tinkit.data.frames import ImageReader, find_numbers
+from tinkit.data.decode.clip_reader import BrokenClip, Frame
+from tinkit.data.decode.open_clip import ImageReader, find_numbers
+from tinkit.data.decode.settings import Reading
 from tinkit.data.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
-from tinkit.data.reader import BrokenClip, Frame
-from tinkit.data.reading import Reading
 from tinkit.errors import UserError
 
 _WHOLE = Reading()
@@ -69,7 +69,7 @@ class FlowFiles:
     def templates(self, folder: Path) -> tuple[str, ...]:
         """How the images in a clip's ``folder`` are called: those of x and of y, or those that hold both.
 
-        Raises :class:`~tinkit.data.reader.BrokenClip` for a name that cannot be part of the images'.
+        Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a name that cannot be part of the images'.
         """
         if self.layout == "packed":
             return (self.frame_template,)
@@ -97,9 +97,9 @@ class FlowFiles:
 class FlowFolder(ImageReader):
     """A clip's optical flow, from its folder: frame i is pair i, uint8 (H, W, 2), x and y.
 
-    ``start`` and ``frames`` cut a window of so many frames out of the clip, as :func:`~tinkit.data.frames.open_clip`
-    does: one pair less, for the last would lead out of it. Raises
-    :class:`~tinkit.data.reader.BrokenClip` if an image is missing, or x without its y.
+    ``start`` and ``frames`` cut a window of so many frames out of the clip, as
+    :func:`~tinkit.data.decode.open_clip.open_clip` does: one pair less, for the last would lead out of it. Raises
+    :class:`~tinkit.data.decode.clip_reader.BrokenClip` if an image is missing, or x without its y.
     """
 
     def __init__(

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
+from tinkit.data.decode.clip_reader import BrokenClip, Frame
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import Reading
 from tinkit.data.flow import ComputedFlow, FlowSettings, flow_function
 from tinkit.data.flow_files import FlowFiles
-from tinkit.data.frames import open_clip
 from tinkit.data.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
-from tinkit.data.reader import BrokenClip, Frame
-from tinkit.data.reading import Reading
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.group import sweep

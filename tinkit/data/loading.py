@@ -21,8 +21,8 @@ from torch.utils.data import Sampler
 
 from tinkit.data.clip_item import ClipItem
 from tinkit.data.clips import TestClips, TrainClips
+from tinkit.data.decode.clip_reader import Note
 from tinkit.data.fetching import begin_fetching, pinned_ahead, received
-from tinkit.data.reader import Note
 from tinkit.errors import UsageError
 from tinkit.workers import GIVE_UP, Wish, Workers
 

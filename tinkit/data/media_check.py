@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tinkit.data.frames import open_clip
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.missing import why_missing
-from tinkit.data.reader import BrokenClip
 from tinkit.errors import UserError
 
 _TRIED = 8  # clips, of which one must be decodable

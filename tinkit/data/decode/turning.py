@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from av.video.frame import VideoFrame
 
-from tinkit.data.reader import Frame
+from tinkit.data.decode.clip_reader import Frame
 
 Matrix = tuple[int, ...]
 """The nine numbers of a display matrix, a row after another; the first two of each row have 16 bits of fraction."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tinkit.data.reader import BrokenClip
-from tinkit.data.reading import Reading
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.settings import Reading
 
 SCAN_SECONDS = 3e-9
 """Processor seconds a pixel and scan, on a slow machine."""
@@ -18,7 +18,8 @@ _NEXT = re.compile(rb"\xff+[\x02-\xcf\xd8-\xfe]")  # what ends a scan's data: no
 
 
 def check_cost(data: bytes, width: int, height: int, reading: Reading) -> None:
-    """Raise :class:`~tinkit.data.reader.BrokenClip` if the JPEG in ``data`` takes more time or memory than may be.
+    """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` if the JPEG in ``data`` takes more time or memory
+    than may be.
 
     Nothing is read of a file that could not, however its bytes were used.
     """

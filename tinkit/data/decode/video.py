@@ -1,4 +1,4 @@
-"""Video files: libav (PyAV) behind :class:`tinkit.data.reader.ClipReader`.
+"""Video files: libav (PyAV) behind :class:`tinkit.data.decode.clip_reader.ClipReader`.
 
 A clip's packets are read first, without decoding: they give the number of frames, the order in which they are shown
 (by presentation time, so that B-frames and open groups of pictures count right) and the keyframes. Reading then
@@ -18,10 +18,10 @@ import av
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from tinkit.data import containers, film, jpeg, turning
-from tinkit.data.reader import BrokenClip, ClipReader, Frame, broken_on, describe, is_shortage
-from tinkit.data.reading import Reading, Spending
-from tinkit.data.scaling import Scaler
+from tinkit.data.decode import containers, film, jpeg, turning
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on, describe, is_shortage
+from tinkit.data.decode.scaling import Scaler
+from tinkit.data.decode.settings import Reading, Spending
 
 KEPT_BYTES = 64 * 1024 * 1024
 """Packets of up to this many bytes are kept for decoding; those of a longer video are read from the file again."""
@@ -36,8 +36,8 @@ _RGB_BYTES = 6  # a pixel, converted and copied
 class VideoReader(ClipReader):
     """The first video stream of a file, turned as it says, at its first frame's size; pixel aspect is not applied.
 
-    Raises :class:`~tinkit.data.reader.BrokenClip` for a missing or empty file, one without a video stream, and what is
-    beyond the limits of ``reading``. ``kept_bytes`` is :data:`KEPT_BYTES` but in tests.
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a missing or empty file, one without a video
+    stream, and what is beyond the limits of ``reading``. ``kept_bytes`` is :data:`KEPT_BYTES` but in tests.
     """
 
     errors = (av.error.FFmpegError, OSError, UnicodeDecodeError)

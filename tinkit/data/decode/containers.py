@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.data.reader import BrokenClip
+from tinkit.data.decode.clip_reader import BrokenClip
 
 READ = "mp4, mov, mkv, webm, avi, mpg, ts, flv, wmv, ogg, gif, mxf, dv, rm, ivf and bare h264, hevc, mpeg"
 """The containers that are read, as people call them."""
@@ -110,7 +110,7 @@ def measure(path: Path) -> tuple[int, int, int]:
     The last two are 0 where the file does not say.
 
     Knows the outermost sizes of mp4 / mov boxes, RIFF (avi) and EBML (webm, mkv). Raises
-    :class:`~tinkit.data.reader.BrokenClip` for an mp4 that announces more frames than can be.
+    :class:`~tinkit.data.decode.clip_reader.BrokenClip` for an mp4 that announces more frames than can be.
     """
     with path.open("rb", buffering=0) as file:
         there = os.fstat(file.fileno()).st_size

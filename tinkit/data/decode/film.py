@@ -9,8 +9,8 @@ import av.logging
 from av.container import Container
 from av.stream import Disposition
 
-from tinkit.data.containers import Head
-from tinkit.data.reader import BrokenClip
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.containers import Head
 
 # Containers that hold their own pictures. Playlists and scripts, which name other files, and text art are no clips.
 _DEMUXERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,mxf,nut,dv,rm"
@@ -22,7 +22,7 @@ _OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if hasattr(Container, 
 def open_film(source: str | Head, max_pixels: int) -> tuple[Any, Any]:
     """The container and its first video stream, whose frames may have ``max_pixels``.
 
-    Raises :class:`~tinkit.data.reader.BrokenClip` where there is none, and what libav does.
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` where there is none, and what libav does.
     """
     av.logging.set_libav_level(av.logging.PANIC)  # faults are raised; libav would print them as well
     container: Any = av.open(source, container_options={"format_whitelist": _DEMUXERS}, timeout=_TIMEOUT, **_OPTIONS)

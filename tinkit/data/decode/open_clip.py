@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tinkit.data.config.dataset import Media
-from tinkit.data.images import read_image
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on
+from tinkit.data.decode.image_file import read_image
+from tinkit.data.decode.settings import Reading, Spending
 from tinkit.data.paths.image_names import template_pattern
-from tinkit.data.reader import BrokenClip, ClipReader, Frame, broken_on
-from tinkit.data.reading import Reading, Spending
 
 _WHOLE = Reading()
 _TIMED_PIXELS = 150_000
@@ -32,7 +32,7 @@ def open_clip(
     """
     if media == "frames":
         return _ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, reading)
-    from tinkit.data.video import VideoReader  # libav is loaded only by those who read videos
+    from tinkit.data.decode.video import VideoReader  # libav is loaded only by those who read videos
 
     return VideoReader(path, start, frames, reading)
 

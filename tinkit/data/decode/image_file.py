@@ -21,9 +21,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from tinkit.data import jpeg
-from tinkit.data.reader import BrokenClip, Frame, describe, is_shortage
-from tinkit.data.reading import Reading
+from tinkit.data.decode import jpeg
+from tinkit.data.decode.clip_reader import BrokenClip, Frame, describe, is_shortage
+from tinkit.data.decode.settings import Reading
 
 MAX_IMAGE_BYTES = 256 * 1024 * 1024
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
@@ -49,7 +49,7 @@ _TILE_WIDTH, _TILE_LENGTH, _BITS, _PHOTOMETRIC, _SAMPLES = 322, 323, 258, 262, 2
 def read_image(path: Path, reading: Reading, *, grey: bool = False) -> Frame:
     """One image file as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
 
-    Raises :class:`~tinkit.data.reader.BrokenClip`.
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
     """
     try:
         status = path.stat()

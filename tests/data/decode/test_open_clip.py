@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers.video_files import decode_all, moving_pixels, write_images, write_video
-from tinkit.data.frames import open_clip
-from tinkit.data.reader import BrokenClip
-from tinkit.data.reading import Reading
-from tinkit.data.video import VideoReader
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.video import VideoReader
 from tinkit.errors import UserError
 
 # name: codec and what is special about it
@@ -303,7 +303,7 @@ def test_absurd_sizes_are_refused_before_they_are_decoded(videos: Path, tmp_path
 
 
 def test_more_frames_than_can_be_are_refused(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkit.data.containers.MAX_FRAMES", 39)
+    monkeypatch.setattr("tinkit.data.decode.containers.MAX_FRAMES", 39)
     with pytest.raises(BrokenClip, match="frames, more than 39"):
         open_clip(videos / "groups.mp4", "video")
 
@@ -419,5 +419,5 @@ def test_a_template_that_names_no_images_is_the_users_mistake(tmp_path: Path, te
 
 
 def test_images_are_read_without_loading_libav() -> None:
-    code = "import sys, tinkit.data.frames; sys.exit('av' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, tinkit.data.decode.open_clip; sys.exit('av' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,13 +15,14 @@ from benchmarks.faults import bomb_files
 from benchmarks.faults.bombs import BOMBS
 from benchmarks.faults.pixels import MEGABYTES, _bomb
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
-from tinkit.data import containers, film, images, jpeg, video
 from tinkit.data.clips import TestClips
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig, ViewConfig
-from tinkit.data.frames import open_clip
-from tinkit.data.reader import BrokenClip, is_shortage
-from tinkit.data.reading import Reading
+from tinkit.data.decode import containers, film, jpeg, video
+from tinkit.data.decode import image_file as images
+from tinkit.data.decode.clip_reader import BrokenClip, is_shortage
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import Reading
 from tinkit.errors import UserError
 
 QUICK = (  # those that are made and read in a moment
@@ -70,7 +71,7 @@ def test_a_bomb_costs_little(name: str, tmp_path: Path) -> None:
 def test_a_reason_names_the_key_of_a_film(
     limit: dict[str, Any], key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinkit.data.reading._LOOK_PIXELS", 10_000)
+    monkeypatch.setattr("tinkit.data.decode.settings._LOOK_PIXELS", 10_000)
     path = write_video(tmp_path / "a.mp4", g="250")
     with pytest.raises(BrokenClip) as caught, open_clip(path, "video", reading=Reading(**limit)) as clip:
         clip.read([39])

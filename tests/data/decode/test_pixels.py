@@ -18,11 +18,11 @@ from tests.helpers.video_files import moving_pixels, write_manifest
 from tinkit.data import crops
 from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.config.views import ClipConfig, ViewConfig
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import Reading
 from tinkit.data.flow_files import FlowFolder
-from tinkit.data.frames import open_clip
 from tinkit.data.manifest import open_manifest
-from tinkit.data.reader import BrokenClip
-from tinkit.data.reading import Reading
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import named_run

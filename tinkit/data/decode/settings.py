@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from time import thread_time
 
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.reader import BrokenClip
+from tinkit.data.decode.clip_reader import BrokenClip
 
 _LOOK_PIXELS = 4_000_000  # the clock is looked at once for so many pixels decoded
 _FRAME_PIXELS = 65_536  # what a frame counts for at least: a smaller one costs no less to look at
@@ -38,14 +38,14 @@ class Reading:
         return replace(cls.of(config), turn=trained.turn)
 
     def check_pixels(self, width: int, height: int) -> None:
-        """Raise :class:`~tinkit.data.reader.BrokenClip` for a frame without pixels, or of too many."""
+        """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a frame without pixels, or of too many."""
         if width < 1 or height < 1:
             raise BrokenClip(f"frames of {width}x{height} pixels")
         if width * height > self.max_pixels:
             raise BrokenClip(f"frames of {width}x{height} pixels, more than data.max_pixels = {self.max_pixels:,}")
 
     def check_memory(self, width: int, height: int, bytes_a_pixel: float) -> None:
-        """Raise :class:`~tinkit.data.reader.BrokenClip` if decoding a frame may take too much memory."""
+        """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` if decoding a frame may take too much memory."""
         needed = width * height * bytes_a_pixel / 1e6
         if needed > self.max_frame_mb:
             raise BrokenClip(
@@ -54,7 +54,9 @@ class Reading:
             )
 
     def check_image_seconds(self, seconds: float, why: str) -> None:
-        """Raise :class:`~tinkit.data.reader.BrokenClip` if an image would take ``seconds`` of a processor."""
+        """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` if an image would take ``seconds`` of a
+        processor.
+        """
         if seconds > self.max_image_seconds:
             raise BrokenClip(
                 f"{why} may take {seconds:,.0f} s to decode, more than data.max_image_seconds = "
@@ -80,7 +82,7 @@ class Spending:
         self._look()
 
     def count(self, pixels: int) -> None:
-        """So many pixels were decoded. Raises :class:`~tinkit.data.reader.BrokenClip` beyond the limit."""
+        """So many pixels were decoded. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` beyond the limit."""
         self._pixels += pixels
         if self._pixels > self._reading.max_clip_pixels:
             raise BrokenClip(f"more pixels to decode than data.max_clip_pixels = {self._reading.max_clip_pixels:,}")
