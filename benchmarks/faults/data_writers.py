@@ -15,7 +15,7 @@ from tinkit.data.config.dataset import DataConfig
 from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.flow_make import make_flow
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.errors import UserError
 from tinkit.files.locks import writing

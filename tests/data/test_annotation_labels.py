@@ -10,7 +10,7 @@ import torch
 
 from tinkit.data.annotations import read_annotation
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.errors import UserError
 
 THREE = "0 a\n1 b\n2 c\n"

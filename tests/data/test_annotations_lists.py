@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tinkit.data.annotations.lists import read_list
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.errors import UserError
 
 

@@ -17,7 +17,7 @@ from tinkit.data.clips import TestClips, TrainClips, clip_rng, load_views
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
-from tinkit.data.manifest import Manifest, open_manifest
+from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.errors import UserError
 
 

@@ -17,7 +17,7 @@ from tinkit.data.clips import TestClips, TrainClips, clip_rng, require_files
 from tinkit.data.config.modality import model_channels, read_channels
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.loading import train_loader
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.errors import UserError
 
 FLOW = files_of()

@@ -25,7 +25,7 @@ from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.flow import ComputedFlow, FlowSettings, flow_function, to_bytes
 from tinkit.data.flow_files import FlowFiles, FlowFolder
 from tinkit.data.flow_make import STATE, make_flow
-from tinkit.data.manifest import Manifest, open_manifest
+from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.errors import UserError
 from tinkit.files.locks import writing
 

@@ -22,7 +22,7 @@ from tinkit.data import loading
 from tinkit.data.clips import ClipItem, TestClips, TrainClips
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.loading import Batch, epoch_order, train_loader
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.errors import UsageError, UserError
 
 CLIP = ClipConfig(num_segments=3, size=16)
@@ -240,7 +240,7 @@ from pathlib import Path
 from tinkit.data.clips import TrainClips
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.loading import train_loader
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.config.views import ClipConfig
 
 manifest = open_manifest(DataConfig(dataset="table", root=Path({root!r})), "train")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tinkit.cli.app import app
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.synth import (
     SynthResult,
     SynthSpec,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests.helpers.plain_loop import PlainClassifier, plain_losses
 from tinkit.data.clips import TrainClips
 from tinkit.data.loading import train_loader
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run

@@ -14,7 +14,7 @@ from tinkit.errors import UserError
 from tinkit.terminal import Notices, note, print_json, print_line
 
 if TYPE_CHECKING:
-    from tinkit.data.manifest import Manifest
+    from tinkit.data.manifest.manifest import Manifest
     from tinkit.data.media_check import Presence
 
 app = typer.Typer(
@@ -69,7 +69,7 @@ def prepare(
     clips are missing or empty (of few clips: more than five, or than a tenth).
     """
     from tinkit.data.config.dataset import resolve_root
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.manifest.manifest import open_manifest
     from tinkit.data.media_check import decode_one, require_present, words
 
     config = data_config(what, data, overrides)
@@ -106,7 +106,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show rows of a split: ids, paths, class names."""
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.manifest.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
     if clip_id is None:
@@ -127,7 +127,7 @@ def stats(
     as_json: JsonOption = False,
 ) -> None:
     """Count labels: how many clips have each class, how many labels a clip has."""
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.manifest.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
     summary = _summary(manifest)

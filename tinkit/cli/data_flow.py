@@ -50,7 +50,7 @@ def flow(
     from tinkit.data.flow import FlowSettings
     from tinkit.data.flow_files import FlowFiles
     from tinkit.data.flow_make import count_clips, make_flow
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.manifest.manifest import open_manifest
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.decode.clip_reader import Note
-from tinkit.data.manifest import Manifest, ManifestRow
+from tinkit.data.manifest.manifest import Manifest, ManifestRow
 
 
 class ClipItem(TypedDict):

@@ -30,7 +30,7 @@ from tinkit.data.decode.settings import Reading
 from tinkit.data.flips import flip_permutation
 from tinkit.data.flow import ComputedFlow, FlowSettings
 from tinkit.data.flow_files import FlowFiles, FlowFolder
-from tinkit.data.manifest import Manifest, ManifestRow
+from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
 

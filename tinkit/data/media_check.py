@@ -13,7 +13,7 @@ import numpy as np
 
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UserError

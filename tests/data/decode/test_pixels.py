@@ -22,7 +22,7 @@ from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import Reading
 from tinkit.data.flow_files import FlowFolder
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import named_run

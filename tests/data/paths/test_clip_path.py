@@ -14,7 +14,7 @@ from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.flow_make import make_flow
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.media_check import count_present, decode_one
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.errors import UserError

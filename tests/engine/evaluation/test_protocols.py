@@ -14,7 +14,7 @@ from tinkit.data import sampling
 from tinkit.data.clips import TestClips, TrainClips, clip_rng, load_views, view_rng
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.loading import test_loader as make_test_loader
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.errors import UserError
 
 CLIP = ClipConfig(num_segments=4, size=32)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.data.config.views import ViewConfig
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.evaluation.protocol import protocol_of, settled, settled_json
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.log import Reporter

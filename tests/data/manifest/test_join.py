@@ -19,7 +19,7 @@ from tests.helpers.video_files import write_manifest, write_video
 from tinkit.data.clips import TrainClips
 from tinkit.data.config.views import ClipConfig
 from tinkit.data.loading import train_loader
-from tinkit.data.manifest import Manifest, join
+from tinkit.data.manifest.manifest import Manifest, join
 from tinkit.errors import UserError
 
 TRAIN = [("one", "1.mp4", "a"), ("two", "2.mp4", "a;c"), ("three", "3.mp4", "b")]

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from tinkit.data.annotations import annotation_files
 from tinkit.data.config.dataset import SPLITS, DataConfig, Media, Split, resolve_root
-from tinkit.data.manifest_table import SCHEMA, VERSION, build_table, read_table, write_table
+from tinkit.data.manifest.table import SCHEMA, VERSION, build_table, read_table, write_table
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
