@@ -15,7 +15,7 @@ from tinkit.terminal import Notices, note, print_json, print_line
 
 if TYPE_CHECKING:
     from tinkit.data.manifest.manifest import Manifest
-    from tinkit.data.media_check import Presence
+    from tinkit.data.probe.presence import Presence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,7 +70,7 @@ def prepare(
     """
     from tinkit.data.config.dataset import resolve_root
     from tinkit.data.manifest.manifest import open_manifest
-    from tinkit.data.media_check import decode_one, require_present, words
+    from tinkit.data.probe.presence import decode_one, require_present, words
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)
@@ -149,7 +149,7 @@ def stats(
 
 
 def _count(manifest: Manifest) -> Presence:
-    from tinkit.data.media_check import count_present
+    from tinkit.data.probe.presence import count_present
 
     notices = Notices()
     with notices.bar(f"files of {manifest.split}", len(manifest), shown=notices.is_terminal) as bar:

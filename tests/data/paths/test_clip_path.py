@@ -15,8 +15,8 @@ from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles
 from tinkit.data.flow_make import make_flow
 from tinkit.data.manifest.manifest import Manifest
-from tinkit.data.media_check import count_present, decode_one
 from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.probe.presence import count_present, decode_one
 from tinkit.errors import UserError
 
 OUTSIDE = ["../out.mp4", "a/../../out.mp4", "/etc/passwd", "a\0b", "..\\out.mp4", "C:\\out.mp4", "..", "", "a\nb"]

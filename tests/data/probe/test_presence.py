@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from tests.helpers.video_files import write_images, write_manifest, write_video
 from tinkit.cli.app import app
 from tinkit.data.manifest.manifest import Manifest
-from tinkit.data.media_check import Presence, count_present, decode_one, require_present
 from tinkit.data.paths.missing import why_missing
+from tinkit.data.probe.presence import Presence, count_present, decode_one, require_present
 from tinkit.errors import UserError
 
 
