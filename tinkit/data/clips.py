@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tinkit.data import crops, sampling
 from tinkit.data.clip_item import ClipItem, make_item
 from tinkit.data.config.dataset import Media
 from tinkit.data.config.modality import channels_a_frame, frames_a_segment, read_channels
@@ -27,12 +26,14 @@ from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, Note
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flips import flip_permutation
 from tinkit.data.flow import ComputedFlow, FlowSettings
 from tinkit.data.flow_files import FlowFiles, FlowFolder
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
+from tinkit.data.sampling import crops
+from tinkit.data.sampling import frames as sampling
+from tinkit.data.sampling.flips import flip_permutation
 
 NO_LABEL = "no label"
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from tinkit.data import crops
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, describe
+from tinkit.data.sampling import crops
 from tinkit.errors import UserError
 from tinkit.table import Table
 

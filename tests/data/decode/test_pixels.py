@@ -15,7 +15,6 @@ from benchmarks.faults.pixel_cases import PIXELS, TURNS, read_image_of, saved, t
 from tests.helpers.places import ROOT
 from tests.helpers.tiny_runs import tiny, train
 from tests.helpers.video_files import moving_pixels, write_manifest
-from tinkit.data import crops
 from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
@@ -23,6 +22,7 @@ from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import Reading
 from tinkit.data.flow_files import FlowFolder
 from tinkit.data.manifest.manifest import open_manifest
+from tinkit.data.sampling import crops
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import named_run

@@ -11,7 +11,7 @@ from tinkit.data.config.dataset import Media
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip, Note
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flips import flip_permutation
+from tinkit.data.sampling.flips import flip_permutation
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import likeliest, probabilities_of, score_views
 from tinkit.engine.evaluation.test import load_model

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinkit.data import sampling
 from tinkit.data.config.views import TestRule
+from tinkit.data.sampling import frames as sampling
 
 frames = st.integers(1, 2000)
 segments = st.integers(1, 64)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinkit.data.flips import flip_permutation
+from tinkit.data.sampling.flips import flip_permutation
 from tinkit.errors import UserError
 
 # Something-Something V2: mmaction2's list of pairs, and the classes at these indices

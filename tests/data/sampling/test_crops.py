@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tinkit.data import crops
 from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.sampling import crops
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
 side = st.integers(1, 400)
