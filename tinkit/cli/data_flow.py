@@ -47,9 +47,9 @@ def flow(
     """
     from tinkit.data.config.dataset import resolve_root
     from tinkit.data.decode.settings import Reading
-    from tinkit.data.flow import FlowSettings
-    from tinkit.data.flow_files import FlowFiles
-    from tinkit.data.flow_make import count_clips, make_flow
+    from tinkit.data.flow.computed import FlowSettings
+    from tinkit.data.flow.folders import FlowFiles
+    from tinkit.data.flow.make import count_clips, make_flow
     from tinkit.data.manifest.manifest import open_manifest
 
     config = data_config(what, data, overrides)

@@ -26,8 +26,8 @@ from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, Note
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flow import ComputedFlow, FlowSettings
-from tinkit.data.flow_files import FlowFiles, FlowFolder
+from tinkit.data.flow.computed import ComputedFlow, FlowSettings
+from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
@@ -183,7 +183,7 @@ def load_views(
     """The views (V, T, C, crop, crop) uint8 of a clip that is in no manifest, as :class:`TestClips` gives them.
 
     Its optical flow, where that is asked for, is computed here, from the frames that the views need, as
-    :class:`~tinkit.data.flow.FlowSettings` has it. What is drawn is drawn from the file's name. Raises
+    :class:`~tinkit.data.flow.computed.FlowSettings` has it. What is drawn is drawn from the file's name. Raises
     :class:`~tinkit.data.decode.clip_reader.BrokenClip`, and :class:`~tinkit.errors.UserError` if flow cannot be
     computed.
     """

@@ -20,7 +20,7 @@ from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flow_files import FlowFolder
+from tinkit.data.flow.folders import FlowFolder
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.sampling import crops
 from tinkit.engine.evaluation.predict import predict

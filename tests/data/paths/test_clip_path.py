@@ -11,9 +11,9 @@ import pytest
 from tests.helpers.video_files import write_manifest, write_video
 from tinkit.data.clips import TestClips as Clips
 from tinkit.data.config.views import ClipConfig, ViewConfig
-from tinkit.data.flow import FlowSettings
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.flow_make import make_flow
+from tinkit.data.flow.computed import FlowSettings
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.flow.make import make_flow
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.probe.presence import count_present, decode_one

@@ -18,7 +18,7 @@ from tinkit.data.config.dataset import DataConfig, Media
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flow_files import FlowFiles
+from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World

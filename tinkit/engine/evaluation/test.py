@@ -16,7 +16,7 @@ from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import notes_text
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flow_files import FlowFiles
+from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.data.sampling.flips import flip_permutation
 from tinkit.engine.distributed.signals import StopSignal

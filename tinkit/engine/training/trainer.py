@@ -14,7 +14,7 @@ import torch
 from tinkit import metrics
 from tinkit.data.clips import TrainClips
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flow_files import FlowFiles
+from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.signals import StopSignal

@@ -10,7 +10,7 @@ from tinkit import metrics
 from tinkit.data.clips import TestClips
 from tinkit.data.decode.clip_reader import notes_text
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flow_files import FlowFiles
+from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World

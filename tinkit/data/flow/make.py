@@ -21,8 +21,8 @@ import simplejpeg
 from tinkit.data.decode.clip_reader import BrokenClip, Frame
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import Reading
-from tinkit.data.flow import ComputedFlow, FlowSettings, flow_function
-from tinkit.data.flow_files import FlowFiles
+from tinkit.data.flow.computed import ComputedFlow, FlowSettings, flow_function
+from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.errors import UserError

@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 
 from tests.helpers.video_files import write_images, write_manifest, write_video
 from tinkit.cli.app import app
-from tinkit.data import flow_make
 from tinkit.data.clips import TestClips, load_views
 from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.flow import ComputedFlow, FlowSettings, flow_function, to_bytes
-from tinkit.data.flow_files import FlowFiles, FlowFolder
-from tinkit.data.flow_make import STATE, make_flow
+from tinkit.data.flow import make as flow_make
+from tinkit.data.flow.computed import ComputedFlow, FlowSettings, flow_function, to_bytes
+from tinkit.data.flow.folders import FlowFiles, FlowFolder
+from tinkit.data.flow.make import STATE, make_flow
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.errors import UserError
 from tinkit.files.locks import writing

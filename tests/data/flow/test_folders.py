@@ -13,7 +13,7 @@ from tests.helpers.flow_folders import files_of, flow_pairs, write_flow
 from tests.helpers.video_files import write_manifest
 from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.decode.clip_reader import BrokenClip
-from tinkit.data.flow_files import FlowFiles, FlowFolder
+from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.errors import UserError
 
 LAYOUTS: tuple[FlowLayout, ...] = ("flow_x", "x_suffix", "packed")
