@@ -105,7 +105,7 @@ def test_few_classes_are_not_codes(tmp_path: Path, text: str) -> None:
 
 
 def test_clips_of_no_class(tmp_path: Path) -> None:
-    from tinkit.data.clip_item import _labels
+    from tinkit.data.clips.item import _labels
     from tinkit.metrics import sample_map
 
     found = config(tmp_path, "id,path,labels\n1,x,a;c\n2,y,\n", dataset="table")

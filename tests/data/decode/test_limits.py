@@ -15,7 +15,7 @@ from benchmarks.faults import bomb_files
 from benchmarks.faults.bombs import BOMBS
 from benchmarks.faults.pixels import MEGABYTES, _bomb
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
-from tinkit.data.clips import TestClips
+from tinkit.data.clips.datasets import TestClips
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode import containers, film, jpeg, video

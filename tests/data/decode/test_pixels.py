@@ -15,7 +15,7 @@ from benchmarks.faults.pixel_cases import PIXELS, TURNS, read_image_of, saved, t
 from tests.helpers.places import ROOT
 from tests.helpers.tiny_runs import tiny, train
 from tests.helpers.video_files import moving_pixels, write_manifest
-from tinkit.data.clips import TestClips, TrainClips
+from tinkit.data.clips.datasets import TestClips, TrainClips
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip

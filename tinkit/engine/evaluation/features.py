@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.clips import TestClips, load_views, require_files
+from tinkit.data.clips.datasets import TestClips, load_views, require_files
 from tinkit.data.config.dataset import DataConfig, Media
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip

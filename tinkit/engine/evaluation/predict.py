@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinkit.data.clips import load_noted_views
+from tinkit.data.clips.datasets import load_noted_views
 from tinkit.data.config.dataset import Media
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip, Note

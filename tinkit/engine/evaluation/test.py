@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips, require_files
+from tinkit.data.clips.datasets import TestClips, require_files
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import notes_text

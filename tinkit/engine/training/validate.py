@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips
+from tinkit.data.clips.datasets import TestClips
 from tinkit.data.decode.clip_reader import notes_text
 from tinkit.data.decode.settings import Reading
 from tinkit.data.flow.folders import FlowFiles

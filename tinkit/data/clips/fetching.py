@@ -18,8 +18,8 @@ from torch.utils.data._utils import worker as torch_worker
 from tinkit.workers import Alive, Carried, Work
 
 if TYPE_CHECKING:
-    from tinkit.data.clips import TestClips, TrainClips
-    from tinkit.data.loading import Batch
+    from tinkit.data.clips.datasets import TestClips, TrainClips
+    from tinkit.data.clips.loading import Batch
 
 _LOOK = 0.1  # seconds between two looks at whether anybody still wants batches
 _PATIENCE = 5.0  # seconds for the thread that pins memory to end

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tinkit.data.clip_item import ClipItem, make_item
+from tinkit.data.clips.item import ClipItem, make_item
 from tinkit.data.config.dataset import Media
 from tinkit.data.config.modality import channels_a_frame, frames_a_segment, read_channels
 from tinkit.data.config.views import ClipConfig, ViewConfig

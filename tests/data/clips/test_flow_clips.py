@@ -12,10 +12,10 @@ from PIL import Image, ImageOps
 
 from tests.helpers.flow_folders import files_of, flow_pairs, write_flow
 from tests.helpers.video_files import decode_all, write_manifest, write_video
-from tinkit.data.clips import TestClips, TrainClips, clip_rng, require_files
+from tinkit.data.clips.datasets import TestClips, TrainClips, clip_rng, require_files
+from tinkit.data.clips.loading import train_loader
 from tinkit.data.config.modality import model_channels, read_channels
 from tinkit.data.config.views import ClipConfig, ViewConfig
-from tinkit.data.loading import train_loader
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling

@@ -18,10 +18,10 @@ import torch
 
 from tests.helpers.places import ROOT
 from tests.helpers.video_files import write_manifest, write_video
-from tinkit.data import loading
-from tinkit.data.clips import ClipItem, TestClips, TrainClips
+from tinkit.data.clips import loading
+from tinkit.data.clips.datasets import ClipItem, TestClips, TrainClips
+from tinkit.data.clips.loading import Batch, epoch_order, train_loader
 from tinkit.data.config.views import ClipConfig, ViewConfig
-from tinkit.data.loading import Batch, epoch_order, train_loader
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.errors import UsageError, UserError
 
@@ -237,9 +237,9 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from tinkit.data.clips import TrainClips
+from tinkit.data.clips.datasets import TrainClips
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.loading import train_loader
+from tinkit.data.clips.loading import train_loader
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.config.views import ClipConfig
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from tinkit.data.clip_item import ClipItem
-from tinkit.data.clips import TestClips, TrainClips
+from tinkit.data.clips.datasets import TestClips, TrainClips
+from tinkit.data.clips.fetching import begin_fetching, pinned_ahead, received
+from tinkit.data.clips.item import ClipItem
 from tinkit.data.decode.clip_reader import Note
-from tinkit.data.fetching import begin_fetching, pinned_ahead, received
 from tinkit.errors import UsageError
 from tinkit.workers import GIVE_UP, Wish, Workers
 
