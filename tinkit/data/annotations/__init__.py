@@ -10,12 +10,12 @@ import pyarrow as pa
 from tinkit.data.annotations.categories import classes_of, read_categories
 from tinkit.data.annotations.checks import below_root, check_ids, check_paths
 from tinkit.data.annotations.labels import label_indices
-from tinkit.data.annotations.lists import read_list
-from tinkit.data.annotations.mmit import read_mmit
-from tinkit.data.annotations.rows import Rows
-from tinkit.data.annotations.something import read_something_v1, read_something_v2
-from tinkit.data.annotations.table import read_table
 from tinkit.data.config.dataset import DataConfig, Split
+from tinkit.data.layouts.lists import read_list
+from tinkit.data.layouts.mmit import read_mmit
+from tinkit.data.layouts.rows import Rows
+from tinkit.data.layouts.something import read_something_v1, read_something_v2
+from tinkit.data.layouts.table import read_table
 from tinkit.errors import UserError
 
 __all__ = ["Annotation", "annotation_files", "read_annotation", "read_categories"]

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations.rows import Rows, last_part_without_number, split_words, text_lines
 from tinkit.data.config.dataset import Media
+from tinkit.data.layouts.rows import Rows, last_part_without_number, split_words, text_lines
 from tinkit.errors import UserError
 
 

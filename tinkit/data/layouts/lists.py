@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations.rows import Rows, split_words, text_lines
 from tinkit.data.config.dataset import ListColumns
+from tinkit.data.layouts.rows import Rows, split_words, text_lines
 from tinkit.errors import UserError
 
 _NUMBERS_BEFORE_LABELS: dict[ListColumns, int] = {

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinkit.data.annotations.lists import read_list
 from tinkit.data.config.dataset import DataConfig
+from tinkit.data.layouts.lists import read_list
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.errors import UserError
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tinkit.data.annotations.rows import Rows, split_words
+from tinkit.data.layouts.rows import Rows, split_words
 from tinkit.errors import UserError, did_you_mean
 from tinkit.files.text import check_lines, read_text
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations.rows import Rows, text_lines
 from tinkit.data.config.dataset import Media
+from tinkit.data.layouts.rows import Rows, text_lines
 from tinkit.errors import UserError
 from tinkit.files.class_headers import unquoted
 from tinkit.files.class_names import without_brackets
