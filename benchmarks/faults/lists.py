@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tinkit.data.annotations import read_annotation
+from tinkit.data.annotations.annotation import read_annotation
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.paths.clip_path import clip_path

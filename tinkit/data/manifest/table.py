@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tinkit.data.annotations import read_annotation
+from tinkit.data.annotations.annotation import read_annotation
 from tinkit.data.annotations.checks import ESCAPE
 from tinkit.data.config.dataset import DataConfig, Media, Split
 from tinkit.files.arrow import ArrowFile, DamagedFileError, open_arrow, sealed_writer

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinkit.data.annotations import read_annotation
+from tinkit.data.annotations.annotation import read_annotation
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.errors import UserError

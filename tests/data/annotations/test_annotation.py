@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tinkit.data.annotations import read_annotation, read_categories
+from tinkit.data.annotations.annotation import read_annotation, read_categories
 from tinkit.data.config.dataset import DataConfig, resolve_root
 from tinkit.errors import UserError
 
