@@ -36,11 +36,13 @@ SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
 def list_layouts(as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
-    from tinkit.data.config.dataset import LAYOUTS
+    from tinkit.data.layouts.catalogue import LAYOUTS
 
     rows: list[dict[str, Any]] = [
         {
             "dataset": name,
+            "title": layout.title,
+            "rows": layout.rows,
             "train": layout.train[0],
             "val": layout.val[0],
             "test": layout.test[0],

@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tinkit.data.clips.item import ClipItem, make_item
-from tinkit.data.config.dataset import Media
 from tinkit.data.config.modality import channels_a_frame, frames_a_segment, read_channels
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, Note
@@ -28,6 +27,7 @@ from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import Reading
 from tinkit.data.flow.computed import ComputedFlow, FlowSettings
 from tinkit.data.flow.folders import FlowFiles, FlowFolder
+from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
