@@ -72,11 +72,6 @@ class TrainClips(Dataset[ClipItem]):
     def __len__(self) -> int:
         return len(self.manifest)
 
-    @property
-    def item_bytes(self) -> int:
-        """Bytes of one clip's frames."""
-        return self.clip.num_segments * self.clip.size**2 * _channels(self.clip)
-
     def __getitem__(self, key: tuple[int, int]) -> ClipItem:
         epoch, index = key
         row = self.manifest.row(index)
@@ -160,11 +155,6 @@ class TestClips(Dataset[ClipItem]):
 
     def __len__(self) -> int:
         return len(self.manifest)
-
-    @property
-    def item_bytes(self) -> int:
-        """Bytes of one clip's frames."""
-        return self.config.count * self.num_segments * self.config.crop**2 * _channels(self.clip)
 
     def __getitem__(self, index: int) -> ClipItem:
         row = self.manifest.row(index)
