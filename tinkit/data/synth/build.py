@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tinkit.data.layouts.catalogue import LAYOUTS
 from tinkit.data.layouts.layout import SPLITS, Split
-from tinkit.data.synth.clips import SynthClip, SynthSpec, draw_clip
-from tinkit.data.synth.media import write_jpg_folder, write_mp4, write_webm
+from tinkit.data.synth.clips import SynthSpec, draw_clip
+from tinkit.data.synth.imitations import IMITATIONS
 from tinkit.data.synth.official import answers_csv, official_files
 from tinkit.data.synth.render import digit_images, digit_targets, render
-from tinkit.data.synth.scenes import digit_pools
+from tinkit.data.synth.scenes import SynthClip, digit_pools
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.group import sweep, writing_in
@@ -163,21 +163,14 @@ def _named(task: tuple[Split, int, int]) -> str:
 def _make(spec: SynthSpec, root: Path, split: Split, start: int, stop: int, alive: Alive = lambda: None) -> int:
     """Render and write the clips ``start`` to ``stop`` of ``split`` that are not there; how many that were."""
     digits = digit_images()
-    folder = root / LAYOUTS[spec.layout].media_folder
+    folder, style = root / LAYOUTS[spec.layout].media_folder, IMITATIONS[spec.layout]
     made = 0
     for clip in _draw(spec, split, start, stop):
         alive()
-        path = folder / (f"{clip.id}.webm" if spec.layout == "sthv2" else clip.id)
+        path = folder / f"{clip.id}{style.suffix}"
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        frames = render(clip.scene, digits)
-        match spec.layout:
-            case "mmit":
-                write_mp4(path, frames)
-            case "sthv1":
-                write_jpg_folder(path, frames)
-            case "sthv2":
-                write_webm(path, frames)
+        style.write_clip(path, render(clip.scene, digits))
         made += 1
     return made

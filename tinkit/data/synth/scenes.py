@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinkit.data.layouts.layout import Split
-from tinkit.data.synth.actions import ACTIONS, PARTNER, Motion
+from tinkit.data.synth.actions import ACTIONS, Motion
 
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels
 
@@ -57,13 +57,18 @@ class Scene:
         return tuple(sorted(digit.action for digit in self.digits))
 
 
-def reversed_scene(scene: Scene) -> Scene:
-    """The scene played backwards: every track reversed, every action its partner."""
-    return replace(
-        scene,
-        pan=scene.pan[::-1],
-        digits=tuple(replace(_reversed_tracks(digit), action=PARTNER[digit.action]) for digit in scene.digits),
-    )
+@dataclass(frozen=True)
+class SynthClip:
+    """A clip of the challenge: its official id, what happens in it, and which digit is seen first."""
+
+    id: str
+    scene: Scene
+    digit_name: str
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The class indices in the order of the category file's lines, sorted."""
+        return self.scene.labels
 
 
 def clip_rng(*parts: int | str) -> np.random.Generator:
