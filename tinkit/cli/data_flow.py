@@ -46,7 +46,7 @@ def flow(
     computes it: install tinkit with its extra called flow.
     """
     from tinkit.data.config.dataset import resolve_root
-    from tinkit.data.decode.settings import Reading
+    from tinkit.data.decode.settings import DecodeSettings
     from tinkit.data.flow.computed import FlowSettings
     from tinkit.data.flow.folders import FlowFiles
     from tinkit.data.flow.make import count_clips, make_flow
@@ -63,7 +63,7 @@ def flow(
     shown = notices.is_terminal and not (quiet or as_json)
     with _stoppable(), notices.bar("optical flow", count_clips(manifests), shown=shown) as bar:
         result = make_flow(
-            manifests, files, settings, workers=workers, on_clips=bar.advance, reading=Reading.of(config)
+            manifests, files, settings, workers=workers, on_clips=bar.advance, decoding=DecodeSettings.of(config)
         )
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:

@@ -15,14 +15,14 @@ from benchmarks.faults import bomb_files
 from benchmarks.faults.bombs import BOMBS
 from benchmarks.faults.pixels import MEGABYTES, _bomb
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
-from tinkit.data.clips.datasets import TestClips
+from tinkit.data.clips.testing import TestClips
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode import containers, film, jpeg, video
 from tinkit.data.decode import image_file as images
 from tinkit.data.decode.clip_reader import BrokenClip, is_shortage
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.errors import UserError
 
 QUICK = (  # those that are made and read in a moment
@@ -73,10 +73,10 @@ def test_a_reason_names_the_key_of_a_film(
 ) -> None:
     monkeypatch.setattr("tinkit.data.decode.settings._LOOK_PIXELS", 10_000)
     path = write_video(tmp_path / "a.mp4", g="250")
-    with pytest.raises(BrokenClip) as caught, open_clip(path, "video", reading=Reading(**limit)) as clip:
+    with pytest.raises(BrokenClip) as caught, open_clip(path, "video", decoding=DecodeSettings(**limit)) as clip:
         clip.read([39])
     assert key in caught.value.reason
-    with open_clip(path, "video", reading=Reading(max_pixels=96 * 64, max_clip_pixels=96 * 64 * 41)) as clip:
+    with open_clip(path, "video", decoding=DecodeSettings(max_pixels=96 * 64, max_clip_pixels=96 * 64 * 41)) as clip:
         assert len(clip.read([39])) == 1
 
 
@@ -84,14 +84,17 @@ def test_a_reason_names_the_key_of_an_image(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "clip", 3, 512, 400)
     for limit in ({"max_clip_pixels": 512 * 400 * 2}, {"max_clip_seconds": 1e-9}, {"max_pixels": 512 * 400 - 1}):
         key = next(iter(limit))
-        with pytest.raises(BrokenClip, match=f"data.{key}"), open_clip(folder, "frames", reading=Reading(**limit)) as c:
+        with (
+            pytest.raises(BrokenClip, match=f"data.{key}"),
+            open_clip(folder, "frames", decoding=DecodeSettings(**limit)) as c,
+        ):
             c.read([0, 1, 2])
     (folder / "00001.jpg").write_bytes(bomb_files.many_scans(64, 64, 30))
-    few = Reading(max_image_seconds=64 * 64 * 35 * jpeg.SCAN_SECONDS)
-    with open_clip(folder, "frames", reading=few) as clip, pytest.raises(BrokenClip, match=r"data\.max_image_seconds"):
+    few = DecodeSettings(max_image_seconds=64 * 64 * 35 * jpeg.SCAN_SECONDS)
+    with open_clip(folder, "frames", decoding=few) as clip, pytest.raises(BrokenClip, match=r"data\.max_image_seconds"):
         clip.read([0])
     (folder / "00001.jpg").write_bytes(bomb_files.many_scans(64, 64, 20))
-    with open_clip(folder, "frames", reading=few) as clip:
+    with open_clip(folder, "frames", decoding=few) as clip:
         assert clip.read([0])[0].shape == (64, 64, 3)
 
 
@@ -111,7 +114,7 @@ def test_a_broken_clip_of_a_data_set_names_the_key(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, [("a", "a.mp4", "a")], max_pixels="100")
     config = DataConfig(dataset="table", root=tmp_path, max_pixels=100)
     views = ViewConfig(scale=16, crop=16)
-    item = TestClips(manifest, ClipConfig(num_segments=2, size=16), views, None, Reading.of(config))[0]
+    item = TestClips(manifest, ClipConfig(num_segments=2, size=16), views, None, DecodeSettings.of(config))[0]
     assert item["broken"]
     assert "data.max_pixels = 100" in item["reason"]
 
@@ -238,7 +241,7 @@ def test_faults_of_the_program_and_the_machine_are_no_broken_clips(
         (containers, "measure", lambda: open_clip(path, "video")),
         (video.VideoReader, "_pixels", lambda: open_clip(path, "video").read([1])),
         (images.simplejpeg, "decode_jpeg", lambda: open_clip(folder, "frames").read([1])),
-        (images.Image, "open", lambda: images._read_with_pillow(b"", "RGB", Reading())),
+        (images.Image, "open", lambda: images._read_with_pillow(b"", "RGB", DecodeSettings())),
     ]
     for owner, name, act in places:
         with monkeypatch.context() as patch:

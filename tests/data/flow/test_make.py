@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.helpers.video_files import write_images, write_manifest, write_video
 from tinkit.cli.app import app
-from tinkit.data.clips.datasets import TestClips, load_views
+from tinkit.data.clips.testing import TestClips, load_views
 from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.helpers.video_files import write_manifest, write_video
-from tinkit.data.clips.datasets import TestClips as Clips
+from tinkit.data.clips.testing import TestClips as Clips
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.flow.computed import FlowSettings
 from tinkit.data.flow.folders import FlowFiles

@@ -15,7 +15,7 @@ from tinkit.data.synth.actions import ACTIONS, ORDER_CLASSES, PARTNER
 from tinkit.data.synth.clips import draw_clip
 from tinkit.data.synth.imitations import IMITATIONS, SynthLayout
 from tinkit.data.synth.render import digit_images, digit_targets, render
-from tinkit.data.synth.scenes import Scene, SynthClip, clip_rng, digit_pools, draw_scene
+from tinkit.data.synth.scenes import Scene, SynthClip, digit_pools, draw_scene, seeded_rng
 
 KEYS = [action.key for action in ACTIONS]
 action_index = KEYS.index
@@ -24,7 +24,7 @@ PAIRS = {"left": "right", "up": "down", "approach": "retreat", "clockwise": "bac
 
 def scene(key: str, number: int, frames: int = 24, size: int = 64) -> Scene:
     pool = np.arange(1797)
-    rng = clip_rng("test", number)
+    rng = seeded_rng("test", number)
     return draw_scene(rng, (action_index(key),), pool, size=size, frames=frames, texture_seed=number)
 
 
@@ -92,7 +92,7 @@ def test_a_scene_reversed_is_a_scene_of_the_partner_and_its_frames_are_the_rever
 def test_a_clip_of_several_digits_reversed() -> None:
     images, pool = digit_images(), np.arange(1797)
     labels = tuple(action_index(key) for key in ("left", "clockwise", "appear"))
-    drawn = draw_scene(clip_rng("several"), labels, pool, size=96, frames=17, texture_seed=5)
+    drawn = draw_scene(seeded_rng("several"), labels, pool, size=96, frames=17, texture_seed=5)
     turned = reversed_scene(drawn)
     assert turned.labels == tuple(sorted(action_index(key) for key in ("right", "back", "vanish")))
     assert np.array_equal(render(turned, images), render(drawn, images)[::-1])

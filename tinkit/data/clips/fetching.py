@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data._utils import worker as torch_worker
 
 from tinkit.data.clips.batch import Batch, collate
-from tinkit.data.clips.datasets import TestClips, TrainClips
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.workers import Alive, Carried, Work
 
 _LOOK = 0.1  # seconds between two looks at whether anybody still wants batches

@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from tinkit.data.clips.batch import Batch, collate
-from tinkit.data.clips.datasets import TestClips, TrainClips
 from tinkit.data.clips.fetching import begin_fetching, pinned_ahead, received
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.errors import UsageError
 from tinkit.workers import GIVE_UP, Wish, Workers
 

@@ -22,14 +22,14 @@ import numpy as np
 from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.decode.clip_reader import BrokenClip, Frame
 from tinkit.data.decode.open_clip import ImageReader, find_numbers
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
 from tinkit.errors import UserError
 
-_WHOLE = Reading()
+_WHOLE = DecodeSettings()
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ class FlowFolder(ImageReader):
         templates: tuple[str, ...],
         start: int = 0,
         frames: int | None = None,
-        reading: Reading = _WHOLE,
+        decoding: DecodeSettings = _WHOLE,
     ) -> None:
-        super().__init__(folder, reading)
+        super().__init__(folder, decoding)
         found = [find_numbers(folder, template) for template in templates]
         if found[0] != found[-1]:
             raise BrokenClip(f"{len(found[0])} images of flow in x, {len(found[-1])} in y")

@@ -20,7 +20,7 @@ import simplejpeg
 
 from tinkit.data.decode.clip_reader import BrokenClip, Frame
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.computed import ComputedFlow, FlowSettings, flow_function
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
@@ -66,7 +66,7 @@ class _How:
     frame_template: str
     files: FlowFiles
     settings: FlowSettings
-    reading: Reading
+    decoding: DecodeSettings
 
 
 def make_flow(
@@ -76,7 +76,7 @@ def make_flow(
     *,
     workers: int = 2,
     on_clips: Callable[[int], None] | None = None,
-    reading: Reading = Reading(),
+    decoding: DecodeSettings = DecodeSettings(),
 ) -> FlowResult:
     """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet.
 
@@ -93,7 +93,7 @@ def make_flow(
     if on_clips is not None:
         on_clips(len(wanted) - len(todo))
     failed: dict[str, str] = {}
-    how = _How(manifests[0].frame_template, files, settings, reading)
+    how = _How(manifests[0].frame_template, files, settings, decoding)
     # the processes must have ended before their workshop is removed
     with _workshop(root / files.folder) as shop, closing(_run(todo, shop, how, workers)) as results:
         for count, reasons in results:
@@ -226,7 +226,7 @@ def _make_clip(job: _Job, shop: Path, how: _How, alive: Alive) -> None:
     temporary.chmod(shop.parent.stat().st_mode & 0o777)  # temporary folders are for their owner alone
     templates = how.files.templates(job.folder)
     try:
-        with open_clip(job.clip, how.files.media, how.frame_template, reading=how.reading) as clip:
+        with open_clip(job.clip, how.files.media, how.frame_template, decoding=how.decoding) as clip:
             flow = ComputedFlow(clip, how.settings)
             for index, pair in flow.frames(range(flow.num_frames)):
                 alive()

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from tinkit.data.annotations.annotation import annotation_files
 from tinkit.data.config.dataset import DataConfig, resolve_root
 from tinkit.data.layouts.layout import SPLITS, Media, Split
-from tinkit.data.manifest.table import SCHEMA, VERSION, build_table, read_table, write_table
+from tinkit.data.manifest.table import SCHEMA, VERSION, build_manifest_table, read_manifest_table, write_manifest_table
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
@@ -185,7 +185,7 @@ def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> M
             manifest = _open_if_fresh(place, root, key)
             if manifest is not None:
                 return manifest
-    built = _open(_write(build_table(config, root, name, key), places), root)
+    built = _open(_write(build_manifest_table(config, root, name, key), places), root)
     assert built is not None  # it has just been written, and sealed
     return built
 
@@ -245,7 +245,7 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             with in_turn(lambda: writing(place)):  # noqa: B023 - called at once
                 sweep(place)
-                write_table(table, place)
+                write_manifest_table(table, place)
             return place
         except OSError as problem:
             if problem.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -274,7 +274,7 @@ def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
 
 
 def _open(file: Path, root: Path, key: str | None = None) -> Manifest | None:
-    found = read_table(file, key)
+    found = read_manifest_table(file, key)
     if found is None:
         return None
     table, about = found

@@ -98,7 +98,7 @@ def ten(width: int, height: int, size: int) -> list[Box]:
     return boxes + [replace(box, mirrored=True) for box in boxes]
 
 
-def views(width: int, height: int, size: int, spatial: int) -> list[Box]:
+def test_boxes(width: int, height: int, size: int, spatial: int) -> list[Box]:
     """The ``spatial`` (1, 3, 5 or 10) test crops of a frame. Raises KeyError for another number."""
     if spatial == 1:
         return [centre(width, height, size)]

@@ -13,7 +13,7 @@ from tinkit.data.layouts.catalogue import LAYOUTS
 from tinkit.data.layouts.layout import Split
 from tinkit.data.synth.actions import ACTIONS
 from tinkit.data.synth.imitations import IMITATIONS, ClipName, SynthLayout
-from tinkit.data.synth.scenes import SynthClip, clip_rng, draw_scene
+from tinkit.data.synth.scenes import SynthClip, draw_scene, seeded_rng
 from tinkit.errors import UsageError
 
 _NUMBER_OF_LABELS = (0.6, 0.3, 0.1)  # chances of one, two and three labels in a multi-label clip
@@ -58,11 +58,11 @@ def draw_clip(spec: SynthSpec, split: Split, number: int, pool: np.ndarray, targ
     Two neighbours in number are cut from one source, and share its background.
     """
     source = number // _CLIPS_A_SOURCE
-    rng = clip_rng(spec.seed, split, number)
+    rng = seeded_rng(spec.seed, split, number)
     several = LAYOUTS[spec.layout].task == "multi-label"
     count = 1 + int(rng.choice(3, p=_NUMBER_OF_LABELS)) if several else 1
     actions = tuple(int(action) for action in rng.choice(len(ACTIONS), count, replace=False))
-    texture_seed = int(clip_rng(spec.seed, split, "source", source).integers(2**31))
+    texture_seed = int(seeded_rng(spec.seed, split, "source", source).integers(2**31))
     scene = draw_scene(rng, actions, pool, size=spec.size, frames=spec.frames, texture_seed=texture_seed)
     digit_name = _DIGIT_NAMES[int(targets[scene.digits[0].image])]
     name = ClipName(
