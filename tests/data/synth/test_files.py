@@ -219,6 +219,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["made"] == 7
     again = CliRunner().invoke(app, [*words, "--frames", "8", "--workers", "0"])
-    assert "(7 were there already)" in again.stdout
+    assert "(7 existed already)" in again.stdout
     other = CliRunner().invoke(app, [*words, "--frames", "9", "--workers", "0"])
     assert isinstance(other.exception, UserError)

@@ -106,7 +106,7 @@ class Batches:
             yield received(result)
 
     def _clips(self, keys: list[Any]) -> str:
-        """The clips of a batch for people."""
+        """The clips of a batch, in words."""
         rows = [key[1] if isinstance(key, tuple) else key for key in keys]
         names = [repr(self._dataset.manifest.row(row).id) for row in rows[:_NAMED]]
         return ", ".join(names) + (f" and {len(rows) - _NAMED} more clips" if len(rows) > _NAMED else "")

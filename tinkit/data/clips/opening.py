@@ -1,6 +1,6 @@
 """What clips for training and for testing share: their reader, their draws, and the frames that they fill.
 
-Pixels leave here as uint8; they are normalised on the device. Frames lie in memory as (..., H, W, C) and are handed out
+Pixels leave here as uint8; they are normalised on the device. Frames lie in memory as (..., H, W, C) and are given
 as a permuted view (..., C, H, W): with the last four axes taken as images that is torch's channels_last, at no cost.
 C is 3 for RGB; for flow and RGB differences a segment's consecutive frames lie behind one another in it
 (:func:`~tinkit.data.config.modality.read_channels`; the differences themselves are taken on the device).

@@ -100,7 +100,7 @@ def load_noted_views(
     frame_template: str,
     decoding: DecodeSettings = USUAL,
 ) -> tuple[Tensor, list[Note]]:
-    """As :func:`load_views`, and beside the views what is worth saying of the clip."""
+    """As :func:`load_views`, with the views what users should know about the clip."""
     frames = _empty_views(clip, views)
     with open_clip(path, media, frame_template, decoding=decoding) as opened:
         if opened.num_frames < 1:

@@ -1,6 +1,6 @@
 """One image file as 8-bit RGB or grey levels. What it may cost is asked of its header before it is decoded.
 
-Levels of 16 bits become ``round(v / 257)``, so that 65535 is 255; floating-point levels, whose range nobody knows, are
+Levels of 16 bits become ``round(v / 257)``, so that 65535 is 255; floating-point levels, whose range is unknown, are
 refused. Alpha is dropped. The orientation that a camera notes in a JPEG's EXIF data is not applied: pixels are read as
 they are stored, and the images of no published set have one.
 """
@@ -95,7 +95,7 @@ def _read_with_pillow(data: bytes, mode: str, decoding: DecodeSettings) -> Frame
             if (raw := _wide_mode(image)) is not None:
                 return _as_mode(_narrowed(image, data, raw), mode)
             return _as_mode(image, mode)
-    except Image.DecompressionBombError as error:  # far beyond our limit, unless somebody has raised that
+    except Image.DecompressionBombError as error:  # far beyond our limit, unless the user has raised that
         raise BrokenClip(f"{error} (data.max_pixels = {decoding.max_pixels:,})") from error
     except DECODER_ERRORS as error:
         if is_shortage(error):
@@ -123,7 +123,7 @@ def _check_cost(image: ImageFile.ImageFile, data: bytes, decoding: DecodeSetting
 
 
 def _number(tags: Any, tag: int) -> int:
-    """A tag's value, the first of several; 0 where there is none, or no number."""
+    """A tag's value, the first of several; 0 where it is missing or not an integer."""
     value = tags.get(tag, 0)
     value = value[0] if isinstance(value, tuple) and value else value
     return value if isinstance(value, int) else 0

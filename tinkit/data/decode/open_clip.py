@@ -26,8 +26,8 @@ def open_clip(
     """Open the clip at ``path``: a video file, or a folder of images named by ``frame_template`` (``{:05d}.jpg``).
 
     ``start`` and ``frames`` cut a window out of it (mmaction2's lists with an offset): frame 0 is the ``start``-th
-    found, and at most ``frames`` are counted. Fewer found than announced is no fault: the count is what is there, and
-    the reader's notes say so. Raises :class:`BrokenClip` if nothing can be read,
+    found, and at most ``frames`` are counted. Finding fewer than announced is not a fault: the count is what was
+    found, and the reader's notes say so. Raises :class:`BrokenClip` if nothing can be read,
     :class:`~tinkit.errors.UserError` for an impossible template.
     """
     if media == "frames":
@@ -43,7 +43,7 @@ class ImageReader(ClipReader):
     def __init__(self, folder: Path, decoding: DecodeSettings) -> None:
         self.notes = set()
         self._folder, self._decoding, self._spending = folder, decoding, Spending(decoding)
-        self._large = False  # images so large that asking for the time costs nothing beside them
+        self._large = False  # images so large that asking for the time costs nothing in comparison
 
     def read_image(self, name: str, *, grey: bool = False) -> Frame:
         """The image called ``name`` in the clip's folder. Raises :class:`BrokenClip` that names it."""

@@ -18,7 +18,7 @@ import av
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from tinkit.data.decode import containers, film, jpeg, turning
+from tinkit.data.decode import containers, jpeg, libav, turning
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on, describe, is_shortage
 from tinkit.data.decode.scaling import Scaler
 from tinkit.data.decode.settings import DecodeSettings, Spending
@@ -26,7 +26,7 @@ from tinkit.data.decode.settings import DecodeSettings, Spending
 KEPT_BYTES = 64 * 1024 * 1024
 """Packets of up to this many bytes are kept for decoding; those of a longer video are read from the file again."""
 
-_PACKET_BYTES = 1024  # of memory that a packet takes beside its data
+_PACKET_BYTES = 1024  # of memory that a packet takes besides its data
 _PACKETS_A_LOOK = 4096  # packets counted from one look at the clock to the next
 _HELD_FRAMES = {"gif": 8.0}  # frames that a decoder holds while it makes one; of the others, 3 or few more
 _PADDING = 65_536  # pixels: decoders look at sizes padded to whole blocks; exact ones are looked at here
@@ -68,7 +68,7 @@ class VideoReader(ClipReader):
                 self._stored_size = self._check_size()
                 self._index_packets()
                 self.take_window(self._count, start, frames)
-            except BaseException:  # whatever it is, it goes on from here
+            except BaseException:  # whatever it is, it is raised again
                 self.close()
                 raise
 
@@ -80,7 +80,7 @@ class VideoReader(ClipReader):
             self._head.close()
 
     def _look_at_file(self) -> str:
-        """What a file that was cut off lacks, in words; empty for one that is whole, or does not say."""
+        """What a truncated file lacks, in words; empty for one that is intact, or does not announce its size."""
         if not self._path.is_file():
             but = ", but a folder (data.media = 'frames' reads those of images)" if self._path.is_dir() else ""
             raise BrokenClip(f"no such file{but}")
@@ -110,7 +110,7 @@ class VideoReader(ClipReader):
     def _open(self) -> None:
         # without the prefix a name such as "concat:a|b" would be a protocol
         source = f"file:{self._path}" if self._head is None else self._head
-        self._container, self._stream = film.open_film(source, 2 * self._decoding.max_pixels + _PADDING)
+        self._container, self._stream = libav.open_video(source, 2 * self._decoding.max_pixels + _PADDING)
         self._codec: Any = self._stream.codec_context
 
     def _check_size(self) -> tuple[int, int]:

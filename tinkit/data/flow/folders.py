@@ -37,7 +37,7 @@ class FlowFiles:
     """Where a data set's flow lies: in ``folder`` below the root, each clip as it lies below ``media_folder``.
 
     A video's folder is called as the file is, without its suffix. ``frame_template`` names the images of the layout
-    packed. Raises :class:`~tinkit.errors.UserError` for one that is no template.
+    packed. Raises :class:`~tinkit.errors.UserError` for one that is not a template.
     """
 
     folder: str
@@ -88,8 +88,7 @@ class FlowFiles:
         tried = [self.clip_folder(manifest.root, manifest.row(int(row)).path) for row in rows]
         if not any(folder.is_dir() for folder in tried):
             raise UserError(
-                f"none of {len(tried)} clips of {manifest.split!r} that were looked for has optical flow, such as "
-                f"{tried[0]}",
+                f"none of {len(tried)} sampled clips of {manifest.split!r} has optical flow, such as {tried[0]}",
                 fix="compute it with `tinkit data flow`, or name where it is with data.flow_folder (relative to the "
                 "root) and how with data.flow_layout",
             )
@@ -98,7 +97,7 @@ class FlowFiles:
 class FlowFolder(ImageReader):
     """A clip's optical flow, from its folder: frame i is pair i, uint8 (H, W, 2), x and y.
 
-    ``start`` and ``frames`` cut a window of so many frames out of the clip, as
+    ``start`` and ``frames`` cut a window of that many frames out of the clip, as
     :func:`~tinkit.data.decode.open_clip.open_clip` does: one pair less, for the last would lead out of it. Raises
     :class:`~tinkit.data.decode.clip_reader.BrokenClip` if an image is missing, or x without its y.
     """
@@ -132,5 +131,5 @@ class FlowFolder(ImageReader):
 
 
 def _six_digits(name: str) -> str:
-    """A clip's name as the layout x_suffix has it; one that is no number stays."""
+    """A clip's name as the layout x_suffix has it; one that is not a number stays."""
     return f"{int(name):06d}" if name.isascii() and name.isdigit() else name

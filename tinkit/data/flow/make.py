@@ -33,7 +33,7 @@ from tinkit.files.locks import InUseError, writing
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"
-"""In the folder of flow: how it was computed, so that nobody mixes two ways in one data set."""
+"""In the folder of flow: how it was computed, so that one data set never mixes two methods."""
 
 _QUALITY = 95
 _CLIPS_A_TASK = 4
@@ -43,7 +43,7 @@ _OWNER = ".owner"
 
 @dataclass(frozen=True)
 class FlowResult:
-    """What became of the clips: computed now, found there already, and {path: why} for those that have no flow."""
+    """What happened to the clips: computed now, found complete, and {path: why} for those that have no flow."""
 
     made: int
     found: int
@@ -80,7 +80,8 @@ def make_flow(
 ) -> FlowResult:
     """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet.
 
-    In ``workers`` processes (in this one if 0); ``on_clips(n)`` hears of n more. A clip's folder appears when it is
+    In ``workers`` processes (in this one if 0); ``on_clips(n)`` is called with n more. A clip's folder appears when
+    it is
     whole, so that an interrupted run is completed by the same call, and several of them may run at once. A clip that
     cannot be decoded is reported and left out. Raises :class:`~tinkit.errors.UserError`, before anything is written, if
     OpenCV is missing, if the folder holds flow that was computed otherwise, and if it is that of the frames themselves.
@@ -135,7 +136,7 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
         # what begins with a dot may be another run's, which is just writing this down
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise UserError(
-                f"{folder} is there already, and `tinkit data flow` did not begin it",
+                f"{folder} exists already, and `tinkit data flow` did not create it",
                 fix="name a new folder with data.flow_folder",
             )
         write_atomic(state, json.dumps(wanted, indent=1) + "\n")
@@ -160,7 +161,7 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
 def _workshop(folder: Path) -> Iterator[Path]:
     """A folder of this run's own in which clips are made; those of runs that were killed are removed.
 
-    Its lock lies beside it and is taken before it is made, so that there is no moment in which it seems abandoned.
+    Its lock lies beside it and is taken before it is made, so that it never seems abandoned.
     """
     for lock in folder.glob(f".{_SHOP}*{_OWNER}.lock"):
         owner = lock.with_name(lock.name[1 : -len(".lock")])
@@ -197,8 +198,8 @@ def _run(todo: Sequence[_Job], shop: Path, how: _How, workers: int) -> Generator
             yield len(task), failed
     except WorkerLostError as error:
         raise UserError(
-            f"{error.problem}; the clips that are whole are kept",
-            fix="the same command goes on; if memory was short, with fewer --workers",
+            f"{error.problem}; finished clips are kept",
+            fix="run the same command again to resume; if memory was short, use fewer --workers",
         ) from None
 
 

@@ -49,7 +49,7 @@ class DatasetLayout:
     numbered: bool = False
     """Whether labels are numbers that index the file of class names, which then cannot be sorted."""
     separator: str | None = None
-    """What stands between id and labels, where it is always the same."""
+    """What separates id and labels, where it is always the same."""
     split_codes: bool = False
     """Whether a file of split codes (1: training, 2: testing) could be mistaken for one of labels."""
     keys: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""The manifest: one split of a data set as one Arrow table, memory-mapped, whatever its annotation looked like.
+"""The manifest: one split of a data set as one Arrow table, memory-mapped, whatever the form of its annotation.
 
 It is built from the official files the first time, kept beside the data (``ROOT/.tinkit/``) or, where that cannot be
 written, in the cache, and built again when those files or the configuration change, or when the file is damaged.
@@ -133,7 +133,7 @@ class Manifest:
         if not any(clip_path(self.root, path).exists() for path in tried):
             cause = why_missing(self.root, tried)
             raise UserError(
-                f"none of {len(tried)} clips of {self.split!r} that were looked for is there, such as "
+                f"none of {len(tried)} sampled clips of {self.split!r} exists, such as "
                 f"{self.root / tried[0]}" + (f": {cause[0]}" if cause else ""),
                 fix=cause[1]
                 if cause
@@ -260,7 +260,7 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
 
 
 def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
-    """The manifest in ``file`` if it is there, whole and was built under ``key``."""
+    """The manifest in ``file`` if it exists, is intact and was built under ``key``."""
     if lock_file(file).exists():  # its writer is at work, or was killed when all but this was done
         with suppress(InUseError, OSError), writing(file):
             sweep(file)
@@ -268,7 +268,7 @@ def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
         return _open(file, root, key)
     except DamagedFileError as problem:
         logger.warning("%s: %s; this manifest is built again", file, problem.problem)
-    except OSError:  # it is not there, or not for us to read
+    except OSError:  # it does not exist, or may not be read
         pass
     return None
 

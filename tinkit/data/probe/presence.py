@@ -35,12 +35,12 @@ class Presence:
 
     @property
     def lacking(self) -> int:
-        """Those that cannot be read, whatever they hold."""
+        """Those that cannot be read."""
         return self.missing + self.empty
 
 
 def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = None) -> Presence:
-    """Look at the file of every clip, without opening it; ``on_files(n)`` hears of n more.
+    """Look at the file of every clip, without opening it; ``on_files(n)`` is called with n more.
 
     A clip of the other kind (a file where a folder of images should be) counts as missing.
     """
@@ -73,7 +73,7 @@ def require_present(manifest: Manifest, found: Presence) -> None:
 
 
 def words(found: Presence) -> str:
-    """What is missing, for people."""
+    """What is missing, in words."""
     return f"{found.missing} of {found.files} clips are missing and {found.empty} are empty"
 
 

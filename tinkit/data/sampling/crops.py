@@ -113,7 +113,7 @@ def cut(frame: Frame, box: Box) -> Frame:
 
 def mirror(pixels: Frame, *, flow: bool) -> Frame:
     """(..., H, W, C) turned left to right. What moved right then moves left: every second channel of flow, x, becomes
-    255 - x, as TSN has it."""
+    255 - x, as TSN does."""
     turned = pixels[..., ::-1, :]
     if flow:
         turned = turned.copy()
