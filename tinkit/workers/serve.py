@@ -27,7 +27,7 @@ _LOOK = 1000  # milliseconds between two looks at the process that started this 
 
 
 def serve(
-    channel: socket.socket, inherited: list[int], dies_with: bool, begin: Callable[[int], Work], number: int
+    channel: socket.socket, inherited: list[int], begin: Callable[[int], Work], number: int, *, dies_with: bool
 ) -> None:
     """Do the tasks that come over ``channel`` with what ``begin(number)`` gives; never returns.
 

@@ -156,7 +156,10 @@ class Workers:
         # the system's signal would come when the thread that started it ends
         dies_with = threading.current_thread() is threading.main_thread()
         process = context.Process(  # type: ignore[attr-defined]
-            target=serve, args=(theirs, inherited, dies_with, begin, number), daemon=True
+            target=serve,
+            args=(theirs, inherited, begin, number),
+            kwargs={"dies_with": dies_with},
+            daemon=True,
         )
         # A signal to stop, which often reaches the whole group of processes, is the first process' affair. The others
         # inherit the mask, so that it can never reach them.

@@ -161,7 +161,7 @@ class VideoReader(ClipReader):
         visible = [time for time, show in zip(times, shown, strict=True) if show]
         known = sorted(time for time in visible if time is not None)
         missing = max(0, self._stream.frames - len(times)) if self._missing_bytes else 0
-        if first is None or len(set(known)) < len(visible) or self._times_are_guessed(visible == known):
+        if first is None or len(set(known)) < len(visible) or self._times_are_guessed(ascending=visible == known):
             self._found = sum(1 for _ in self._run(keys[0], None))
             self._spending.end()
             self._count = self._found + missing
@@ -181,7 +181,7 @@ class VideoReader(ClipReader):
                 self._starts.append(start)
                 self._keys.append(key)
 
-    def _times_are_guessed(self, ascending: bool) -> bool:
+    def _times_are_guessed(self, *, ascending: bool) -> bool:
         """AVI holds no presentation times. libav makes them up, wrongly where it should have reordered and did not."""
         return ascending and self._container.format.name == "avi" and self._codec.has_b_frames
 

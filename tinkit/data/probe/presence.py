@@ -47,7 +47,7 @@ def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = N
     paths = list(dict.fromkeys(manifest.table.column("path").to_pylist()))
     counts, first = {"missing": 0, "empty": 0}, None
     for number, path in enumerate(paths, 1):
-        state = _state(str(clip_path(manifest.root, path)), manifest.media == "frames")
+        state = _state(str(clip_path(manifest.root, path)), folder=manifest.media == "frames")
         if state is not None:
             counts[state] += 1
             first = first or path
@@ -122,7 +122,7 @@ def _template_in(folder: Path) -> str | None:
     return None
 
 
-def _state(path: str, folder: bool) -> str | None:
+def _state(path: str, *, folder: bool) -> str | None:
     """``missing`` or ``empty``, or None for what may be a clip. Text paths: a million Path objects take seconds."""
     try:
         status = os.stat(path)  # noqa: PTH116
