@@ -28,15 +28,15 @@ def flow(
     overrides: SetOption = None,
     split: SplitsOption = None,
     method: Annotated[
-        Literal["dis", "tvl1"], typer.Option(help="Dense inverse search, or TV-L1: as published, and far slower.")
+        Literal["dis", "tvl1"], typer.Option(help="Dense inverse search, or TV-L1 (as published, far slower).")
     ] = "dis",
     bound: Annotated[
-        float, typer.Option(min=1e-3, max=1e4, help="Motion, in pixels, that is kept as 0 and as 255.")
+        float, typer.Option(min=1e-3, max=1e4, help="Motion in pixels that is stored as 0 and 255.")
     ] = 20.0,
     short_side: Annotated[
         int | None, typer.Option(min=16, max=4096, help="Scale frames to this short side first; else as they are.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that compute; 0 computes in this one.")] = 2,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 computes in this one.")] = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -67,7 +67,7 @@ def flow(
         )
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:
-        raise UserError(f"no clip's flow could be computed: the first, {next(iter(result.failed.items()))}")
+        raise UserError(f"no clip's flow could be computed, such as {next(iter(result.failed.items()))}")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's key, such as data.val=x.csv."),
 ]
-SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="This split only; may be given again.")]
+SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="Only this split; may be repeated.")]
 
 
 def data_config(what: str, data: Path | None, overrides: list[str] | None) -> DataConfig:

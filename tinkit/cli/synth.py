@@ -22,10 +22,10 @@ def synth(
     clips: Annotated[int, typer.Option(help="Clips to train on.")] = 1200,
     val: Annotated[int, typer.Option(help="Clips to validate on.")] = 300,
     test: Annotated[int, typer.Option(help="Clips whose labels are hidden.")] = 300,
-    seed: Annotated[int, typer.Option(help="Another seed is another challenge.")] = 0,
+    seed: Annotated[int, typer.Option(help="Each seed gives another challenge.")] = 0,
     size: Annotated[int, typer.Option(help="Height of a frame in pixels; the width is 5/4 of it.")] = 64,
     frames: Annotated[int, typer.Option(help="Frames of a clip, at 12 a second.")] = 24,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0 renders in this one.")] = 2,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 renders in this one.")] = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

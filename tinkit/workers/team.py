@@ -210,7 +210,7 @@ class Workers:
                 raise self._lost(
                     worker,
                     f"has shown no sign of life for {self._give_up:g} s",
-                    "see whether the disk answers, and whether the process was stopped; then run it again, or resume",
+                    "check whether the disk responds and whether the process was stopped; then run it again, or resume",
                 )
             if worker.silent >= min(_NOTICE, self._give_up / 2) and not worker.said:
                 worker.said = True

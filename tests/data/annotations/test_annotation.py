@@ -74,7 +74,7 @@ class TestMmit:
         config = mmit(tmp_path, f"a/1.mp4,1\n{row}\n")
         (tmp_path / "annotations" / "testSet.csv").write_text(f"a/1.mp4\n{row}\n")
         message = refused(config, split)
-        assert ".csv:2: a quote" in message
+        assert ".csv:2: an unclosed quote" in message
 
     def test_a_test_list_of_paths_and_one_with_made_up_labels(self, tmp_path: Path) -> None:
         config = mmit(tmp_path, "a/1.mp4,1\n")

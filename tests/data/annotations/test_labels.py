@@ -54,7 +54,7 @@ def test_where_the_category_file_counts_from_1_the_labels_must_show_it(tmp_path:
     for text, expected in (("x 9 1\ny 9 3\n", [[0], [2]]), ("x 9 1\ny 9 0\n", [[1], [0]])):
         assert labels(config(tmp_path, text, names)) == expected
     unclear = config(tmp_path, "x 9 1\ny 9 2\n", names)
-    assert "nothing shows whether the labels do, too" in refused(unclear)
+    assert "the labels do not show whether they do" in refused(unclear)
     assert labels(unclear.model_copy(update={"first_label": 1})) == [[0], [1]]
     assert labels(unclear.model_copy(update={"first_label": 0})) == [[1], [2]]
     table = "id,path,labels\n1,x,Archery\n2,y,ApplyEyeMakeup\n"

@@ -112,7 +112,7 @@ def test_a_data_set_is_completed_and_its_broken_clips_are_told(manifest: Manifes
     with writing(folder / ".tinkit-flow-running.owner"):
         result = make_flow([manifest], FILES, FlowSettings(), workers=workers, on_clips=heard.append)
     assert (result.made, result.found) == (1, 1)
-    assert result.failed["still.mp4"] == "1 frames have no flow between them"
+    assert result.failed["still.mp4"] == "a clip of 1 frames has no flow"
     assert list(result.failed) == ["still.mp4", "broken.mp4"]
     assert sum(heard) == 4
     assert {path: path.stat().st_mtime_ns for path in (folder / "a").iterdir()} == before
@@ -206,10 +206,10 @@ def test_two_ways_of_computing_are_not_mixed(manifest: Manifest) -> None:
     with pytest.raises(UserError, match=r"bound 20\.0, not 10\.0"):
         make_flow([manifest], FILES, FlowSettings(bound=10), workers=0)
     (manifest.root / "flow" / STATE).write_text("[")
-    with pytest.raises(UserError, match="computed otherwise"):
+    with pytest.raises(UserError, match="computed with other settings"):
         make_flow([manifest], FILES, FlowSettings(), workers=0)
     (manifest.root / "flow" / STATE).unlink()
-    with pytest.raises(UserError, match="did not begin it"):
+    with pytest.raises(UserError, match="did not create it"):
         make_flow([manifest], FILES, FlowSettings(), workers=0)
 
 

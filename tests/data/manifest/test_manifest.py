@@ -172,7 +172,7 @@ def test_a_bad_annotation_leaves_the_old_manifest_and_no_litter(root: Path) -> N
 
 def test_media_that_lie_elsewhere(root: Path) -> None:
     manifest = open_manifest(config(root), "train")
-    with pytest.raises(UserError, match=r"none of 3 clips.*videos/sing/yt-a_1.mp4") as caught:
+    with pytest.raises(UserError, match=r"none of 3 sampled clips.*videos/sing/yt-a_1.mp4") as caught:
         manifest.require_media()
     assert "data.media_folder" in str(caught.value)
     clip = root / "videos/pet/getty-id7_13.mp4"
@@ -200,13 +200,13 @@ class TestCommands:
 
     def test_prepare_builds_what_is_there_and_looks_for_the_clips(self, root: Path) -> None:
         message = self.run("prepare", "mmit", "--data", str(root), code=1)
-        assert "none of 3 clips" in message
+        assert "none of 3 sampled clips" in message
         for folder in ("sing", "x"):
             (root / "videos" / folder).mkdir(parents=True)
         for clip in ("sing/yt-a_1.mp4", "x/1.mp4", "x/2.mp4"):
             (root / "videos" / clip).touch()
         message = self.run("prepare", "mmit", "--data", str(root), code=1)
-        assert "train: none of 3 clips that were tried can be decoded" in message
+        assert "train: none of 3 sampled clips can be decoded" in message
         for clip in ("sing/yt-a_1.mp4", "x/1.mp4", "x/2.mp4"):
             write_video(root / "videos" / clip, count=3)
         assert "train: 2 of 3 clips are missing" in self.run("prepare", "mmit", "--data", str(root), code=1)
@@ -243,7 +243,7 @@ class TestCommands:
         found = json.loads(self.run("stats", "mmit", "--data", str(root), "--json"))
         assert [row["clips"] for row in found["per_class"]] == [1, 1, 2, 0]
         assert found["labels_a_clip"] == [{"labels": 1, "clips": 2}, {"labels": 2, "clips": 1}]
-        assert "not known" in self.run("stats", "mmit", "--data", str(root), "--split", "test")
+        assert "are unknown" in self.run("stats", "mmit", "--data", str(root), "--split", "test")
         assert "running" in self.run("stats", "mmit", "--data", str(root))
 
     def test_a_recipe_of_ones_own_and_a_name_that_is_neither(self, root: Path, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_one_broken_clip_among_good_ones_is_no_error_here(tmp_path: Path) -> Non
         ("videos/café/1.mp4", unicodedata.normalize("NFD", "videos/café/1.mp4"), "NFC"),
         ("videos/a/1.webm", "videos/a/1.mp4", "as .webm"),
         ("videos/a/1.mp4", "videos/a/1", "as .mp4"),
-        ("a/1.mp4", "videos/a/1.mp4", "no folder 'videos'"),
+        ("a/1.mp4", "videos/a/1.mp4", "the folder 'videos' does not exist"),
         ("videos/a/1.mp4", "a/1.mp4", "another folder"),
         ("clips/a/1.mp4", "videos/a/1.mp4", "another folder"),
         ("videos/a b/1.mp4", "videos/a+b/1.mp4", "' ' for '+'"),
@@ -134,7 +134,7 @@ def test_the_cause_is_tried_and_named(tmp_path: Path, there: str, listed: str, c
     found = why_missing(tmp_path, ["videos/other.mp4", listed])
     assert found is not None
     assert cause in found[0]
-    with pytest.raises(UserError, match="none of 1 clips") as caught:
+    with pytest.raises(UserError, match="none of 1 sampled clips") as caught:
         manifest_of(tmp_path, [listed]).require_media()
     assert found[0] in str(caught.value)
 

@@ -191,11 +191,11 @@ class TestRefusals:
     def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
         (tmp_path / "set").mkdir()
         (tmp_path / "set/thesis.txt").write_text("all of it")
-        assert "tinkit synth did not begin it" in self.refused(tmp_path / "set")
+        assert "`tinkit synth` did not create it" in self.refused(tmp_path / "set")
 
     def test_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "set").write_text("all of it")
-        assert "is there already" in self.refused(tmp_path / "set")
+        assert "exists already" in self.refused(tmp_path / "set")
 
     def test_a_state_that_cannot_be_read(self, tmp_path: Path) -> None:
         (tmp_path / "set").mkdir()

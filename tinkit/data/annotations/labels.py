@@ -101,7 +101,7 @@ def _first_label(rows: Rows, said: np.ndarray, classes: ClassNames, config: Data
         return 1
     raise rows.fail(
         0,
-        "the labels are numbers, the category file counts from 1, and nothing shows whether the labels do, too",
+        "the labels are numbers, the category file counts from 1, and the labels do not show whether they do",
         expected="a list with the label 0 or that of the last class, or data.first_label",
         fix="set data.first_label = 1 if they do, and 0 if they do not",
     )

@@ -29,14 +29,17 @@ class DataConfig(Table):
 
     dataset: LayoutName = Field(description="The layout of the annotation files.")
     name: str | None = Field(None, description="Folder below $TINKIT_DATA; the layout's name unless given.")
-    version: str = Field("1", description="Release of the data set; numbers of two versions are never compared.")
+    version: str = Field("1", description="Release of the data set; scores of two versions are never compared.")
     root: Path | None = Field(None, description="Folder of the data set; $TINKIT_DATA/NAME unless given.")
     train: str | None = Field(None, description="Annotation file of the training split, relative to the root.")
     val: str | None = Field(None, description="Annotation file of the validation split, relative to the root.")
     test: str | None = Field(None, description="Annotation file of the test split, relative to the root.")
     categories: str | None = Field(None, description="File of class names, relative to the root.")
     num_classes: int | None = Field(
-        None, gt=0, le=10**7, description="Count of classes: checked, or in place of a missing category file."
+        None,
+        gt=0,
+        le=10**7,
+        description="Number of classes: checked against the category file, or in place of a missing one.",
     )
     first_label: Literal[0, 1] | None = Field(None, description="The number of the first class in labels; else 0.")
     negatives: bool = Field(False, description="Whether a clip may belong to no class (multi-label).")

@@ -69,13 +69,13 @@ class ClipConfig(Table):
     sampling: Literal["segments", "dense"] = Field(
         "segments", description="Training: a random frame of each segment, or T frames a stride apart."
     )
-    stride: int = Field(2, ge=1, le=256, description="Frames from one to the next in dense sampling.")
+    stride: int = Field(2, ge=1, le=256, description="Distance between sampled frames in dense sampling, in frames.")
     short: Literal["spread", "first"] = Field("spread", description="Clips of fewer than T frames: spread, or frame 0.")
     crop: Literal["multiscale", "centre"] = Field("multiscale", description="Training crop, at the frame's own size.")
     scales: tuple[Scale, ...] = Field(
         (1.0, 0.875, 0.75, 0.66),
         min_length=1,
-        description="Sides of multiscale crops; of flow and rgb_diff without 0.66 unless given.",
+        description="Sides of multiscale crops; for flow and rgb_diff without 0.66 unless given.",
     )
     size: int = Field(224, ge=1, le=4096, description="Width and height of the model's input, in pixels.")
     flip: bool = Field(True, description="Mirror half of the training clips; off where left and right are labels.")
@@ -101,17 +101,17 @@ class ViewConfig(Table):
 
     views: ViewsText = Field("1x1", description="KxS: K temporal samples by S crops (1, 3, 5 or 10).")
     sampling: TestRule = Field("even", description="Temporal rule; centre is even with one sample.")
-    stride: int = Field(2, ge=1, le=256, description="Frames from one to the next in dense sampling.")
+    stride: int = Field(2, ge=1, le=256, description="Distance between sampled frames in dense sampling, in frames.")
     flip: bool = Field(False, description="Test the mirror image of every view too.")
-    num_segments: int | None = Field(None, ge=1, le=1024, description="Frames of a view; not given: the clip's.")
+    num_segments: int | None = Field(None, ge=1, le=1024, description="Frames of a view; left out: the clip's.")
     scale: int = Field(256, ge=1, le=4096, description="The short side of a frame is resized to this, in pixels.")
     crop: int = Field(224, ge=1, le=4096, description="Width and height of a crop, in pixels.")
     average: Literal["logits", "probabilities"] = Field("logits", description="What is averaged over views.")
     amp: Literal["auto", "off", "bf16", "fp16"] | None = Field(
         None,
-        description="Mixed precision of the test; auto: bf16 where the device computes in it; not given: train.amp.",
+        description="Mixed precision of the test; auto: bf16 where the device computes in it; left out: train.amp.",
     )
-    batch: int = Field(8, ge=1, description="Views a forward pass; a clip's own views are never parted.")
+    batch: int = Field(8, ge=1, description="Views a forward pass; the views of a clip stay together.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

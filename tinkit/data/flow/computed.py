@@ -48,7 +48,7 @@ def flow_function(method: Method) -> Callable[[NDArray[np.uint8], NDArray[np.uin
         import cv2
     except ImportError as error:
         raise UserError(
-            f"optical flow is computed by OpenCV, which cannot be imported: {error}", fix="pip install 'tinkit[flow]'"
+            f"optical flow needs OpenCV, which cannot be imported: {error}", fix="pip install 'tinkit[flow]'"
         ) from error
     opencv: Any = cv2  # its own stubs lack some of what it has
     if method == "dis":
@@ -82,7 +82,7 @@ class ComputedFlow(ClipReader):
         self._calculate = flow_function(settings.method)
         self.num_frames = clip.num_frames - 1
         if self.num_frames < 1:
-            raise BrokenClip(f"{clip.num_frames} frames have no flow between them")
+            raise BrokenClip(f"a clip of {clip.num_frames} frames has no flow")
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
         pairs = set(wanted)

@@ -113,8 +113,7 @@ def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
     root = manifests[0].root
     if files.media == "frames" and Path(files.folder) == Path(files.media_folder):
         raise UserError(
-            f"data.flow_folder is the folder of the frames ({files.folder!r}); flow that lies there can be read, but a "
-            "clip's folder could not appear whole",
+            f"data.flow_folder is the folder of the frames ({files.folder!r}): flow can be read there, not computed",
             fix="name another folder",
         )
     jobs: dict[Path, _Job] = {}
@@ -151,9 +150,9 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
             f"{key} {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value
         ]
         raise UserError(
-            f"the flow in {folder} was computed otherwise: {'; '.join(unlike)}",
+            f"the flow in {folder} was computed with other settings: {'; '.join(unlike)}",
             file=state,
-            fix="ask for the same, name another folder with data.flow_folder, or delete this one",
+            fix="use the same settings, name another folder with data.flow_folder, or delete this one",
         )
 
 

@@ -45,7 +45,7 @@ def _with_quoted(
             id_words[index], *words = next(csv.reader([lines[index].as_py()], strict=True))
         except csv.Error as problem:
             raise UserError(
-                f"a quote that is not closed, or with text behind it ({problem})",
+                f"an unclosed quote, or text after a quote ({problem})",
                 file=file,
                 line=int(numbers[index]),
                 expected='a path with a comma in double quotes: "a,b.mp4",3',

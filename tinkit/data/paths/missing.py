@@ -29,7 +29,7 @@ def why_missing(root: Path, paths: Sequence[str]) -> tuple[str, str] | None:
             if found := tried(root, plain):
                 cause, there, fix = found
                 more = " (and the paths hold backslashes)" if plain != path else ""
-                return f"{cause}: {there!r} is there{more}", fix
+                return f"{cause}: {there!r} exists{more}", fix
     return None
 
 

@@ -96,7 +96,7 @@ def decode_one(manifest: Manifest) -> None:
     first, reason = next(iter(reasons.items()))
     place = manifest.root / first
     raise UserError(
-        f"{manifest.split}: none of {len(reasons)} clips that were tried can be decoded; {place}: {reason}",
+        f"{manifest.split}: none of {len(reasons)} sampled clips can be decoded; {place}: {reason}",
         expected="folders of images" if manifest.media == "frames" else "video files",
         fix=_advice(manifest, place),
     )

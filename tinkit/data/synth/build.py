@@ -117,7 +117,7 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
         raise UserError(
             f"{root} holds another synthetic challenge: {'; '.join(unlike)}",
             file=state,
-            fix="choose another folder, ask for the same numbers, or delete this one",
+            fix="choose another folder, use the same numbers, or delete this one",
         )
     for leftover in root.rglob(".*.tmp*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
