@@ -217,9 +217,7 @@ class VideoReader(ClipReader):
         else:
             rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         pixels: Frame = rgb.to_ndarray()
-        if (
-            frame.rotation not in self._matrices
-        ):  # looking at a frame's side data takes longer than decoding a small one
+        if frame.rotation not in self._matrices:  # asking for side data takes longer than decoding a small frame
             self._matrices[frame.rotation] = turning.matrix_of(frame)
         matrix = self._matrices[frame.rotation]
         if matrix is None:
