@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.scored_runs import command as tinkit
 from tests.helpers.scored_runs import untrained
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.run import Run
 
 WITHOUT = '''

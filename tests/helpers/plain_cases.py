@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from tests.helpers.plain_loop import PlainClassifier, plain_losses
-from tinkit.data.clips import TrainClips
-from tinkit.data.loading import train_loader
-from tinkit.data.manifest import open_manifest
+from tinkit.data.clips.loading import train_loader
+from tinkit.data.clips.training import TrainClips
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.reporter import Reporter
@@ -117,7 +117,7 @@ def _batches(recipe: Recipe, steps: int) -> tuple[list[tuple[Tensor, Tensor]], i
     """Frames and labels of the first ``steps`` steps, and how many steps an epoch has."""
     manifest = open_manifest(recipe.data, "train")
     clips = TrainClips(manifest, recipe.clip, recipe.train.seed)
-    loader = train_loader(clips, batch=recipe.optim.batch, epoch=0, epochs=recipe.optim.epochs)
-    batches = list(islice(loader, steps))
+    epochs = (train_loader(clips, batch=recipe.optim.batch, epoch=epoch) for epoch in range(recipe.optim.epochs))
+    batches = list(islice(chain.from_iterable(epochs), steps))
     assert all(bool(batch["valid"].all()) for batch in batches)
     return [(batch["frames"], batch["labels"]) for batch in batches], len(manifest) // recipe.optim.batch

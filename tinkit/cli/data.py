@@ -15,8 +15,9 @@ from tinkit.errors import UserError
 from tinkit.terminal import Notices, note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from tinkit.data.manifest import Manifest
-    from tinkit.data.media_check import Presence
+    from tinkit.data.layouts.layout import DatasetLayout
+    from tinkit.data.manifest.manifest import Manifest
+    from tinkit.data.probe.presence import Presence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,22 +36,24 @@ app.command("flow", epilog=FLOW_EPILOG)(flow)
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
 def list_layouts(*, as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
-    from tinkit.data.config import LAYOUTS
+    from tinkit.data.layouts.catalogue import LAYOUTS
+    from tinkit.data.layouts.layout import SPLITS
 
-    rows: list[dict[str, Any]] = [
+    if as_json:
+        print_json([_layout_values(name, layout) for name, layout in LAYOUTS.items()])
+        return
+    rows = [
         {
             "dataset": name,
-            "train": layout.train[0],
-            "val": layout.val[0],
-            "test": layout.test[0],
-            "categories": layout.categories[0],
+            "title": layout.title,
+            "rows": layout.rows,
+            "files": " ".join([*(layout.places(split)[0] for split in SPLITS), layout.categories[0]]),
             "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
             "task": layout.task,
-            "class order": layout.class_order,
         }
         for name, layout in LAYOUTS.items()
     ]
-    print_table("Layouts (files relative to the data set's folder)", rows, as_json=as_json)
+    print_table("Layouts (files relative to the data set's folder)", rows)
 
 
 @app.command("prepare", epilog=examples("tinkit data prepare mmit --data data/mmit", "tinkit data prepare mine.toml"))
@@ -60,7 +63,7 @@ def prepare(
     data: DataOption = None,
     overrides: SetOption = None,
     split: SplitsOption = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is up to date.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild manifests that are up to date.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read and check the annotations, and build the manifests (train, val, and test where there is a list of it).
@@ -68,9 +71,9 @@ def prepare(
     Every clip's file is looked for, and one clip of each split is decoded. Exits with 1 where more than 1% of a split's
     clips are missing or empty (of few clips: more than five, or than a tenth).
     """
-    from tinkit.data.config import resolve_root
-    from tinkit.data.manifest import open_manifest
-    from tinkit.data.media_check import decode_one, require_present, words
+    from tinkit.data.config.dataset import resolve_root
+    from tinkit.data.manifest.manifest import open_manifest
+    from tinkit.data.probe.presence import decode_one, require_present, words
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)
@@ -84,7 +87,7 @@ def prepare(
     for manifest in manifests:
         for line in manifest.skipped:
             note(f"{manifest.split}: {line}")
-    note("looked for every clip's file, and decodes one clip of each split; whether the others can be is not known")
+    note("looked for every clip's file, and decodes one clip of each split; the others are not decoded")
     for manifest, one in zip(manifests, found, strict=True):
         manifest.require_media()
         decode_one(manifest)
@@ -107,7 +110,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show rows of a split: ids, paths, class names."""
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.manifest.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
     if clip_id is None:
@@ -129,7 +132,7 @@ def stats(
     as_json: JsonOption = False,
 ) -> None:
     """Count labels: how many clips have each class, how many labels a clip has."""
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.manifest.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
     summary = _summary(manifest)
@@ -144,14 +147,29 @@ def stats(
         return
     print_table(f"{split} of {manifest.root}", [summary])
     if not manifest.labelled:
-        print_line("the labels of this split are not known")
+        print_line("the labels of this split are unknown")
         return
     print_table("Labels a clip", a_clip)
     print_table("Clips a class", sorted(classes, key=lambda row: -int(row["clips"])))
 
 
+def _layout_values(name: str, layout: DatasetLayout) -> dict[str, Any]:
+    return {
+        "dataset": name,
+        "title": layout.title,
+        "rows": layout.rows,
+        "train": layout.train[0],
+        "val": layout.val[0],
+        "test": layout.test[0],
+        "categories": layout.categories[0],
+        "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
+        "task": layout.task,
+        "class order": layout.class_order,
+    }
+
+
 def _count(manifest: Manifest) -> Presence:
-    from tinkit.data.media_check import count_present
+    from tinkit.data.probe.presence import count_present
 
     notices = Notices()
     with notices.bar(f"files of {manifest.split}", len(manifest), shown=notices.is_terminal) as bar:

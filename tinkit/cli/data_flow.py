@@ -38,10 +38,10 @@ def flow(
     overrides: SetOption = None,
     split: SplitsOption = None,
     method: Annotated[
-        Literal["dis", "tvl1"], typer.Option(help="Dense inverse search, or TV-L1: as published, and far slower.")
+        Literal["dis", "tvl1"], typer.Option(help="Dense inverse search, or TV-L1 (as published, far slower).")
     ] = "dis",
     bound: Annotated[
-        float, typer.Option(min=1e-3, max=1e4, help="Motion, in pixels, that is kept as 0 and as 255.")
+        float, typer.Option(min=1e-3, max=1e4, help="Motion in pixels that is stored as 0 and 255.")
     ] = 20.0,
     short_side: Annotated[
         int | None, typer.Option(min=16, max=4096, help="Scale frames to this short side first; else as they are.")
@@ -55,12 +55,12 @@ def flow(
     The same command resumes an interrupted one. Clips that cannot be decoded are listed, and have none. OpenCV
     computes it: install tinkit with the extra `flow`.
     """
-    from tinkit.data.config import resolve_root
-    from tinkit.data.flow import FlowSettings
-    from tinkit.data.flow_files import FlowFiles
-    from tinkit.data.flow_make import count_clips, make_flow
-    from tinkit.data.manifest import open_manifest
-    from tinkit.data.reading import Reading
+    from tinkit.data.config.dataset import resolve_root
+    from tinkit.data.decode.settings import DecodeSettings
+    from tinkit.data.flow.computed import FlowSettings
+    from tinkit.data.flow.folders import FlowFiles
+    from tinkit.data.flow.make import count_clips, make_flow
+    from tinkit.data.manifest.manifest import open_manifest
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)
@@ -73,11 +73,11 @@ def flow(
     shown = notices.is_terminal and not (quiet or as_json)
     with _stoppable(), notices.bar("optical flow", count_clips(manifests), shown=shown) as bar:
         result = make_flow(
-            manifests, files, settings, workers=workers, on_clips=bar.advance, reading=Reading.of(config)
+            manifests, files, settings, workers=workers, on_clips=bar.advance, decoding=DecodeSettings.of(config)
         )
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:
-        raise UserError(f"no clip's flow could be computed: the first, {next(iter(result.failed.items()))}")
+        raise UserError(f"no clip's flow could be computed, such as {next(iter(result.failed.items()))}")
 
 
 @contextmanager
@@ -109,4 +109,6 @@ def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_js
         already = f" ({found} existed already)" if found else ""
         print_line(f"computed the optical flow of {made} clips in {folder}{already}")
     if failed:
-        print_table(f"{len(failed)} clips have none", [{"clip": path, "why": why} for path, why in failed.items()])
+        print_table(
+            f"{len(failed)} clips have no optical flow", [{"clip": path, "why": why} for path, why in failed.items()]
+        )

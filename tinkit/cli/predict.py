@@ -66,7 +66,7 @@ def predict(
     was interrupted.
     """
     _check_options(videos or [], {"split": split, "out": out, "data": data, "gpus": gpus}, features=features)
-    from tinkit.data.views import override_views
+    from tinkit.data.config.views import override_views
     from tinkit.engine.runs.run import find_checkpoint
 
     found, word = find_checkpoint(run, weights, runs)

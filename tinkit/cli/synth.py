@@ -24,7 +24,7 @@ def synth(
     clips: Annotated[int, typer.Option(help="Clips to train on.")] = 1200,
     val: Annotated[int, typer.Option(help="Clips to validate on.")] = 300,
     test: Annotated[int, typer.Option(help="Clips whose labels are hidden.")] = 300,
-    seed: Annotated[int, typer.Option(help="Another seed is another challenge.")] = 0,
+    seed: Annotated[int, typer.Option(help="Each seed gives another challenge.")] = 0,
     size: Annotated[int, typer.Option(help="Height of a frame in pixels; the width is 5/4 of it.")] = 64,
     frames: Annotated[int, typer.Option(help="Frames of a clip, at 12 a second.")] = 24,
     workers: WorkersOption = 2,

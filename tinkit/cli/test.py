@@ -96,7 +96,7 @@ def test(
     resumes an interrupted test. A checkpoint with --recipe is imported as a run, RECIPE-CHECKPOINT unless --name says
     otherwise.
     """
-    from tinkit.data.views import override_views
+    from tinkit.data.config.views import override_views
     from tinkit.engine.exchange.imported import named_run
 
     protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}

@@ -20,7 +20,7 @@ def require_files(workers: int) -> None:
     try:
         held = sum(1 for _ in Path("/dev/fd").iterdir())
     except OSError:
-        return  # the system does not tell
+        return  # the system does not report it
     needed = held + _EACH * workers + _SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or needed <= soft:
@@ -33,6 +33,6 @@ def require_files(workers: int) -> None:
 def too_many_files(numbers: str, needed: int) -> UserError:
     """What to say where a process may not open as many files as it needs."""
     return UserError(
-        f"too few files may be open at once: {numbers}",
+        f"the limit of open files is too low: {numbers}",
         fix=f"ulimit -n {max(1024, needed)} (docker: --ulimit nofile={max(1024, needed)}), or use fewer workers",
     )

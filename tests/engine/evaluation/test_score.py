@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips
-from tinkit.data.manifest import open_manifest
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation import sharded as rounds
 from tinkit.engine.evaluation.score import Scorer
 from tinkit.engine.evaluation.test import TestRequest, load_model, run_test

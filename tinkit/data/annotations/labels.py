@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.checks import first_true
-from tinkit.data.annotations.rows import Rows, regroup
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.layouts.rows import Rows, regroup
 from tinkit.errors import did_you_mean
 from tinkit.files.class_names import ClassNames
 
@@ -19,7 +19,7 @@ _SPLIT_CODES = (0, 1, 2)  # HMDB51: neither, training, testing
 
 
 def label_indices(rows: Rows, classes: ClassNames, config: DataConfig) -> pa.Array:
-    """The labels as class indices: list<int32>, one list a row, a label that is said twice kept once.
+    """The labels as class indices: list<int32>, one list a row, a label that is given twice kept once.
 
     A word that is a class's name is that class; otherwise it is a number, from 0 unless ``data.first_label`` or the
     numbers of the category file say otherwise. Raises :class:`~tinkit.errors.UserError` for a row without a label
@@ -52,12 +52,12 @@ def label_indices(rows: Rows, classes: ClassNames, config: DataConfig) -> pa.Arr
 
 def _without_label(name: str, config: DataConfig) -> dict[str, str]:
     """What was expected of a row without a label, and how to mend it."""
-    comma = {"mmit": ",", "sthv1": ";", "jester": ";"}.get(config.dataset)
-    other = next((mark for mark in ",;\t|" if comma and mark != comma and mark in name), None)
+    mark = config.layout.separator
+    other = next((found for found in ",;\t|" if mark and found != mark and found in name), None)
     if other is not None:
         return {
-            "expected": f"id and label between {comma!r}",
-            "fix": f"the row holds {other!r}: write {comma!r} in its place, or set dataset = 'list' and delimiter",
+            "expected": f"id and label separated by {mark!r}",
+            "fix": f"the row holds {other!r}: write {mark!r} in its place, or set dataset = 'list' and delimiter",
         }
     negatives = ", or set data.negatives = true if clips may belong to no class"
     return {"expected": "a label", "fix": _UNLABELLED + (negatives if config.layout.task == "multi-label" else "")}
@@ -72,7 +72,7 @@ def _indices(rows: Rows, words: pa.Array, parents: np.ndarray, classes: ClassNam
     said = numbers[pc.and_(is_integer, pc.is_null(named)).to_numpy(zero_copy_only=False)]
     first = _first_label(rows, said, classes, config)
     _refuse_numbers_as_names(rows, words, parents, is_integer, names, first)
-    if config.first_label is None and config.dataset == "list" and len(said) == len(words):
+    if config.first_label is None and config.layout.split_codes and len(said) == len(words):
         _refuse_split_codes(rows, said, parents, len(names))
     indices = np.where(named.is_valid(), pc.fill_null(named, 0), numbers - first).astype(np.int64)
     bad = (indices < 0) | (indices >= len(names))
@@ -101,7 +101,7 @@ def _first_label(rows: Rows, said: np.ndarray, classes: ClassNames, config: Data
         return 1
     raise rows.fail(
         0,
-        "the labels are numbers, the category file counts from 1, and nothing shows whether the labels do, too",
+        "the labels are numbers, the category file counts from 1, and the labels do not show whether they do",
         expected="a list with the label 0 or that of the last class, or data.first_label",
         fix="set data.first_label = 1 if they do, and 0 if they do not",
     )
@@ -117,7 +117,7 @@ def _refuse_numbers_as_names(
         word = words[at].as_py()
         raise rows.fail(
             int(parents[at]),
-            f"the label {word} is the name of class {names.index(word) + first}, and a number of its own",
+            f"the label {word} is the name of class {names.index(word) + first}, and also a number",
             expected="names that are not numbers, or that number the classes from 0 in order",
             fix="rename the classes",
         )

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.clips import TestClips, load_views, require_files
-from tinkit.data.config import DataConfig, Media
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.manifest import Manifest, open_manifest
-from tinkit.data.reader import BrokenClip
-from tinkit.data.reading import Reading
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.opening import require_files
+from tinkit.data.clips.testing import TestClips, load_views
+from tinkit.data.config.dataset import DataConfig, Media
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.output import ScoreOutput, manifest_labels, plan_output
 from tinkit.engine.evaluation.partial import Block, Blocks
@@ -115,7 +116,7 @@ def features_of_split(
         require_files(manifest, recipe.clip, flow)
         network = world.first(lambda: _Network(run, weights, views, amp, world))
         world.first(lambda: output.check_same(network.checkpoint))
-        reading = Reading.as_trained(data or recipe.data, recipe.data)
+        reading = DecodeSettings.as_trained(data or recipe.data, recipe.data)
         clips, kept = TestClips(manifest, recipe.clip, views, flow, reading), _OnDisk(blocks)
         batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
         try:
@@ -172,7 +173,7 @@ def _features_of_files(run: Run, weights: str, paths: Sequence[Path], views: Vie
         try:
             media: Media = "frames" if path.is_dir() else "video"
             template = recipe.data.layout.frame_template
-            frames = load_views(path, media, recipe.clip, views, template, Reading.of(recipe.data))
+            frames = load_views(path, media, recipe.clip, views, template, DecodeSettings.of(recipe.data))
         except BrokenClip as error:
             reasons[str(path)] = error.reason
             rows.append(None)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.clips import TestClips
+from tinkit.data.clips.testing import TestClips
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.sharded import each_clip
 from tinkit.engine.runtime.build import Pixels

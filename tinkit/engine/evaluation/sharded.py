@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.clips import TestClips
-from tinkit.data.loading import Batch, test_loader
+from tinkit.data.clips.batch import Batch
+from tinkit.data.clips.loading import LoaderWorkers, test_loader
+from tinkit.data.clips.testing import TestClips
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.partial import Block
@@ -72,7 +73,7 @@ def each_clip(
     pending: list[_Piece] = []
     workers = loader_workers(train)
     loader = iter(
-        test_loader(clips, batch=batch, workers=workers, indices=shard.rows, give_up=train.stall_limit, wish=stop)
+        test_loader(clips, batch=batch, indices=shard.rows, workers=LoaderWorkers(workers, train.stall_limit, stop))
     )
     try:
         with (

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips, require_files
-from tinkit.data.config import DataConfig
-from tinkit.data.flips import flip_permutation
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.manifest import Manifest, open_manifest
-from tinkit.data.reader import notes_text
-from tinkit.data.reading import Reading
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.opening import require_files
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.decode.clip_reader import notes_text
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest, open_manifest
+from tinkit.data.sampling.flips import flip_permutation
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.output import ScoreOutput, manifest_labels, plan_output
 from tinkit.engine.evaluation.partial import Blocks
@@ -175,7 +176,7 @@ def _make(
     prepare_to_test(model)
     title = f"{manifest.split} {views.views}"
     session.reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
-    clips = TestClips(manifest, recipe.clip, views, flow, Reading.as_trained(data, recipe.data))
+    clips = TestClips(manifest, recipe.clip, views, flow, DecodeSettings.as_trained(data, recipe.data))
     swap = flip_permutation(manifest.classes, recipe.clip.flip_labels)
     pixels = Pixels(model, device, recipe.train.channels_last)
     scorer = Scorer(model, pixels, manifest.task, views.average, amp, views.mirrored, swap)

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips import TrainClips
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.loading import Batch, train_loader
-from tinkit.data.manifest import Manifest
-from tinkit.data.reading import Reading
+from tinkit.data.clips.batch import Batch
+from tinkit.data.clips.loading import LoaderWorkers, Share, train_loader
+from tinkit.data.clips.training import TrainClips
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import LostPeerError, lost_peer
 from tinkit.engine.runs.checkpoint import Progress, snapshot
@@ -78,7 +79,7 @@ class Trainer:
         self.learning_rate = LearningRate(self.learner.optimizer, recipe.optim, recipe.schedule, self.steps_per_epoch)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
         self.metric = metrics.check_metric(metric, train_set.task, len(train_set.classes))
-        flow, reading = FlowFiles.of(recipe.data), Reading.of(recipe.data)
+        flow, reading = FlowFiles.of(recipe.data), DecodeSettings.of(recipe.data)
         self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, flow, reading)
         pixels = Pixels(self.learner.model, self.device, recipe.train.channels_last)
         objective = Objective(
@@ -176,11 +177,8 @@ class Trainer:
             batch=self.recipe.optim.batch,
             epoch=self.progress.epoch,
             start_step=self.progress.step,
-            workers=loader_workers(self.recipe.train),
-            rank=self.world.rank,
-            world=self.world.size,
-            give_up=self.recipe.train.stall_limit,
-            wish=self.session.stop,
+            share=Share(self.world.rank, self.world.size),
+            workers=LoaderWorkers(loader_workers(self.recipe.train), self.recipe.train.stall_limit, self.session.stop),
         )
 
     def _awaited(self, keeper: Keeper, log: RunLog | None) -> Iterator[Batch]:

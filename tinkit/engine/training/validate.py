@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.manifest import Manifest
-from tinkit.data.reader import notes_text
-from tinkit.data.reading import Reading
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.decode.clip_reader import notes_text
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.evaluation.score import Scored, Scorer, likeliest, probabilities_of, score_split
 from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runtime.build import Pixels
@@ -29,7 +29,7 @@ class Validator:
 
     def __init__(self, recipe: Recipe, manifest: Manifest, pixels: Pixels, session: Session) -> None:
         views = recipe.test.model_copy(update={"views": "1x1", "sampling": "even", "flip": False})
-        self.clips = TestClips(manifest, recipe.clip, views, FlowFiles.of(recipe.data), Reading.of(recipe.data))
+        self.clips = TestClips(manifest, recipe.clip, views, FlowFiles.of(recipe.data), DecodeSettings.of(recipe.data))
         self._recipe, self._pixels, self._session = recipe, pixels, session
         known = manifest.table["labels"].to_pylist() if session.world.main else None
         self._labels = None if known is None else mark_labels(known, len(manifest.classes))

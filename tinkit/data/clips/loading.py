@@ -1,0 +1,186 @@
+"""Batches of clips: their order, each process' share, the worker processes.
+
+What a batch holds is a function of (seed, epoch, step) and never of the number of workers or processes: a step is
+always the same clips, of which each process takes an equal, consecutive part.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from itertools import cycle, islice
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tinkit.data.clips.batch import Batch, collate
+from tinkit.data.clips.fetching import begin_fetching, pinned_ahead, received
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.clips.training import TrainClips
+from tinkit.errors import UsageError
+from tinkit.workers import GIVE_UP, Wish, Workers
+
+_NAMED = 3  # clips of a batch that are named
+_PREFETCH = 2  # batches that a worker has to make, or has made, beyond the one that is waited for
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every step a process takes: that of ``rank`` (from 0) among ``world`` equal ones."""
+
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(frozen=True)
+class LoaderWorkers:
+    """The processes that make batches; with a ``count`` of 0 this one makes them.
+
+    A worker is given up when it shows no sign of life for ``give_up`` seconds (each clip is one). After a signal to
+    stop (``wish``) no batch is waited for any longer: :class:`~tinkit.errors.Interrupted` is raised.
+    """
+
+    count: int = 0
+    give_up: float = GIVE_UP
+    wish: Wish | None = None
+
+
+IN_THIS_PROCESS = LoaderWorkers()
+WHOLE = Share()
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch sees ``n`` clips: a permutation, int64 (n,), a function of its arguments alone."""
+    digest = blake2b(f"order\0{seed}\0{epoch}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little"))).permutation(n)
+
+
+class Batches:
+    """Batches in order, with a length. Iterating starts the workers; the last batch, an error or Ctrl-C ends them."""
+
+    def __init__(self, dataset: TrainClips | TestClips, keys: _Keys, workers: LoaderWorkers) -> None:
+        self._dataset, self._keys, self._workers = dataset, keys, workers
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[Batch]:
+        asked = self._workers
+        if not asked.count:
+            for keys in self._keys:
+                yield collate([self._dataset[key] for key in keys])
+            return
+        workers = Workers(
+            asked.count,
+            partial(begin_fetching, self._dataset, asked.count),
+            what="data worker",
+            describe=self._clips,
+            give_up=asked.give_up,
+            wish=asked.wish,
+        )
+        try:
+            batches = self._in_turn(workers)
+            pinned = torch.cuda.is_available()
+            yield from pinned_ahead(batches, _PREFETCH, workers.kill) if pinned else batches
+        finally:
+            workers.close()
+
+    def _in_turn(self, workers: Workers) -> Iterator[Batch]:
+        """A batch from each worker in turn."""
+        keys, owed, turns = iter(self._keys), deque[int](), cycle(range(len(workers)))
+
+        def give(most: int) -> None:
+            for task, number in zip(islice(keys, most), turns, strict=False):
+                workers.give(number, task)
+                owed.append(number)
+
+        give(len(workers) * _PREFETCH)
+        while owed:
+            _, result = workers.take(owed.popleft())
+            give(1)
+            yield received(result)
+
+    def _clips(self, keys: list[Any]) -> str:
+        """The clips of a batch, in words."""
+        rows = [key[1] if isinstance(key, tuple) else key for key in keys]
+        names = [repr(self._dataset.manifest.row(row).id) for row in rows[:_NAMED]]
+        return ", ".join(names) + (f" and {len(rows) - _NAMED} more clips" if len(rows) > _NAMED else "")
+
+
+def train_loader(
+    dataset: TrainClips,
+    *,
+    batch: int,
+    epoch: int,
+    start_step: int = 0,
+    share: Share = WHOLE,
+    workers: LoaderWorkers = IN_THIS_PROCESS,
+) -> Batches:
+    """This process' ``share`` of the steps of ``epoch`` from ``start_step`` on; what was skipped is not decoded.
+
+    ``batch`` is the clips of a step over all processes; clips that do not fill a last step are left out. Raises
+    :class:`~tinkit.errors.UsageError` for a batch that does not divide and for fewer clips than ``batch``.
+    """
+    if batch % share.world:
+        raise UsageError(f"a batch of {batch} clips does not divide among {share.world} processes")
+    if len(dataset) < batch:
+        raise UsageError(
+            f"the split has {len(dataset)} clips, a step takes {batch}", fix="a smaller optim.batch, or more clips"
+        )
+    return Batches(dataset, _TrainKeys(dataset, batch, epoch, start_step, share), workers)
+
+
+def test_loader(
+    dataset: TestClips,
+    *,
+    batch: int,
+    indices: Sequence[int] | NDArray[np.int64] | None = None,
+    workers: LoaderWorkers = IN_THIS_PROCESS,
+) -> Batches:
+    """The clips of ``indices`` (rows of the manifest; all of them unless given), in that order, ``batch`` at a time."""
+    return Batches(dataset, _TestKeys(range(len(dataset)) if indices is None else indices, batch), workers)
+
+
+class _Keys(Protocol):
+    """What the data set is asked for, a list a batch."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[Any]]: ...
+
+
+class _TrainKeys:
+    """The keys (epoch, index) of one process' share of each step from ``start`` on."""
+
+    def __init__(self, dataset: TrainClips, batch: int, epoch: int, start: int, share: Share) -> None:
+        self._size, self._seed, self._batch, self._epoch, self._start = len(dataset), dataset.seed, batch, epoch, start
+        self._part = batch // share.world
+        self._offset = share.rank * self._part
+
+    def __len__(self) -> int:
+        return max(0, self._size // self._batch - self._start)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = epoch_order(self._size, self._seed, self._epoch)
+        for step in range(self._start, self._size // self._batch):
+            first = step * self._batch + self._offset
+            yield [(self._epoch, index) for index in order[first : first + self._part].tolist()]
+
+
+class _TestKeys:
+    """Consecutive pieces of a sequence of rows."""
+
+    def __init__(self, rows: Sequence[int] | NDArray[np.int64], batch: int) -> None:
+        self._rows, self._batch = rows, batch
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._batch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for begin in range(0, len(self._rows), self._batch):
+            yield [int(row) for row in self._rows[begin : begin + self._batch]]

@@ -1,0 +1,130 @@
+"""What every reader of a clip's frames gives: frames by number, or :class:`BrokenClip` with a reason.
+
+Whatever is wrong with a clip ends in that one exception, so that the data sets can record it and count it; a fault of
+the program, or a machine without memory or descriptors, does not. Frames are 8-bit RGB, or 8-bit optical flow, numbered
+from 0 in the order they are shown.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+"""One frame: uint8 (H, W, 3), RGB; or (H, W, 2), optical flow in x and y, where 0..255 are -bound..bound pixels."""
+
+Note = Literal[
+    "turned",
+    "to be turned, but read as stored",
+    "cut off",
+    "scaled to the first size",
+    "fewer frames than listed",
+]
+"""What users should know about a clip that can be read."""
+
+_PROBE_BYTES = 256 * 1024 * 1024
+
+
+class BrokenClip(Exception):  # noqa: N818 - an event that is recorded, not a fault of the program
+    """A clip that cannot be read. ``reason`` says why in a few words, without the clip's name."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class ClipReader(ABC):
+    """An open clip: a context manager with ``num_frames`` frames.
+
+    They are those that were found, never those that a list or a container announces, but for a recording that was cut
+    off, whose container still says how many there were: a frame that is missing then is found missing when it is read.
+    ``notes`` fills as frames are read.
+    """
+
+    num_frames: int
+    notes: set[Note]
+    errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+    """What this reader's libraries raise for damaged data; all else is a fault of the program and goes through."""
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
+        """Each distinct frame of ``indices``, in ascending order, as ``(index, frame)``; one is in memory at a time.
+
+        Raises ``IndexError`` for an index outside ``0 .. num_frames - 1``, :class:`BrokenClip` for what cannot be
+        decoded.
+        """
+        wanted = sorted({int(index) for index in indices})
+        if wanted and not 0 <= wanted[0] <= wanted[-1] < self.num_frames:
+            raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a clip of {self.num_frames}")
+        with broken_on(self.errors):
+            yield from self._decode(wanted)
+
+    def read(self, indices: Sequence[int]) -> list[Frame]:
+        """The frames of ``indices``, in that order; an index may occur several times (the array is shared then)."""
+        frames = dict(self.frames(indices))
+        return [frames[int(index)] for index in indices]
+
+    def take_window(self, found: int, start: int, frames: int | None) -> None:
+        """Of ``found`` frames, count those in the window that begins at ``start`` and holds at most ``frames``."""
+        left = found - start
+        if left <= 0:
+            raise BrokenClip(f"{found} frames found, the clip should start at frame {start}")
+        if frames is not None and left < frames:
+            self.notes.add("fewer frames than listed")
+        self.num_frames = left if frames is None else max(0, min(left, frames))
+
+    @abstractmethod
+    def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
+        """The frames of ``wanted``, ascending and distinct."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def broken_on(errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turn ``errors`` into :class:`BrokenClip`, but for those that the machine, and not the clip, is the cause of."""
+    try:
+        yield
+    except errors as error:
+        if is_shortage(error):
+            raise
+        raise BrokenClip(describe(error)) from error
+
+
+def is_shortage(error: Exception) -> bool:
+    """Whether ``error`` says that descriptors or memory have run out: no fault of the clip that was being read.
+
+    libav says the same of a file that asks for more memory than any file may: whether there is some tells them apart.
+    """
+    if isinstance(error, MemoryError):
+        try:
+            mmap.mmap(-1, _PROBE_BYTES).close()  # of the system, which gives a page when it is touched: none is
+        except OSError:
+            return True
+        return type(error) is MemoryError
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def notes_text(notes: Mapping[str, int]) -> str:
+    """How many clips have which note, in words: ``3 turned, 1 cut off``."""
+    return ", ".join(f"{count} {note}" for note, count in sorted(notes.items()))
+
+
+def describe(error: Exception) -> str:
+    """What an exception says, as a reason of one line."""
+    text = str(getattr(error, "strerror", None) or error).splitlines()
+    return f"{text[0][:200]} ({type(error).__name__})" if text else type(error).__name__
