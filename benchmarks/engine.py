@@ -28,8 +28,9 @@ from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.runs.checkpoint import Progress
-from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import create_run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.throughput import Clock
 from tinkit.engine.training.trainer import Trainer
 from tinkit.recipe import load_recipe

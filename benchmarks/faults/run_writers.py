@@ -29,10 +29,11 @@ from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.export import export_run
 from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, load_weights, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper, newest_good
-from tinkit.engine.runs.log import Reporter, RunLog
-from tinkit.engine.runs.run import Run, create_run, load_run_weights
-from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.runs.log import RunLog
+from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runs.weights import average_steps, load_run_weights
 from tinkit.engine.runs.writers import writing_run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.auto_resume import goes_on
 from tinkit.engine.training.start import Trial, start_training
 from tinkit.errors import UserError

@@ -26,8 +26,8 @@ from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import named_run
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.start import start_training
 
 SMALL, VIEWS = ClipConfig(num_segments=2, size=16, crop="centre", flip=False), ViewConfig(scale=16, crop=16)

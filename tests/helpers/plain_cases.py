@@ -18,8 +18,8 @@ from tinkit.data.clips import TrainClips
 from tinkit.data.loading import train_loader
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.start import Trial, start_training
 from tinkit.models import VideoClassifier
 from tinkit.recipe import Recipe, load_recipe

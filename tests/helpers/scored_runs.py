@@ -11,9 +11,9 @@ import torch
 from tinkit.cli.app import main
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import Progress, save_checkpoint
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runtime.build import build_model
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.recipe import load_recipe
 
 QUIET = Reporter(quiet=True)

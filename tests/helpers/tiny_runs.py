@@ -9,8 +9,8 @@ import torch
 
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import load_weights
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.start import WHOLE, Trial, start_training
 from tinkit.recipe import Recipe, load_recipe
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import create_run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.start import start_training
 from tinkit.models import VideoClassifier
 from tinkit.ops import interlace, interlace_reference

@@ -91,7 +91,7 @@ def convert(
     """
     from tinkit.engine.exchange.convert import convert as convert_weights
     from tinkit.engine.exchange.convert import recipe_of, source_of
-    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runtime.reporter import Reporter
     from tinkit.models.foreign.classes import read_names
 
     network = recipe_of(checkpoint, recipe, overrides or [], weights, runs)

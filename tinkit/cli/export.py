@@ -41,8 +41,8 @@ def export(
     """
     from tinkit.data.views import override_views
     from tinkit.engine.exchange.export import export_run
-    from tinkit.engine.runs.log import Reporter
     from tinkit.engine.runs.run import find_checkpoint
+    from tinkit.engine.runtime.reporter import Reporter
 
     found, word = find_checkpoint(run, weights, runs)
     views = override_views(found.load_recipe().test, crop=crop, num_segments=segments)

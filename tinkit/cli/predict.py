@@ -102,7 +102,7 @@ def _features_of_split(
     from tinkit.engine.distributed.signals import StopSignal
     from tinkit.engine.distributed.world import join_world
     from tinkit.engine.evaluation.features import features_of_split
-    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runtime.reporter import Reporter
 
     if launched(gpus, max_restarts=0):
         return

@@ -24,7 +24,7 @@ from tinkit.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from tinkit.engine.evaluation.test import TestResult
-    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runtime.reporter import Reporter
 
 _SHOWN = 10  # undecodable clips that are printed
 
@@ -95,7 +95,7 @@ def test(
     from tinkit.engine.evaluation.published import run_published
     from tinkit.engine.evaluation.test import run_test
     from tinkit.engine.exchange.imported import adopt, named_run
-    from tinkit.engine.runs.log import Reporter
+    from tinkit.engine.runtime.reporter import Reporter
 
     protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}
     protocol |= {"scale": scale, "crop": crop, "average": average, "num_segments": segments}

@@ -24,9 +24,9 @@ from tinkit.errors import UsageError
 
 if TYPE_CHECKING:
     from tinkit.engine.distributed.world import World
-    from tinkit.engine.runs.log import Reporter
     from tinkit.engine.runs.run import Run
     from tinkit.engine.runs.trials import Trial
+    from tinkit.engine.runtime.reporter import Reporter
     from tinkit.recipe import Recipe
 
 EPILOG = examples(
@@ -111,8 +111,8 @@ def train(
         run = Run(runs / resolved.name)
     from tinkit.engine.distributed.launch import launched
     from tinkit.engine.distributed.world import join_world
-    from tinkit.engine.runs.log import Reporter
     from tinkit.engine.runs.trials import Trial
+    from tinkit.engine.runtime.reporter import Reporter
 
     if launched(gpus, max_restarts):
         return

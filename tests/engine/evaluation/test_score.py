@@ -15,10 +15,11 @@ from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import sharded as rounds
-from tinkit.engine.evaluation.test import load_model, run_test
+from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header, save_checkpoint
-from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.load import load_model
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.start import start_training
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe

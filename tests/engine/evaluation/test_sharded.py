@@ -23,7 +23,7 @@ from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import sharded as rounds
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.score import Scored, score_split
-from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig
 

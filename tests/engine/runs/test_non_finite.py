@@ -16,11 +16,11 @@ from tinkit.engine.evaluation.features import features_of_split
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, require_finite_values
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
 from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.start import Trial, start_training
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UserError

@@ -16,11 +16,12 @@ from tinkit.engine.evaluation.compare import comparison_rows
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange.imported import adopt
 from tinkit.engine.runs.checkpoint import Progress, read_header
-from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.resume import recipe_to_resume
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tables import rows_before
 from tinkit.engine.runs.trials import after_epochs, marked
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.auto_resume import goes_on
 from tinkit.engine.training.outlook import Outlook, growth, in_words
 from tinkit.engine.training.start import Trial, start_training

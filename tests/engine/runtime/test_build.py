@@ -10,8 +10,9 @@ from torch import nn
 
 from tests.helpers.tiny_runs import tiny
 from tinkit.engine.distributed.world import World
-from tinkit.engine.runtime.build import build_model, share_statistics
+from tinkit.engine.runtime.build import build_model
 from tinkit.engine.training.batch_plan import steps_per_epoch
+from tinkit.engine.training.wrap import share_statistics
 from tinkit.errors import UsageError, UserError
 from tinkit.models import freeze_partial_bn
 from tinkit.recipe import load_recipe

@@ -13,8 +13,8 @@ from tinkit.data.manifest import open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import create_run
-from tinkit.engine.runtime.build import wrap_network
 from tinkit.engine.training.trainer import Trainer
+from tinkit.engine.training.wrap import wrap_network
 from tinkit.errors import UsageError
 
 CALM = ["model.dropout=0", "optim.lr=0.01", "model.offset_init=0.5"]

@@ -18,8 +18,8 @@ from tinkit.data.manifest import open_manifest
 from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights, read_header
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.auto_resume import goes_on
 from tinkit.engine.training.dry_run import dry_run
 from tinkit.engine.training.start import Trial, start_training

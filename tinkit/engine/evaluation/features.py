@@ -26,15 +26,15 @@ from tinkit.engine.evaluation.output import Plan, make_plan, manifest_labels
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.protocol import check_segments, protocol_of
 from tinkit.engine.evaluation.sharded import each_clip
-from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
-from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runs.load import load_model, prepare_to_test
 from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.writers import sweep, writing_file
-from tinkit.engine.runtime.build import Pixels, choose_device
-from tinkit.engine.runtime.device import amp_of_test, prepare_to_test
+from tinkit.engine.runtime.device import amp_of_test, choose_device
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import PRECISION, Amp, autocast
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import sha256_file
 from tinkit.models import Classifier

@@ -10,8 +10,8 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.compare import measured_row
 from tinkit.engine.evaluation.protocol import published_views, settled_json
 from tinkit.engine.evaluation.test import TestResult, run_test
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UsageError
 
 

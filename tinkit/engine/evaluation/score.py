@@ -16,9 +16,9 @@ from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.sharded import each_clip
-from tinkit.engine.runs.log import Reporter
-from tinkit.engine.runtime.build import Pixels
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import autocast
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.metrics import Task
 from tinkit.models import Classifier
 from tinkit.recipe.training import AmpChoice, TrainConfig

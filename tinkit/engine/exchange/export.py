@@ -23,8 +23,8 @@ from torch import Tensor
 from tinkit import __version__
 from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation.protocol import check_segments
-from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
+from tinkit.engine.runs.load import load_model
 from tinkit.engine.runs.non_finite import NotFiniteError, told_of_run
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.writers import writing_result

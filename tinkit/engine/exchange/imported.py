@@ -16,12 +16,12 @@ from tinkit.data.manifest import Manifest, open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.exchange.pretrained import load_source, open_source
 from tinkit.engine.runs.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run, find_checkpoint
+from tinkit.engine.runs.trained_on import info_of
 from tinkit.engine.runs.trials import with_mark
 from tinkit.engine.runs.writers import sweep_run, writing_run
 from tinkit.engine.runtime.build import build_model
-from tinkit.engine.training.batch_plan import info_of
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UsageError
 from tinkit.files.atomic import sha256_file, sha256_text, write_atomic
 from tinkit.files.locks import in_turn

@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.runs.checkpoint import is_checkpoint, read_weights
-from tinkit.engine.runs.run import find_checkpoint, load_run_weights
+from tinkit.engine.runs.run import find_checkpoint
+from tinkit.engine.runs.weights import load_run_weights
 from tinkit.errors import UsageError, UserError
 from tinkit.models import Classifier, ForeignReport, load_foreign
 from tinkit.models.foreign.classes import named_order, reorder_classes, rows_by_name

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tinkit.data.config import DataConfig
 from tinkit.data.views import ClipConfig
-from tinkit.engine.runtime.build import build_model, choose_device
-from tinkit.engine.runtime.device import limit_threads
+from tinkit.engine.runtime.build import build_model
+from tinkit.engine.runtime.device import choose_device, limit_threads
 from tinkit.errors import UsageError, did_you_mean
 from tinkit.files.atomic import shipped_names
 from tinkit.models import Classifier

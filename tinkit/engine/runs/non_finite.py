@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.engine.runs.checkpoint import read_checkpoint
-from tinkit.engine.runs.run import Run, load_run_weights
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.weights import load_run_weights
 from tinkit.errors import UserError
 from tinkit.models.finite import is_finite
 

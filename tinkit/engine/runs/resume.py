@@ -15,9 +15,9 @@ from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import Progress, read_header, resume_checkpoint
 from tinkit.engine.runs.checkpoint_writer import newest_good
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run
-from tinkit.engine.training.batch_plan import check_same_clips
+from tinkit.engine.runs.trained_on import check_same_clips
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinkit.engine.runs.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
@@ -15,7 +15,7 @@ from tinkit.recipe import Recipe, change, load_recipe, save_recipe
 from tinkit.run_folder import CHECKPOINTS, RECIPE, find_folder, given_name, owner_of, run_names
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 # the words of --weights that are names of files, or whose checkpoint is another's
 _FILES = {"last": "last", "best": "best", "ema": "last", "best-ema": "best-ema"}
@@ -200,40 +200,3 @@ def _check_newest(run: Run, word: str) -> None:
             file=path,
             fix=f"for the mean of the newest: {run.folder} --weights {word}; for this one, copy it out of the run",
         )
-
-
-def require_checkpoint(run: Run, which: str) -> Path:
-    """The checkpoint's path, or an error that says what there is. ``mean=K`` is made, or made again, if need be."""
-    path = run.checkpoint(which)
-    if which.startswith("mean="):
-        from tinkit.engine.runs.weights import average_steps  # needs PyTorch, which finding a run does not
-
-        return average_steps(run, int(which.removeprefix("mean=")))
-    there = run.weights_names()
-    if path.is_file() and (which != "ema" or which in there):
-        return path
-    raise UserError(
-        f"the run {run.name} has no checkpoint {which!r}",
-        file=path,
-        expected=f"one of: {', '.join(there)}" if there else "a run that has finished an epoch",
-        fix=f"tinkit train --resume {run.folder}" if not there else None,
-    )
-
-
-def load_run_weights(run: Run, weights: str) -> tuple[dict[str, Tensor], Path, dict[str, Any]]:
-    """The model's state dict that a word of ``--weights`` means, its file and the file's header.
-
-    ``ema`` and ``best-ema`` give averaged weights, every other word raw ones. Raises
-    :class:`~tinkit.errors.UserError` when they are missing or damaged.
-    """
-    from tinkit.engine.runs.checkpoint import read_weights
-
-    path = require_checkpoint(run, weights)
-    state, header = read_weights(path, ema=weights in ("ema", "best-ema"))
-    if weights == "best-ema" and header.get("weights") == "raw":
-        raise UserError(
-            "holds a checkpoint of a step under the name of the best averaged weights",
-            file=path,
-            fix="give it back its name; its averaged weights are --weights ema where it is `last`",
-        )
-    return state, path, header

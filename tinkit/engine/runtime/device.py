@@ -25,11 +25,22 @@ import torch
 from tinkit.data.views import ViewConfig
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.precision import PRECISION, Amp, settle_amp
-from tinkit.models import Classifier
-from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.recipe import Recipe
+from tinkit.recipe.training import TrainConfig
 
 _CGROUPS = Path("/sys/fs/cgroup")
+
+
+def choose_device(world: World | None = None) -> torch.device:
+    """The process' CUDA device where there is one, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", world.local_rank) if world else torch.device("cuda")
+
+
+def loader_workers(config: TrainConfig) -> int:
+    """How many processes decode clips: what the recipe says, else one a core that this process may use, at most 8."""
+    return min(8, usable_cores()) if config.workers is None else config.workers
 
 
 def settle_recipe(recipe: Recipe, device_type: str, world: World | None = None) -> Recipe:
@@ -46,12 +57,6 @@ def settle_recipe(recipe: Recipe, device_type: str, world: World | None = None) 
 def amp_of_test(recipe: Recipe, views: ViewConfig, device_type: str) -> Amp:
     """The precision of a test with ``views``: ``test.amp``, else that of the training."""
     return settle_amp(views.amp or recipe.train.amp, device_type)
-
-
-def prepare_to_test(model: Classifier) -> None:
-    """Make ``model``, loaded for a test and in evaluation mode, as fast as it gets: it can only test afterwards."""
-    limit_threads()
-    merge_batch_norm(model)
 
 
 def words(recipe: Recipe, amp: Amp, device_type: str, *, merged: bool) -> str:

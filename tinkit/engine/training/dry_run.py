@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from tinkit.engine.distributed.world import World
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runtime.device import flushed_denormals
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.batch_plan import pieces_of
 from tinkit.engine.training.start import WHOLE, Trial, open_splits, prepare
 from tinkit.engine.training.trainer import Trainer

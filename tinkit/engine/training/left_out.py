@@ -11,8 +11,9 @@ from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import Progress
-from tinkit.engine.runs.log import Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.step import StepResult
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic

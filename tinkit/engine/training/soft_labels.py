@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.manifest import Manifest
-from tinkit.engine.runs.log import Reporter
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.loss import dense_target
 from tinkit.errors import UserError
 from tinkit.recipe.training import LossConfig

@@ -13,13 +13,13 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.exchange.imported import refuse_to_train_on
 from tinkit.engine.exchange.pretrained import load_source, open_source
 from tinkit.engine.runs.checkpoint import Progress
-from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.trials import WHOLE, Trial, marked, marked_like
 from tinkit.engine.runs.writers import writing_run
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.device import flushed_denormals, words
 from tinkit.engine.runtime.precision import settle_amp
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.auto_resume import goes_on, restarted
 from tinkit.engine.training.batch_plan import pieces_of
 from tinkit.engine.training.trainer import NOT_SAVED, Trainer

@@ -22,23 +22,18 @@ from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import LostPeerError, World, lost_peer
 from tinkit.engine.runs.checkpoint import Progress, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
-from tinkit.engine.runs.log import Meter, Reporter, RunLog
+from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.non_finite import NotFiniteError, require_good, way_back
 from tinkit.engine.runs.resume import go_back
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.trained_on import clips_of, info_of
 from tinkit.engine.runs.trials import after_epochs, save_mark
-from tinkit.engine.runtime.build import (
-    Pixels,
-    build_model,
-    choose_device,
-    loader_workers,
-    make_ema,
-    share_statistics,
-    wrap_network,
-)
-from tinkit.engine.runtime.device import limit_threads, settle_recipe
+from tinkit.engine.runtime.build import build_model
+from tinkit.engine.runtime.device import choose_device, limit_threads, loader_workers, settle_recipe
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import make_scaler
-from tinkit.engine.training.batch_plan import clips_of, info_of, steps_per_epoch
+from tinkit.engine.runtime.reporter import Meter, Reporter
+from tinkit.engine.training.batch_plan import steps_per_epoch
 from tinkit.engine.training.judge import judge
 from tinkit.engine.training.left_out import LeftOut
 from tinkit.engine.training.loss import Loss
@@ -50,6 +45,7 @@ from tinkit.engine.training.step import StepResult, TrainStep
 from tinkit.engine.training.tally import after_step, base_rate, epoch_row
 from tinkit.engine.training.throughput import Clock
 from tinkit.engine.training.validate import Validator
+from tinkit.engine.training.wrap import make_ema, share_statistics, wrap_network
 from tinkit.errors import Interrupted
 from tinkit.models import Classifier, freeze_partial_bn
 from tinkit.recipe import Recipe

@@ -15,8 +15,9 @@ from tinkit.data.reading import Reading
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.score import Scored, likeliest, probabilities_of, score_split
-from tinkit.engine.runs.log import Reporter, RunLog
-from tinkit.engine.runtime.build import Pixels
+from tinkit.engine.runs.log import RunLog
+from tinkit.engine.runtime.pixels import Pixels
+from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.training.sample_images import sample_lines, sample_strip, visible
 from tinkit.models import record_steering
 from tinkit.recipe import Recipe
