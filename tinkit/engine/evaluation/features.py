@@ -28,8 +28,9 @@ from tinkit.engine.evaluation.protocol import check_segments, protocol_of
 from tinkit.engine.evaluation.sharded import each_clip
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.load import load_model, prepare_to_test
-from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
+from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.engine.runtime.device import amp_of_test, choose_device
 from tinkit.engine.runtime.pixels import Pixels

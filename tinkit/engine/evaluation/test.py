@@ -25,8 +25,9 @@ from tinkit.engine.evaluation.partial import Blocks
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import Scored, score_split
 from tinkit.engine.runs.load import load_model, prepare_to_test
-from tinkit.engine.runs.non_finite import NotFiniteError, told_of_run
+from tinkit.engine.runs.non_finite import NotFiniteError
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.engine.runtime.device import amp_of_test, choose_device, words
 from tinkit.engine.runtime.pixels import Pixels

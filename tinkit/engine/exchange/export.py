@@ -25,8 +25,9 @@ from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.load import load_model
-from tinkit.engine.runs.non_finite import NotFiniteError, told_of_run
+from tinkit.engine.runs.non_finite import NotFiniteError
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import writing_result
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.atomic import atomic_path, sha256_file

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from tinkit.engine.runs.checkpoint import Snapshot, averaged_only, write_snapshot
-from tinkit.engine.runs.non_finite import why_unusable
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.way_back import why_unusable
 from tinkit.files.atomic import atomic_path
 from tinkit.recipe.training import SaveConfig
 

@@ -23,11 +23,12 @@ from tinkit.engine.distributed.world import LostPeerError, World, lost_peer
 from tinkit.engine.runs.checkpoint import Progress, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
 from tinkit.engine.runs.log import RunLog
-from tinkit.engine.runs.non_finite import NotFiniteError, require_good, way_back
+from tinkit.engine.runs.non_finite import NotFiniteError
 from tinkit.engine.runs.resume import go_back
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.trained_on import clips_of, info_of
 from tinkit.engine.runs.trials import after_epochs, save_mark
+from tinkit.engine.runs.way_back import require_good, way_back
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.device import choose_device, limit_threads, loader_workers, settle_recipe
 from tinkit.engine.runtime.pixels import Pixels
