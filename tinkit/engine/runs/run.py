@@ -6,16 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tinkit.engine.runs.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.atomic import sha256_file
 from tinkit.recipe import Recipe, change, load_recipe, save_recipe
 from tinkit.run_folder import CHECKPOINTS, RECIPE, find_folder, given_name, owner_of, run_names
-
-if TYPE_CHECKING:
-    pass
 
 # the words of --weights that are names of files, or whose checkpoint is another's
 _FILES = {"last": "last", "best": "best", "ema": "last", "best-ema": "best-ema"}
