@@ -111,14 +111,14 @@ def small_writers(recipe: Recipe) -> dict[str, Writer]:
             log = RunLog(run, Progress(), 0, validated=True)
             log.left_out(0, [("c 1", "broken"), ("0002", 'a "quoted", reason')])
             log.epoch({"epoch": 0, "step": 3, "train_loss": 0.5})
-            write_atomic(run.no_number_path(3), "id\nc 1\n")
+            write_atomic(run.non_finite_path(3), "id\nc 1\n")
             log.close()
 
     def listed(folder: Path) -> None:
         run = run_in(folder)
         assert run.metrics_path.read_text() == "epoch,step,train_loss\n0,3,0.5\n"
         assert run.left_out_path.read_text() == 'epoch,id,reason\n0,c 1,broken\n0,0002,"a ""quoted"", reason"\n'
-        assert run.no_number_path(3).read_text() == "id\nc 1\n"
+        assert run.non_finite_path(3).read_text() == "id\nc 1\n"
 
     def mean(folder: Path) -> None:
         average_steps(run_in(folder), 2)

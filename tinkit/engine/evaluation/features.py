@@ -28,7 +28,7 @@ from tinkit.engine.evaluation.protocol import check_segments, protocol_of
 from tinkit.engine.evaluation.sharded import each_clip
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.load import load_model, prepare_to_test
-from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values
+from tinkit.engine.runs.non_finite import NonFiniteError, require_finite_values
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import sweep, writing_file
@@ -119,7 +119,7 @@ def features_of_split(
         batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
         try:
             each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             blocks.remove()  # only the main process comes here: the others learn of its end
             raise told_of_run(error, run, weights) from None
         return world.on_main(lambda: _write(path, plan, manifest, kept))
@@ -179,7 +179,7 @@ def _features_of_files(run: Run, weights: str, paths: Sequence[Path], views: Vie
         row = network(frames[None])[0].mean(0).cpu().numpy()
         try:
             require_finite_values(row[None], (), [str(path)].__getitem__, "features")
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             raise told_of_run(error, run, weights) from None
         rows.append(row)
     _require_some(ids, reasons)

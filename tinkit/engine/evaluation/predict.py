@@ -16,7 +16,7 @@ from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import likeliest, probabilities_of, score_views
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.load import load_model, prepare_to_test
-from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values
+from tinkit.engine.runs.non_finite import NonFiniteError, require_finite_values
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runtime.device import amp_of_test, choose_device
@@ -39,7 +39,7 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
     """Score each file with the run's model; a file that cannot be decoded gets a reason instead of labels.
 
     ``views`` replaces the recipe's. Raises :class:`~tinkit.errors.UserError` for views that the model cannot see, and
-    for scores that are not finite.
+    for non-finite scores.
     """
     recipe = run.load_recipe()
     config = views or recipe.test
@@ -63,7 +63,7 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
         scores = score_views(model, pixels, frames[None], config.average, task, amp, mirrored, swap)[0].mean(0)
         try:
             require_finite_values(scores[None].cpu().numpy(), (), [str(path)].__getitem__, "scores")
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             raise told_of_run(error, run, weights) from None
         if config.average == "logits":
             scores = probabilities_of(scores, info["task"])

@@ -67,8 +67,8 @@ def each_clip(
     one's sink is asked anything but what it wants.
 
     After a signal to ``stop``, to whichever process, all of them end their batch, bring what there is together and
-    raise :class:`~tinkit.errors.Interrupted`. Values that are not finite raise
-    :class:`~tinkit.engine.runs.non_finite.NotFiniteError`, which names the clip.
+    raise :class:`~tinkit.errors.Interrupted`. Non-finite values raise
+    :class:`~tinkit.engine.runs.non_finite.NonFiniteError`, which names the clip.
     """
     done = world.share(sink.restore() if world.main else 0)
     shard = _Shard(range(done, len(clips)), batch, world)

@@ -25,7 +25,7 @@ from tinkit.engine.evaluation.partial import Blocks
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import Scored, score_split
 from tinkit.engine.runs.load import load_model, prepare_to_test
-from tinkit.engine.runs.non_finite import NotFiniteError
+from tinkit.engine.runs.non_finite import NonFiniteError
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import sweep, writing_file
@@ -167,7 +167,7 @@ def _make(
             stop=stop,
             blocks=blocks,
         )
-    except NotFiniteError as error:
+    except NonFiniteError as error:
         blocks.remove()  # only the main process comes here: the others learn of its end
         raise told_of_run(error, run, weights) from None
     if scored is not None and scored.notes:

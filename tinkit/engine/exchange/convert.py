@@ -68,7 +68,7 @@ def convert(
     name, before the file itself: an account without the file that it tells of is of a conversion that was cut off, and
     is replaced. What this very conversion wrote is found and left; other files that are there are replaced with
     ``force`` only, the source never. Raises :class:`~tinkit.errors.UserError` for what does not go, for a file that
-    lacks anything but classes, and for weights that are not finite.
+    lacks anything but classes, and for non-finite weights.
     """
     account_path = out.with_name(f"{out.name}.json")
     with writing_result(out):

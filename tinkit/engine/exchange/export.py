@@ -25,7 +25,7 @@ from tinkit.data.views import ViewConfig
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.load import load_model
-from tinkit.engine.runs.non_finite import NotFiniteError
+from tinkit.engine.runs.non_finite import NonFiniteError
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import writing_result
@@ -74,7 +74,7 @@ def export_run(
 
     ``form`` is ``onnx`` or ``torch``; ``views`` replaces the recipe's (its crop and number of frames count). ``out`` is
     ``export/WEIGHTS.onnx`` or ``.pt2`` in the run's folder unless said; ``say`` is told what takes time. Raises
-    :class:`~tinkit.errors.UserError` where ONNX is not installed, where weights are not finite, where the file's logits
+    :class:`~tinkit.errors.UserError` where ONNX is not installed, where weights are non-finite, where the file's logits
     are others, and where the file is there and is not an earlier export of the same run and weights.
     """
     kind = _check_form(form)
@@ -94,7 +94,7 @@ def export_run(
         _check_place(path, metadata)
         try:
             difference = _write(model, path, kind, metadata, say)
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             raise told_of_run(error, run, weights) from None
     return Exported(path, metadata, difference)
 
@@ -241,7 +241,7 @@ def _difference(model: Classifier, path: Path, kind: Format, shape: list[int]) -
         video = torch.randn(clips, *shape, generator=torch.Generator().manual_seed(clips))
         wanted = model(video)
         if not wanted.isfinite().all():
-            raise NotFiniteError("the logits of noise are not finite")
+            raise NonFiniteError("the logits of noise are non-finite")
         if run is None:
             return None
         found = run(video)

@@ -90,7 +90,7 @@ def load_source(
     ``order`` tells how the checkpoint numbers its classes (``alphabetical``, or a file of names), where it does not do
     so itself. The same names in another order are put into that of ``classes``; the report's notes say so. A classifier
     of another size is an error unless ``replace_head``. With ``whole`` the file must be of this very network: every
-    entry that it lacks is an error, and so is every weight that the model has no place for. Weights that are not finite
+    entry that it lacks is an error, and so is every weight that the model has no place for. Non-finite weights
     are an error in any case.
     """
     if order is not None and source.classes is not None:

@@ -54,7 +54,7 @@ class Progress:
     plateau_drops: int = 0
     """How often the rate was lowered."""
     nan_steps: int = 0
-    """Steps of the run that were left out for a loss or gradient that is no number."""
+    """Steps of the run that were left out for a non-finite loss or gradient."""
     shown: dict[str, float] = field(default_factory=dict)
     """What the events tell of the newest step, by name."""
 

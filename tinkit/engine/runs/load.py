@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from tinkit.engine.distributed.world import World
-from tinkit.engine.runs.non_finite import not_finite
+from tinkit.engine.runs.non_finite import non_finite_names
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.weights import load_run_weights
 from tinkit.engine.runtime.build import build_model
@@ -23,7 +23,7 @@ def load_model(
 ) -> tuple[Classifier, Recipe, Path]:
     """The run's classifier with a checkpoint's weights on the device, in evaluation mode.
 
-    ``num_segments`` is the frames that it shall see (None: as in training). Of weights that are not finite, all that it
+    ``num_segments`` is the frames that it shall see (None: as in training). Where weights are non-finite, all that it
     gives is NaN.
     """
     recipe = run.load_recipe()
@@ -33,7 +33,7 @@ def load_model(
         model.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"does not fit the run's recipe: {error}", file=path) from error
-    if not_finite(state):
+    if non_finite_names(state):
         # An offset that is NaN leads out of the clip, and a ReLU may take NaN for zero: what such weights give would
         # look like scores. So it is NaN whatever they give, and whoever uses it names the clip.
         model.backbone.register_forward_hook(lambda _module, _given, features: torch.full_like(features, torch.nan))

@@ -1,4 +1,4 @@
-"""Numbers that are not finite: what holds them is named, and so is the checkpoint to go back to."""
+"""Non-finite values (NaN, infinity) in weights, scores and features: found, and what holds them is named."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tinkit.models.finite import is_finite
 _NAMED = 3  # tensors that a message names
 
 
-class NotFiniteError(UserError):
+class NonFiniteError(UserError):
     """Scores, features or weights hold NaN or infinity, so that nothing made of them would mean anything."""
 
 
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+def non_finite_names(tensors: Mapping[str, Tensor]) -> list[str]:
     """The names of the tensors that hold NaN or an infinity; one pass over memory where there is none."""
     return [name for name, tensor in tensors.items() if not is_finite(tensor)]
 
@@ -32,15 +32,15 @@ def some_of(names: Iterable[str]) -> str:
 
 
 def require_finite(tensors: Mapping[str, Tensor], what: str, file: Path | None = None, fix: str | None = None) -> None:
-    """Raise :class:`NotFiniteError` if a tensor of ``what`` is not finite."""
-    if bad := not_finite(tensors):
-        raise NotFiniteError(f"{what} hold numbers that are not finite: {some_of(bad)}", file=file, fix=fix)
+    """Raise :class:`NonFiniteError` if a tensor of ``what`` holds a non-finite value."""
+    if bad := non_finite_names(tensors):
+        raise NonFiniteError(f"{what} hold non-finite values: {some_of(bad)}", file=file, fix=fix)
 
 
 def require_finite_values(
     values: NDArray[np.float32], broken: Iterable[int], name: Callable[[int], str], what: str
 ) -> None:
-    """Raise :class:`NotFiniteError` that names the first clip whose ``values`` (N, W) are not finite.
+    """Raise :class:`NonFiniteError` that names the first clip whose ``values`` (N, W) are non-finite.
 
     ``name`` tells the clip of a row; the rows ``broken`` have no values and are passed over.
     """
@@ -49,4 +49,4 @@ def require_finite_values(
     if bad.any():
         row = int(bad.argmax())
         value = values[row][~np.isfinite(values[row])][0]
-        raise NotFiniteError(f"the {what} of {name(row)} are not finite ({value})")
+        raise NonFiniteError(f"the {what} of {name(row)} are non-finite ({value})")

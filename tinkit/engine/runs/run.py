@@ -50,9 +50,9 @@ class Run:
         """The clips that were left out in training, undecodable ones above all: epoch, id, reason."""
         return self.folder / "left_out.csv"
 
-    def no_number_path(self, step: int) -> Path:
-        """The ids of the clips of a step whose loss or gradient was no number."""
-        return self.folder / f"no_number_step_{step}.csv"
+    def non_finite_path(self, step: int) -> Path:
+        """The ids of the clips of a step whose loss or gradient was non-finite."""
+        return self.folder / f"nonfinite_step_{step}.csv"
 
     @property
     def weights_path(self) -> Path:

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are good, and the way back to one where the newest weights are not finite."""
+"""Which checkpoints of a run are good, and the way back to one where the newest weights are non-finite."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.runs.checkpoint import read_checkpoint
-from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, require_finite, some_of
+from tinkit.engine.runs.non_finite import NonFiniteError, non_finite_names, require_finite, some_of
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.weights import load_run_weights
 from tinkit.errors import UserError
 
 
 def require_good(tensors: Mapping[str, Tensor], what: str, run: Run) -> None:
-    """Raise, with the way back, where a training has come to tensors that are not finite."""
+    """Raise, with the way back, where a training has come to non-finite tensors."""
     try:
         require_finite(tensors, what)
-    except NotFiniteError as error:
+    except NonFiniteError as error:
         problem = f"{error.problem}; they were not saved"
-        raise NotFiniteError(problem, file=run.folder, fix=way_back(run)) from None
+        raise NonFiniteError(problem, file=run.folder, fix=way_back(run)) from None
 
 
-def told_of_run(error: NotFiniteError, run: Run, weights: str) -> NotFiniteError:
+def told_of_run(error: NonFiniteError, run: Run, weights: str) -> NonFiniteError:
     """``error`` of what a run's ``weights`` gave, with why it is so and which of its checkpoints are good."""
     state, path, _ = load_run_weights(run, weights)
-    if bad := not_finite(state):
-        return NotFiniteError(
-            f"{error.problem}; nor are its weights, in {some_of(bad)}", file=path, fix=way_back(run, path)
+    if bad := non_finite_names(state):
+        return NonFiniteError(
+            f"{error.problem}; so are its weights, in {some_of(bad)}", file=path, fix=way_back(run, path)
         )
     good = next(iter(finite_words(run, path)), None)
-    return NotFiniteError(
+    return NonFiniteError(
         f"{error.problem}; its weights are finite, but lead to numbers too large for their type",
         file=path,
         fix=f"take an earlier checkpoint: --weights {good}" if good else "train again, with a lower optim.lr",
@@ -60,10 +60,10 @@ def finite_words(run: Run, but: Path | None = None) -> Iterable[str]:
 
 
 def why_unusable(path: Path) -> str | None:
-    """Why training cannot go on from a checkpoint: it is damaged, or something in it is not finite; None if it can."""
+    """Why training cannot go on from a checkpoint: it is damaged, or holds non-finite values; None if it can."""
     try:
         tensors, _ = read_checkpoint(path)
     except UserError as error:
         return error.problem.removeprefix("is damaged: ")
-    bad = not_finite(tensors)
-    return f"it holds numbers that are not finite: {some_of(bad)}" if bad else None
+    bad = non_finite_names(tensors)
+    return f"it holds non-finite values: {some_of(bad)}" if bad else None

@@ -1,4 +1,4 @@
-"""The clips that a step could not use, and the steps that gave no number: listed, told, and stopped for."""
+"""The clips that a step could not use, and the non-finite steps: listed, told, and stopped for."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class LeftOut:
         self._notes = Counter[str]()
 
     def record(self, batch: Batch, result: StepResult, before: Progress, log: RunLog | None) -> None:
-        """List the step's clips that are not valid, or all of them where the step gave no number.
+        """List the step's clips that are not valid, or all of them where its loss or gradient is non-finite.
 
         ``before`` is the progress before the step. Raises :class:`~tinkit.errors.UserError` on every process when too
-        many clips could not be decoded, or too many steps gave no number.
+        many clips could not be decoded, or too many steps were non-finite.
         """
         self._notes.update(note for of_clip in batch["notes"] for note in of_clip)
         if result.left_out:
@@ -48,7 +48,7 @@ class LeftOut:
             self._check_broken(before.broken + result.broken)
         if not result.finite:
             shares = self._world.gather([self._manifest.row(row).id for row in batch["index"].tolist()])
-            self._tell_no_number(shares, result, before)
+            self._tell_non_finite(shares, result, before)
 
     def tell_notes(self) -> None:
         """Say, at the end of an epoch, how many of its clips were turned or cut off; every process calls it."""
@@ -75,9 +75,9 @@ class LeftOut:
                 fix="mend or remove the clips listed there, or raise the limit: --set train.max_broken=0.1",
             )
 
-    def _tell_no_number(self, shares: list[list[str]] | None, result: StepResult, before: Progress) -> None:
+    def _tell_non_finite(self, shares: list[list[str]] | None, result: StepResult, before: Progress) -> None:
         step = before.epoch * (self._clips_an_epoch // self._recipe.optim.batch) + before.step
-        path = self._run.no_number_path(step)
+        path = self._run.non_finite_path(step)
         what = f"the loss of step {step} is {result.loss} and its gradient's norm {result.grad_norm}"
         if shares is not None:
             ids = pd.Series([clip for share in shares for clip in share], name="id")

@@ -121,7 +121,7 @@ def class_weights(counts: NDArray[np.int64], beta: float) -> NDArray[np.float32]
 
 
 def _check(config: LossConfig, name: str, task: Task) -> None:
-    """Refuse what has no meaning, and exponents whose gradient is no number."""
+    """Refuse what has no meaning, and exponents whose gradient is non-finite."""
     if name == "cross_entropy" and task == "multi-label":
         raise UsageError(
             "loss.name = 'cross_entropy' needs one label a clip, and this data set has several",

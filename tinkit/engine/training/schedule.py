@@ -66,7 +66,7 @@ def plateau(best: float | None, bad: int, drops: int, value: float, patience: in
 
     ``best`` is the highest metric so far (None: none yet), ``bad`` the validations in a row since that were no better,
     ``drops`` how often the rate has been lowered, ``value`` this validation's metric. More than ``patience`` bad ones
-    lower the rate once more and start the count again. A value that is no number is no better than anything.
+    lower the rate once more and start the count again. NaN counts as no improvement.
     """
     if not math.isnan(value) and (best is None or value > best):
         return value, 0, drops

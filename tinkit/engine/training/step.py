@@ -129,7 +129,7 @@ class TrainStep:
         return nullcontext()
 
     def _update(self, step: int, loss: float) -> float:
-        """Clip the gradient and change the weights, unless loss or gradient are no numbers; returns the norm."""
+        """Clip the gradient and change the weights, unless loss or gradient are non-finite; returns the norm."""
         if self._scaler is not None:
             self._scaler.unscale_(self._optimizer)
         bound = self._recipe.optim.clip_grad or math.inf

@@ -24,7 +24,7 @@ from tinkit.engine.distributed.world import LostPeerError, World, lost_peer
 from tinkit.engine.runs.checkpoint import Progress, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
 from tinkit.engine.runs.log import RunLog
-from tinkit.engine.runs.non_finite import NotFiniteError
+from tinkit.engine.runs.non_finite import NonFiniteError
 from tinkit.engine.runs.resume import go_back
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.trained_on import clips_of, info_of
@@ -216,7 +216,7 @@ class Trainer:
         self.learning_rate.set(self.done, self.progress.plateau_drops)
         result = self.train_step(batch, self.done, stop=stop)
         self.left_out.record(batch, result, self.progress, log)
-        if not result.finite:  # to leave steps out helps nobody whose weights are not finite themselves
+        if not result.finite:  # leaving steps out does not help where the weights themselves are non-finite
             weights, what = dict(self.model.named_parameters()), f"after {self.done} steps the weights of the run"
             self.world.on_main(lambda: require_good(weights, what, self.run))
         self.progress = after_step(self.progress, result, self.optimizer, *clock.step(result.clips))
@@ -238,10 +238,10 @@ class Trainer:
             self._save(keeper, log)  # so that a validation that is cut short need not cost the epoch
             try:
                 measured, also = self._validate(log, stop)
-            except NotFiniteError as error:
+            except NonFiniteError as error:
                 keeper.set_aside(self.done)
                 what = f"{error.problem} in the validation after {self.done} steps"
-                raise NotFiniteError(what, file=self.run.folder, fix=way_back(self.run)) from None
+                raise NonFiniteError(what, file=self.run.folder, fix=way_back(self.run)) from None
             row |= measured
             shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.progress = replace(self.progress, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)
