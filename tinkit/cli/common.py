@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tinkit.files.atomic import ShippedKind, shipped_names
+from tinkit.run_folder import WORDS, run_names
 from tinkit.terminal import print_table as print_table
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -17,12 +18,11 @@ RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The fol
 ViewsOption = Annotated[
     str | None, typer.Option("--views", metavar="KxS", help="K temporal by S (1, 3, 5 or 10) spatial views.")
 ]
-_WEIGHTS = ("best", "last", "ema", "best-ema", "step=", "mean=")
 
 
 def complete_weights(incomplete: str) -> list[str]:
     """The words of ``--weights`` that begin with what was typed."""
-    return [word for word in _WEIGHTS if word.startswith(incomplete)]
+    return [word for word in (*WORDS, "step=", "mean=") if word.startswith(incomplete)]
 
 
 GpusOption = Annotated[
@@ -61,7 +61,7 @@ def complete_challenges(incomplete: str) -> list[str]:
 
 def complete_runs(incomplete: str) -> list[str]:
     """The runs in ./runs that begin with what was typed."""
-    return sorted(path.parent.name for path in Path("runs").glob(f"{incomplete}*/recipe.toml"))
+    return [name for name in run_names(Path("runs")) if name.startswith(incomplete)]
 
 
 def complete_members(incomplete: str) -> list[str]:

@@ -95,11 +95,12 @@ def train(
     if tune_from is None and (given := [option for option, said in of_tuning.items() if said]):
         raise UsageError(f"{given[0]} is about the weights of --tune-from", fix="name them, or leave it out")
     tuning: dict[str, Any] = {"tune_from": tune_from, "tune_weights": weights, "replace_head": replace_head}
-    from tinkit.engine.runs.run import Run, find_run
+    from tinkit.engine.runs.run import Run
     from tinkit.recipe import load_recipe, rename
+    from tinkit.run_folder import find_run
 
     if resume:
-        run = find_run(resume, runs)
+        run = Run(find_run(resume, runs))
         from tinkit.engine.runs.resume import recipe_to_resume
 
         resolved = recipe_to_resume(run, data, quiet)

@@ -11,12 +11,20 @@ from tinkit.engine.runs.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.atomic import sha256_file
 from tinkit.recipe import Recipe, change, load_recipe, save_recipe
-from tinkit.run_folder import CHECKPOINTS, RECIPE, find_folder, given_name, owner_of, run_names
+from tinkit.run_folder import (
+    CHECKPOINTS,
+    RECIPE,
+    SCORES,
+    SUFFIX,
+    WORDS,
+    find_folder,
+    find_run,
+    given_name,
+    owner_of,
+    step_of,
+)
 
-# the words of --weights that are names of files, or whose checkpoint is another's
-_FILES = {"last": "last", "best": "best", "ema": "last", "best-ema": "best-ema"}
-_STEP = re.compile(r"step-(\d{8,})")
-_WORDS = "last, best, ema, best-ema, step=N or mean=K"
+_EVERY_WORD = "last, best, ema, best-ema, step=N or mean=K"
 
 
 @dataclass(frozen=True)
@@ -70,33 +78,33 @@ class Run:
         ``last`` and ``best``; ``ema`` and ``best-ema``, whose averaged weights are meant (``ema`` is in ``last``);
         ``step=N``; ``mean=K``, the mean of the newest K steps. Raises :class:`~tinkit.errors.UsageError` for others.
         """
-        if which in _FILES:
-            return self.checkpoints / f"{_FILES[which]}.safetensors"
+        if which in WORDS:
+            return self.checkpoints / f"{WORDS[which]}{SUFFIX}"
         kind, _, number = which.partition("=")
         if re.fullmatch(r"0|[1-9][0-9]{0,11}", number):  # one way to write each: score files are named by the word
             if kind == "step":
                 return self.step_path(int(number))
             if kind == "mean" and int(number) > 0:
-                return self.checkpoints / f"mean={int(number)}.safetensors"
+                return self.checkpoints / f"mean={int(number)}{SUFFIX}"
         raise UsageError(
-            f"--weights {which}: no such checkpoint{did_you_mean(which, _FILES)}",
-            expected=", ".join(self.weights_names()) or _WORDS,
+            f"--weights {which}: no such checkpoint{did_you_mean(which, WORDS)}",
+            expected=", ".join(self.weights_names()) or _EVERY_WORD,
         )
 
     def step_path(self, step: int) -> Path:
         """The checkpoint after so many steps of the run."""
-        return self.checkpoints / f"step-{step:08d}.safetensors"
+        return self.checkpoints / f"step-{step:08d}{SUFFIX}"
 
     def step_paths(self) -> dict[int, Path]:
         """The files of steps that are there, by step, rising."""
-        found = ((_STEP.fullmatch(path.stem), path) for path in self.checkpoints.glob("step-*.safetensors"))
-        return dict(sorted((int(match[1]), path) for match, path in found if match))
+        found = ((step_of(path), path) for path in self.checkpoints.glob(f"step-*{SUFFIX}"))
+        return dict(sorted((step, path) for step, path in found if step is not None))
 
     def weights_names(self) -> list[str]:
         """The words of ``--weights`` that this run has something for."""
         steps = list(self.step_paths())
         return [
-            *(name for name in _FILES if self.checkpoint(name).is_file() and (name != "ema" or self._averaged())),
+            *(name for name in WORDS if self.checkpoint(name).is_file() and (name != "ema" or self._averaged())),
             *(f"step={step}" for step in steps),
             *([f"mean={len(steps)}"] if len(steps) > 1 else []),
         ]
@@ -110,11 +118,11 @@ class Run:
 
     def scores_path(self, split: str, views: str, weights: str) -> Path:
         """Where the scores of a split go: ``scores/SPLIT-VIEWS-WEIGHTS.arrow``."""
-        return self.folder / "scores" / f"{split}-{views}-{weights}.arrow"
+        return self.folder / SCORES / f"{split}-{views}-{weights}.arrow"
 
     def trial_path(self, split: str, views: str, weights: str) -> Path:
         """Where the scores of a part of a split go, apart from those that are compared and fused."""
-        return self.folder / "scores" / "trials" / f"{split}-{views}-{weights}.arrow"
+        return self.folder / SCORES / "trials" / f"{split}-{views}-{weights}.arrow"
 
     def load_recipe(self, overrides: Sequence[str] = (), data_root: Path | None = None) -> Recipe:
         """The recipe that this run was made with; the arguments are as in :func:`~tinkit.recipe.load_recipe`.
@@ -146,19 +154,6 @@ def create_run(name: str, recipe: Recipe, base: Path) -> Run:
     return run
 
 
-def find_run(name: str, base: Path) -> Run:
-    """The run called ``name`` below ``base``, or at the path ``name``."""
-    folder = find_folder(name, base)
-    if folder is not None:
-        return Run(folder)
-    known = run_names(base)
-    raise UsageError(
-        f"no run is called {name!r}{did_you_mean(name, known)}",
-        expected=f"a folder with a {RECIPE}, or a run in {base}: {', '.join(known) or 'there are none yet'}",
-        fix="make one: tinkit train RECIPE",
-    )
-
-
 def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, str]:
     """A run and which of its weights: what ``weights`` says, else ``best``, or ``last`` where nothing was validated.
 
@@ -166,8 +161,8 @@ def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, st
     :class:`~tinkit.errors.UsageError` for a file that belongs to no run.
     """
     path = Path(name)
-    if find_folder(name, base) is not None or not (path.is_file() or path.suffix == ".safetensors"):
-        run = find_run(name, base)
+    if find_folder(name, base) is not None or not (path.is_file() or path.suffix == SUFFIX):
+        run = Run(find_run(name, base))
         validated = run.checkpoint("best").is_file() or not run.checkpoint("last").is_file()
         return run, weights or ("best" if validated else "last")
     owner = owner_of(path)
