@@ -82,7 +82,7 @@ def launch(command: Sequence[str], processes: int, max_restarts: int = 0) -> Non
     except SignalException as error:
         raise _ended(75 if error.sigval == getattr(signal, "SIGUSR1", None) else 128 + error.sigval) from None
     except ChildFailedError as error:
-        raise _failure(error.failures, processes) from None
+        raise failure_of(error.failures, processes) from None
 
 
 class _Failure(Protocol):
@@ -92,7 +92,7 @@ class _Failure(Protocol):
     timestamp: int  # seconds
 
 
-def _failure(failures: Mapping[int, _Failure], processes: int) -> UserError:
+def failure_of(failures: Mapping[int, _Failure], processes: int) -> UserError:
     """What to raise for the processes that failed, by rank.
 
     Those of the first second are why the others failed, whom the launcher ends with SIGTERM, and half a minute later
