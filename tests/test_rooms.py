@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,14 @@ def test_no_file_imports_a_private_name_of_another(folder: str) -> None:
 def test_the_page_shows_the_table() -> None:
     page = (ROOT / "docs" / "development.md").read_text()
     assert page_table() in page, "docs/development.md, Rooms, is to hold:\n" + page_table()
+
+
+def test_imports_are_seen_wherever_they_stand(tmp_path: Path) -> None:
+    known = {name: tmp_path / f"{name}.py" for name in ("a.top", "a.types", "a.late", "a.other", "a")}
+    file = tmp_path / "file.py"
+    file.write_text(
+        "import a.top\nfrom a import other\nfrom typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from a.types import Name\n\n"
+        "def work() -> None:\n    from a.late import later\n    import json\n"
+    )
+    assert imported(file, known) == {"a.top", "a.other", "a.types", "a.late"}
