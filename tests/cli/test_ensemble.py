@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from tests.helpers.fusion_members import scores_of, write_run
 from tinkit.cli.app import app
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import sha256_file, shipped, shipped_names
+from tinkit.files.hashes import sha256_file
+from tinkit.files.shipped import shipped, shipped_names
 from tinkit.fusion import folder as folder_module
 from tinkit.fusion import load_spec
 from tinkit.metrics import evaluate

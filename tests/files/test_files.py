@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import atomic_path, cache_folder, find_toml, sha256_file, shipped, shipped_names, write_atomic
+from tinkit.files.atomic import atomic_path, write_atomic
+from tinkit.files.cache import cache_folder
+from tinkit.files.hashes import sha256_file
+from tinkit.files.shipped import find_toml, shipped, shipped_names
 
 
 def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:

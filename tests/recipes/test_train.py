@@ -14,7 +14,7 @@ from tests.helpers.tiny_runs import QUIET
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.run import Run
 from tinkit.engine.training.start import WHOLE, open_splits, prepare
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.recipe import Recipe, load_recipe
 
 CLASSES, FRAMES = 174, 12

@@ -167,7 +167,8 @@ def import_scores(
     force: ForceOption = False,
 ) -> None:
     """Turn a csv or npz of someone else's scores into a score file."""
-    from tinkit.files.atomic import read_errors, sha256_file
+    from tinkit.files.hashes import sha256_file
+    from tinkit.files.system_errors import read_errors
     from tinkit.scores import ScoreInfo, verified_scores
     from tinkit.scores.foreign import foreign_table, is_numbered, read_foreign
 
@@ -242,7 +243,7 @@ def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
 
 def _write(out: Path, table: ScoreTable, force: bool) -> None:
     """Write ``table``, or say that it is there already, as the same command leaves it that was killed at its end."""
-    from tinkit.files.group import write_errors
+    from tinkit.files.system_errors import write_errors
     from tinkit.scores import verified_scores, write_scores
     from tinkit.scores.tools import same_tables
 

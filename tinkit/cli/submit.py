@@ -73,7 +73,7 @@ def submit(
 ) -> None:
     """Write a leaderboard's file, checked before a byte is written, or judge a file with --check."""
     if not challenge:
-        from tinkit.files.atomic import shipped_names
+        from tinkit.files.shipped import shipped_names
 
         known = ", ".join(shipped_names("submissions"))
         raise UsageError("which leaderboard?", fix=f"say --challenge, with a .toml file or one of: {known}")

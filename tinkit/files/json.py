@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import read_bounded
+from tinkit.files.reading import read_bounded
 
 MOST_BYTES = 1 << 30
 # An escape of one character, of the two halves of one, or (group 1) of a half that stands alone.

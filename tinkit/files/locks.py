@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_text
+from tinkit.files.hashes import sha256_text
 
 logger = logging.getLogger(__name__)
 

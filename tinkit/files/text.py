@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import read_errors
+from tinkit.files.system_errors import read_errors
 
 MAX_BYTES = 1 << 30
 """A text file may not be larger: ten million rows of a list are about this."""

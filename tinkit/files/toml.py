@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from tinkit.errors import UsageError, UserError, did_you_mean, short
 from tinkit.expected import expected, is_choice_of_types
-from tinkit.files.atomic import read_bounded
+from tinkit.files.reading import read_bounded
 from tinkit.files.toml_lines import key_lines, longest_key
 from tinkit.table import tables_in
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from tinkit import __version__
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_file, sha256_text
 from tinkit.files.group import file_group, recover, writing_in
+from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.fusion.mean import combine, equal_weights
 from tinkit.fusion.measure import Measured, measure_fusion
 from tinkit.fusion.members import Aligned, Member, align

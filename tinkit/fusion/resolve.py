@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.fusion.spec import MemberSpec
 from tinkit.run_folder import SCORES, find_folder, run_names, score_files
 from tinkit.scores import ScoreInfo, read_info

@@ -13,8 +13,8 @@ from typing import Any
 
 from tinkit import __version__
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_file
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.hashes import sha256_file
 from tinkit.submission.ids import IdList
 from tinkit.submission.plan import Plan
 from tinkit.submission.spec import Challenge

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files.atomic import sha256_file
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.hashes import sha256_file
 from tinkit.fusion.record import RECORD, check_recorded, read_record
 from tinkit.run_folder import SCORES, score_files
 from tinkit.scores import read_info, verified_scores

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import check_place, sha256_file
+from tinkit.files.atomic import check_place
 from tinkit.files.group import file_group, recover, sweep, writing_in
+from tinkit.files.hashes import sha256_file
 from tinkit.submission.ids import IdList
 from tinkit.submission.manifest import MANIFEST, Input, described_by, manifest_of
 from tinkit.submission.plan import Plan, written_values

@@ -9,8 +9,8 @@ from typing import Any
 from tinkit.engine.evaluation.protocol import fits, stated
 from tinkit.engine.runs.run import Run
 from tinkit.errors import UserError
-from tinkit.files.atomic import shipped, shipped_names
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.shipped import shipped, shipped_names
 from tinkit.fusion.record import RECORD, Estimate, check_recorded, read_record
 from tinkit.fusion.spec import PublishedFusion, load_spec
 from tinkit.metrics import Metrics

@@ -37,7 +37,7 @@ from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import PRECISION, Amp, autocast
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.models import Classifier
 from tinkit.scores import ScoreInfo
 from tinkit.scores.features import Part, check_ids, inspect_features, write_features

@@ -19,7 +19,7 @@ from tinkit.engine.runs.weights import require_checkpoint
 from tinkit.engine.runtime.precision import PRECISION, Amp
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import sha256_file, sha256_text
+from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.recipe import Recipe
 from tinkit.scores import ScoreInfo, read_info, read_scores, write_scores
 

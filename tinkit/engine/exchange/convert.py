@@ -20,7 +20,8 @@ from tinkit.engine.runs.run import find_checkpoint
 from tinkit.engine.runs.writers import writing_result
 from tinkit.engine.runtime.build import build_model
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import atomic_path, sha256_file, sha256_text
+from tinkit.files.atomic import atomic_path
+from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.models import Classifier, ForeignReport
 from tinkit.models.foreign.files import CLASSES_KEY, read_file
 from tinkit.models.foreign.load import class_layers, classes_in

@@ -30,7 +30,8 @@ from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import writing_result
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files.atomic import atomic_path, sha256_file
+from tinkit.files.atomic import atomic_path
+from tinkit.files.hashes import sha256_file
 from tinkit.models import Classifier
 from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.models.finite import check_finite

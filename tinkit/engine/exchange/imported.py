@@ -23,7 +23,8 @@ from tinkit.engine.runs.writers import sweep_run, writing_run
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UsageError
-from tinkit.files.atomic import sha256_file, sha256_text, write_atomic
+from tinkit.files.atomic import write_atomic
+from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.files.locks import in_turn
 from tinkit.models.foreign.classes import ALPHABETICAL, named_order
 from tinkit.recipe import Recipe, change, load_recipe, rename

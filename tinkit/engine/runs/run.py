@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinkit.engine.runs.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.recipe import Recipe, change, load_recipe, save_recipe
 from tinkit.run_folder import (
     CHECKPOINTS,
