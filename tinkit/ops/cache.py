@@ -170,6 +170,7 @@ def _turn(folder: TrustedFolder, key: str) -> Iterator[None]:
     Where there is no such lock (a cache that cannot be written, some network file systems), or its holder does not move
     on, go on without: files are renamed into place, so that this costs work and breaks nothing.
     """
+    # not filelock: it opens the lock by its name, which may be a link or a pipe, and not as TrustedFolder does
     try:
         import fcntl
 
