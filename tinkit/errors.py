@@ -61,8 +61,8 @@ class UsageError(UserError):
     exit_code = 2
 
 
-class Interrupted(UserError):  # noqa: N818 - it is nobody's error
-    """A signal ended the work: what was saved is kept, and ``fix`` says how to go on.
+class Interrupted(UserError):  # noqa: N818 - not an error
+    """A signal ended the work: what was saved is kept, and ``fix`` says how to continue.
 
     Exit code 130 for Ctrl-C, as shells have it; 143 for SIGTERM; 75 ("try again", sysexits.h) for SIGUSR1, by which
     batch systems announce the end of a job's time.
@@ -94,7 +94,7 @@ def short(value: object) -> str:
     """``value`` as an error shows it: at most 60 characters, whatever it is."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # Python shows no number of more than 4,300 digits
+    except (ValueError, RecursionError):  # Python refuses to print numbers of more than 4,300 digits
         return "a value that is too long to show"
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -18,7 +18,7 @@ SCORES = "scores"
 SUFFIX = ".safetensors"
 
 WORDS = {"last": "last", "best": "best", "ema": "last", "best-ema": "best-ema"}
-"""The words of ``--weights`` that name no number, and the file that each means, without its suffix."""
+"""The words of ``--weights`` without a number, and the file that each means, without its suffix."""
 
 _STEP = re.compile(r"step-(\d{8,})")
 _MEAN = re.compile(r"mean=[1-9]\d{0,11}")
@@ -31,7 +31,7 @@ def is_run(folder: Path) -> bool:
 
 
 def find_folder(name: str, base: Path, *, scores: bool = False) -> Path | None:
-    """The folder of the run called ``name`` below ``base``, or at the path ``name``; None where there is none.
+    """The folder of the run called ``name`` below ``base``, or at the path ``name``; None if there is no such run.
 
     With ``scores`` a folder that has lost its recipe, or never had one, is a run's if it holds scores.
     """
@@ -40,7 +40,7 @@ def find_folder(name: str, base: Path, *, scores: bool = False) -> Path | None:
 
 
 def find_run(name: str, base: Path) -> Path:
-    """:func:`find_folder`. Raises :class:`~tinkit.errors.UsageError` where there is none, with the nearest name."""
+    """:func:`find_folder`. Raises :class:`~tinkit.errors.UsageError`, with the nearest name, if there is none."""
     folder = find_folder(name, base)
     if folder is not None:
         return folder
@@ -110,7 +110,7 @@ def step_of(path: Path) -> int | None:
 
 
 def _behind(path: Path) -> Path | None:
-    """Where ``path`` leads when the last link in it is followed; None where there is no link in it."""
+    """Where ``path`` leads when the last link in it is followed; None if it has no link."""
     for place in (path, *path.parents):
         if place.is_symlink():
             return as_given(place.parent / place.readlink() / path.relative_to(place))

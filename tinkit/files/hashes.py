@@ -13,5 +13,5 @@ def sha256_file(path: str | Path) -> str:
 
 
 def sha256_text(text: str) -> str:
-    """The SHA-256 of a text's UTF-8 bytes, as hexadecimal digits; file names that are no text are allowed in it."""
+    """The SHA-256 of a text's UTF-8 bytes, as hexadecimal digits; file names that are not valid text may be in it."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

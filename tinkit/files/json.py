@@ -1,4 +1,4 @@
-"""JSON that nobody vouches for: read within bounds, and an error with the place for all that can be wrong with it."""
+"""JSON of unknown origin: read within bounds, with the place of every error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parse_json(data: bytes | str, what: str, file: Path | None = None, *, pairs:
         raise UserError(f"not valid JSON: {error.msg}", file=file, line=error.lineno, expected=expected) from error
     except RecursionError as error:
         raise UserError("not valid JSON: nested too deep", file=file, expected=expected) from error
-    except ValueError as error:  # Python reads no number of more than 4,300 digits
+    except ValueError as error:  # Python refuses numbers of more than 4,300 digits
         raise UserError("not valid JSON: a number of thousands of digits", file=file, expected=expected) from error
     if (half := next((found for found in _ESCAPES.finditer(text) if found[1]), None)) is not None:
         raise UserError(

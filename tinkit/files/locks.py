@@ -141,7 +141,7 @@ def _acquire(file: Path, output: Path) -> int:
 
 
 def _try_to_lock(descriptor: int, file: Path) -> bool | None:
-    """Whether the lock was got; None where the file system has none."""
+    """Whether the lock was acquired; None where the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

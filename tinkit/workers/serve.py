@@ -62,7 +62,7 @@ def serve(
             if isinstance(result, Carried):
                 os.close(result.descriptor)
     except ConnectionError:
-        pass  # nobody waits for it any more
+        pass  # the other side has gone
     os._exit(0)  # at once: threads of libraries, and locks that a fork has left closed, would be waited for
 
 

@@ -117,7 +117,7 @@ def test_a_resume_takes_the_newest_finite_checkpoint_aloud(
     start_training(run, run.load_recipe(), Reporter(), resume=True, trial=Trial(max_steps=1))
     told = " ".join(capsys.readouterr().err.split())
     assert "last.safetensors is passed over: it holds non-finite values" in told
-    assert "going on from step-00000004.safetensors" in told
+    assert "resuming from step-00000004.safetensors" in told
     assert list(run.step_paths()) == [3, 4, 5]
     for path in run.checkpoints.iterdir():
         poisoned_file(path, "ema." if path.stem == "best-ema" else section)

@@ -87,7 +87,7 @@ def test_a_damaged_checkpoint_is_passed_over_aloud(
     start_training(broken, broken.load_recipe(), Reporter(), resume=True)
     told = capsys.readouterr().err
     assert "last.safetensors is passed over: its checksum is wrong" in told
-    assert "going on from step-00000004.safetensors" in told
+    assert "resuming from step-00000004.safetensors" in told
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     for path in broken.checkpoints.iterdir():
         path.write_bytes(b"")

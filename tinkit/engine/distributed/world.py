@@ -35,7 +35,7 @@ _LOST = "a lost peer"
 
 
 class LostPeerError(UserError):
-    """Another process of the same training has ended, so that this one cannot go on either."""
+    """Another process of the same training has ended, so this one cannot continue either."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _cannot_meet(error: RuntimeError, rank: int, size: int) -> LostPeerError:
-    """What to say where the processes have not come together. One that ends meanwhile looks like one out of reach."""
+    """The error for processes that could not connect. One that ends meanwhile looks like one out of reach."""
     place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     return LostPeerError(
         f"process {rank} cannot meet the other {size - 1} at {place}: {_reason(error)}",
@@ -203,7 +203,7 @@ def _own_part(store: dist.Store, rank: int, size: int) -> dist.Store:
     """The part of ``store`` that belongs to the processes of this start alone.
 
     torchrun keeps its store when it starts processes again, with all that the dead ones wrote: read too early, their
-    addresses lead nowhere, for ever. So each process shows the main one a word that nobody has used before, until the
+    addresses lead nowhere, for ever. So each process shows the main one a word that is new, until the
     main one answers to just that word with the name of a new part. Nobody is left of the start before by then.
     """
     store, own = dist.PrefixStore("tinkit", store), uuid.uuid4().hex
@@ -271,7 +271,7 @@ def lost_peer(error: RuntimeError) -> LostPeerError | None:
         return None
     return LostPeerError(
         f"another process of this run has ended ({_reason(error)})",
-        fix="its own message says why; then go on from the last checkpoint with --resume",
+        fix="its own message says why; then resume from the last checkpoint with --resume",
     )
 
 

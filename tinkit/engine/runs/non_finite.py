@@ -20,7 +20,7 @@ class NonFiniteError(UserError):
 
 
 def non_finite_names(tensors: Mapping[str, Tensor]) -> list[str]:
-    """The names of the tensors that hold NaN or an infinity; one pass over memory where there is none."""
+    """The names of the tensors that hold NaN or an infinity; one pass over memory if all are finite."""
     return [name for name, tensor in tensors.items() if not is_finite(tensor)]
 
 

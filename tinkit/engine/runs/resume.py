@@ -1,4 +1,4 @@
-"""Where a run is gone on from: its newest checkpoint that is whole and finite, of the same clips."""
+"""Resume a run: from its newest checkpoint that is whole and finite, with the same clips."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def go_back(
     """
     path, passed = world.share(newest_good(run) if world.main else None)
     for file, reason in passed:
-        reporter.say(f"{file} is passed over: {reason}" + (f"; going on from {path.name}" if path else ""))
+        reporter.say(f"{file} is passed over: {reason}" + (f"; resuming from {path.name}" if path else ""))
     if path is None:
         if passed:
             raise UserError(

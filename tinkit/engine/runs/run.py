@@ -92,7 +92,7 @@ class Run:
         )
 
     def step_path(self, step: int) -> Path:
-        """The checkpoint after so many steps of the run."""
+        """The checkpoint after ``step`` steps of the run."""
         return self.checkpoints / f"step-{step:08d}{SUFFIX}"
 
     def step_paths(self) -> dict[int, Path]:
@@ -127,7 +127,7 @@ class Run:
     def load_recipe(self, overrides: Sequence[str] = (), data_root: Path | None = None) -> Recipe:
         """The recipe that this run was made with; the arguments are as in :func:`~tinkit.recipe.load_recipe`.
 
-        One that lacks ``data.turn`` was made when films were read as they are stored, and so it goes on reading them.
+        One that lacks ``data.turn`` was made when videos were read as they are stored, and still reads them so.
         """
         resolved = load_recipe(str(self.recipe_path), overrides, data_root)
         if resolved.origins["data.turn"].place != "default":
@@ -145,7 +145,7 @@ def create_run(name: str, recipe: Recipe, base: Path) -> Run:
     if run.weights_names():
         raise UsageError(
             f"the run {run.folder} exists and holds checkpoints",
-            fix=f"go on with it: tinkit train --resume {name}; or give the new one another name: --name {name}-2",
+            fix=f"resume it: tinkit train --resume {name}; or give the new one another name: --name {name}-2",
         )
     save_recipe(recipe, run.recipe_path)
     run.metrics_path.unlink(missing_ok=True)  # of a run that ended before its first checkpoint

@@ -24,7 +24,7 @@ def info_of(manifest: Manifest, recipe: Recipe) -> dict[str, Any]:
 
 
 def clips_of(manifest: Manifest) -> dict[str, int | str]:
-    """How many clips a split has and a hash of their ids: a resumed run must go on with the same ones."""
+    """How many clips a split has and a hash of their ids: a run is resumed with the same ones."""
     return {"count": len(manifest), "ids": manifest.fingerprint}
 
 

@@ -15,7 +15,7 @@ from tinkit.errors import UserError
 
 
 def require_good(tensors: Mapping[str, Tensor], what: str, run: Run) -> None:
-    """Raise, with the way back, where a training has come to non-finite tensors."""
+    """Raise, with the way back, where tensors of a training are non-finite."""
     try:
         require_finite(tensors, what)
     except NonFiniteError as error:
@@ -39,14 +39,14 @@ def told_of_run(error: NonFiniteError, run: Run, weights: str) -> NonFiniteError
 
 
 def way_back(run: Run, but: Path | None = None) -> str:
-    """What to do about a run whose newest weights, in the file ``but``, are of no use."""
+    """What to do about a run whose newest weights, in the file ``but``, are unusable."""
     good = next(iter(finite_words(run, but)), None)
     again = "with a lower optim.lr or optim.clip_grad, or train.amp = 'off'"
     if good is None:
         return f"no checkpoint of the run is good: begin again, {again}"
     return (
-        f"{good} is the newest good checkpoint: `tinkit train --resume {run.folder}` goes on from it; if it comes to "
-        f"the same again, begin a new run {again}: tinkit train RECIPE --tune-from {run.checkpoint(good)}"
+        f"{good} is the newest good checkpoint: `tinkit train --resume {run.folder}` resumes from it; if the same "
+        f"happens again, begin a new run {again}: tinkit train RECIPE --tune-from {run.checkpoint(good)}"
     )
 
 
@@ -60,7 +60,7 @@ def finite_words(run: Run, but: Path | None = None) -> Iterable[str]:
 
 
 def why_unusable(path: Path) -> str | None:
-    """Why training cannot go on from a checkpoint: it is damaged, or holds non-finite values; None if it can."""
+    """Why a training cannot be resumed from a checkpoint: it is damaged, or holds non-finite values; None if it can."""
     try:
         tensors, _ = read_checkpoint(path)
     except UserError as error:

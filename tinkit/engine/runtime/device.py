@@ -9,7 +9,7 @@
 - bfloat16 where ``amp = "auto"`` and the device computes in it; never unless asked, since published numbers are
   float32's.
 - Denormal numbers are zero in training.
-- ``torch.compile`` only with ``train.compile``: it takes a minute to start, and on CPUs a training is no faster.
+- ``torch.compile`` only with ``train.compile``: it takes a minute to start, and does not make training on CPUs faster.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def loader_workers(config: TrainConfig) -> int:
 def settle_recipe(recipe: Recipe, device_type: str, world: World | None = None) -> Recipe:
     """``recipe`` with ``train.amp`` as the main process' device has it, where it is ``auto``.
 
-    What a run's folder keeps is this, so that a run goes on in its own precision on any machine.
+    What a run's folder keeps is this, so that a run is resumed in its own precision on any machine.
     """
     if recipe.train.amp != "auto":
         return recipe
@@ -92,7 +92,7 @@ def usable_cores() -> int:
 
 
 def _quota(root: Path = _CGROUPS) -> float | None:
-    """The cores' worth of time that the control group is given; None where there is no limit, or none is known."""
+    """The cores' worth of time that the control group is given; None where it has no limit, or the limit is unknown."""
     with suppress(OSError, ValueError):
         quota, period = (root / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
