@@ -14,17 +14,19 @@ from tests.helpers.places import ROOT
 LEAVES = ("defaults", "errors", "expected", "pages", "run_folder", "table", "terminal", "timm_import")
 """Files that every room may import, and that import each other only; so is ``tinkit`` itself, with its version."""
 
+HOUSES = ("data", "models")
+"""Packages of several rooms that those outside name as one: ``models`` is any of its rooms."""
+
 ROOMS = {
     "cli": "engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed submission fusion models.foreign ops recipe data scores metrics files",
+    " engine.distributed submission fusion models ops recipe data scores metrics files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed models recipe"
     " data workers scores metrics files",
-    "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models models.foreign"
-    " models.modality models.finite recipe data files",
+    "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
-    "engine.measure": "engine.runtime models models.clipnets models.modality ops recipe data files",
-    "engine.runs": "engine.runtime engine.distributed models models.finite recipe data files",
-    "engine.runtime": "engine.distributed models models.modality recipe data",
+    "engine.measure": "engine.runtime models ops recipe data files",
+    "engine.runs": "engine.runtime engine.distributed models recipe data files",
+    "engine.runtime": "engine.distributed models recipe data",
     "engine.distributed": "",
     "submission": "fusion scores metrics files",
     "fusion": "scores metrics files",
@@ -86,6 +88,17 @@ def room_of(module: str) -> str:
     while name not in ROOMS and name not in LEAVES and "." in name:
         name = name.rpartition(".")[0]
     return name
+
+
+def seen_from(room: str, target: str) -> str:
+    """What ``room`` calls the room ``target`` in the table: a house of which it is no part by the house's name."""
+    house = target.partition(".")[0]
+    return house if house in HOUSES and house != room.partition(".")[0] else target
+
+
+def floor(name: str) -> int:
+    """The place in the table, from the top, of a room, or of a house's first room."""
+    return next(at for at, room in enumerate(ROOMS) if room == name or room.startswith(f"{name}."))
 
 
 def sentence(room: str) -> str:
