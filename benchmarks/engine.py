@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 
 from benchmarks.machine import machine
-from tinkit.data.clip_item import Batch
+from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.runs.checkpoint import Progress

@@ -19,9 +19,8 @@ import torch
 from tests.helpers.places import ROOT
 from tests.helpers.video_files import write_manifest, write_video
 from tinkit.data import loading
-from tinkit.data.clip_item import Batch
 from tinkit.data.clips import ClipItem, TestClips, TrainClips
-from tinkit.data.loading import epoch_order, train_loader
+from tinkit.data.loading import Batch, epoch_order, train_loader
 from tinkit.data.manifest import Manifest
 from tinkit.data.views import ClipConfig, ViewConfig
 from tinkit.errors import UsageError, UserError

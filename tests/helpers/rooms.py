@@ -48,6 +48,8 @@ ROOMS = {
 }
 
 PENDING: set[tuple[str, str]] = {
+    # a file of its own for the type of a batch ends this
+    ("tinkit.data.fetching", "tinkit.data.loading"),
     # one base of the classifiers ends these
     ("tinkit.models.foreign.classes", "tinkit.models.clipnets.video3d"),
     ("tinkit.models.foreign.classes", "tinkit.models.video"),

@@ -1,4 +1,4 @@
-"""One clip as the data sets hand it out, and clips stacked to a batch."""
+"""One clip as the data sets hand it out."""
 
 from __future__ import annotations
 
@@ -30,25 +30,6 @@ class ClipItem(TypedDict):
     """Why the clip is not valid; empty if it is."""
     notes: NotRequired[list[Note]]
     """What is worth saying of a valid clip: that it was turned, say, or cut off."""
-
-
-class Batch(TypedDict):
-    """Clips stacked: ``frames`` uint8 (B, T, C, H, W) or, in testing, (B, V, T, C, H, W)."""
-
-    frames: Tensor
-    labels: Tensor
-    """float32 (B, C) of 0 and 1, or int64 (B,)."""
-    labelled: Tensor
-    """bool (B,)"""
-    index: Tensor
-    """int64 (B,): rows of the manifest."""
-    valid: Tensor
-    """bool (B,)"""
-    broken: Tensor
-    """bool (B,): not valid because they could not be decoded."""
-    reason: list[str]
-    notes: list[list[Note]]
-    """Of each clip, what is worth saying of it."""
 
 
 def make_item(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -19,13 +19,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from tinkit.data.clip_item import Batch, ClipItem
+from tinkit.data.clip_item import ClipItem
 from tinkit.data.clips import TestClips, TrainClips
 from tinkit.data.fetching import begin_fetching, pinned_ahead, received
+from tinkit.data.reader import Note
 from tinkit.errors import UsageError
 from tinkit.workers import GIVE_UP, Wish, Workers
 
 _NAMED = 3  # clips of a batch that are named
+
+
+class Batch(TypedDict):
+    """Clips stacked: ``frames`` uint8 (B, T, C, H, W) or, in testing, (B, V, T, C, H, W)."""
+
+    frames: Tensor
+    labels: Tensor
+    """float32 (B, C) of 0 and 1, or int64 (B,)."""
+    labelled: Tensor
+    """bool (B,)"""
+    index: Tensor
+    """int64 (B,): rows of the manifest."""
+    valid: Tensor
+    """bool (B,)"""
+    broken: Tensor
+    """bool (B,): not valid because they could not be decoded."""
+    reason: list[str]
+    notes: list[list[Note]]
+    """Of each clip, what is worth saying of it."""
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:

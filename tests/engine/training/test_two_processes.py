@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from tests.helpers.processes import Ended, Ranks, agent_store, together
 from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny, trained
-from tinkit.data.clip_item import Batch
+from tinkit.data.loading import Batch
 from tinkit.data.manifest import open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.test import run_test

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pandas as pd
 
-from tinkit.data.clip_item import Batch
+from tinkit.data.loading import Batch
 from tinkit.data.manifest import Manifest
 from tinkit.data.reader import notes_text
 from tinkit.engine.distributed.world import World

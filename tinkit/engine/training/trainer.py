@@ -12,10 +12,9 @@ from typing import Any
 import torch
 
 from tinkit import metrics
-from tinkit.data.clip_item import Batch
 from tinkit.data.clips import TrainClips
 from tinkit.data.flow_files import FlowFiles
-from tinkit.data.loading import train_loader
+from tinkit.data.loading import Batch, train_loader
 from tinkit.data.manifest import Manifest
 from tinkit.data.reading import Reading
 from tinkit.engine.distributed.signals import StopSignal
