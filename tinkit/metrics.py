@@ -49,7 +49,7 @@ def challenge_metric(task: Task) -> str:
 
 
 def check_metric(metric: str, task: Task, classes: int | None = None) -> MetricName:
-    """``metric``, or a UsageError if ``task`` does not have it, or if it means nothing for so few ``classes``."""
+    """``metric``, or a UsageError when it is none of ``task``, or tells nothing of so few ``classes``."""
     known = [name for name in get_args(MetricName) if name.startswith("top") == (task == "single-label")]
     if metric == "top5" and metric in known and classes is not None and classes <= _FEW:
         raise UsageError(f"top5 of {classes} classes is always 100%", expected="top1")
@@ -57,7 +57,7 @@ def check_metric(metric: str, task: Task, classes: int | None = None) -> MetricN
         if name == metric:
             return name
     raise UsageError(
-        f"{metric!r} is not a metric of a {task} task",
+        f"{metric!r} is no metric of a {task} task",
         expected=f"one of: {', '.join(known)}",
         fix="or set data.task, if clips have one label (single-label) or may have several (multi-label)",
     )
@@ -193,7 +193,7 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, task: Task, *, valid: ArrayLi
 
 
 def _row_ap(scores: Matrix, positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Average precision of each row of a block, NaN for a row without positives."""
+    """Average precision of each row of a block, NaN where there is no positive."""
     rows, width = scores.shape
     count = np.count_nonzero(positive, axis=1)
     if not count.any():

@@ -129,7 +129,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         fit(align([member("a", labelled=False)]), "sample_map")
     with pytest.raises(UserError, match="20 sources: they cannot be cut in 21 parts"):
         fit(align([member("a")]), "sample_map", parts=21)
-    with pytest.raises(UsageError, match="'top1' is not a metric of a multi-label task"):
+    with pytest.raises(UsageError, match="'top1' is no metric of a multi-label task"):
         fit(align([member("a")]), "top1")
 
 

@@ -74,7 +74,7 @@ class Channel:
         return bool(self._outbox)
 
     def put(self, data: bytes) -> None:
-        """Send a message as far as that can be done now; :meth:`flush` sends the rest."""
+        """Send a message as far as that can be done now; :meth:`flush` goes on."""
         self._outbox += _HEAD.pack(len(data), Kind.VALUE) + data
         self.flush()
 

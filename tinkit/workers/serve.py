@@ -62,7 +62,7 @@ def serve(
             if isinstance(result, Carried):
                 os.close(result.descriptor)
     except ConnectionError:
-        pass  # the other side has gone
+        pass  # nobody waits for it any more
     os._exit(0)  # at once: threads of libraries, and locks that a fork has left closed, would be waited for
 
 

@@ -28,7 +28,7 @@ from tinkit.workers.serve import Work, serve
 logger = logging.getLogger(__name__)
 
 GIVE_UP = 600.0
-"""Seconds without a sign of life after which a process is given up, by default."""
+"""Seconds without a sign of life after which a process is given up, unless said."""
 _NOTICE = 60.0  # seconds after which it is said that a process shows no sign of life
 _LAST = 2.0  # seconds that a wait may still take after a signal to stop
 _TICK = 0.25  # seconds between two looks at the signals
@@ -37,7 +37,7 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
 
 
 class WorkerLostError(UserError):
-    """A process was killed, or was given up because it is stuck."""
+    """A process was killed, or is stuck and was given up."""
 
 
 class Wish(Protocol):
@@ -53,7 +53,7 @@ class _Worker:
     process: BaseProcess
     channel: Channel
     tasks: deque[Any] = field(default_factory=deque)
-    """The tasks whose results were not taken."""
+    """Those whose results were not taken."""
     replies: deque[tuple[Kind, Any]] = field(default_factory=deque)
     silent: float = 0.0
     """Seconds that were waited since its last sign of life."""
@@ -119,7 +119,7 @@ class Workers:
         while True:
             begun = time.monotonic()
             self._read(min(waited, _TICK))
-            # this process may have been stopped meanwhile (Ctrl-Z), which is not waiting
+            # this process may have been stopped meanwhile (Ctrl-Z), which is no waiting
             passed = min(time.monotonic() - begun, 2 * _TICK)
             for one in wanted:
                 if self._workers[one].replies:
@@ -159,7 +159,7 @@ class Workers:
             target=serve, args=(theirs, inherited, dies_with, begin, number), daemon=True
         )
         # A signal to stop, which often reaches the whole group of processes, is the first process' affair. The others
-        # inherit the mask, so that it cannot reach them at any moment.
+        # inherit the mask, so that there is no moment in which it could reach them.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             process.start()
@@ -246,7 +246,7 @@ def each(workers: Workers, tasks: Iterable[Any], *, ahead: int = 2) -> Iterator[
 
 
 def _death(code: int | None) -> tuple[str, str]:
-    """What is wrong with a process that ended with ``code``, and what to do about it."""
+    """What to say of a process that has ended with ``code``, and what to do about it."""
     if code is None or code >= 0:
         return f"has ended with exit code {code}", "its own message says why"
     said = f"was killed by signal {-code} ({signal.strsignal(-code)})"
