@@ -39,7 +39,7 @@ class UserError(Exception):
         super().__init__(str(self))
 
     def at(self, file: str | Path) -> UserError:
-        """The same error, told by one who knows the file; as it is where it names one."""
+        """The same error with the file named, unless it names one already."""
         if self.file is not None:
             return self
         return type(self)(self.problem, file=file, expected=self.expected, fix=self.fix)
@@ -76,7 +76,7 @@ class Interrupted(UserError):  # noqa: N818 - not an error
         self.exit_code = 75 if number == getattr(signal, "SIGUSR1", None) else 128 + number
 
     def again(self, problem: str, *, file: str | Path | None = None, fix: str) -> Interrupted:
-        """The same interruption, told by one who knows more."""
+        """The same interruption with a better description."""
         return Interrupted(problem, number=self.number, file=file, fix=fix)
 
 

@@ -2,7 +2,7 @@
 
 The lock is the system's (flock), so it ends with its process however that ends, and a record in the lock file says who
 holds it. Where the file system cannot lock, the record alone has to do, and that is said. A library that does this
-(filelock) empties the file that it locks and tells nothing of the holder, which is what a person needs to know.
+(filelock) empties the file that it locks and does not name the holder, whom a person needs to know.
 """
 
 from __future__ import annotations

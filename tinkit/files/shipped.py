@@ -68,7 +68,7 @@ def _beside(path: Path) -> list[Path]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is anything at ``path``; raises a UserError where that cannot be told."""
+    """Whether there is anything at ``path``; raises a UserError if that cannot be determined."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):

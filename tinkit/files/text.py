@@ -49,7 +49,7 @@ def read_text(file: Path) -> str:
     """The text of a file, without a byte-order mark and with ``\\n`` for every end of line.
 
     Raises :class:`~tinkit.errors.UserError` for a file that cannot be read, is larger than :data:`MAX_BYTES`, holds
-    zero bytes, or is in an encoding that cannot be told.
+    zero bytes, or is in an encoding that cannot be determined.
     """
     return decode(_bytes_of(file), file)
 

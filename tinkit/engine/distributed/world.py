@@ -27,8 +27,8 @@ from tinkit.errors import SaidElsewhere, UsageError, UserError
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(minutes=30)  # for the slowest process; one that dies is noticed at once
-_GLANCE = 0.02  # seconds between two looks at who has come
+_PATIENCE = timedelta(minutes=30)  # for the slowest process; a dead one is noticed at once
+_GLANCE = 0.02  # seconds between two looks at who has connected
 _VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _SAID = "tinkit/said"
 _LOST = "a lost peer"
@@ -65,7 +65,7 @@ class World:
         return tuple(sums.tolist())
 
     def first(self, action: Callable[[], T]) -> T:
-        """What ``action`` gives, after the main process has done it: what it builds or finds wrong is met once."""
+        """What ``action`` gives, done by the main process first: what it builds is built once, its error raised once."""
         if self.group is None:
             return action()
         if not self.main:
@@ -116,7 +116,7 @@ class World:
 def join_world() -> Iterator[World]:
     """Join the processes that torchrun started, by its environment variables; leave them in an order that never hangs.
 
-    NCCL where there are GPUs (one a process), gloo otherwise. An error leaves at once: the others notice. One that
+    NCCL where there are GPUs (one a process), gloo otherwise. An error leaves at once, and the others notice. One that
     several processes meet, with the same words, comes out of one of them as it is and out of the others as
     :class:`~tinkit.errors.SaidElsewhere`; so does a lost peer where another error has been met.
     """
@@ -203,8 +203,8 @@ def _own_part(store: dist.Store, rank: int, size: int) -> dist.Store:
     """The part of ``store`` that belongs to the processes of this start alone.
 
     torchrun keeps its store when it starts processes again, with all that the dead ones wrote: read too early, their
-    addresses lead nowhere, for ever. So each process shows the main one a word that is new, until the
-    main one answers to just that word with the name of a new part. Nobody is left of the start before by then.
+    addresses are dead for ever. So each process shows the main one a new token, until the main one answers that very
+    token with the name of a new part. By then no process of the earlier start is left.
     """
     store, own = dist.PrefixStore("tinkit", store), uuid.uuid4().hex
     if rank:
@@ -220,7 +220,8 @@ def _own_part(store: dist.Store, rank: int, size: int) -> dist.Store:
         time.sleep(_GLANCE)
         awaited = {other for other in awaited if not store.check([f"{own}/{other}"])}
         if time.monotonic() > deadline:
-            raise UserError(f"the processes {sorted(awaited)} of {size} have not come", fix="see their own messages")
+            late = f"the processes {sorted(awaited)} of {size} have not connected"
+            raise UserError(late, fix="see their own messages")
     return dist.PrefixStore(own, store)
 
 
@@ -231,8 +232,8 @@ def _end_with_parent() -> None:
 
 
 def _said_once(error: BaseException, store: dist.Store) -> BaseException:
-    """``error``, or what to raise in its place because another process says it, or says why the peer was lost."""
-    # The launcher ends all processes when one has ended; what this one has to say must not be cut short by that.
+    """``error``, or what to raise instead, because another process reports it, or the reason for the lost peer."""
+    # The launcher ends all processes when one has ended; that must not cut this one's message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
     lost = isinstance(error, LostPeerError)

@@ -145,7 +145,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether ``path`` is a file that :func:`write_snapshot` wrote, as far as its beginning tells."""
+    """Whether ``path`` is a file that :func:`write_snapshot` wrote, judged by its beginning."""
     return is_tensor_file(path)
 
 

@@ -42,7 +42,7 @@ def require_finite_values(
 ) -> None:
     """Raise :class:`NonFiniteError` that names the first clip whose ``values`` (N, W) are non-finite.
 
-    ``name`` tells the clip of a row; the rows ``broken`` have no values and are passed over.
+    ``name`` gives the clip of a row; the rows ``broken`` have no values and are skipped.
     """
     bad = np.atleast_1d(~np.isfinite(values).all(axis=1))
     bad[list(broken)] = False

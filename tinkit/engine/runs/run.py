@@ -181,7 +181,7 @@ def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, st
 
 
 def _check_newest(run: Run, word: str) -> None:
-    """Raise where a mean that was named as a file would be made anew, of steps that have come since."""
+    """Raise where a mean that was named as a file would be made anew, of newer steps."""
     path, newest = run.checkpoint(word), list(run.step_paths().items())[-int(word.removeprefix("mean=")) :]
     if path.is_file() and read_tensor_header(path)["info"].get("mean_of") != {
         str(step): checksum_of(file) for step, file in newest
