@@ -65,7 +65,7 @@ class World:
         return tuple(sums.tolist())
 
     def first(self, action: Callable[[], T]) -> T:
-        """What ``action`` gives, done by the main process first: what it builds is built once, its error raised once."""
+        """What ``action`` gives, done by the main process first: it builds or fails once."""
         if self.group is None:
             return action()
         if not self.main:
