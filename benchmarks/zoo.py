@@ -36,7 +36,7 @@ from tinkit.engine.measure.networks import (
     row_of,
 )
 from tinkit.engine.runtime.device import limit_threads
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.models.backbones.families import family_of
 from tinkit.recipe import Published, ResolvedRecipe, load_recipe
 from tinkit.scores.protocol import protocol_words

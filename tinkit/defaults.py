@@ -1,4 +1,4 @@
-"""The settings of a network that nobody gave: as published, for recipes and for constructors. Needs no PyTorch."""
+"""Defaults of a network: as published, for recipes and for constructors. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 SHIFT_DIV: Mapping[str, int] = MappingProxyType({"tin": 4, "tsm": 8, "tsn": 1, "rtcn": 4})
-"""One channel in so many moves, by temporal module. TSN moves none."""
+"""N, by temporal module: one channel in N moves. TSN moves none."""
 OFFSET_INIT = 0.5
 """Where the offsets of TIN and r-TCN start, in frames."""
 RELATIONS_SAMPLED = 3

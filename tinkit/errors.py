@@ -39,7 +39,7 @@ class UserError(Exception):
         super().__init__(str(self))
 
     def at(self, file: str | Path) -> UserError:
-        """The same error, told by one who knows the file; as it is where it names one."""
+        """The same error with the file named, unless it names one already."""
         if self.file is not None:
             return self
         return type(self)(self.problem, file=file, expected=self.expected, fix=self.fix)
@@ -61,8 +61,8 @@ class UsageError(UserError):
     exit_code = 2
 
 
-class Interrupted(UserError):  # noqa: N818 - it is nobody's error
-    """A signal ended the work: what was saved is kept, and ``fix`` says how to go on.
+class Interrupted(UserError):  # noqa: N818 - not an error
+    """A signal ended the work: what was saved is kept, and ``fix`` says how to continue.
 
     Exit code 130 for Ctrl-C, as shells have it; 143 for SIGTERM; 75 ("try again", sysexits.h) for SIGUSR1, by which
     batch systems announce the end of a job's time.
@@ -76,7 +76,7 @@ class Interrupted(UserError):  # noqa: N818 - it is nobody's error
         self.exit_code = 75 if number == getattr(signal, "SIGUSR1", None) else 128 + number
 
     def again(self, problem: str, *, file: str | Path | None = None, fix: str) -> Interrupted:
-        """The same interruption, told by one who knows more."""
+        """The same interruption with a better description."""
         return Interrupted(problem, number=self.number, file=file, fix=fix)
 
 
@@ -94,7 +94,7 @@ def short(value: object) -> str:
     """``value`` as an error shows it: at most 60 characters, whatever it is."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # Python shows no number of more than 4,300 digits
+    except (ValueError, RecursionError):  # Python refuses to print numbers of more than 4,300 digits
         return "a value that is too long to show"
     return text if len(text) <= 60 else text[:57] + "..."
 

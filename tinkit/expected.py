@@ -29,7 +29,7 @@ def expected(field: FieldInfo) -> str:
 
 
 def meaning_of(field: FieldInfo) -> str:
-    """A key's description on one line, or that of its table; empty where nobody wrote one."""
+    """A key's description on one line, or that of its table; empty if it has none."""
     text = field.description
     if text is None and (tables := tables_in(field.annotation)):
         text = (tables[0].__doc__ or "").partition("\n\n")[0]
@@ -78,7 +78,7 @@ def _list_words(items: Sequence[Any], metadata: Sequence[Any]) -> str:
 
 
 def _range(metadata: Sequence[Any]) -> str:
-    """`` above 0 and below 1``; nothing where there are no bounds."""
+    """`` above 0 and below 1``; empty without bounds."""
     least, most = _limit(metadata, "ge"), _limit(metadata, "le")
     if least is not None and most is not None:
         return f" from {least} to {most}"

@@ -10,11 +10,16 @@ import os
 import re
 from pathlib import Path
 
+from tinkit.errors import UsageError, did_you_mean
+
 RECIPE = "recipe.toml"
 CHECKPOINTS = "checkpoints"
+SCORES = "scores"
 SUFFIX = ".safetensors"
 
-_NAMES = ("last", "best", "best-ema")
+WORDS = {"last": "last", "best": "best", "ema": "last", "best-ema": "best-ema"}
+"""The words of ``--weights`` without a number, and the file that each means, without its suffix."""
+
 _STEP = re.compile(r"step-(\d{8,})")
 _MEAN = re.compile(r"mean=[1-9]\d{0,11}")
 _MOST_LINKS = 40  # as Linux has it
@@ -25,14 +30,37 @@ def is_run(folder: Path) -> bool:
     return (folder / RECIPE).is_file()
 
 
-def find_folder(name: str, base: Path) -> Path | None:
-    """The folder of the run called ``name`` below ``base``, or at the path ``name``; None where there is none."""
-    return next((folder for folder in (base / name, Path(name)) if is_run(folder)), None)
+def find_folder(name: str, base: Path, *, scores: bool = False) -> Path | None:
+    """The folder of the run called ``name`` below ``base``, or at the path ``name``; None if there is no such run.
+
+    With ``scores`` a folder that has lost its recipe, or never had one, is a run's if it holds scores.
+    """
+    places = (base / name, Path(name))
+    return next((folder for folder in places if is_run(folder) or (scores and (folder / SCORES).is_dir())), None)
 
 
-def run_names(base: Path) -> list[str]:
-    """The names of the runs in ``base``, sorted."""
-    return sorted(path.parent.name for path in base.glob(f"*/{RECIPE}"))
+def find_run(name: str, base: Path) -> Path:
+    """:func:`find_folder`. Raises :class:`~tinkit.errors.UsageError`, with the nearest name, if there is none."""
+    folder = find_folder(name, base)
+    if folder is not None:
+        return folder
+    known = run_names(base)
+    raise UsageError(
+        f"no run is called {name!r}{did_you_mean(name, known)}",
+        expected=f"a folder with a {RECIPE}, or a run in {base}: {', '.join(known) or 'there are none yet'}",
+        fix="make one: tinkit train RECIPE",
+    )
+
+
+def run_names(base: Path, *, scores: bool = False) -> list[str]:
+    """The names of the runs in ``base``, sorted; with ``scores`` as in :func:`find_folder`."""
+    kinds = (RECIPE, SCORES) if scores else (RECIPE,)
+    return sorted({path.parent.name for kind in kinds for path in base.glob(f"*/{kind}")})
+
+
+def score_files(folder: Path) -> list[Path]:
+    """A run's score files by name, without those of trials, of single views and of published protocols."""
+    return sorted((folder / SCORES).glob("*.arrow"))
 
 
 def given_name(folder: Path) -> str:
@@ -70,13 +98,19 @@ def word_of(path: Path) -> str | None:
     """The word of ``--weights`` that means a file of this name; None for a name that no checkpoint has."""
     if path.suffix != SUFFIX:
         return None
-    if step := _STEP.fullmatch(path.stem):
-        return f"step={int(step[1])}"
-    return path.stem if path.stem in _NAMES or _MEAN.fullmatch(path.stem) else None
+    if (step := step_of(path)) is not None:
+        return f"step={step}"
+    return path.stem if path.stem in WORDS.values() or _MEAN.fullmatch(path.stem) else None
+
+
+def step_of(path: Path) -> int | None:
+    """The step whose checkpoint a file of this name is; None for another file."""
+    step = _STEP.fullmatch(path.stem)
+    return int(step[1]) if step and path.suffix == SUFFIX else None
 
 
 def _behind(path: Path) -> Path | None:
-    """Where ``path`` leads when the last link in it is followed; None where there is no link in it."""
+    """Where ``path`` leads when the last link in it is followed; None if it has no link."""
     for place in (path, *path.parents):
         if place.is_symlink():
             return as_given(place.parent / place.readlink() / path.relative_to(place))

@@ -176,7 +176,7 @@ def lost_output() -> OSError | None:
 
 
 def is_lost_output(error: OSError) -> bool:
-    """Whether ``error`` was raised by writing to standard output; True where nobody keeps account of that."""
+    """Whether ``error`` was raised by writing to standard output; True where that is not recorded."""
     return not isinstance(sys.stdout, _ResultStream) or sys.stdout.lost is error
 
 

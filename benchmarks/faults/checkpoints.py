@@ -22,7 +22,7 @@ from benchmarks.faults.outcome import Outcome
 from tinkit.engine.exchange import export as engine_export
 from tinkit.engine.exchange.convert import convert
 from tinkit.engine.exchange.export import export_run, read_metadata
-from tinkit.engine.exchange.pretrained import Source
+from tinkit.engine.exchange.pretrained import LoadedWeights
 from tinkit.engine.runs.checkpoint import (
     Progress,
     check_checkpoint,
@@ -173,7 +173,7 @@ def _megabytes(usage: resource.struct_rusage) -> float:
 def _writers(folder: Path) -> Iterator[Outcome]:
     recipe = load_recipe("demo_tsn", SMALL).recipe
     made = _made_run(folder, recipe)
-    source = Source(made.checkpoint("best"), read_weights(made.checkpoint("best"))[0], ("a", "b"))
+    source = LoadedWeights(made.checkpoint("best"), read_weights(made.checkpoint("best"))[0], ("a", "b"))
 
     def converting(suffix: str) -> Callable[[Path], Any]:
         return lambda at: convert(source, recipe, at / "out" / f"a{suffix}")

@@ -31,13 +31,13 @@ def run(folder: Path, seed: int) -> Iterator[Outcome]:
     for name, make in BOMBS.items():
         path = folder / name.replace(" ", "_")
         make(path)
-        yield _bomb(name, path)
+        yield outcome_of_bomb(name, path)
     for name, check in PIXELS.items():
         wrong = check(folder / f"pixels_{name.replace(' ', '_')}", seed)
         yield Outcome("pixels", name, not wrong, note=wrong)
 
 
-def _bomb(name: str, path: Path) -> Outcome:
+def outcome_of_bomb(name: str, path: Path) -> Outcome:
     media: Media = "frames" if path.is_dir() else "video"
     files = [path] if path.is_file() else list(path.iterdir())
     kilobytes = sum(file.stat().st_size for file in files) / 1000

@@ -18,8 +18,8 @@ import tomli_w
 
 from benchmarks.faults.outcome import Outcome
 from tinkit.errors import UserError
-from tinkit.files.atomic import shipped, shipped_names
 from tinkit.files.json import read_json
+from tinkit.files.shipped import shipped, shipped_names
 from tinkit.recipe import load_recipe, save_recipe
 from tinkit.recipe.schema import Recipe, known_keys
 

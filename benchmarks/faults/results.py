@@ -203,7 +203,7 @@ def _is_consistent(folder: Path) -> bool:
     """Whether whatever describes files describes those that are there, for one who knows nothing of journals."""
     import json
 
-    from tinkit.files.atomic import sha256_file
+    from tinkit.files.hashes import sha256_file
 
     for head in [*folder.rglob("fusion.json"), *folder.rglob("manifest.json")]:
         if _is_hidden(str(head.relative_to(folder))):

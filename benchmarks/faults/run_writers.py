@@ -30,13 +30,14 @@ from tinkit.engine.exchange.export import export_run
 from tinkit.engine.runs.checkpoint import Progress, check_checkpoint, load_weights, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper, newest_good
 from tinkit.engine.runs.log import RunLog
-from tinkit.engine.runs.run import Run, create_run, load_run_weights
-from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runs.trials import Trial
+from tinkit.engine.runs.weights import average_steps, load_run_weights
 from tinkit.engine.runs.writers import writing_run
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.auto_resume import can_resume
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.start import start_training
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.recipe import Recipe, load_recipe
@@ -112,14 +113,14 @@ def small_writers(recipe: Recipe) -> dict[str, Writer]:
             log = RunLog(run, Progress(), 0, validated=True)
             log.left_out(0, [("c 1", "broken"), ("0002", 'a "quoted", reason')])
             log.epoch({"epoch": 0, "step": 3, "train_loss": 0.5})
-            write_atomic(run.no_number_path(3), "id\nc 1\n")
+            write_atomic(run.non_finite_path(3), "id\nc 1\n")
             log.close()
 
     def listed(folder: Path) -> None:
         run = run_in(folder)
         assert run.metrics_path.read_text() == "epoch,step,train_loss\n0,3,0.5\n"
         assert run.left_out_path.read_text() == 'epoch,id,reason\n0,c 1,broken\n0,0002,"a ""quoted"", reason"\n'
-        assert run.no_number_path(3).read_text() == "id\nc 1\n"
+        assert run.non_finite_path(3).read_text() == "id\nc 1\n"
 
     def mean(folder: Path) -> None:
         average_steps(run_in(folder), 2)

@@ -1,6 +1,6 @@
-"""Runs: names of weights, numbers that are not finite, and damaged files.
+"""Runs: names of weights, non-finite values, and damaged files.
 
-A name is survived if it gives the tensors that it means, or is refused; a number that is not finite, if no command
+A name is survived if it gives the tensors that it means, or is refused; a non-finite value, if no command
 makes a result of it and a resume goes back to the checkpoint before; a damaged file, if a resume goes on without it.
 """
 
@@ -25,8 +25,9 @@ from tinkit.engine.exchange.pretrained import open_source
 from tinkit.engine.runs.resume import recipe_to_resume
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.runs.trials import Trial
 from tinkit.engine.runs.weights import average_steps
-from tinkit.engine.training.start import Trial, TuneFrom, start_training
+from tinkit.engine.training.start import TuneFrom, start_training
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 
@@ -81,9 +82,9 @@ def poison(path: Path, section: str, value: float, random: Random) -> None:
     write_tensor_file(path, tensors, header)
 
 
-def not_finite_cases(folder: Path, trained: Path, data: Path, seed: int) -> Iterator[Outcome]:
-    """Checkpoints with one number that is not finite: a resume goes back aloud; no command gives a result of them."""
-    random, kind = Random(seed), "numbers that are not finite"
+def non_finite_cases(folder: Path, trained: Path, data: Path, seed: int) -> Iterator[Outcome]:
+    """Checkpoints with one non-finite value: a resume goes back aloud; no command gives a result of them."""
+    random, kind = Random(seed), "non-finite values"
     for number, section in enumerate(["model.", "ema.", "optimizer."] * 2):
         value = random.choice([float("nan"), float("inf"), float("-inf")])
         base = folder / f"poisoned-{number}"
@@ -126,7 +127,7 @@ def not_finite_cases(folder: Path, trained: Path, data: Path, seed: int) -> Iter
             use()
             good, note = False, "no error"
         except UserError as error:
-            good, note = "not finite" in error.problem and not left_behind(base), error.problem
+            good, note = "non-finite" in error.problem and not left_behind(base), error.problem
         yield Outcome(kind, f"{name}, NaN in a BatchNorm's statistics", good, note=note[:160])
     command = [sys.executable, "-m", "tinkit", "predict", str(run.folder), str(video), "--weights", "last", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -160,5 +161,5 @@ def run(folder: Path, seed: int) -> Iterator[Outcome]:
     """All cases, in an empty ``folder``."""
     data, trained, recipe = trained_in(folder)
     yield from weights_matrix(folder.absolute(), recipe, seed)
-    yield from not_finite_cases(folder.absolute(), trained, data, seed)
+    yield from non_finite_cases(folder.absolute(), trained, data, seed)
     yield from damaged_tables(folder.absolute(), trained)

@@ -14,7 +14,7 @@ import torch
 from tinkit.cli.app import main
 from tinkit.engine.measure import machine as bench
 from tinkit.engine.measure.machine import Choice, TimedNetwork, Way, choice_rows, measure_choices
-from tinkit.engine.runtime import build, precision
+from tinkit.engine.runtime import device, precision
 from tinkit.errors import UserError
 from tinkit.ops import native
 
@@ -38,7 +38,7 @@ def test_each_way_that_runs_here_is_timed() -> None:
 
 
 def test_ways_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "choose_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(device, "choose_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(native, "state", lambda: native.Native(level="AVX2"))
     monkeypatch.setattr(precision, "hardware_bfloat16", lambda device: "AMX")
     monkeypatch.setattr(bench, "why_not_kept", lambda: None)
@@ -49,7 +49,7 @@ def test_ways_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_chosen_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "choose_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(device, "choose_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(native, "state", lambda: native.Native(problem="no C++ compiler was found"))
     monkeypatch.setattr(precision, "hardware_bfloat16", lambda device: None)
     monkeypatch.setenv("TINKIT_KEEP_BUFFERS", "0")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.ensembles import ensemble, refused, three_runs
 from tests.helpers.fusion_members import write_run
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.fusion import folder as folder_module
 from tinkit.fusion.record import read_record, record_content
 from tinkit.metrics import evaluate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinkit.files.atomic import shipped, shipped_names
+from tinkit.files.shipped import shipped, shipped_names
 from tinkit.fusion import load_spec
 from tinkit.recipe import load_recipe
 

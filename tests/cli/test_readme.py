@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tests.helpers.places import ROOT
 from tinkit.cli.app import app
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -18,7 +18,7 @@ from tests.helpers.places import ROOT
 from tests.helpers.submission_tables import SINGLE, make_table
 from tinkit.cli.submit import EPILOG, submit
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.scores import write_scores
 
 LOGITS = [[2.0, -1.0, 0.0], [-2.0, 1.0, 0.0], [0.0, 0.0, 3.0]]

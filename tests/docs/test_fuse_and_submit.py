@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.page_runs import run_page
 from tests.helpers.page_set_ups import foreign_scores, fused_pair, listed_runs, write_holes
 from tests.helpers.places import ROOT
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.fusion import METHODS
 
 FUSE, SUBMIT = ROOT / "docs" / "fuse.md", ROOT / "docs" / "submit.md"

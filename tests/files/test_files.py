@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import atomic_path, cache_folder, find_toml, sha256_file, shipped, shipped_names, write_atomic
+from tinkit.files.atomic import atomic_path, write_atomic
+from tinkit.files.cache import cache_folder
+from tinkit.files.hashes import sha256_file
+from tinkit.files.shipped import find_toml, shipped, shipped_names
+from tinkit.files.system_errors import read_errors, write_errors
 
 
 def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
@@ -86,3 +91,18 @@ def test_who_has_no_home_is_told_how_to_have_a_cache(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "home", no_home)
     with pytest.raises(UserError, match=r"no home directory\n  fix: set TINKIT_CACHE"):
         cache_folder()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_what_the_system_refuses_is_said_in_one_wording(tmp_path: Path, number: int) -> None:
+    with pytest.raises(UserError) as caught, write_errors(tmp_path / "a", "name another: --out FILE"):
+        raise OSError(number, os.strerror(number))
+    full = number in (errno.ENOSPC, errno.EDQUOT)
+    told = str(caught.value)
+    assert ("the disk is full" if full else f"cannot be written: {os.strerror(number)}") in told
+    assert f"{'make room' if full else 'make it writable'} or name another: --out FILE; what was there" in told
+    wanted = r"a: cannot be read: .*\n.*expected: a list"
+    with pytest.raises(UserError, match=wanted), read_errors(tmp_path / "a", "a list"):
+        raise OSError(number, os.strerror(number))
+    with pytest.raises(ValueError, match="of the block"), write_errors(tmp_path / "a"):
+        raise ValueError("of the block")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import find_toml
 from tinkit.files.json import parse_json, read_json
+from tinkit.files.shipped import find_toml
 from tinkit.files.toml import read_toml
 from tinkit.files.toml_lines import key_lines, longest_key
 from tinkit.fusion.spec import load_spec

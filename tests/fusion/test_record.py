@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.helpers.fusion_members import write_run
 from tinkit import __version__
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.fusion import fuse, make_spec, resolve_members
 from tinkit.metrics import evaluate
 from tinkit.scores import label_matrix, read_scores

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from tests.helpers.fusion_members import scores_of, write_run
 from tinkit.cli.app import app
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.files.locks import writing
 from tinkit.scores import read_scores, write_scores
 

@@ -19,9 +19,10 @@ from tinkit.data.clips.training import TrainClips
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.trials import Trial
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.runtime.session import Session
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.start import start_training
 from tinkit.models import VideoClassifier
 from tinkit.recipe import Recipe, load_recipe
 

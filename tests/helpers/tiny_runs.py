@@ -11,9 +11,10 @@ import torch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runs.trials import Trial
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.runtime.session import Session
-from tinkit.engine.training.start import WHOLE, Trial, start_training
+from tinkit.engine.training.start import WHOLE, start_training
 from tinkit.recipe import Recipe, load_recipe
 
 QUIET = Session(reporter=Reporter(quiet=True))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.places import GOLDEN as GOLDEN_FOLDER
-from tinkit.files.atomic import shipped
+from tinkit.files.shipped import shipped
 
 GOLDEN = GOLDEN_FOLDER / "interlace.npz"
 

@@ -14,7 +14,7 @@ import pytest
 import tinkit.models
 from tinkit.data.config.views import ClipConfig
 from tinkit.engine.runtime.build import build_model
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.models import Video3D, VideoClassifier
 from tinkit.recipe import Recipe, load_recipe, save_recipe
 from tinkit.recipe.model import ModelConfig

@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.recipe import ResolvedRecipe, change, load_recipe, save_recipe
 
 BASE = """\

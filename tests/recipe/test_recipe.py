@@ -8,7 +8,7 @@ import pytest
 
 from tinkit.data.config.views import ViewConfig
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.files.toml import flatten, read_toml
 from tinkit.recipe import load_recipe, save_recipe
 

@@ -17,7 +17,7 @@ from tinkit.cli.app import app
 from tinkit.data.config.views import ClipConfig
 from tinkit.engine.measure.networks import BACKBONES, NetworkRow, cost_of, networks, published_words, row_of
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.models.backbones.families import FAMILIES, family_of
 from tinkit.recipe import load_recipe
 from tinkit.recipe.model import ModelConfig

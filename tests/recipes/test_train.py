@@ -13,7 +13,7 @@ from PIL import Image
 from tests.helpers.tiny_runs import QUIET
 from tinkit.engine.runs.run import Run
 from tinkit.engine.training.start import WHOLE, open_splits, prepare
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.recipe import Recipe, load_recipe
 
 CLASSES, FRAMES = 174, 12

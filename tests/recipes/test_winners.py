@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tests.helpers.fusion_members import write_run
 from tinkit.engine.evaluation.compare import comparison_rows
 from tinkit.errors import UserError
-from tinkit.files.atomic import shipped
+from tinkit.files.shipped import shipped
 from tinkit.fusion import fuse, load_spec, resolve_members
 from tinkit.fusion.spec import EnsembleSpec
 from tinkit.recipe import load_recipe

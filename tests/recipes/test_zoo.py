@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.recipe import Recipe, load_recipe
 
 # X-Temporal's ModelZoo.md, row by row: recipe, network, frames that it sees, pixels, one view, 10 x 3 views.

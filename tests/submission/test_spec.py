@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.submission import load_challenge
 
 GOOD = """\

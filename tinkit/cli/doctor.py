@@ -163,7 +163,7 @@ def _video() -> str:
 
 
 def _shipped() -> str:
-    from tinkit.files.atomic import shipped, shipped_names
+    from tinkit.files.shipped import shipped, shipped_names
 
     counts = [f"{len(shipped_names(kind))} {kind}" for kind in ("recipes", "ensembles", "submissions")]
     return f"{', '.join(counts)}, kernels at {shipped('kernels')}"

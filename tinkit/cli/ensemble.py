@@ -116,7 +116,7 @@ def ensemble(
 def _spec(
     words: list[str], runs: Path, views: str | None, weights: str | None, changes: dict[str, Any]
 ) -> EnsembleSpec:
-    from tinkit.files.atomic import find_toml, shipped_names
+    from tinkit.files.shipped import find_toml, shipped_names
     from tinkit.fusion import load_spec, make_spec, members_of
 
     specs = [word for word in words if word.endswith(".toml") or word in shipped_names("ensembles")]

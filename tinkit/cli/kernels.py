@@ -26,7 +26,7 @@ def build(*, as_json: JsonOption = False) -> None:
     The same happens automatically when an operator first runs. The cache is $TINKIT_CACHE/kernels, else tinkit/kernels
     in the user's cache; what it holds already is left as it is, and used even where no compiler is found.
     """
-    from tinkit.files.atomic import shipped
+    from tinkit.files.shipped import shipped
     from tinkit.ops.native import open_library
 
     native = open_library(shipped("kernels"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinkit.files.atomic import ShippedKind, shipped_names
+from tinkit.files.shipped import ShippedKind, shipped_names
 from tinkit.run_folder import run_names
 
 _WEIGHTS = ("best", "last", "ema", "best-ema", "step=", "mean=")

@@ -22,7 +22,7 @@ def recipes(
 
 
 def _listed() -> list[dict[str, Any]]:
-    from tinkit.files.atomic import shipped_names
+    from tinkit.files.shipped import shipped_names
     from tinkit.recipe import load_recipe
 
     rows = []

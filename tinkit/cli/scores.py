@@ -175,7 +175,8 @@ def import_scores(
     force: ForceOption = False,
 ) -> None:
     """Import a csv or npz of another program's scores as a score file."""
-    from tinkit.files.atomic import read_errors, sha256_file
+    from tinkit.files.hashes import sha256_file
+    from tinkit.files.system_errors import read_errors
     from tinkit.scores import ScoreInfo, verified_scores
     from tinkit.scores.foreign import foreign_table, is_numbered, read_foreign
 

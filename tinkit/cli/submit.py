@@ -75,7 +75,7 @@ def submit(
 ) -> None:
     """Write a leaderboard's file, checked before a byte is written, or check a file with --check."""
     if not challenge:
-        from tinkit.files.atomic import shipped_names
+        from tinkit.files.shipped import shipped_names
 
         known = ", ".join(shipped_names("submissions"))
         raise UsageError("no leaderboard was named", fix=f"--challenge, with a .toml file or one of: {known}")

@@ -101,9 +101,10 @@ def train(
         run, resolved = _to_begin(recipe or "", overrides or [], data, name, overfit, runs)
     with session(gpus=gpus, max_restarts=max_restarts, quiet=quiet, runs=run.folder.parent) as ours:
         from tinkit.engine.runs.run import Run  # all of this by the processes alone, not by the one that starts them
+        from tinkit.engine.runs.trials import Trial
         from tinkit.engine.training.dry_run import dry_run as measure
         from tinkit.engine.training.seeds import run_series, seeded
-        from tinkit.engine.training.start import Trial, TuneFrom, start_training
+        from tinkit.engine.training.start import TuneFrom, start_training
 
         trial = Trial(limit, overfit, steps)
         start = None if tune_from is None else TuneFrom(tune_from, weights, replace_head)
@@ -129,9 +130,10 @@ def train(
 
 def _to_resume(name: str, runs: Path, data: Path | None, *, quiet: bool) -> tuple[Run, Recipe]:
     from tinkit.engine.runs.resume import recipe_to_resume
-    from tinkit.engine.runs.run import find_run
+    from tinkit.engine.runs.run import Run
+    from tinkit.run_folder import find_run
 
-    run = find_run(name, runs)
+    run = Run(find_run(name, runs))
     return run, recipe_to_resume(run, data, quiet)
 
 

@@ -1,1 +1,1 @@
-"""Training and testing: one step, one epoch, one run; one test. Knows nothing of data sets' file formats."""
+"""Trainings and tests of recipes, in rooms: see each. Knows nothing of the file formats of data sets."""

@@ -45,7 +45,7 @@ class DamagedFileError(UserError):
 class ArrowFile:
     """An open Arrow file: ``data`` is all of it, mapped into memory.
 
-    ``checksum`` are the digits of BODY, of all bytes before ``end``; None where the file has none. Of a file that has,
+    ``checksum`` are the digits of BODY, of all bytes before ``end``; None for a file without. Of a file with one,
     the frame (schema, layout of the batches, footer) is known to be as it was written.
     """
 

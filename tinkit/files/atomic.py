@@ -1,9 +1,7 @@
-"""Files: atomic writes, hashes, the folders that are shipped with the package, and the one that may always be made."""
+"""Files written whole: beside their place first, flushed, then renamed."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
 import re
 import secrets
@@ -11,15 +9,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
 
-from tinkit.errors import UsageError, UserError, did_you_mean, nearest
-
-logger = logging.getLogger(__name__)
+from tinkit.errors import UserError
+from tinkit.files.hashes import sha256_text
 
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-
-ShippedKind = Literal["recipes", "ensembles", "submissions", "kernels"]
 
 
 @contextmanager
@@ -105,127 +99,3 @@ def flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def sha256_file(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, as hexadecimal digits."""
-    with Path(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def sha256_text(text: str) -> str:
-    """The SHA-256 of a text's UTF-8 bytes, as hexadecimal digits; file names that are no text are allowed in it."""
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where tinkit keeps what it can make again: ``$TINKIT_CACHE``, else ``tinkit`` in the user's cache.
-
-    It need not be there yet. Raises :class:`~tinkit.errors.UserError` for a user who has neither that nor a home.
-    """
-    if chosen := os.environ.get("TINKIT_CACHE"):
-        return Path(chosen)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinkit"
-    except RuntimeError as problem:
-        raise UserError(f"no folder for caches: {problem}", fix="set TINKIT_CACHE to a folder") from problem
-
-
-def shipped(kind: ShippedKind) -> Path:
-    """The folder of built-in ``kind``: inside the wheel, or at the top of a source checkout."""
-    package = Path(__file__).parents[1]
-    for candidate in (package / "_shipped" / kind, package.parent / kind):
-        if candidate.is_dir():
-            return candidate
-    raise UsageError(
-        f"the built-in {kind} are not installed beside {package}",
-        fix="reinstall tinkit: `pip install --force-reinstall tinkit`, or `pip install -e .` in a checkout",
-    )
-
-
-def shipped_names(kind: ShippedKind) -> list[str]:
-    """The names of the built-in TOML files of ``kind``, sorted."""
-    return sorted(path.stem for path in shipped(kind).glob("*.toml"))
-
-
-def find_toml(kind: ShippedKind, name: str) -> Path:
-    """The file that ``name`` means: a path when it ends in ``.toml`` or holds a slash, else a built-in.
-
-    A path below a folder of that kind that does not exist falls back to the built-in of the same stem, which is said,
-    so that ``recipes/mmit_r50.toml`` works from any folder. Raises :class:`~tinkit.errors.UsageError` with the nearest
-    known names.
-    """
-    path = Path(name)
-    by_path = path.suffix == ".toml" or len(path.parts) > 1
-    if by_path and _is_there(path):
-        return path
-    stem = path.stem if path.suffix == ".toml" else path.name
-    known = shipped_names(kind)
-    what = kind.rstrip("s")
-    expected = f"a .toml file that is there, or a built-in {what}: {', '.join(nearest(stem, known))}, ..."
-    listing = "`tinkit recipes` lists all" if kind == "recipes" else None
-    shown = name[:200] if name.isprintable() else repr(name[:200])
-    if by_path and (stem not in known or path.parent.name not in (kind, "")):
-        near = did_you_mean(name, map(str, _beside(path))) or did_you_mean(stem, known)
-        raise UsageError(f"{shown}: no such file{near}", expected=expected, fix=listing)
-    if stem not in known:
-        raise UsageError(
-            f"no {what} is called {name[:200]!r}{did_you_mean(stem, known)}", expected=expected, fix=listing
-        )
-    if by_path:
-        logger.warning("%s: no such file; the built-in %s %s is taken", name, what, stem)
-    return shipped(kind) / f"{stem}.toml"
-
-
-def read_bounded(path: Path, limit: int, expected: str) -> bytes:
-    """The bytes of a file of at most ``limit`` bytes.
-
-    Raises :class:`~tinkit.errors.UserError` for a larger one, for one that cannot be read, and for a folder, a device
-    or a pipe, which is not waited for.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-                raise UserError(f"is {what}, not a file", file=path, expected=expected)
-            with open(descriptor, "rb", closefd=False) as handle:
-                data = handle.read(limit + 1)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", file=path, expected=expected) from error
-    except ValueError as error:  # a NUL, or half a surrogate pair, in the path
-        raise UserError(f"{str(path)!r} is not a path: {error}", expected=expected) from error
-    if len(data) > limit:
-        size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit} bytes"
-        raise UserError(f"larger than {size}", file=path, expected=expected)
-    return data
-
-
-@contextmanager
-def read_errors(path: Path) -> Iterator[None]:
-    """Say of ``path`` what the system's error in the block, which only reads it, means for its user."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror or error}", file=path) from error
-
-
-def _beside(path: Path) -> list[Path]:
-    """The TOML files in the folder of ``path``, as far as it can be read."""
-    with suppress(OSError, ValueError):
-        return [found for found in sorted(path.parent.glob("*.toml"))[:1000] if found.is_file()]
-    return []
-
-
-def _is_there(path: Path) -> bool:
-    """Whether there is anything at ``path``; raises a UserError where that cannot be told."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-    except OSError as error:
-        raise UserError(f"{str(path)[:100]}: cannot be read: {error.strerror}") from error
-    return True

@@ -1,4 +1,4 @@
-"""Files of class names, however their owners number them: a name a line, ``name,index``, ``1 Name``, csv, JSON.
+"""Files of class names, in every numbering: a name a line, ``name,index``, ``1 Name``, csv, JSON.
 
 A number is part of the numbering, and not of the name, only where the numbers of all lines are 0 to n-1 or 1 to n. What
 could be either, or lacks a number, is refused with its line.
@@ -156,7 +156,7 @@ def _unclear(file: Path, line: Line) -> UserError:
 
 
 def _refuse_other_count(file: Path, lines: list[Line]) -> None:
-    """The first line is a number alone, among names: it counts them, or something is amiss."""
+    """The first line is a number alone, among names: it counts them, or the file is wrong."""
     number, text = lines[0]
     if text.lstrip("0") != str(len(lines) - 1):
         raise UserError(
@@ -232,7 +232,7 @@ def _from_json(file: Path) -> ClassNames:
 
 
 def _key_lines(text: str, keys: Sequence[str]) -> Iterator[int]:
-    """The line of each key, which follow one another in ``text``; near enough where one is written with escapes."""
+    """The line of each key, which follow one another in ``text``; approximate where one is written with escapes."""
     position = line = 0
     for key in keys:
         quoted = '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -11,7 +11,6 @@ Whoever writes holds the lock of the output (:func:`writing_in` takes it); whoev
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import secrets
@@ -24,6 +23,7 @@ from typing import Any
 from tinkit.errors import UserError
 from tinkit.files.atomic import flush, flush_folder, temporaries
 from tinkit.files.locks import writing
+from tinkit.files.system_errors import write_errors
 
 _MAX_BYTES = 1 << 20
 _UNFINISHED = ".unfinished"
@@ -159,20 +159,6 @@ def writing_in(folder: Path, *outputs: Path) -> Iterator[None]:
             for output in outputs:
                 stack.enter_context(writing(output))
         yield
-
-
-@contextmanager
-def write_errors(output: Path) -> Iterator[None]:
-    """Say of ``output`` what the system's error in the block, which only writes, means for its user."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise UserError(
-            "the disk is full" if full else f"cannot be written: {error.strerror or error}",
-            file=output,
-            fix=f"{'make room' if full else 'make it writable'} or name another place; what was there is unchanged",
-        ) from error
 
 
 def _journal(head: Path) -> Path:

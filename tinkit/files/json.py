@@ -1,4 +1,4 @@
-"""JSON that nobody vouches for: read within bounds, and an error with the place for all that can be wrong with it."""
+"""JSON of unknown origin: read within bounds, with the place of every error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import read_bounded
+from tinkit.files.reading import read_bounded
 
 MOST_BYTES = 1 << 30
 # An escape of one character, of the two halves of one, or (group 1) of a half that stands alone.
@@ -47,7 +47,7 @@ def parse_json(
         raise UserError(f"not valid JSON: {error.msg}", file=file, line=error.lineno, expected=expected) from error
     except RecursionError as error:
         raise UserError("not valid JSON: nested too deep", file=file, expected=expected) from error
-    except ValueError as error:  # Python reads no number of more than 4,300 digits
+    except ValueError as error:  # Python refuses numbers of more than 4,300 digits
         raise UserError("not valid JSON: a number of thousands of digits", file=file, expected=expected) from error
     if not file_names and (half := next((found for found in _ESCAPES.finditer(text) if found[1]), None)) is not None:
         raise UserError(

@@ -2,7 +2,7 @@
 
 The lock is the system's (flock), so it ends with its process however that ends, and a record in the lock file says who
 holds it. Where the file system cannot lock, the record alone has to do, and that is said. A library that does this
-(filelock) empties the file that it locks and tells nothing of the holder, which is what a person needs to know.
+(filelock) empties the file that it locks and does not name the holder, whom a person needs to know.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_text
+from tinkit.files.hashes import sha256_text
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def _acquire(file: Path, output: Path) -> int:
 
 
 def _try_to_lock(descriptor: int, file: Path) -> bool | None:
-    """Whether the lock was got; None where the file system has none."""
+    """Whether the lock was acquired; None where the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,7 @@
 """The header of a safetensors file, held against the file before anything believes it. Needs no PyTorch.
 
 The library checks much of this; what it does not (names that no terminal can show, two entries of one name, a header of
-a hundred megabytes, metadata that is no text) is checked here, and every fault has a sentence of its own.
+a hundred megabytes, metadata that is not text) is checked here, and every fault has its own message.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import read_errors
+from tinkit.files.system_errors import read_errors
 
 MAX_BYTES = 1 << 30
 """A text file may not be larger: ten million rows of a list are about this."""
@@ -29,7 +29,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# What files that are not UTF-8 are written in, the encodings first that few texts of another fit.
+# Encodings of files that are not UTF-8; first those that few texts in another encoding fit.
 _OTHERS = {
     "GBK": "gb18030",
     "Big5": "big5",
@@ -49,7 +49,7 @@ def read_text(file: Path) -> str:
     """The text of a file, without a byte-order mark and with ``\\n`` for every end of line.
 
     Raises :class:`~tinkit.errors.UserError` for a file that cannot be read, is larger than :data:`MAX_BYTES`, holds
-    zero bytes, or is in an encoding that cannot be told.
+    zero bytes, or is in an encoding that cannot be determined.
     """
     return decode(_bytes_of(file), file)
 
@@ -120,7 +120,7 @@ def as_utf8(handle: BinaryIO, file: Path) -> BinaryIO:
 
 
 def require_utf8(file: Path) -> None:
-    """Raise :class:`~tinkit.errors.UserError` with line and readings, as :func:`read_text` does, if it is no text."""
+    """Raise :class:`~tinkit.errors.UserError` with line and readings, as :func:`read_text` does, if it is not text."""
     with file.open("rb") as handle:
         for number, line in enumerate(as_utf8(handle, file), 1):
             try:
@@ -157,12 +157,12 @@ def _unmarked_utf16(data: bytes) -> str | None:
         return None
     for encoding, high in (("utf-16-le", 1), ("utf-16-be", 0)):
         if b"\0" in data[1 - high :: 2]:
-            continue  # a zero in a low byte: text has none
+            continue  # a zero in a low byte, which text does not have
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        # Bytes of another encoding would make controls, characters of nobody's, and no ends of lines.
+        # Bytes of another encoding would make controls, unassigned characters, and no ends of lines.
         usual = all(unicodedata.category(c) not in ("Cc", "Cn", "Co") or c in "\t\r\n" for c in set(text))
         zeros = data[high::2].count(0)
         lines = 4 * text.count("\n") >= data.count(b"\n")

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from tinkit.errors import UsageError, UserError, did_you_mean, short
 from tinkit.expected import expected, is_choice_of_types
-from tinkit.files.atomic import read_bounded
+from tinkit.files.reading import read_bounded
 from tinkit.files.toml_lines import key_lines, longest_key
 from tinkit.table import tables_in
 
@@ -71,7 +71,7 @@ def read_toml(path: Path) -> TomlFile:
         ) from error
     except RecursionError as error:
         raise UserError(_TOO_DEEP, file=path, expected="a TOML file of a page") from error
-    except ValueError as error:  # of more than 4,300 digits Python makes no number, and no time of a 25th hour
+    except ValueError as error:  # Python refuses numbers of more than 4,300 digits, and a 25th hour
         raise UserError(
             f"a value that cannot be read: {str(error).partition(';')[0]}", file=path, expected="a TOML file of a page"
         ) from error

@@ -8,7 +8,7 @@ from tinkit.fusion.mean import equal_weights
 from tinkit.fusion.measure import Measured
 from tinkit.fusion.members import Aligned, Member, align
 from tinkit.fusion.methods import METHODS, FusionMethod
-from tinkit.fusion.resolve import MemberFiles, find_run, members_of, resolve_members
+from tinkit.fusion.resolve import MemberFiles, members_of, resolve_members
 from tinkit.fusion.search import search_weights
 from tinkit.fusion.spec import EnsembleSpec, MemberSpec, load_spec, make_spec
 
@@ -29,7 +29,6 @@ __all__ = [
     "align",
     "combine",
     "equal_weights",
-    "find_run",
     "fit",
     "fuse",
     "load_spec",

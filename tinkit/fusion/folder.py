@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from tinkit import __version__
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_file, sha256_text
 from tinkit.files.group import file_group, recover, writing_in
+from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.fusion.arrays import Options
 from tinkit.fusion.combine import Combination, equal_mean, weights_of
 from tinkit.fusion.content import OpenedMember, content_of

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import read_bounded
 from tinkit.files.group import refuse_unfinished
 from tinkit.files.json import parse_json
+from tinkit.files.reading import read_bounded
 from tinkit.fusion.spec import PublishedFusion
 
 RECORD = "fusion.json"

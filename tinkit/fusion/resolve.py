@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.files.text import is_text
 from tinkit.fusion.spec import MemberSpec
+from tinkit.run_folder import SCORES, find_folder, run_names, score_files
 from tinkit.scores import ScoreInfo, read_info
 
 # what all splits of a member have in common
@@ -58,10 +59,12 @@ def members_of(words: Sequence[str], runs: Path, views: str | None, weights: str
     for word in words:
         path = Path(word)
         if path.suffix != ".arrow":
-            run = str(find_run(word, runs))
-            if not is_text(run):
-                raise UsageError(f"the name of the folder {run!r} is not text", fix="rename it")
-            members.append(MemberSpec(run=run, views=views, weights=weights))
+            folder = find_folder(word, runs, scores=True)
+            if folder is None:
+                raise _no_member(word, runs)
+            if not is_text(str(folder)):
+                raise UsageError(f"the name of the folder {str(folder)!r} is not text", fix="rename it")
+            members.append(MemberSpec(run=str(folder), views=views, weights=weights))
             continue
         info = read_info(path)
         model = _model_of(path, info)
@@ -91,15 +94,11 @@ def _starred(path: Path, split: str) -> str:
     return re.sub(rf"^(.*)(?<![^\W_]){re.escape(split)}(?![^\W_])", r"\1*", path.stem)
 
 
-def find_run(word: str, runs: Path) -> Path:
-    """The folder of a run: a path that exists, or a name under ``runs``. UsageError with the nearest known one."""
-    for folder in (runs / word, Path(word)):
-        if folder.is_dir():
-            return folder
-    known = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+def _no_member(word: str, runs: Path) -> UsageError:
+    known = run_names(runs, scores=True)
     nearest = did_you_mean(word, [*known, *shipped_names("ensembles")])
-    raise UsageError(
-        f"{word!r} is neither a run under {runs} nor a folder, an .arrow file or an ensemble{nearest}",
+    return UsageError(
+        f"{word!r} is neither a run under {runs} nor a run's folder, an .arrow file or an ensemble{nearest}",
         expected=f"a run ({', '.join(known) or 'there are none yet'}), or one of the built-in ensembles: "
         f"{', '.join(shipped_names('ensembles'))}",
     )
@@ -107,7 +106,7 @@ def find_run(word: str, runs: Path) -> Path:
 
 def _from_run(spec: MemberSpec, splits: Sequence[str], runs: Path) -> dict[str, tuple[Path, ScoreInfo]]:
     word = str(spec.run)
-    folder = next((path for path in (runs / word, Path(word)) if path.is_dir()), None)
+    folder = find_folder(word, runs, scores=True)
     options = "".join(
         f" --{name} {value}" for name, value in (("views", spec.views), ("weights", spec.weights)) if value
     )
@@ -117,7 +116,7 @@ def _from_run(spec: MemberSpec, splits: Sequence[str], runs: Path) -> dict[str, 
             fix=f"train it with `tinkit train RECIPE --name {Path(word).name}`, then "
             f"`tinkit test {Path(word).name} --split {splits[0]}{options}`; or say where the runs are with --runs",
         )
-    found = [(path, read_info(path)) for path in sorted((folder / "scores").glob("*.arrow"))]
+    found = [(path, read_info(path)) for path in score_files(folder)]
     chosen = {}
     for split in splits:
         fitting = [
@@ -128,7 +127,7 @@ def _from_run(spec: MemberSpec, splits: Sequence[str], runs: Path) -> dict[str, 
         if not fitting:
             raise UserError(
                 f"member {word!r} has no scores of split {split!r}{f' with{options}' if options else ''}",
-                file=folder / "scores",
+                file=folder / SCORES,
                 expected=f"one file; there are: {_listed(path for path, _ in found)}",
                 fix=f"`tinkit test {word} --split {split}{options}`",
             )
@@ -136,7 +135,7 @@ def _from_run(spec: MemberSpec, splits: Sequence[str], runs: Path) -> dict[str, 
             raise UserError(
                 f"member {word!r} has {len(fitting)} score files of split {split!r}: "
                 f"{_listed(path for path, _ in fitting)}",
-                file=folder / "scores",
+                file=folder / SCORES,
                 fix="say --views and --weights, or `views = ...` and `weights = ...` in the ensemble's toml",
             )
         chosen[split] = fitting[0]

@@ -16,7 +16,7 @@ def check_finite(state: Mapping[str, Tensor]) -> None:
     if wrong:
         some = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
         raise UserError(
-            f"holds numbers that are not finite in {len(wrong)} of {len(state)} entries ({some})",
+            f"holds non-finite values in {len(wrong)} of {len(state)} entries ({some})",
             expected="weights that a network can be run with",
             fix="take another checkpoint: of a run, an earlier one by --weights step=N",
         )

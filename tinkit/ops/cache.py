@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import cache_folder
+from tinkit.files.cache import cache_folder
 from tinkit.ops.trusted import TrustedFolder, UntrustedError
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Kept:
 
 
 def kernel_folder() -> Path:
-    """Where compiled kernels are kept: ``kernels`` in :func:`tinkit.files.atomic.cache_folder`.
+    """Where compiled kernels are kept: ``kernels`` in :func:`tinkit.files.cache.cache_folder`.
 
     Raises :class:`KernelError` for a user who has no such folder.
     """
@@ -170,6 +170,7 @@ def _turn(folder: TrustedFolder, key: str) -> Iterator[None]:
     Where there is no such lock (a cache that cannot be written, some network file systems), or its holder does not move
     on, go on without: files are renamed into place, so that this costs work and breaks nothing.
     """
+    # not filelock: it opens the lock by its name, which may be a link or a pipe, and not as TrustedFolder does
     try:
         import fcntl
 

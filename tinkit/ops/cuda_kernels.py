@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from tinkit.files.atomic import shipped
+from tinkit.files.shipped import shipped
 from tinkit.ops.cache import KernelError, digest, keep
 from tinkit.ops.cuda_driver import Driver, find_driver
 from tinkit.ops.nvrtc import Nvrtc, find_nvrtc

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import shipped
+from tinkit.files.shipped import shipped
 from tinkit.ops.cache import Kept, KernelError, digest, find, keep, say_once
 from tinkit.ops.compiler import run_compiler
 

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from tinkit.errors import UsageError, UserError, short
-from tinkit.files.atomic import find_toml, write_atomic
+from tinkit.files.atomic import write_atomic
+from tinkit.files.shipped import find_toml
 from tinkit.files.toml import Place, TomlFile, explain, read_toml, strange_value
 from tinkit.files.toml_lines import longest_key
 from tinkit.recipe.aliases import ALIASES

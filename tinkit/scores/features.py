@@ -85,7 +85,7 @@ def write_features(
             stray = np.flatnonzero(valid & ~np.isfinite(features).all(axis=1))
             if stray.size:
                 name = ids[done + int(stray[0])]
-                raise UserError(f"{name!r} has features that are not finite", fix="a model that has diverged")
+                raise UserError(f"{name!r} has non-finite features", fix="a model that has diverged")
             lists = pa.FixedSizeListArray.from_arrays(
                 pa.array(np.where(valid[:, None], features, np.float32("nan")).reshape(-1)),
                 type=schema.field("features").type,

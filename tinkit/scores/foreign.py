@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError, did_you_mean
-from tinkit.files.atomic import read_errors
+from tinkit.files.system_errors import read_errors
 from tinkit.files.text import as_utf8, require_utf8
 from tinkit.scores.table import Labels, ScoreInfo, ScoreTable
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.files.json import parse_json
 from tinkit.files.text import is_text, read_text
 from tinkit.submission.text import open_list, read_lines, require_file, split_row

@@ -13,9 +13,10 @@ from typing import Any
 
 from tinkit import __version__
 from tinkit.errors import UserError
-from tinkit.files.atomic import read_bounded, sha256_file
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.hashes import sha256_file
 from tinkit.files.json import parse_json
+from tinkit.files.reading import read_bounded
 from tinkit.submission.ids import IdList
 from tinkit.submission.plan import SubmissionPlan
 from tinkit.submission.spec import Challenge

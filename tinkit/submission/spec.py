@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tinkit.errors import did_you_mean
-from tinkit.files.atomic import find_toml
+from tinkit.files.shipped import find_toml
 from tinkit.files.toml import explain, read_toml
 from tinkit.metrics import METRICS, LeaderboardMetric, Task
 from tinkit.table import Table

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files.atomic import sha256_file
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.hashes import sha256_file
 from tinkit.fusion.record import RECORD, check_recorded, read_record
+from tinkit.run_folder import SCORES, score_files
 from tinkit.scores import read_info, verified_scores
 from tinkit.submission.check import CheckReport, check_submission
 from tinkit.submission.classes import read_classes
@@ -46,7 +47,7 @@ def find_scores(name: str, split: str, *, fusions: Path = Path("fusions"), runs:
         refuse_unfinished(folder / RECORD)
         if (folder / RECORD).is_file():
             return _of_fusion(folder, split)
-        if (folder / "scores").is_dir():
+        if (folder / SCORES).is_dir():
             return _of_run(folder, split)
     known = sorted(entry.name for entry in fusions.iterdir() if entry.is_dir()) if fusions.is_dir() else []
     raise UsageError(
@@ -70,7 +71,7 @@ def _of_fusion(folder: Path, split: str) -> Path:
 
 
 def _of_run(folder: Path, split: str) -> Path:
-    files = sorted((folder / "scores").glob("*.arrow"))
+    files = score_files(folder)
     fitting = [file for file in files if read_info(file).split == split]
     if len(fitting) == 1:
         return fitting[0]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import read_errors
+from tinkit.files.system_errors import read_errors
 from tinkit.files.text import as_utf8, is_text, not_utf8
 
 if TYPE_CHECKING:

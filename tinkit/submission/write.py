@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import check_place, sha256_file
+from tinkit.files.atomic import check_place
 from tinkit.files.group import file_group, recover, sweep, writing_in
+from tinkit.files.hashes import sha256_file
 from tinkit.submission.ids import IdList
 from tinkit.submission.lines import write_lines
 from tinkit.submission.manifest import MANIFEST, HashedFile, described_by, manifest_of

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tinkit.data.annotations.annotation import read_annotation
+from tinkit.data.clips.item import label_tensor
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.errors import UserError
@@ -105,7 +106,6 @@ def test_few_classes_are_not_codes(tmp_path: Path, text: str) -> None:
 
 
 def test_clips_of_no_class(tmp_path: Path) -> None:
-    from tinkit.data.clips.item import _labels
     from tinkit.metrics import sample_map
 
     found = config(tmp_path, "id,path,labels\n1,x,a;c\n2,y,\n", dataset="table")
@@ -119,7 +119,7 @@ def test_clips_of_no_class(tmp_path: Path) -> None:
     assert manifest.labelled
     assert manifest.row(1).labels == ()
     assert manifest.labels_a_clip().tolist() == [1, 0, 1]
-    assert torch.equal(_labels(manifest, manifest.row(1)), torch.zeros(3))
+    assert torch.equal(label_tensor(manifest, manifest.row(1)), torch.zeros(3))
     assert sample_map(np.eye(2, 3), np.array([[1, 0, 0], [0, 0, 0]])) == 1.0
     with pytest.raises(ValueError, match="multi-label"):
         config(tmp_path, "x 9 1\n", negatives=True)

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.faults import bomb_files
 from benchmarks.faults.bombs import BOMBS
-from benchmarks.faults.pixels import MEGABYTES, _bomb
+from benchmarks.faults.pixels import MEGABYTES, outcome_of_bomb
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
 from tinkit.data.clips.testing import TestClips
 from tinkit.data.config.dataset import DataConfig
@@ -54,7 +54,7 @@ QUICK = (  # those that are made and read in a moment
 def test_a_bomb_costs_little(name: str, tmp_path: Path) -> None:
     path = tmp_path / "bomb"
     BOMBS[name](path)
-    outcome = _bomb(name, path)
+    outcome = outcome_of_bomb(name, path)
     assert outcome.survived, outcome
     assert outcome.megabytes is not None
     assert outcome.megabytes < MEGABYTES

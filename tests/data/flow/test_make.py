@@ -21,8 +21,8 @@ from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.flow import make as flow_make
 from tinkit.data.flow.computed import ComputedFlow, FlowSettings, flow_function, to_bytes
-from tinkit.data.flow.computed import make as flow_make
 from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.flow.make import STATE, make_flow
 from tinkit.data.manifest.manifest import Manifest, open_manifest

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from tests.helpers.video_files import write_video
 from tinkit.cli.data import app
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.manifest.manifest import SCHEMA, open_manifest
+from tinkit.data.manifest.manifest import open_manifest
+from tinkit.data.manifest.table import SCHEMA
 from tinkit.errors import UsageError, UserError
 from tinkit.files.arrow import sealed_writer
 

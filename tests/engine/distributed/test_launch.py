@@ -18,7 +18,7 @@ import pytest
 
 from tests.helpers.processes import WAIT, Ended, Process, agent_store, children, running, together, until
 from tests.helpers.tiny_runs import TINY, resumed, same_weights, tiny, trained
-from tinkit.engine.distributed.launch import _failure, launch, launched
+from tinkit.engine.distributed.launch import failure_of, launch, launched
 from tinkit.engine.distributed.signals import StopSignal, stop_signals
 from tinkit.engine.runs.run import Run
 from tinkit.errors import SaidElsewhere, UsageError
@@ -155,7 +155,7 @@ def test_all_begin_again_as_often_as_allowed(tmp_path: Path) -> None:
 def test_who_is_named_of_several_that_failed(failed: dict[int, tuple[int, int]], said: str | int) -> None:
     """``failed`` has exit code and second by rank; they are told of in any order."""
     for order in itertools.permutations(failed):
-        error = _failure(
+        error = failure_of(
             {rank: SimpleNamespace(exitcode=failed[rank][0], timestamp=failed[rank][1]) for rank in order}, 4
         )
         assert isinstance(error, SaidElsewhere) == isinstance(said, int)

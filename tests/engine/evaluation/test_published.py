@@ -22,7 +22,7 @@ from tinkit.engine.evaluation.published import run_published
 from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.errors import UserError
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.recipe import Published, load_recipe
 from tinkit.scores import ScoreInfo, read_scores, write_scores
 from tinkit.scores.protocol import protocol_words

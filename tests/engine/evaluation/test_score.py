@@ -15,8 +15,9 @@ from tinkit.data.config.views import ViewConfig
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation import sharded as rounds
 from tinkit.engine.evaluation.score import Scorer
-from tinkit.engine.evaluation.test import TestRequest, load_model, run_test
+from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header, save_checkpoint
+from tinkit.engine.runs.load import load_model
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.runtime.session import Session

@@ -17,7 +17,8 @@ from tests.helpers.tiny_runs import QUIET, TINY, tiny, train
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
-from tinkit.engine.training.start import Trial, TuneFrom, start_training
+from tinkit.engine.runs.trials import Trial
+from tinkit.engine.training.start import TuneFrom, start_training
 from tinkit.errors import UserError
 from tinkit.models import read_checkpoint
 from tinkit.models.foreign.files import read_file

@@ -104,7 +104,7 @@ def test_commands_end_in_a_message(
     good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     from tests.helpers.scored_runs import command as tinkit
-    from tinkit.files.atomic import shipped
+    from tinkit.files.shipped import shipped
     from tinkit.recipe import load_recipe, save_recipe
 
     monkeypatch.chdir(tmp_path)

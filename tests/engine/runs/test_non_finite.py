@@ -1,4 +1,4 @@
-"""Numbers that are not finite, in weights, averages, statistics and scores: commands stop and say the way back."""
+"""Non-finite values in weights, averages, statistics and scores: commands stop and say the way back."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from tinkit.engine.evaluation.features import features_of_split
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights
-from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, require_finite_values
+from tinkit.engine.runs.non_finite import NonFiniteError, non_finite_names, require_finite_values
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
+from tinkit.engine.runs.trials import Trial
 from tinkit.engine.runs.weights import average_steps
 from tinkit.engine.runtime.session import Session
-from tinkit.engine.training.start import Trial, TuneFrom, start_training
+from tinkit.engine.training.start import TuneFrom, start_training
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UserError
 
@@ -43,18 +44,18 @@ def average(trainer: Trainer) -> None:
 
 def test_tensors_and_rows_are_told_apart() -> None:
     good = {"a": torch.tensor([3e38, 3e38]), "half": torch.full((9,), 6e4, dtype=torch.float16), "n": torch.tensor(3)}
-    assert not_finite(good | {"empty": torch.zeros(0)}) == []
+    assert non_finite_names(good | {"empty": torch.zeros(0)}) == []
     for value in (float("nan"), float("inf"), float("-inf")):
         for kind in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
             bad = torch.zeros(3, 4, dtype=kind)
             bad[2, 1] = value
-            assert not_finite(good | {"bad": bad, "turned": bad.t()}) == ["bad", "turned"]
-    assert not_finite({"both": torch.tensor([float("inf"), float("-inf")])}) == ["both"]
+            assert non_finite_names(good | {"bad": bad, "turned": bad.t()}) == ["bad", "turned"]
+    assert non_finite_names({"both": torch.tensor([float("inf"), float("-inf")])}) == ["both"]
     values = np.zeros((4, 3), np.float32)
     values[1] = np.nan
     require_finite_values(values, [1], "abcd".__getitem__, "scores")
     values[3, 2] = -np.inf
-    with pytest.raises(NotFiniteError, match=r"the scores of d are not finite \(-inf\)"):
+    with pytest.raises(NonFiniteError, match=r"the scores of d are non-finite \(-inf\)"):
         require_finite_values(values, [1], "abcd".__getitem__, "scores")
 
 
@@ -89,7 +90,7 @@ def test_what_an_epochs_last_step_broke_is_not_saved_and_a_resume_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_end_epoch", break_it)
-        with pytest.raises(NotFiniteError, match=r"after 6 steps .* not finite: .* were not saved") as caught:
+        with pytest.raises(NonFiniteError, match=r"after 6 steps .* non-finite values: .* were not saved") as caught:
             resume(run)
     assert "step=5 is the newest good checkpoint" in str(caught.value)
     assert list(run.step_paths()) == [3, 4, 5]
@@ -117,8 +118,8 @@ def test_a_resume_takes_the_newest_finite_checkpoint_aloud(
     shutil.copyfile(run.step_path(5), run.checkpoint("last"))
     start_training(run, run.load_recipe(), Session(), resume=True, trial=Trial(max_steps=1))
     told = " ".join(capsys.readouterr().err.split())
-    assert "last.safetensors is passed over: it holds numbers that are not finite" in told
-    assert "going on from step-00000004.safetensors" in told
+    assert "last.safetensors is passed over: it holds non-finite values" in told
+    assert "resuming from step-00000004.safetensors" in told
     assert list(run.step_paths()) == [3, 4, 5]
     for path in run.checkpoints.iterdir():
         poisoned_file(path, "ema." if path.stem == "best-ema" else section)
@@ -139,12 +140,12 @@ def test_weights_too_large_are_set_aside_when_validation_shows_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_end_epoch", enlarge)
-        with pytest.raises(NotFiniteError, match=r"the scores of \S+ are not finite .*in the validation after 6 steps"):
+        with pytest.raises(NonFiniteError, match=r"the scores of \S+ are non-finite .*in the validation after 6 steps"):
             resume(run)
     assert list(run.step_paths()) == [4, 5]
     assert (run.checkpoints / "not-finite-00000006.safetensors").is_file()
     resume(run)
-    assert not not_finite(load_weights(run.checkpoint("last")))
+    assert not non_finite_names(load_weights(run.checkpoint("last")))
 
 
 @pytest.fixture
@@ -169,16 +170,16 @@ def test_every_use_of_such_weights_stops_with_the_clip_and_the_good_checkpoint(
         "predict": (str(video), lambda: predict(run, "last", [video], None, 3)),
     }
     for name, (clip, use) in uses.items():
-        with pytest.raises(NotFiniteError) as caught:
+        with pytest.raises(NonFiniteError) as caught:
             use()
         told = str(caught.value)
-        assert f"of {clip} are not finite (nan); nor are its weights" in told.replace("finite;", "finite (nan);"), name
+        assert f"of {clip} are non-finite (nan); so are its weights" in told.replace("finite;", "finite (nan);"), name
         assert "step=5 is the newest good checkpoint" in told
         assert f"tinkit train --resume {run.folder}" in told
     assert not list(run.folder.rglob("*.arrow"))
     assert not (tmp_path / "a.pt2").exists()
     assert run_test(run, "val", recipe.test, "ema", QUIET).broken == 0  # its average is as it was
-    with pytest.raises(NotFiniteError, match="step-00000006"):
+    with pytest.raises(NonFiniteError, match="step-00000006"):
         average_steps(run, 2)
     for source in ("a", str(run.checkpoint("last"))):
         with pytest.raises(UserError, match="holds numbers that are not finite in 1 of"):

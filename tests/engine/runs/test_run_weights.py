@@ -13,8 +13,8 @@ from torch import nn
 
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
-from tinkit.engine.runs.run import Run, create_run, find_checkpoint, load_run_weights, require_checkpoint
-from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.runs.run import Run, create_run, find_checkpoint
+from tinkit.engine.runs.weights import average_steps, load_run_weights, require_checkpoint
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe
 from tinkit.recipe.training import SaveConfig

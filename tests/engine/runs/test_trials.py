@@ -20,11 +20,11 @@ from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.resume import recipe_to_resume
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tables import rows_before
-from tinkit.engine.runs.trials import after_epochs, marked
+from tinkit.engine.runs.trials import Trial, after_epochs, marked
 from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.auto_resume import can_resume
 from tinkit.engine.training.outlook import Outlook, growth, in_words
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.training.start import start_training
 from tinkit.errors import UserError
 from tinkit.scores import read_info
 

@@ -16,9 +16,9 @@ from tinkit.engine.exchange.imported import named_run
 from tinkit.engine.exchange.pretrained import open_source
 from tinkit.engine.runs.checkpoint import Progress, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
-from tinkit.engine.runs.run import Run, create_run, find_checkpoint, load_run_weights
+from tinkit.engine.runs.run import Run, create_run, find_checkpoint
 from tinkit.engine.runs.tensor_file import read_tensor_file, write_tensor_file
-from tinkit.engine.runs.weights import average_steps
+from tinkit.engine.runs.weights import average_steps, load_run_weights
 from tinkit.errors import UserError
 from tinkit.fusion import members_of
 from tinkit.recipe import load_recipe

@@ -123,7 +123,7 @@ def test_what_is_up_to_date_is_told_while_another_writes_and_where_nothing_can_b
         lambda: run_test(run, "val", views, "last", QUIET, TestRequest(force=True)),
         lambda: start_training(run, run.load_recipe(), QUIET, resume=True),
     ):
-        with pytest.raises(UserError, match="cannot be written: Read-only file system; nothing has been changed"):
+        with pytest.raises(UserError, match=r"cannot be written: Read-only file system\n.*what was there is unchanged"):
             act()
 
 
@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_before_anything_is_done(base: Path, monkeypatch: py
 
     before = state_of(base)
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(UserError, match="cannot be written: No space left on device"):
+    with pytest.raises(UserError, match="the disk is full"):
         start_training(run_in(base), run_in(base).load_recipe(), QUIET, resume=True)
     assert state_of(base) == before
 

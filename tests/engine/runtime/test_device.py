@@ -29,7 +29,7 @@ from tinkit.engine.training.auto_resume import can_resume
 from tinkit.engine.training.start import start_training
 from tinkit.engine.training.step import TrainStep
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.fusion.resolve import resolve_members
 from tinkit.fusion.spec import MemberSpec
 from tinkit.models import VideoClassifier, video

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny, train
 from tinkit.data.manifest.manifest import open_manifest
-from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import create_run
-from tinkit.engine.runtime.build import wrap_network
 from tinkit.engine.training.trainer import Trainer
-from tinkit.errors import UsageError
 
 CALM = ["model.dropout=0", "optim.lr=0.01", "model.offset_init=0.5"]
 
@@ -89,9 +85,3 @@ def test_fp16_resumes_with_its_scale(challenge: Path, tmp_path: Path) -> None:
     resume(broken)
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     assert read_header(whole.checkpoint("last"))["scaler"] == read_header(broken.checkpoint("last"))["scaler"]
-
-
-def test_compile_and_activation_checkpointing_exclude_each_other(challenge: Path) -> None:
-    recipe = tiny(challenge, "train.compile=true", "train.checkpoint_activations=true")
-    with pytest.raises(UsageError, match="leave out"):
-        wrap_network(nn.Linear(1, 1), recipe, World())  # type: ignore[arg-type]

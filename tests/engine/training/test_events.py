@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.helpers.tiny_runs import QUIET, resume, tiny, train
 from tinkit.engine.runs.run import Run
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.runs.trials import Trial
+from tinkit.engine.training.start import start_training
 from tinkit.engine.training.validate import Validator
 from tinkit.errors import Interrupted
 

@@ -1,4 +1,4 @@
-"""A loss or gradient that is no number: the step's clips are listed, and the run stops or leaves the step out."""
+"""A non-finite loss or gradient: the step's clips are listed, and the run stops or leaves the step out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.helpers.tiny_runs import QUIET, resume, tiny
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights, read_header
 from tinkit.engine.runs.run import Run, create_run
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.runs.trials import Trial
+from tinkit.engine.training.start import start_training
 from tinkit.engine.training.step import TrainStep
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UserError
@@ -38,8 +39,8 @@ def test_the_run_stops_with_the_clips_of_the_step(challenge: Path, tmp_path: Pat
     trainer.save_start()
     with pytest.raises(UserError, match=r"the loss of step 4 is nan") as caught:
         trainer.fit()
-    listed = pd.read_csv(run.no_number_path(4))["id"].tolist()
-    assert str(caught.value.file) == str(run.no_number_path(4))
+    listed = pd.read_csv(run.non_finite_path(4))["id"].tolist()
+    assert str(caught.value.file) == str(run.non_finite_path(4))
     manifest = trainer.train_clips.manifest
     seen = [manifest.row(index).id for batch in trainer.batches() for index in batch["index"].tolist()]
     assert listed == seen[:8]  # the trainer stands at the step that it could not do
@@ -87,7 +88,7 @@ def test_a_rate_that_makes_weights_explode_is_told_at_the_step_where_it_shows(ch
     run = Run(tmp_path / "wild")
     with pytest.raises(UserError, match=r"a lower optim.lr"):
         start_training(run, recipe, QUIET)
-    assert list(run.folder.glob("no_number_step_*.csv"))
+    assert list(run.folder.glob("nonfinite_step_*.csv"))
 
 
 def test_a_plain_run_snapshots_no_buffers(challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

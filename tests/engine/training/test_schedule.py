@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tinkit.engine.training.schedule import LearningRate, plateau
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.recipe import load_recipe
 from tinkit.recipe.training import OptimConfig, ScheduleConfig
 from tinkit.timm_import import import_timm

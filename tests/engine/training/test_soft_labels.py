@@ -13,12 +13,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, softmax
 
-from tinkit.data.manifest.manifest import SCHEMA, Manifest
+from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.manifest.table import SCHEMA
 from tinkit.engine.training.soft_labels import SoftLabels
 from tinkit.errors import UserError
 from tinkit.metrics import Task
+from tinkit.recipe import load_recipe
 from tinkit.scores import Kind, ScoreInfo, ScoreTable, write_scores
 
 CLASSES = ("a", "b", "c", "d")
@@ -55,7 +56,8 @@ def written(path: Path, ids: list[str], scores: np.ndarray, **changes: Any) -> P
 
 
 def truth(logits: np.ndarray, task: Task) -> np.ndarray:
-    return expit(logits) if task == MULTI else softmax(logits, axis=1)
+    powers = np.exp(logits.astype(np.float64))
+    return powers / (1 + powers) if task == MULTI else powers / powers.sum(axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,7 @@ def test_chunked_ids_as_of_two_splits_joined(tmp_path: Path) -> None:
     joined = dataclasses.replace(one, table=pa.concat_tables([one.table.slice(0, 2), one.table.slice(2)]))
     soft = SoftLabels(path, joined, 1.0)
     found = soft.soft(torch.full((4, 4), 0.5), torch.arange(4))
-    np.testing.assert_allclose(found[:, 0], [expit(-9), 0.5, 0.5, expit(9)], rtol=1e-5)
+    np.testing.assert_allclose(found[:, 0], [1 / (1 + np.exp(9)), 0.5, 0.5, 1 / (1 + np.exp(-9))], rtol=1e-5)
 
 
 def test_scores_stay_in_the_file(tmp_path: Path) -> None:
@@ -183,3 +185,9 @@ def test_scores_stay_in_the_file(tmp_path: Path) -> None:
     assert soft.count == count
     assert taken < path.stat().st_size / 2
     assert torch.equal(found, torch.full((8, 300), 0.25))
+
+
+def test_soft_labels_and_swapped_labels_exclude_each_other() -> None:
+    changes = ["loss.soft_labels=a.arrow", "clip.flip=true", "clip.flip_labels=left_right"]
+    with pytest.raises(UserError, match=r"loss\.soft_labels"):
+        load_recipe("demo_tin", changes)

@@ -20,10 +20,11 @@ from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights, read_header
 from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runs.trials import Trial
 from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.auto_resume import can_resume
 from tinkit.engine.training.dry_run import dry_run
-from tinkit.engine.training.start import Trial, TuneFrom, start_training
+from tinkit.engine.training.start import TuneFrom, start_training
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UsageError, UserError
 from tinkit.scores import read_scores
@@ -88,7 +89,7 @@ def test_a_damaged_checkpoint_is_passed_over_aloud(
     start_training(broken, broken.load_recipe(), Session(), resume=True)
     told = capsys.readouterr().err
     assert "last.safetensors is passed over: its checksum is wrong" in told
-    assert "going on from step-00000004.safetensors" in told
+    assert "resuming from step-00000004.safetensors" in told
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     for path in broken.checkpoints.iterdir():
         path.write_bytes(b"")

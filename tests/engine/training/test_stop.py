@@ -18,7 +18,8 @@ from tinkit.data.clips.training import TrainClips
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import Run
-from tinkit.engine.training.start import Trial, start_training
+from tinkit.engine.runs.trials import Trial
+from tinkit.engine.training.start import start_training
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import Interrupted, UserError
 

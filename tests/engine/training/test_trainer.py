@@ -16,15 +16,17 @@ from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny, train
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header
 from tinkit.engine.runs.log import RunLog
-from tinkit.engine.runs.run import Run, create_run, find_run
-from tinkit.engine.training.start import Trial, TuneFrom, start_training
+from tinkit.engine.runs.run import Run, create_run
+from tinkit.engine.runs.trials import Trial
+from tinkit.engine.training.start import TuneFrom, start_training
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import Interrupted, UsageError, UserError
+from tinkit.run_folder import find_run
 
 
 def test_run_folder_holds_what_the_design_says(challenge: Path, tmp_path: Path) -> None:
     run = train(challenge, tmp_path, "a")
-    assert find_run("a", tmp_path).load_recipe() == tiny(challenge)
+    assert Run(find_run("a", tmp_path)).load_recipe() == tiny(challenge)
     table = pd.read_csv(run.metrics_path)
     assert table["epoch"].tolist() == [0, 1]
     assert table["step"].tolist() == [3, 6]

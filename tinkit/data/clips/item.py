@@ -45,7 +45,7 @@ def make_item(
     """The item of ``row`` at ``index``; ``reason`` says why it is not valid, if it is not."""
     return {
         "frames": torch.from_numpy(frames).movedim(-1, -3),
-        "labels": _labels(manifest, row),
+        "labels": label_tensor(manifest, row),
         "labelled": row.labels is not None,
         "index": index,
         "valid": not reason,
@@ -55,7 +55,8 @@ def make_item(
     }
 
 
-def _labels(manifest: Manifest, row: ManifestRow) -> Tensor:
+def label_tensor(manifest: Manifest, row: ManifestRow) -> Tensor:
+    """The labels of a clip as :class:`ClipItem` holds them; zeros where they are unknown."""
     if manifest.task == "single-label":
         return torch.tensor(row.labels[0] if row.labels else 0, dtype=torch.int64)
     labels = torch.zeros(len(manifest.classes), dtype=torch.float32)

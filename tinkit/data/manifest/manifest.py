@@ -6,7 +6,6 @@ written, in the cache, and built again when those files or the configuration cha
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -28,9 +27,10 @@ from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.arrow import DamagedFileError
-from tinkit.files.atomic import cache_folder
+from tinkit.files.cache import cache_folder
 from tinkit.files.group import sweep
 from tinkit.files.locks import InUseError, in_turn, lock_file, writing
+from tinkit.files.system_errors import cannot_be_written, is_full
 from tinkit.metrics import Task
 
 logger = logging.getLogger(__name__)
@@ -248,10 +248,8 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
                 write_manifest_table(table, place)
             return place
         except OSError as problem:
-            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise UserError(
-                    f"cannot write the manifest: {problem.strerror}", file=place, fix="free space"
-                ) from None
+            if is_full(problem):
+                raise cannot_be_written(place, problem, "set TINKIT_CACHE to a folder of another disk") from None
             failure = problem
     raise UserError(
         f"the manifest can be written neither beside the data nor in the cache: {failure}",

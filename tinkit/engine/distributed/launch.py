@@ -25,9 +25,9 @@ _LAUNCHER_LOGS = ("torch.distributed.elastic", "torch.distributed.launcher")
 
 
 def launched(processes: int | None, max_restarts: int) -> bool:
-    """Run this process' command line as ``processes`` processes and wait for them; False if it should just go on.
+    """Run this process' command line as ``processes`` processes and wait for them; False if it is to work itself.
 
-    It just goes on where one process was asked for, or in a process that was launched already. Raises what
+    It is to work itself where one process was asked for, and in a process that was launched already. Raises what
     :func:`launch` does.
     """
     size = environment_number("WORLD_SIZE", 0)
@@ -39,7 +39,7 @@ def launched(processes: int | None, max_restarts: int) -> bool:
         if max_restarts:
             raise UsageError(
                 "--max-restarts is for several processes",
-                fix="add --gpus N; one process is begun again by hand, with --resume RUN",
+                fix="add --gpus N; one process is restarted by hand, with --resume RUN",
             )
         return False
     if torch.cuda.is_available() and processes > torch.cuda.device_count():
@@ -63,7 +63,7 @@ def launch(command: Sequence[str], processes: int, max_restarts: int = 0) -> Non
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_GRACE))
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a peer that ends is told of in our own words
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # our own messages tell of a peer that ends
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -82,18 +82,18 @@ def launch(command: Sequence[str], processes: int, max_restarts: int = 0) -> Non
     except SignalException as error:
         raise _ended(75 if error.sigval == getattr(signal, "SIGUSR1", None) else 128 + error.sigval) from None
     except ChildFailedError as error:
-        raise _failure(error.failures, processes) from None
+        raise failure_of(error.failures, processes) from None
 
 
 class _Failure(Protocol):
-    """What is read of torch's ProcessFailure."""
+    """The part of torch's ProcessFailure that is read."""
 
     exitcode: int
     timestamp: int  # seconds
 
 
-def _failure(failures: Mapping[int, _Failure], processes: int) -> UserError:
-    """What to raise for the processes that failed, by rank.
+def failure_of(failures: Mapping[int, _Failure], processes: int) -> UserError:
+    """The error for the processes that failed, by rank.
 
     Those of the first second are why the others failed, whom the launcher ends with SIGTERM, and half a minute later
     with SIGKILL. Among them one that was killed has not said so itself; else the main process knows best.
@@ -107,7 +107,7 @@ def _failure(failures: Mapping[int, _Failure], processes: int) -> UserError:
     rank, number = max(killed.items(), key=lambda one: one[1] != signal.SIGTERM)
     return UserError(
         f"process {rank} of {processes} was killed by signal {number} ({signal.strsignal(number)})",
-        fix="go on from the last checkpoint with --resume; the system's log says whether memory ran out",
+        fix="resume from the last checkpoint with --resume; the system's log says whether memory ran out",
     )
 
 
@@ -119,7 +119,7 @@ def _ended(code: int) -> SaidElsewhere:
 
 @contextmanager
 def _killing_the_stopped() -> Iterator[None]:
-    """In this block, kill a process that we have started when it was asked to stop and, itself stopped, cannot.
+    """In this block, kill a child that was asked to stop and cannot, because it is suspended.
 
     All others would wait for it, and torch's launcher for up to ten minutes. Linux only: elsewhere the system does not
     say which signals a process has not taken yet.

@@ -1,4 +1,4 @@
-"""A thread that sees whether work goes on while its process waits where Python cannot: for a device, or for a peer."""
+"""A thread that sees whether work advances while the process waits, for a device or a peer, where Python cannot."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ T = TypeVar("T")
 _TICK = 0.5  # seconds between two looks
 _NOTICE = 60.0  # seconds after which it is said that nothing moves
 _GRACE = 5.0  # seconds beyond a step that may pass after a signal to stop
-_SLACK = 1.5  # a step may take so much longer than the longest so far
+_SLACK = 1.5  # a step may take this many times as long as the longest so far
 
 
 class Watch:
     """While entered, the process ends with a message when its work does not move.
 
     That is: a piece of it takes ``limit`` seconds; or a signal to ``stop`` came and the piece under way takes much
-    longer than any before. What the process is told by nobody else, :meth:`over` and :meth:`paused` tell: when a piece
-    begins, and when it waits for something that has a limit of its own. Before the end ``finish(seconds)`` is called,
-    to wait for what is being written.
+    longer than any before. :meth:`over` and :meth:`paused` tell it when a piece begins, and when the process waits for
+    something that has a limit of its own. Before the end ``finish(seconds)`` is called, to wait for what is being
+    written.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Watch:
 
     def _end(self, problem: str, code: int) -> NoReturn:
         self._finish(self._limit)
-        complain(f"{problem}\n  fix: run it again, or go on with --resume, once the device and all processes answer")
+        complain(f"{problem}\n  fix: run it again, or with --resume, once the device and all processes answer")
         for child in multiprocessing.active_children():
             child.kill()
         os._exit(code)  # the main thread cannot be reached

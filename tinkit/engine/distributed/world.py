@@ -27,15 +27,15 @@ from tinkit.errors import SaidElsewhere, UsageError, UserError
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(minutes=30)  # for the slowest process; one that dies is noticed at once
-_GLANCE = 0.02  # seconds between two looks at who has come
+_PATIENCE = timedelta(minutes=30)  # for the slowest process; a dead one is noticed at once
+_GLANCE = 0.02  # seconds between two looks at who has connected
 _VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _SAID = "tinkit/said"
 _LOST = "a lost peer"
 
 
 class LostPeerError(UserError):
-    """Another process of the same training has ended, so that this one cannot go on either."""
+    """Another process of the same training has ended, so this one cannot continue either."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class World:
         return tuple(sums.tolist())
 
     def first(self, action: Callable[[], T]) -> T:
-        """What ``action`` gives, after the main process has done it: what it builds or finds wrong is met once."""
+        """What ``action`` gives, done by the main process first: it builds or fails once."""
         if self.group is None:
             return action()
         if not self.main:
@@ -116,7 +116,7 @@ class World:
 def join_world() -> Iterator[World]:
     """Join the processes that torchrun started, by its environment variables; leave them in an order that never hangs.
 
-    NCCL where there are GPUs (one a process), gloo otherwise. An error leaves at once: the others notice. One that
+    NCCL where there are GPUs (one a process), gloo otherwise. An error leaves at once, and the others notice. One that
     several processes meet, with the same words, comes out of one of them as it is and out of the others as
     :class:`~tinkit.errors.SaidElsewhere`; so does a lost peer where another error has been met.
     """
@@ -175,7 +175,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _cannot_meet(error: RuntimeError, rank: int, size: int) -> LostPeerError:
-    """What to say where the processes have not come together. One that ends meanwhile looks like one out of reach."""
+    """The error for processes that could not connect. One that ends meanwhile looks like one out of reach."""
     place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     return LostPeerError(
         f"process {rank} cannot meet the other {size - 1} at {place}: {_reason(error)}",
@@ -203,8 +203,8 @@ def _own_part(store: dist.Store, rank: int, size: int) -> dist.Store:
     """The part of ``store`` that belongs to the processes of this start alone.
 
     torchrun keeps its store when it starts processes again, with all that the dead ones wrote: read too early, their
-    addresses lead nowhere, for ever. So each process shows the main one a word that nobody has used before, until the
-    main one answers to just that word with the name of a new part. Nobody is left of the start before by then.
+    addresses are dead for ever. So each process shows the main one a new token, until the main one answers that very
+    token with the name of a new part. By then no process of the earlier start is left.
     """
     store, own = dist.PrefixStore("tinkit", store), uuid.uuid4().hex
     if rank:
@@ -220,7 +220,8 @@ def _own_part(store: dist.Store, rank: int, size: int) -> dist.Store:
         time.sleep(_GLANCE)
         awaited = {other for other in awaited if not store.check([f"{own}/{other}"])}
         if time.monotonic() > deadline:
-            raise UserError(f"the processes {sorted(awaited)} of {size} have not come", fix="see their own messages")
+            late = f"the processes {sorted(awaited)} of {size} have not connected"
+            raise UserError(late, fix="see their own messages")
     return dist.PrefixStore(own, store)
 
 
@@ -231,8 +232,8 @@ def _end_with_parent() -> None:
 
 
 def _said_once(error: BaseException, store: dist.Store) -> BaseException:
-    """``error``, or what to raise in its place because another process says it, or says why the peer was lost."""
-    # The launcher ends all processes when one has ended; what this one has to say must not be cut short by that.
+    """``error``, or what to raise instead, because another process reports it, or the reason for the lost peer."""
+    # The launcher ends all processes when one has ended; that must not cut this one's message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
     lost = isinstance(error, LostPeerError)
@@ -271,7 +272,7 @@ def lost_peer(error: RuntimeError) -> LostPeerError | None:
         return None
     return LostPeerError(
         f"another process of this run has ended ({_reason(error)})",
-        fix="its own message says why; then go on from the last checkpoint with --resume",
+        fix="its own message says why; then resume from the last checkpoint with --resume",
     )
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tinkit.engine.evaluation.protocol import fits, stated
-from tinkit.engine.runs.run import Run, find_run
+from tinkit.engine.runs.run import Run
 from tinkit.errors import UserError
-from tinkit.files.atomic import shipped, shipped_names
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.shipped import shipped, shipped_names
 from tinkit.fusion.record import RECORD, Estimate, check_recorded, read_record
 from tinkit.fusion.spec import PublishedFusion, load_spec
 from tinkit.metrics import Metrics
 from tinkit.recipe import Published
+from tinkit.run_folder import SCORES, find_run, score_files
 from tinkit.scores import ScoreInfo, verified_scores
 from tinkit.scores.protocol import protocol_words
 from tinkit.scores.tools import measure
@@ -34,7 +35,7 @@ def comparison_rows(names: Sequence[str], runs: Path, fusions: Path) -> list[dic
             published = load_spec(shipped("ensembles") / f"{name}.toml").published
             rows += [_unmeasured(name, entry) for entry in published]
         else:
-            rows += _run_rows(find_run(name, runs))
+            rows += _run_rows(Run(find_run(name, runs)))
     if not rows:
         raise UserError(f"{', '.join(names)}: nothing was tested yet and nothing published", fix="tinkit test RUN")
     return rows
@@ -139,10 +140,9 @@ def _fewer(clips: int, measured: Metrics) -> str | None:
 def _run_rows(run: Run) -> list[dict[str, Any]]:
     recipe = run.load_recipe()
     published, departs = recipe.published, recipe.departs
-    scores = run.folder / "scores"
     rows: list[dict[str, Any]] = []
     shown: set[int] = set()
-    for path in [*sorted(scores.glob("*.arrow")), *sorted(scores.glob("published/*.arrow"))]:
+    for path in [*score_files(run.folder), *sorted((run.folder / SCORES).glob("published/*.arrow"))]:
         table, _ = verified_scores(path)
         if (measured := measure(table)) is None:
             continue

@@ -15,29 +15,31 @@ from torch import Tensor
 
 from tinkit.data.clips.opening import require_files
 from tinkit.data.clips.testing import TestClips, load_views
-from tinkit.data.config.dataset import DataConfig, Media
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.output import ScoreOutput, manifest_labels, plan_output
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.protocol import check_segments, protocol_of
 from tinkit.engine.evaluation.sharded import each_clip
-from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
-from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
+from tinkit.engine.runs.load import load_model, prepare_to_test
+from tinkit.engine.runs.non_finite import NonFiniteError, require_finite_values
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import sweep, writing_file
-from tinkit.engine.runtime.build import Pixels, choose_device
-from tinkit.engine.runtime.device import amp_of_test, prepare_to_test
+from tinkit.engine.runtime.device import amp_of_test, choose_device
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import PRECISION, Amp, autocast
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.runtime.session import Session
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.models import Classifier
 from tinkit.scores import ScoreInfo
 from tinkit.scores.features import Part, check_ids, inspect_features, write_features
@@ -121,7 +123,7 @@ def features_of_split(
         batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
         try:
             each_clip(network, clips, recipe.train, kept, session, batch=batch, title=title)
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             blocks.remove()  # only the main process comes here: the others learn of its end
             raise told_of_run(error, run, weights) from None
         return world.on_main(lambda: _write(path, output, manifest, kept))
@@ -181,7 +183,7 @@ def _features_of_files(run: Run, weights: str, paths: Sequence[Path], views: Vie
         row = network(frames[None])[0].mean(0).cpu().numpy()
         try:
             require_finite_values(row[None], (), [str(path)].__getitem__, "features")
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             raise told_of_run(error, run, weights) from None
         rows.append(row)
     _require_some(ids, reasons)

@@ -12,13 +12,14 @@ from tinkit.data.config.views import ViewConfig
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.evaluation.protocol import canonical, canonical_json, protocol_of
 from tinkit.engine.runs.checkpoint import read_header
-from tinkit.engine.runs.run import Run, require_checkpoint
+from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tensor_file import checksum_of
 from tinkit.engine.runs.trials import is_trial
+from tinkit.engine.runs.weights import require_checkpoint
 from tinkit.engine.runtime.precision import PRECISION, Amp
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import sha256_file, sha256_text
+from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.recipe import Recipe
 from tinkit.scores import ScoreInfo, read_info, read_scores, write_scores
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.files.atomic import atomic_path, sha256_file, write_atomic
+from tinkit.files.atomic import atomic_path, write_atomic
+from tinkit.files.hashes import sha256_file
 
 _DIGEST = 32  # bytes of a SHA-256
 

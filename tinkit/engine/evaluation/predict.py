@@ -14,12 +14,13 @@ from tinkit.data.layouts.layout import Media
 from tinkit.data.sampling.flips import flip_permutation
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import Scorer, likeliest, probabilities_of
-from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
-from tinkit.engine.runs.non_finite import NotFiniteError, require_finite_values, told_of_run
+from tinkit.engine.runs.load import load_model, prepare_to_test
+from tinkit.engine.runs.non_finite import NonFiniteError, require_finite_values
 from tinkit.engine.runs.run import Run
-from tinkit.engine.runtime.build import Pixels, choose_device
-from tinkit.engine.runtime.device import amp_of_test, prepare_to_test
+from tinkit.engine.runs.way_back import told_of_run
+from tinkit.engine.runtime.device import amp_of_test, choose_device
+from tinkit.engine.runtime.pixels import Pixels
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
         scores = scorer(frames[None])[0].mean(0)
         try:
             require_finite_values(scores[None].cpu().numpy(), (), [str(path)].__getitem__, "scores")
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             raise told_of_run(error, run, weights) from None
         if config.average == "logits":
             scores = probabilities_of(scores, info["task"])

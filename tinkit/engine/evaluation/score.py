@@ -14,7 +14,7 @@ from torch import Tensor
 from tinkit.data.clips.testing import TestClips
 from tinkit.engine.evaluation.partial import Block, Blocks
 from tinkit.engine.evaluation.sharded import each_clip
-from tinkit.engine.runtime.build import Pixels
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import autocast
 from tinkit.engine.runtime.session import Session
 from tinkit.metrics import Task

@@ -19,7 +19,7 @@ from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.partial import Block
 from tinkit.engine.runs.non_finite import require_finite_values
-from tinkit.engine.runtime.build import loader_workers
+from tinkit.engine.runtime.device import loader_workers
 from tinkit.engine.runtime.session import Session
 from tinkit.errors import Interrupted
 from tinkit.recipe.training import TrainConfig

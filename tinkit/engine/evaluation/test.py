@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tinkit import metrics
 from tinkit.data.clips.opening import require_files
@@ -20,22 +19,21 @@ from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.data.sampling.flips import flip_permutation
-from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.output import ScoreOutput, manifest_labels, plan_output
 from tinkit.engine.evaluation.partial import Blocks
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import Scored, Scorer, score_split
-from tinkit.engine.runs.non_finite import NotFiniteError, not_finite, told_of_run
-from tinkit.engine.runs.run import Run, load_run_weights
+from tinkit.engine.runs.load import load_model, prepare_to_test
+from tinkit.engine.runs.non_finite import NonFiniteError
+from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import sweep, writing_file
-from tinkit.engine.runtime.build import Pixels, build_model, choose_device
-from tinkit.engine.runtime.device import amp_of_test, prepare_to_test, words
+from tinkit.engine.runtime.device import amp_of_test, choose_device, words
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import Amp
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.runtime.session import Session
 from tinkit.errors import UserError
-from tinkit.models import Classifier
-from tinkit.recipe import Recipe
 from tinkit.scores import ScoreInfo, ScoreTable, read_scores, write_scores
 from tinkit.scores.tools import measure
 
@@ -76,28 +74,6 @@ class TestResult:
     info: ScoreInfo
     notes: dict[str, int] = field(default_factory=dict)
     """Notes on the clips that were read now, such as that they were turned, and how many have each."""
-
-
-def load_model(
-    run: Run, weights: str, num_segments: int | None = None, world: World | None = None
-) -> tuple[Classifier, Recipe, Path]:
-    """The run's classifier with a checkpoint's weights on the device, in evaluation mode.
-
-    ``num_segments`` is the frames that it shall see (None: as in training). Of weights that are not finite, all that it
-    gives is NaN.
-    """
-    recipe = run.load_recipe()
-    state, path, header = load_run_weights(run, weights)
-    model = build_model(recipe, len(header["info"]["classes"]), pretrained=False, num_segments=num_segments)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"does not fit the run's recipe: {error}", file=path) from error
-    if not_finite(state):
-        # An offset that is NaN leads out of the clip, and a ReLU may take NaN for zero: what such weights give would
-        # look like scores. So it is NaN whatever they give, and whoever uses it names the clip.
-        model.backbone.register_forward_hook(lambda _module, _given, features: torch.full_like(features, torch.nan))
-    return model.to(choose_device(world)).eval(), recipe, path
 
 
 def run_test(
@@ -183,7 +159,7 @@ def _make(
     blocks, batch = _blocks(output, keep_views=request.keep_views), max(1, views.batch // views.count)
     try:
         scored = score_split(scorer, clips, recipe.train, session, batch=batch, title=title, blocks=blocks)
-    except NotFiniteError as error:
+    except NonFiniteError as error:
         blocks.remove()  # only the main process comes here: the others learn of its end
         raise told_of_run(error, run, weights) from None
     if scored is not None and scored.notes:

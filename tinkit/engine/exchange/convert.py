@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from tinkit.engine.exchange.pretrained import Source, check_lacking, load_source, open_source
+from tinkit.engine.exchange.pretrained import LoadedWeights, check_lacking, load_source, open_source
 from tinkit.engine.runs.checkpoint import is_checkpoint
 from tinkit.engine.runs.run import find_checkpoint
 from tinkit.engine.runs.writers import writing_result
 from tinkit.engine.runtime.build import build_model
 from tinkit.errors import UsageError, UserError
-from tinkit.files.atomic import atomic_path, sha256_file, sha256_text
+from tinkit.files.atomic import atomic_path
+from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.models import Classifier, ForeignReport
 from tinkit.models.foreign.files import CLASSES_KEY, read_file
 from tinkit.models.foreign.load import class_layers, classes_in
@@ -49,7 +50,7 @@ class Converted:
 
 
 def convert(
-    source: Source,
+    source: LoadedWeights,
     recipe: Recipe,
     out: Path,
     to: str = "tinkit",
@@ -93,7 +94,7 @@ def convert(
 
 
 def _loaded(
-    source: Source, recipe: Recipe, classes: Sequence[str], order: str | None, *, replace_head: bool
+    source: LoadedWeights, recipe: Recipe, classes: Sequence[str], order: str | None, *, replace_head: bool
 ) -> tuple[Classifier, ForeignReport]:
     """The recipe's model with the source's weights, all of them there and finite."""
     if len(set(classes)) < len(classes):
@@ -113,7 +114,7 @@ def _loaded(
 
 
 def _asked(
-    source: Source, recipe: Recipe, to: str, classes: Sequence[str], order: str | None, *, replace_head: bool
+    source: LoadedWeights, recipe: Recipe, to: str, classes: Sequence[str], order: str | None, *, replace_head: bool
 ) -> dict[str, Any]:
     """What makes two conversions the same one."""
     network = recipe.model_dump(mode="json", include={"model", "clip"})
@@ -176,7 +177,7 @@ def _check_free(out: Path, account_path: Path, account: Mapping[str, Any], *, fo
             raise UsageError("exists already", file=path, fix="move it away to keep it, or replace it with --force")
 
 
-def _classes_of(source: Source, recipe: Recipe) -> int | None:
+def _classes_of(source: LoadedWeights, recipe: Recipe) -> int | None:
     """How many classes the source's classifier has, found on a model without memory."""
     with torch.device("meta"):
         return classes_in(source.state, build_model(recipe, 2, pretrained=False))
@@ -212,7 +213,7 @@ def recipe_of(checkpoint: str, recipe: str | None, overrides: Sequence[str], wei
     return run.load_recipe(overrides)
 
 
-def source_of(checkpoint: str, weights: str | None, runs: Path) -> Source:
+def source_of(checkpoint: str, weights: str | None, runs: Path) -> LoadedWeights:
     """The weights that ``tinkit convert`` is given: of a run, by a word of ``--weights``, or of a file.
 
     Of a foreign file that holds several, ``weights`` is the place of those that are meant (``state_dict_ema``). Raises
@@ -222,4 +223,4 @@ def source_of(checkpoint: str, weights: str | None, runs: Path) -> Source:
     if weights is None or not path.is_file() or is_checkpoint(path):
         return open_source(checkpoint, runs, weights)
     file = read_file(path, weights)
-    return Source(path, file.state, file.classes)
+    return LoadedWeights(path, file.state, file.classes)

@@ -23,13 +23,15 @@ from torch import Tensor
 from tinkit import __version__
 from tinkit.data.config.views import ViewConfig
 from tinkit.engine.evaluation.protocol import check_segments
-from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header
-from tinkit.engine.runs.non_finite import NotFiniteError, told_of_run
+from tinkit.engine.runs.load import load_model
+from tinkit.engine.runs.non_finite import NonFiniteError
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import writing_result
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files.atomic import atomic_path, sha256_file
+from tinkit.files.atomic import atomic_path
+from tinkit.files.hashes import sha256_file
 from tinkit.models import Classifier
 from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.models.finite import check_finite
@@ -93,7 +95,7 @@ def export_run(
         _check_place(path, metadata)
         try:
             difference = _write(model, path, kind, metadata, say)
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             raise told_of_run(error, run, weights) from None
     return Exported(path, metadata, difference)
 
@@ -240,7 +242,7 @@ def _difference(model: Classifier, path: Path, kind: Format, shape: list[int]) -
         video = torch.randn(clips, *shape, generator=torch.Generator().manual_seed(clips))
         wanted = model(video)
         if not wanted.isfinite().all():
-            raise NotFiniteError("the logits of noise are non-finite")
+            raise NonFiniteError("the logits of noise are non-finite")
         if run is None:
             return None
         found = run(video)

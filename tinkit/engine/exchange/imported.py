@@ -17,13 +17,14 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.exchange.pretrained import load_source, open_source
 from tinkit.engine.runs.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint
 from tinkit.engine.runs.run import Run, create_run, find_checkpoint
+from tinkit.engine.runs.trained_on import info_of
 from tinkit.engine.runs.trials import with_mark
 from tinkit.engine.runs.writers import sweep_run, writing_run
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.reporter import Reporter
-from tinkit.engine.training.batch_plan import info_of
 from tinkit.errors import UsageError
-from tinkit.files.atomic import sha256_file, sha256_text, write_atomic
+from tinkit.files.atomic import write_atomic
+from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.files.locks import in_turn
 from tinkit.models.foreign.classes import ALPHABETICAL, named_order
 from tinkit.recipe import Recipe, change, load_recipe, rename

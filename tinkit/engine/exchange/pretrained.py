@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from tinkit.engine.runs.checkpoint import is_checkpoint, read_weights
-from tinkit.engine.runs.run import find_checkpoint, load_run_weights
+from tinkit.engine.runs.run import find_checkpoint
+from tinkit.engine.runs.weights import load_run_weights
 from tinkit.errors import UsageError, UserError
 from tinkit.models import Classifier, ForeignReport, load_foreign
 from tinkit.models.foreign.classes import named_order, reorder_classes, rows_by_name
@@ -27,7 +28,7 @@ _MORE = re.compile(r"a steering network|the model has no (?:consensus|backbone)\
 
 
 @dataclass(frozen=True)
-class Source:
+class LoadedWeights:
     """Weights and where they are from."""
 
     path: Path
@@ -38,7 +39,7 @@ class Source:
     """The mark of a trial in the file's own recipe."""
 
 
-def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
+def open_source(name: str, runs: Path, weights: str | None = None) -> LoadedWeights:
     """A run's weights (its best, or what ``weights`` says), a file in a run's ``checkpoints``, or any checkpoint file.
 
     A file of ours outside of its run gives the weights that its header names, or with ``weights`` its
@@ -50,7 +51,7 @@ def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
         if weights is not None:
             raise UsageError(f"--weights {weights}, and {name} is a foreign checkpoint", fix="leave out --weights")
         file = read_file(path)
-        return Source(path, file.state, file.classes)
+        return LoadedWeights(path, file.state, file.classes)
     if not a_run and path.is_file() and owner_of(path) is None:
         state, header = read_weights(path, _averaged(weights))
     elif not a_run and not path.is_file() and (path.suffix or (len(path.parts) > 1 and not path.is_dir())):
@@ -60,7 +61,7 @@ def open_source(name: str, runs: Path, weights: str | None = None) -> Source:
         state, path, header = load_run_weights(run, word)
     classes = header["info"].get("classes")
     trial = header["info"].get("recipe", {}).get("train", {}).get("trial")
-    return Source(path, state, None if classes is None else tuple(classes), trial)
+    return LoadedWeights(path, state, None if classes is None else tuple(classes), trial)
 
 
 def _averaged(weights: str | None) -> bool | None:
@@ -76,7 +77,7 @@ def _averaged(weights: str | None) -> bool | None:
 
 
 def load_source(
-    source: Source,
+    source: LoadedWeights,
     model: Classifier,
     classes: Sequence[str],
     *,
@@ -105,7 +106,7 @@ def load_source(
 
 
 def _in_order(
-    source: Source, report: ForeignReport, model: Classifier, classes: Sequence[str], order: str | None
+    source: LoadedWeights, report: ForeignReport, model: Classifier, classes: Sequence[str], order: str | None
 ) -> ForeignReport:
     """Put the classes that ``model`` has from ``source`` into the order of ``classes``, and note it."""
     theirs = named_order(order, classes) if order is not None else source.classes
@@ -146,7 +147,7 @@ def check_lacking(report: ForeignReport, but: Sequence[str] = ()) -> None:
         )
 
 
-def _check_network(source: Source, report: ForeignReport, model: Classifier) -> None:
+def _check_network(source: LoadedWeights, report: ForeignReport, model: Classifier) -> None:
     """Raise if the file is of a network that does more than the model, or shifts where the model does not."""
     more = [reason for reason in report.dropped.values() if _MORE.match(reason)]
     if more:

@@ -85,8 +85,7 @@ def choice_rows(choices: Sequence[Choice]) -> list[dict[str, Any]]:
 
 def _choices() -> Iterator[Choice]:
     """What is chosen here, in the order in which it is added up."""
-    from tinkit.engine.runtime.build import choose_device
-    from tinkit.engine.runtime.device import chosen_threads
+    from tinkit.engine.runtime.device import choose_device, chosen_threads
     from tinkit.engine.runtime.precision import hardware_bfloat16
 
     device = choose_device().type
@@ -206,7 +205,7 @@ def _forward(network: TimedNetwork, way: Way) -> Callable[[], None]:
     """One forward pass of clips that are on the device already."""
     import torch
 
-    from tinkit.engine.runtime.build import choose_device
+    from tinkit.engine.runtime.device import choose_device
     from tinkit.engine.runtime.precision import autocast
     from tinkit.models import VideoClassifier
     from tinkit.models.batch_norm import merge_batch_norm

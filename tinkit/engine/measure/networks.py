@@ -20,10 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig
-from tinkit.engine.runtime.build import build_model, choose_device
-from tinkit.engine.runtime.device import limit_threads
+from tinkit.engine.runtime.build import build_model
+from tinkit.engine.runtime.device import choose_device, limit_threads
 from tinkit.errors import UsageError, did_you_mean
-from tinkit.files.atomic import shipped_names
+from tinkit.files.shipped import shipped_names
 from tinkit.models import Classifier
 from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.models.clipnets.video3d import ARCHS

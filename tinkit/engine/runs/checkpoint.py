@@ -54,7 +54,7 @@ class Progress:
     plateau_drops: int = 0
     """How often the rate was lowered."""
     nan_steps: int = 0
-    """Steps of the run that were left out for a loss or gradient that is no number."""
+    """Steps of the run that were left out for a non-finite loss or gradient."""
     shown: dict[str, float] = field(default_factory=dict)
     """What the events tell of the newest step, by name."""
 
@@ -66,13 +66,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy of everything that a checkpoint holds, so that training can go on while it is written."""
+    """A copy of everything that a checkpoint holds, so that training continues while it is written."""
 
     tensors: dict[str, Tensor]
     """By name, on the CPU: ``model.*``, ``ema.*``, ``optimizer.*``."""
     header: dict[str, Any]
     """JSON: ``progress``, ``info``, whether there is an ``ema``, which ``weights`` the file means (``raw`` or ``ema``);
-    of optimiser and scaler what is no tensor."""
+    of optimiser and scaler all but tensors."""
 
 
 def snapshot(
@@ -86,8 +86,8 @@ def snapshot(
 ) -> Snapshot:
     """Copy a training's state to memory. ``info`` is JSON kept beside the progress (classes, recipe, clips, ...).
 
-    ``ema`` is the averaged model. With an ``optimizer`` training can go on from the checkpoint. Models wrapped for many
-    processes or compiled ones are given unwrapped: their names are saved as they are.
+    ``ema`` is the averaged model. With an ``optimizer`` a training can be resumed from the checkpoint. Models wrapped
+    for many processes or compiled ones are given unwrapped: their names are saved as they are.
     """
     tensors = {f"model.{name}": _copy(tensor) for name, tensor in model.state_dict().items()}
     if ema is not None:
@@ -98,7 +98,7 @@ def snapshot(
         header["optimizer"] = _pack(optimizer.state_dict(), "optimizer", tensors)
     if scaler is not None:
         header["scaler"] = scaler.state_dict()
-    # through text: a copy that later changes do not reach, and what is no JSON fails here and not while writing
+    # through text: a copy that later changes do not reach, and what JSON cannot hold fails here and not while writing
     return Snapshot(tensors, json.loads(json.dumps(header)))
 
 
@@ -145,7 +145,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether ``path`` is a file that :func:`write_snapshot` wrote, as far as its beginning tells."""
+    """Whether ``path`` is a file that :func:`write_snapshot` wrote, judged by its beginning."""
     return is_tensor_file(path)
 
 
@@ -199,11 +199,13 @@ def resume_checkpoint(
 
     A scaler takes what a checkpoint has for it, and starts afresh where there is nothing (``amp`` was changed). Raises
     :class:`~tinkit.errors.UserError` when the file is damaged, holds no optimiser, is of another model or optimiser,
-    or has averaged weights exactly when there is no ``ema`` to take them.
+    or has averaged weights where no ``ema`` takes them, or lacks them where one does.
     """
     tensors, header = read_checkpoint(path)
     if "optimizer" not in header:
-        raise UserError("holds weights only: training cannot go on from it", file=path, expected="checkpoints/last")
+        raise UserError(
+            "holds weights only: a training cannot be resumed from it", file=path, expected="checkpoints/last"
+        )
     averaged = _section(tensors, "ema")
     if (ema is not None) != bool(averaged):
         there, wanted = ("has", "none") if averaged else ("has no", "some")

@@ -16,14 +16,14 @@ from pathlib import Path
 from types import TracebackType
 
 from tinkit.engine.runs.checkpoint import Snapshot, averaged_only, write_snapshot
-from tinkit.engine.runs.non_finite import why_unusable
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.way_back import why_unusable
 from tinkit.files.atomic import atomic_path
 from tinkit.recipe.training import SaveConfig
 
 
 class Keeper:
-    """Writes a run's checkpoints while training goes on. As a context it waits for the last one.
+    """Writes a run's checkpoints while training continues. As a context it waits for the last one.
 
     Whenever the process is killed, the checkpoint before is whole: a file gets its name when it is on the disk, and an
     older one goes when the names have moved. Of a run's processes only one may call :meth:`save`.
@@ -40,9 +40,9 @@ class Keeper:
     def save(self, snapshot: Snapshot, step: int, also: Sequence[str] = ()) -> None:
         """Begin to write the checkpoint of ``step`` (counted over the run) and return; a write under way is waited for.
 
-        When it is complete it becomes ``last`` and what ``also`` names (``best``, ``best-ema``). Of the files of steps
-        the newest ``save.keep`` stay; those of later steps are of a past that was gone back on, and go. Raises what the
-        write before this one raised.
+        When it is complete it is linked as ``last`` and what ``also`` names (``best``, ``best-ema``). Of the files of
+        steps the newest ``save.keep`` stay; those of later steps, left by a run that has gone back since, are removed.
+        Raises what the write before this one raised.
         """
         self.wait()
         self.saved_at = time.monotonic()
@@ -51,7 +51,7 @@ class Keeper:
     def set_aside(self, step: int) -> None:
         """Keep the checkpoint of ``step`` as ``not-finite-STEP``, and make the one before it ``last``.
 
-        Nothing changes where there is none before it.
+        Nothing changes where it is the first.
         """
         self.wait()
         earlier = [path for number, path in self._run.step_paths().items() if number < step]
@@ -68,12 +68,12 @@ class Keeper:
             writing.result()
 
     def settle(self, seconds: float) -> None:
-        """Wait at most so long until nothing is being written, whatever comes of it; from any thread."""
+        """Wait at most ``seconds`` until nothing is being written, and ignore how it ended; from any thread."""
         if (writing := self._writing) is not None:
             wait([writing], seconds)
 
     def close(self) -> None:
-        """Wait, with what that raises, and end the thread."""
+        """Wait as :meth:`wait` does, and end the thread."""
         try:
             self.wait()
         finally:
@@ -92,7 +92,7 @@ class Keeper:
             self._first = False
             for leftover in self._run.checkpoints.glob(".*.tmp.safetensors"):
                 if not leftover.name.startswith(".mean="):  # which a test may be writing
-                    leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+                    leftover.unlink(missing_ok=True)  # left by a process that was killed while it wrote
         path = self._run.step_path(step)
         write_snapshot(snapshot, path)
         # ``last`` comes last: what it says of the best value is never ahead of ``best``
@@ -109,10 +109,10 @@ class Keeper:
 
 
 def newest_good(run: Run) -> tuple[Path | None, list[tuple[Path, str]]]:
-    """The checkpoint to go on from, and those that were passed over, each with what is wrong with it.
+    """The checkpoint to resume from, and those that were passed over, each with what is wrong with it.
 
     ``last`` is tried first, then the files of steps from the newest, then ``best``: the first that is whole, and holds
-    finite numbers alone. None where there is none: if none was passed over either, the run has saved nothing yet.
+    finite numbers alone. None if no checkpoint is good; if none was passed over either, the run has saved nothing yet.
     """
     passed: list[tuple[Path, str]] = []
     steps = [path for _, path in sorted(run.step_paths().items(), reverse=True)]

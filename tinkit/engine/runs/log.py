@@ -1,4 +1,4 @@
-"""What a training tells: TensorBoard events, ``metrics.csv``, the list of clips left out, and lines for people."""
+"""The log of a training: TensorBoard events, ``metrics.csv`` and the list of clips left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run is gone on from: its newest checkpoint that is whole and finite, of the same clips."""
+"""Resume a run: from its newest checkpoint that is whole and finite, with the same clips."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import Progress, read_header, resume_checkpoint
 from tinkit.engine.runs.checkpoint_writer import newest_good
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.trained_on import check_same_clips
 from tinkit.engine.runtime.reporter import Reporter
-from tinkit.engine.training.batch_plan import check_same_clips
 from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 
@@ -60,7 +60,7 @@ def go_back(
     """
     path, passed = world.share(newest_good(run) if world.main else None)
     for file, reason in passed:
-        reporter.say(f"{file} is passed over: {reason}" + (f"; going on from {path.name}" if path else ""))
+        reporter.say(f"{file} is passed over: {reason}" + (f"; resuming from {path.name}" if path else ""))
     if path is None:
         if passed:
             raise UserError(

@@ -6,21 +6,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from tinkit.engine.runs.tensor_file import checksum_of, read_tensor_header
 from tinkit.errors import UsageError, UserError, did_you_mean
-from tinkit.files.atomic import sha256_file
+from tinkit.files.hashes import sha256_file
 from tinkit.recipe import Recipe, change, load_recipe, save_recipe
-from tinkit.run_folder import CHECKPOINTS, RECIPE, find_folder, given_name, owner_of, run_names
+from tinkit.run_folder import (
+    CHECKPOINTS,
+    RECIPE,
+    SCORES,
+    SUFFIX,
+    WORDS,
+    find_folder,
+    find_run,
+    given_name,
+    owner_of,
+    step_of,
+)
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-# the words of --weights that are names of files, or whose checkpoint is another's
-_FILES = {"last": "last", "best": "best", "ema": "last", "best-ema": "best-ema"}
-_STEP = re.compile(r"step-(\d{8,})")
-_WORDS = "last, best, ema, best-ema, step=N or mean=K"
+_EVERY_WORD = "last, best, ema, best-ema, step=N or mean=K"
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,9 @@ class Run:
         """The clips that were left out in training, undecodable ones above all: epoch, id, reason."""
         return self.folder / "left_out.csv"
 
-    def no_number_path(self, step: int) -> Path:
-        """The ids of the clips of a step whose loss or gradient was no number."""
-        return self.folder / f"no_number_step_{step}.csv"
+    def non_finite_path(self, step: int) -> Path:
+        """The ids of the clips of a step whose loss or gradient was non-finite."""
+        return self.folder / f"nonfinite_step_{step}.csv"
 
     @property
     def weights_path(self) -> Path:
@@ -74,33 +78,33 @@ class Run:
         ``last`` and ``best``; ``ema`` and ``best-ema``, whose averaged weights are meant (``ema`` is in ``last``);
         ``step=N``; ``mean=K``, the mean of the newest K steps. Raises :class:`~tinkit.errors.UsageError` for others.
         """
-        if which in _FILES:
-            return self.checkpoints / f"{_FILES[which]}.safetensors"
+        if which in WORDS:
+            return self.checkpoints / f"{WORDS[which]}{SUFFIX}"
         kind, _, number = which.partition("=")
         if re.fullmatch(r"0|[1-9][0-9]{0,11}", number):  # one way to write each: score files are named by the word
             if kind == "step":
                 return self.step_path(int(number))
             if kind == "mean" and int(number) > 0:
-                return self.checkpoints / f"mean={int(number)}.safetensors"
+                return self.checkpoints / f"mean={int(number)}{SUFFIX}"
         raise UsageError(
-            f"--weights {which}: no such checkpoint{did_you_mean(which, _FILES)}",
-            expected=", ".join(self.weights_names()) or _WORDS,
+            f"--weights {which}: no such checkpoint{did_you_mean(which, WORDS)}",
+            expected=", ".join(self.weights_names()) or _EVERY_WORD,
         )
 
     def step_path(self, step: int) -> Path:
-        """The checkpoint after so many steps of the run."""
-        return self.checkpoints / f"step-{step:08d}.safetensors"
+        """The checkpoint after ``step`` steps of the run."""
+        return self.checkpoints / f"step-{step:08d}{SUFFIX}"
 
     def step_paths(self) -> dict[int, Path]:
         """The files of steps that are there, by step, rising."""
-        found = ((_STEP.fullmatch(path.stem), path) for path in self.checkpoints.glob("step-*.safetensors"))
-        return dict(sorted((int(match[1]), path) for match, path in found if match))
+        found = ((step_of(path), path) for path in self.checkpoints.glob(f"step-*{SUFFIX}"))
+        return dict(sorted((step, path) for step, path in found if step is not None))
 
     def weights_names(self) -> list[str]:
         """The words of ``--weights`` that this run has something for."""
         steps = list(self.step_paths())
         return [
-            *(name for name in _FILES if self.checkpoint(name).is_file() and (name != "ema" or self._averaged())),
+            *(name for name in WORDS if self.checkpoint(name).is_file() and (name != "ema" or self._averaged())),
             *(f"step={step}" for step in steps),
             *([f"mean={len(steps)}"] if len(steps) > 1 else []),
         ]
@@ -114,16 +118,16 @@ class Run:
 
     def scores_path(self, split: str, views: str, weights: str) -> Path:
         """Where the scores of a split go: ``scores/SPLIT-VIEWS-WEIGHTS.arrow``."""
-        return self.folder / "scores" / f"{split}-{views}-{weights}.arrow"
+        return self.folder / SCORES / f"{split}-{views}-{weights}.arrow"
 
     def trial_path(self, split: str, views: str, weights: str) -> Path:
         """Where the scores of a part of a split go, apart from those that are compared and fused."""
-        return self.folder / "scores" / "trials" / f"{split}-{views}-{weights}.arrow"
+        return self.folder / SCORES / "trials" / f"{split}-{views}-{weights}.arrow"
 
     def load_recipe(self, overrides: Sequence[str] = (), data_root: Path | None = None) -> Recipe:
         """The recipe that this run was made with; the arguments are as in :func:`~tinkit.recipe.load_recipe`.
 
-        One that lacks ``data.turn`` was made when films were read as they are stored, and so it goes on reading them.
+        One that lacks ``data.turn`` was made when videos were read as they are stored, and still reads them so.
         """
         resolved = load_recipe(str(self.recipe_path), overrides, data_root)
         if resolved.origins["data.turn"].place != "default":
@@ -141,26 +145,13 @@ def create_run(name: str, recipe: Recipe, base: Path) -> Run:
     if run.weights_names():
         raise UsageError(
             f"the run {run.folder} exists and holds checkpoints",
-            fix=f"go on with it: tinkit train --resume {name}; or give the new one another name: --name {name}-2",
+            fix=f"resume it: tinkit train --resume {name}; or give the new one another name: --name {name}-2",
         )
     save_recipe(recipe, run.recipe_path)
     run.metrics_path.unlink(missing_ok=True)  # of a run that ended before its first checkpoint
     run.left_out_path.unlink(missing_ok=True)
     run.weights_path.unlink(missing_ok=True)
     return run
-
-
-def find_run(name: str, base: Path) -> Run:
-    """The run called ``name`` below ``base``, or at the path ``name``."""
-    folder = find_folder(name, base)
-    if folder is not None:
-        return Run(folder)
-    known = run_names(base)
-    raise UsageError(
-        f"no run is called {name!r}{did_you_mean(name, known)}",
-        expected=f"a folder with a {RECIPE}, or a run in {base}: {', '.join(known) or 'there are none yet'}",
-        fix="make one: tinkit train RECIPE",
-    )
 
 
 def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, str]:
@@ -170,8 +161,8 @@ def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, st
     :class:`~tinkit.errors.UsageError` for a file that belongs to no run.
     """
     path = Path(name)
-    if find_folder(name, base) is not None or not (path.is_file() or path.suffix == ".safetensors"):
-        run = find_run(name, base)
+    if find_folder(name, base) is not None or not (path.is_file() or path.suffix == SUFFIX):
+        run = Run(find_run(name, base))
         validated = run.checkpoint("best").is_file() or not run.checkpoint("last").is_file()
         return run, weights or ("best" if validated else "last")
     owner = owner_of(path)
@@ -190,7 +181,7 @@ def find_checkpoint(name: str, weights: str | None, base: Path) -> tuple[Run, st
 
 
 def _check_newest(run: Run, word: str) -> None:
-    """Raise where a mean that was named as a file would be made anew, of steps that have come since."""
+    """Raise where a mean that was named as a file would be made anew, of newer steps."""
     path, newest = run.checkpoint(word), list(run.step_paths().items())[-int(word.removeprefix("mean=")) :]
     if path.is_file() and read_tensor_header(path)["info"].get("mean_of") != {
         str(step): checksum_of(file) for step, file in newest
@@ -200,40 +191,3 @@ def _check_newest(run: Run, word: str) -> None:
             file=path,
             fix=f"for the mean of the newest: {run.folder} --weights {word}; for this one, copy it out of the run",
         )
-
-
-def require_checkpoint(run: Run, which: str) -> Path:
-    """The checkpoint's path, or an error that says what there is. ``mean=K`` is made, or made again, if need be."""
-    path = run.checkpoint(which)
-    if which.startswith("mean="):
-        from tinkit.engine.runs.weights import average_steps  # needs PyTorch, which finding a run does not
-
-        return average_steps(run, int(which.removeprefix("mean=")))
-    there = run.weights_names()
-    if path.is_file() and (which != "ema" or which in there):
-        return path
-    raise UserError(
-        f"the run {run.name} has no checkpoint {which!r}",
-        file=path,
-        expected=f"one of: {', '.join(there)}" if there else "a run that has finished an epoch",
-        fix=f"tinkit train --resume {run.folder}" if not there else None,
-    )
-
-
-def load_run_weights(run: Run, weights: str) -> tuple[dict[str, Tensor], Path, dict[str, Any]]:
-    """The model's state dict that a word of ``--weights`` means, its file and the file's header.
-
-    ``ema`` and ``best-ema`` give averaged weights, every other word raw ones. Raises
-    :class:`~tinkit.errors.UserError` when they are missing or damaged.
-    """
-    from tinkit.engine.runs.checkpoint import read_weights
-
-    path = require_checkpoint(run, weights)
-    state, header = read_weights(path, ema=weights in ("ema", "best-ema"))
-    if weights == "best-ema" and header.get("weights") == "raw":
-        raise UserError(
-            "holds a checkpoint of a step under the name of the best averaged weights",
-            file=path,
-            fix="give it back its name; its averaged weights are --weights ema where it is `last`",
-        )
-    return state, path, header

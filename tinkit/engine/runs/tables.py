@@ -41,7 +41,7 @@ def _parsed(data: bytes) -> pd.DataFrame:
     if "\0" in text:
         raise ValueError("a NUL")
     names = list(pd.read_csv(io.StringIO(text), nrows=0).columns)
-    # Ids are text, whatever they look like: 0001, 1e5 and NA stay as they are. A number that is empty is none.
+    # Ids are text, whatever they look like: 0001, 1e5 and NA stay as they are. An empty number is a missing one.
     empty = {name: [""] for name in names if name not in _TEXTS}
     texts = dict.fromkeys(_TEXTS, str)
     rows = pd.read_csv(io.StringIO(text), dtype=texts, keep_default_na=False, na_values=empty, index_col=False)

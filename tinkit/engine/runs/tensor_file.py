@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tinkit.errors import UserError
-from tinkit.files.atomic import atomic_path, sha256_text
+from tinkit.files.atomic import atomic_path
+from tinkit.files.hashes import sha256_text
 from tinkit.files.safetensors_layout import LayoutError, parse_json, read_layout
 
 if TYPE_CHECKING:

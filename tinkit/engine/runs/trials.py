@@ -23,11 +23,11 @@ class Trial:
     """What makes a training less than a whole one."""
 
     limit: int | None = None
-    """The first so many clips of each split."""
+    """How many clips of each split, from the first."""
     overfit: int | None = None
-    """Train and validate on the same so many clips."""
+    """How many clips to train and validate on, the same for both."""
     max_steps: int | None = None
-    """Stop after so many more steps."""
+    """How many more steps to train."""
 
     def options(self) -> str:
         """The options that a resumed run must be given again, with a space before each."""
@@ -53,7 +53,7 @@ def marked(recipe: Recipe, trial: Trial) -> Recipe:
 
 
 def marked_like(recipe: Recipe, run: Run) -> Recipe:
-    """``recipe`` with the mark that ``run``, which goes on by it, has."""
+    """``recipe`` with the mark of ``run``, which is resumed with it."""
     return with_mark(recipe, run.load_recipe().train.trial)
 
 
@@ -62,7 +62,7 @@ def _cuts(limit: int, recipe: Recipe) -> bool:
 
 
 def after_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """``recipe`` after so many whole epochs: a trial that was one for its steps is none when all are done."""
+    """``recipe`` after ``epochs`` whole epochs: one that was a trial for its steps is whole when all are done."""
     done = recipe.train.trial == "steps" and epochs >= recipe.optim.epochs
     return with_mark(recipe, None) if done else recipe
 
@@ -70,7 +70,7 @@ def after_epochs(recipe: Recipe, epochs: int) -> Recipe:
 def save_mark(run: Run, recipe: Recipe) -> None:
     """Let the run's own recipe, if there is one, have the mark that ``recipe`` has.
 
-    One that cannot be read is put aside, and becomes ``recipe``.
+    One that cannot be read is put aside and replaced by ``recipe``.
     """
     if not run.recipe_path.is_file():
         return

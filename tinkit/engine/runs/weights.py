@@ -1,18 +1,59 @@
-"""The mean of a run's newest checkpoints, as a checkpoint of its own."""
+"""The weights that a word of ``--weights`` means; the mean of a run's newest checkpoints is made where need be."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from tinkit.engine.runs.checkpoint import Snapshot, check_checkpoint, load_weights, read_header, write_snapshot
+from tinkit.engine.runs.checkpoint import (
+    Snapshot,
+    check_checkpoint,
+    load_weights,
+    read_header,
+    read_weights,
+    write_snapshot,
+)
 from tinkit.engine.runs.non_finite import require_finite
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tensor_file import checksum_of
 from tinkit.engine.runs.writers import sweep, writing_file
 from tinkit.errors import UserError
 from tinkit.files.locks import in_turn
+
+
+def require_checkpoint(run: Run, which: str) -> Path:
+    """The checkpoint's path, or an error that says what there is. ``mean=K`` is made, or made again, if need be."""
+    path = run.checkpoint(which)
+    if which.startswith("mean="):
+        return average_steps(run, int(which.removeprefix("mean=")))
+    there = run.weights_names()
+    if path.is_file() and (which != "ema" or which in there):
+        return path
+    raise UserError(
+        f"the run {run.name} has no checkpoint {which!r}",
+        file=path,
+        expected=f"one of: {', '.join(there)}" if there else "a run that has finished an epoch",
+        fix=f"tinkit train --resume {run.folder}" if not there else None,
+    )
+
+
+def load_run_weights(run: Run, weights: str) -> tuple[dict[str, Tensor], Path, dict[str, Any]]:
+    """The model's state dict that a word of ``--weights`` means, its file and the file's header.
+
+    ``ema`` and ``best-ema`` give averaged weights, every other word raw ones. Raises
+    :class:`~tinkit.errors.UserError` when they are missing or damaged.
+    """
+    path = require_checkpoint(run, weights)
+    state, header = read_weights(path, ema=weights in ("ema", "best-ema"))
+    if weights == "best-ema" and header.get("weights") == "raw":
+        raise UserError(
+            "holds a checkpoint of a step under the name of the best averaged weights",
+            file=path,
+            fix="give it back its name; its averaged weights are --weights ema where it is `last`",
+        )
+    return state, path, header
 
 
 def average_steps(run: Run, count: int) -> Path:

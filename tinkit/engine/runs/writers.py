@@ -15,8 +15,10 @@ from tinkit.files.atomic import temporaries
 from tinkit.files.group import made_folder
 from tinkit.files.group import sweep as sweep_temporaries
 from tinkit.files.locks import lock_file, writing
+from tinkit.files.system_errors import write_errors
 from tinkit.run_folder import owner_of
 
+_ELSEWHERE = "name another place: --runs DIR, --out FILE"
 _OF_A_RUN = re.compile(r"\.(?!mean=).*\.[0-9a-f]{8}\.tmp(\..*)?")  # a mean's writer is another than the run's
 
 
@@ -98,22 +100,10 @@ def _writing(output: Path, folder: Path, world: World) -> Iterator[None]:
     with ExitStack() as stack:
 
         def enter() -> None:
-            place = folder
-            try:
+            with write_errors(folder, _ELSEWHERE):
                 stack.enter_context(made_folder(folder))
-                place = output
+            with write_errors(output, _ELSEWHERE):
                 stack.enter_context(writing(output))
-            except OSError as error:
-                raise _cannot_write(place, error) from error
 
         world.on_main(enter)
         yield
-
-
-def _cannot_write(output: Path, error: OSError) -> UserError:
-    what = "is a link that leads nowhere" if output.is_symlink() and not output.exists() else error.strerror
-    return UserError(
-        f"cannot be written: {what}; nothing has been changed",
-        file=output,
-        fix="make room there, or ask for the right to write; or name another place: --runs DIR, --out FILE",
-    )

@@ -9,7 +9,7 @@
 - bfloat16 where ``amp = "auto"`` and the device computes in it; never unless asked, since published numbers are
   float32's.
 - Denormal numbers are zero in training.
-- ``torch.compile`` only with ``train.compile``: it takes a minute to start, and on CPUs a training is no faster.
+- ``torch.compile`` only with ``train.compile``: it takes a minute to start, and does not make training on CPUs faster.
 """
 
 from __future__ import annotations
@@ -25,17 +25,28 @@ import torch
 from tinkit.data.config.views import ViewConfig
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.precision import PRECISION, Amp, settle_amp
-from tinkit.models import Classifier
-from tinkit.models.batch_norm import merge_batch_norm
 from tinkit.recipe import Recipe
+from tinkit.recipe.training import TrainConfig
 
 _CGROUPS = Path("/sys/fs/cgroup")
+
+
+def choose_device(world: World | None = None) -> torch.device:
+    """The process' CUDA device where there is one, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", world.local_rank) if world else torch.device("cuda")
+
+
+def loader_workers(config: TrainConfig) -> int:
+    """How many processes decode clips: what the recipe says, else one a core that this process may use, at most 8."""
+    return min(8, usable_cores()) if config.workers is None else config.workers
 
 
 def settle_recipe(recipe: Recipe, device_type: str, world: World | None = None) -> Recipe:
     """``recipe`` with ``train.amp`` as the main process' device has it, where it is ``auto``.
 
-    What a run's folder keeps is this, so that a run goes on in its own precision on any machine.
+    What a run's folder keeps is this, so that a run is resumed in its own precision on any machine.
     """
     if recipe.train.amp != "auto":
         return recipe
@@ -46,12 +57,6 @@ def settle_recipe(recipe: Recipe, device_type: str, world: World | None = None) 
 def amp_of_test(recipe: Recipe, views: ViewConfig, device_type: str) -> Amp:
     """The precision of a test with ``views``: ``test.amp``, else that of the training."""
     return settle_amp(views.amp or recipe.train.amp, device_type)
-
-
-def prepare_to_test(model: Classifier) -> None:
-    """Make ``model``, loaded for a test and in evaluation mode, as fast as it gets: it can only test afterwards."""
-    limit_threads()
-    merge_batch_norm(model)
 
 
 def words(recipe: Recipe, amp: Amp, device_type: str, *, merged: bool) -> str:
@@ -87,7 +92,7 @@ def usable_cores() -> int:
 
 
 def _quota(root: Path = _CGROUPS) -> float | None:
-    """The cores' worth of time that the control group is given; None where there is no limit, or none is known."""
+    """The cores' worth of time that the control group is given; None where it has no limit, or the limit is unknown."""
     with suppress(OSError, ValueError):
         quota, period = (root / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)

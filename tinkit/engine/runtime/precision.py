@@ -1,4 +1,4 @@
-"""Mixed precision: what ``auto`` comes to on a device, the autocast, and the gradient scaler that fp16 needs."""
+"""Mixed precision: what ``auto`` means on a device, the autocast, and the gradient scaler that fp16 needs."""
 
 from __future__ import annotations
 

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.trials import Trial
 from tinkit.engine.runtime.device import flushed_denormals
 from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.batch_plan import pieces_of
-from tinkit.engine.training.start import WHOLE, Trial, TuneFrom, open_splits, prepare
+from tinkit.engine.training.start import WHOLE, TuneFrom, open_splits, prepare
 from tinkit.engine.training.trainer import Trainer
 from tinkit.recipe import Recipe
 

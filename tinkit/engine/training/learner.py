@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from tinkit.engine.distributed.world import World
-from tinkit.engine.runtime.build import make_ema, share_statistics, wrap_network
 from tinkit.engine.runtime.precision import make_scaler
 from tinkit.engine.training.optim import build_optimizer
+from tinkit.engine.training.wrap import make_ema, share_statistics, wrap_network
 from tinkit.models import Classifier
 from tinkit.recipe import Recipe
 

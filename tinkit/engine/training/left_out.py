@@ -75,7 +75,7 @@ class LeftOut:
 
     def _tell_non_finite(self, shares: list[list[str]] | None, result: StepResult, before: Progress) -> None:
         step = before.epoch * (self._clips_an_epoch // self._recipe.optim.batch) + before.step
-        path = self._run.no_number_path(step)
+        path = self._run.non_finite_path(step)
         what = f"the loss of step {step} is {result.loss} and its gradient's norm {result.grad_norm}"
         if shares is not None:
             ids = pd.Series([clip for share in shares for clip in share], name="id")

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tinkit.data.clips.batch import Batch
 from tinkit.engine.distributed.world import World
-from tinkit.engine.runtime.build import Pixels
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import autocast
 from tinkit.engine.training.learner import Learner
 from tinkit.engine.training.loss import Loss

@@ -23,15 +23,18 @@ from tinkit.engine.distributed.world import LostPeerError, lost_peer
 from tinkit.engine.runs.checkpoint import Progress, snapshot
 from tinkit.engine.runs.checkpoint_writer import Keeper
 from tinkit.engine.runs.log import RunLog
-from tinkit.engine.runs.non_finite import NotFiniteError, require_good, way_back
+from tinkit.engine.runs.non_finite import NonFiniteError
 from tinkit.engine.runs.resume import go_back
 from tinkit.engine.runs.run import Run
+from tinkit.engine.runs.trained_on import clips_of, info_of
 from tinkit.engine.runs.trials import after_epochs, save_mark
-from tinkit.engine.runtime.build import Pixels, build_model, choose_device, loader_workers
-from tinkit.engine.runtime.device import limit_threads, settle_recipe
+from tinkit.engine.runs.way_back import require_good, way_back
+from tinkit.engine.runtime.build import build_model
+from tinkit.engine.runtime.device import choose_device, limit_threads, loader_workers, settle_recipe
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.reporter import Meter
 from tinkit.engine.runtime.session import Session
-from tinkit.engine.training.batch_plan import clips_of, info_of, steps_per_epoch
+from tinkit.engine.training.batch_plan import steps_per_epoch
 from tinkit.engine.training.judge import judge
 from tinkit.engine.training.learner import make_learner
 from tinkit.engine.training.left_out import LeftOut
@@ -219,10 +222,10 @@ class Trainer:
             self._save(keeper, log)  # so that a validation that is cut short need not cost the epoch
             try:
                 measured, also = self._validate(log)
-            except NotFiniteError as error:
+            except NonFiniteError as error:
                 keeper.set_aside(self.done)
                 what = f"{error.problem} in the validation after {self.done} steps"
-                raise NotFiniteError(what, file=self.run.folder, fix=way_back(self.run)) from None
+                raise NonFiniteError(what, file=self.run.folder, fix=way_back(self.run)) from None
             row |= measured
             shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in self.progress.metrics.items())
         self.progress = replace(self.progress, epoch=epoch, step=0, loss=0.0, valid=0, broken=0)

@@ -14,7 +14,7 @@ from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.evaluation.score import Scored, Scorer, likeliest, probabilities_of, score_split
 from tinkit.engine.runs.log import RunLog
-from tinkit.engine.runtime.build import Pixels
+from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.sample_images import sample_lines, sample_strip, visible
 from tinkit.models import record_steering
