@@ -1,14 +1,15 @@
-"""The settings of a network that nobody gave: as published, for recipes and for constructors. Needs no PyTorch."""
+"""The settings of a network that nobody gave: as published, for recipes and for constructors. Needs no PyTorch.
+
+What was published for one temporal module stands in its row (:mod:`tinkit.temporal`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
-SHIFT_DIV: Mapping[str, int] = MappingProxyType({"tin": 4, "tsm": 8, "tsn": 1, "rtcn": 4})
-"""One channel in so many moves, by temporal module. TSN moves none."""
+from tinkit.temporal import SPACE_TIME, find_temporal
+
 OFFSET_INIT = 0.5
 """Where the offsets of TIN and r-TCN start, in frames."""
 RELATIONS_SAMPLED = 3
@@ -34,7 +35,7 @@ CLIPS = NetworkDefaults("slowfast_50", num_segments=32, dropout=0.5, zero_init_l
 
 def defaults_of(temporal: object) -> NetworkDefaults:
     """The defaults of networks with that ``model.temporal``."""
-    return CLIPS if temporal == "3d" else IMAGES
+    return CLIPS if temporal == SPACE_TIME else IMAGES
 
 
 def left_out_model(temporal: object) -> dict[str, Any]:
@@ -44,6 +45,5 @@ def left_out_model(temporal: object) -> dict[str, Any]:
     """
     chosen = asdict(defaults_of(temporal))
     del chosen["num_segments"]
-    of_images = temporal != "3d"
-    moved = SHIFT_DIV.get(temporal) if temporal in ("tin", "tsm", "rtcn") else None
-    return chosen | {"shift_div": moved, "pretrained": of_images, "partial_bn": of_images}
+    of_images, row = temporal != SPACE_TIME, find_temporal(temporal)
+    return chosen | {"shift_div": row and row.shift_div, "pretrained": of_images, "partial_bn": of_images}

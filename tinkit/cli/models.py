@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from tinkit.cli.common import JsonOption, QuietOption, examples, print_table
+from tinkit.temporal import CHOICES
 from tinkit.terminal import note
 
 EPILOG = examples(
     "tinkit models", "tinkit models resnet50 'slowfast_*' --bench", "tinkit models convnext_small --temporal tin --json"
 )
+_CHOICES = ", ".join(CHOICES[:-1]) + f" or {CHOICES[-1]}"
 
 
 def models(
@@ -19,9 +21,7 @@ def models(
         list[str] | None,
         typer.Argument(metavar="[BACKBONE...]", help="Names, * for any part: of the table, or any of timm's in full."),
     ] = None,
-    temporal: Annotated[
-        list[str] | None, typer.Option("--temporal", help="tsn, tsm, tin, rtcn or 3d; may be repeated.")
-    ] = None,
+    temporal: Annotated[list[str] | None, typer.Option("--temporal", help=f"{_CHOICES}; may be repeated.")] = None,
     bench: Annotated[bool, typer.Option("--bench", help="Time every network on this machine.")] = False,
     seconds: Annotated[float, typer.Option(min=0, help="With --bench: for about so long each.")] = 3,
     quiet: QuietOption = False,

@@ -11,16 +11,15 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from tinkit.models.clipnets.video3d import Video3D
+from tinkit.models.classifier import Classifier
 from tinkit.models.stock import are_plain, is_library, keeps_methods, nobody_between, untouched
 from tinkit.models.temporal.placed import TemporalConv2d
-from tinkit.models.video import VideoClassifier
 from tinkit.timm_import import import_timm
 
 _NUMBERED = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
 
-def merge_batch_norm(model: VideoClassifier | Video3D) -> None:
+def merge_batch_norm(model: Classifier) -> None:
     """Make every ``BatchNorm2d`` that sees what one convolution gives, and nothing else, a part of that convolution.
 
     What becomes of a norm is an ``Identity``; the logits are the same up to rounding. Norms behind anything else (a

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels, read_channels
 from tinkit.errors import UserError, did_you_mean
-
-if TYPE_CHECKING:
-    from tinkit.models import Classifier
+from tinkit.models.classifier import Classifier
 
 _FLOW_MEAN = 0.5  # of 0..1: no motion, where the files hold -bound..bound as 0..255
 

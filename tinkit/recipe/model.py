@@ -9,11 +9,28 @@ from pydantic import Field, model_validator
 
 from tinkit.defaults import OFFSET_INIT, RELATIONS_SAMPLED, left_out_model
 from tinkit.table import Table
+from tinkit.temporal import (
+    KEYS,
+    SPACE_TIME,
+    TEMPORAL_MODULES,
+    TemporalChoice,
+    find_temporal,
+    published_shift_divs,
+    taking,
+    titles_taking,
+)
 
 # Networks over space and time have no other names in tinkit.models.clipnets.video3d, and timm has no model named like
 # them.
 _NETWORK_3D = re.compile(r"(slowfast|r3d|r2plus1d|mc3)_\d+")
 _AS_PUBLISHED: Any = None  # no value of the table: what is left out is filled in before anything is checked
+_WHAT = "; ".join(f"``{row.name}`` {row.what}" for row in TEMPORAL_MODULES)
+
+# The keys that are of training alone, those of networks over space and time, and those that these share with others.
+_OF_TRAINING = frozenset({"partial_bn", "sync_bn"})
+_OF_CLIPS = frozenset({"variant", "speed_ratio", "lateral_kernel", "stem_pool"})
+_OF_ALL = frozenset({"backbone", "dropout", "pretrained", "zero_init_last", "classifier_std"})
+_IGNORED = frozenset({"temporal", "shift_div", "offset_init"})  # so that --set model.temporal=tsn suits any recipe
 
 
 class ModelConfig(Table):
@@ -27,21 +44,32 @@ class ModelConfig(Table):
     backbone: str = Field(default=_AS_PUBLISHED)
     """A timm model name; with ``temporal = "3d"`` a network of its own: ``slowfast_50``, ``r2plus1d_18``. Left out:
     ``resnet50``; with ``3d`` ``slowfast_50``."""
-    temporal: Literal["tin", "tsm", "tsn", "rtcn", "3d"] = "tin"
-    """What is done to the features of neighbouring frames: interlaced, shifted, nothing, a regularised convolution; or
-    the network looks at space and time at once."""
-    shift_div: int | None = Field(default=None, ge=1)
-    """The fold is ``channels // shift_div``. Left out: 4 in TIN and r-TCN, 8 in TSM; TSN and ``3d`` ignore it."""
+    temporal: TemporalChoice = Field(
+        default="tin",
+        description=f"What is done to the features of neighbouring frames: {_WHAT}; with ``3d`` the network looks at "
+        "space and time at once.",
+    )
+    shift_div: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"The fold is ``channels // shift_div``. Left out: {published_shift_divs()}; others ignore it.",
+    )
     place: str | None = None
     """The modules whose input moves, ``*`` for any one part of a name (``blocks.*.attn``). Left out: those of the
     backbone's family, which for ResNets are the published ones."""
     shift_place: Literal["blockres", "blockres_every", "blockres_double", "block"] = "blockres"
-    """Where a ResNet's features are shifted (TSM): inside the residual branch, in every block of any depth, before two
+    """Where a ResNet's features are shifted: inside the residual branch, in every block of any depth, before two
     convolutions, or before the whole block."""
-    offset_init: float = Field(default=OFFSET_INIT, gt=-2, lt=2)
-    """The offset at zero input, in frames (TIN, r-TCN)."""
-    temporal_pool: bool = False
-    """Halve the frames before a ResNet's second stage (TSN, TSM)."""
+    offset_init: float = Field(
+        default=OFFSET_INIT,
+        gt=-2,
+        lt=2,
+        description=f"The offset at zero input, in frames ({titles_taking('offset_init')}); others ignore it.",
+    )
+    temporal_pool: bool = Field(
+        default=False,
+        description=f"Halve the frames before a ResNet's second stage ({titles_taking('temporal_pool')}).",
+    )
     non_local: Literal["embedded_gaussian", "gaussian", "dot_product"] | None = None
     """Non-local blocks of this kind behind a ResNet's blocks. Left out: none."""
     non_local_subsample: bool = True
@@ -82,21 +110,32 @@ class ModelConfig(Table):
     @property
     def is_3d(self) -> bool:
         """Whether the network looks at space and time at once."""
-        return self.temporal == "3d"
+        return self.temporal == SPACE_TIME
 
     @property
     def moves_channels(self) -> bool:
         """Whether ``shift_div`` means anything."""
-        return self.temporal in ("tin", "tsm", "rtcn")
+        row = find_temporal(self.temporal)
+        return row is not None and row.shift_div is not None
 
     @property
     def fixed_frames(self) -> str | None:
-        """Why a test must show as many frames as training did; Left out: it need not."""
-        if self.temporal == "tin":
-            return "OffsetNet, which finds a TIN's offsets, has a Linear of T x T over time"
+        """Why a test must show as many frames as training did; None where it need not."""
+        row = find_temporal(self.temporal)
+        if row is not None and row.fixed_frames is not None:
+            return row.fixed_frames
         if self.consensus in ("trn", "trn_multiscale"):
             return "relations between frames have weights for the place of each"
         return None
+
+    def network_arguments(self) -> dict[str, Any]:
+        """The keys that are of the network, as its constructor calls them: that of
+        :class:`~tinkit.models.VideoClassifier`, or for ``3d`` of :class:`~tinkit.models.Video3D`."""
+        names = _OF_ALL | _OF_CLIPS if self.is_3d else type(self).model_fields.keys() - _OF_CLIPS - _OF_TRAINING
+        arguments = {name: getattr(self, name) for name in names}
+        if self.is_3d:
+            arguments["arch"] = arguments.pop("backbone")
+        return arguments
 
     @model_validator(mode="before")
     @classmethod
@@ -118,20 +157,21 @@ class ModelConfig(Table):
 
     @model_validator(mode="after")
     def _keys_have_a_meaning(self) -> ModelConfig:
-        of_2d = ("place", "temporal_pool", "non_local", "non_local_places", "consensus", "backbone_kwargs")
-        of_3d = ("variant", "speed_ratio", "lateral_kernel", "stem_pool")
-        for name in of_2d if self.is_3d else of_3d:
-            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
-                raise ValueError(f'{name} means nothing with temporal = "{self.temporal}"')
+        fields, row = type(self).model_fields, find_temporal(self.temporal)
+        own = frozenset(row.keys) if row is not None else frozenset()
+        if self.is_3d:
+            meaningless = frozenset(fields) - _OF_ALL - _OF_CLIPS - _OF_TRAINING - _IGNORED
+        else:
+            meaningless = _OF_CLIPS | frozenset(KEYS) - own - _IGNORED
+        for name in fields:  # in their order
+            if name in meaningless and getattr(self, name) != fields[name].get_default(call_default_factory=True):
+                of = f"; it is for {' and '.join(taking(name))}" if name in KEYS else ""
+                raise ValueError(f'{name} means nothing with temporal = "{self.temporal}"{of}')
         if self.is_3d and (self.pretrained is True or self.partial_bn):
             raise ValueError(
                 "a 3D network has no ImageNet weights and no BatchNorm2d: set pretrained = false, or a file of "
                 "weights, and partial_bn = false"
             )
-        if self.shift_place != "blockres" and (self.temporal != "tsm" or self.place is not None):
-            raise ValueError('shift_place is for temporal = "tsm" without a place of its own')
-        if self.temporal_pool and self.temporal not in ("tsm", "tsn"):
-            raise ValueError(
-                f'temporal_pool halves the frames, and temporal = "{self.temporal}" is made for all of them'
-            )
+        if self.shift_place != "blockres" and self.place is not None:
+            raise ValueError("shift_place says where, and so does place: leave out one of them")
         return self

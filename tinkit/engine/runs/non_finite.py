@@ -12,7 +12,7 @@ from torch import Tensor
 from tinkit.engine.runs.checkpoint import read_checkpoint
 from tinkit.engine.runs.run import Run, load_run_weights
 from tinkit.errors import UserError
-from tinkit.models.finite import is_finite
+from tinkit.models.non_finite import is_finite
 
 _NAMED = 3  # tensors that a message names
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.backbones.families import Family, check_known, family_of
-from tinkit.models.backbones.feature_layout import NCHW, Layout
+from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
 
 _IMAGES = 2  # in the pass that finds shapes; with one, a module that sees the images' windows could not be told
 
@@ -27,7 +27,7 @@ class Place:
     owner: nn.Module
     module: nn.Module
     channels: int
-    layout: Layout
+    layout: FeatureLayout
 
     @property
     def attribute(self) -> str:
@@ -177,18 +177,18 @@ def _place(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, 
     return Place(name, owner, module, shape[1] if layout.format == "NCHW" else shape[-1], layout)
 
 
-def _layout(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, ...]) -> Layout:
+def _layout(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, ...]) -> FeatureLayout:
     """Where the channels are: as many as the module's own weights say, and where that leaves two places or none, of
     square images the one odd side of three; else timm's model says."""
     if len(shape) == 3:
-        return Layout("NLC", _prefix(backbone, name, shape[1], shape[2]))
+        return FeatureLayout("NLC", _prefix(backbone, name, shape[1], shape[2]))
     first, second, third = shape[1:]
     width = _width(module)
     if width is not None and (first == width) != (third == width):
-        return Layout("NHWC" if third == width else "NCHW")
+        return FeatureLayout("NHWC" if third == width else "NCHW")
     if (first == second) != (second == third):
-        return Layout("NHWC" if first == second else "NCHW")
-    return Layout("NHWC" if str(getattr(backbone, "output_fmt", "NCHW")) == "NHWC" else "NCHW")
+        return FeatureLayout("NHWC" if first == second else "NCHW")
+    return FeatureLayout("NHWC" if str(getattr(backbone, "output_fmt", "NCHW")) == "NHWC" else "NCHW")
 
 
 def _width(module: nn.Module) -> int | None:

@@ -7,7 +7,7 @@ gives it what that makes of its input.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,23 @@ from tinkit.models.temporal.interlace import SteeringTap, TemporalInterlace
 from tinkit.ops import Steering, fold_mean, interlaced_conv, steer, steered_conv
 
 Pair = tuple[int, int]
+
+
+class ModuleSettings(NamedTuple):
+    """What a temporal module is told wherever it is put.
+
+    ``num_segments`` are the frames of a clip there. One channel in ``shift_div`` moves; 1 where nothing was published
+    or said. ``offset_init`` is where offsets start, in frames.
+    """
+
+    num_segments: int
+    shift_div: int
+    offset_init: float
+
+
+def put_interlace(place: Place, settings: ModuleSettings) -> None:
+    """Interlace what the module at ``place`` is given. Raises as :class:`TemporalInterlace`."""
+    precede(place, TemporalInterlace(place.channels, *settings, layout=place.layout))
 
 
 def settings_of(convolution: nn.Conv2d) -> dict[str, Any]:
