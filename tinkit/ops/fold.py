@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tinkit.ops.gather import gather_backward, gather_fold, gather_products
 from tinkit.ops.interlace import check_arguments, save_inputs, saved_inputs, steering_for
-from tinkit.ops.layout import empty_fold, laid_out_as, settled
+from tinkit.ops.layout import as_dense, empty_fold, laid_out_as
 from tinkit.ops.library import (
     autocast_rule,
     define,
@@ -51,7 +51,7 @@ def interlace_fold(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor
         return interlace_over_time(x[:, :fold], offset, gain, fold)
     if is_transformed():
         return _reference(x, *steering_for(x, offset, gain), fold)
-    return torch.ops.tinkit.interlace_fold(settled(x), *steering_for(x, offset, gain), fold)
+    return torch.ops.tinkit.interlace_fold(as_dense(x), *steering_for(x, offset, gain), fold)
 
 
 def fold_mean(x: Tensor, fold: int) -> Tensor:
@@ -63,7 +63,7 @@ def fold_mean(x: Tensor, fold: int) -> Tensor:
     check_mean(x, fold)
     if torch.compiler.is_exporting() or is_transformed():
         return mean_reference(x, fold)
-    return torch.ops.tinkit.fold_mean(settled(x), fold)
+    return torch.ops.tinkit.fold_mean(as_dense(x), fold)
 
 
 def check_mean(x: Tensor, fold: int) -> None:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from tinkit.ops.gather import gather_backward, gather_forward
-from tinkit.ops.layout import laid_out_as, settled
+from tinkit.ops.layout import as_dense, laid_out_as
 from tinkit.ops.library import (
     autocast_rule,
     define,
@@ -65,7 +65,7 @@ def interlace(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
         return interlace_over_time(x, offset, gain, fold)
     if is_transformed():
         return interlace_reference(x, *steering_for(x, offset, gain), fold)
-    return torch.ops.tinkit.interlace(settled(x), *steering_for(x, offset, gain), fold)
+    return torch.ops.tinkit.interlace(as_dense(x), *steering_for(x, offset, gain), fold)
 
 
 def steering_for(x: Tensor, offset: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tinkit.ops.conv import (
     SETTINGS,
+    Moving,
     Pair,
     Settings,
     convolution,
@@ -26,7 +27,7 @@ from tinkit.ops.conv import (
 )
 from tinkit.ops.fold import check_mean, fold_mean, mean_reference
 from tinkit.ops.interlace import check_arguments
-from tinkit.ops.layout import settled
+from tinkit.ops.layout import as_dense
 from tinkit.ops.library import (
     autocast_rule,
     define,
@@ -84,7 +85,7 @@ def steered_conv(
         out = interlaced_conv(x, offset, gain, fold, weight, bias, stride, padding, dilation, groups)
         return out, offset, gain
     out, _, offset, gain = torch.ops.tinkit.steered_conv(
-        settled(x), fold, *steering, weight, bias, stride, padding, dilation, groups
+        as_dense(x), fold, *steering, weight, bias, stride, padding, dilation, groups
     )
     return out, offset, gain
 
@@ -117,7 +118,7 @@ def _backward(
     x, fold, steering, weight, bias, settings = _inputs(*arguments)
     through = of_x or of_steering
     grad_x, before, grad_weight, grad_bias = convolution_gradients(
-        grad, x, offset, gain, fold, weight, bias, settings, (through, of_weight, of_bias)
+        grad, Moving(x, offset, gain, fold), weight, bias, settings, (through, of_weight, of_bias)
     )
     if not through:
         return *[None] * 9, grad_weight, grad_bias
@@ -169,7 +170,7 @@ def _gradients(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
     needs = ctx.needs_input_grad
     wanted = (needs[0], any(needs[2:10]), needs[10], rest[-1] is not None and needs[11])
     grad_x, *found = torch.ops.tinkit.steered_conv_backward(
-        settled(grad), *grads[1:], pooled, offset, gain, x, ctx.fold, *rest, *ctx.settings, wanted
+        as_dense(grad), *grads[1:], pooled, offset, gain, x, ctx.fold, *rest, *ctx.settings, wanted
     )
     return grad_x, None, *found, None, None, None, None
 

@@ -14,7 +14,7 @@ from tinkit.models import TemporalInterlace, TemporalShift, VideoClassifier
 from tinkit.models.backbones.families import family_of
 from tinkit.models.backbones.feature_layout import FeatureLayout
 from tinkit.models.backbones.places import Place, places_in
-from tinkit.ops.layout import settled
+from tinkit.ops.layout import as_dense
 from tinkit.timm_import import import_timm
 
 timm = import_timm()
@@ -185,7 +185,7 @@ def test_other_layouts_move_as_channels_first_do(layout: FeatureLayout, shape: t
 def test_views_copy_nothing(layout: FeatureLayout, shape: tuple[int, ...]) -> None:
     x = torch.randn(shape)
     view = layout.view(x)
-    assert settled(view).data_ptr() == x.data_ptr()  # what the operators read is this memory
+    assert as_dense(view).data_ptr() == x.data_ptr()  # what the operators read is this memory
     assert view.shape == (8, 16, *(shape[1:3] if len(shape) == 4 else (shape[1], 1)))
     moved = view.clone()
     assert layout.back(moved, x).data_ptr() == moved.data_ptr()

@@ -34,7 +34,7 @@ Quad = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Variant:
+class Choices:
     """What a code base chose: see the module's table. ``temporal_blocks`` counts those of a stage whose first
     convolution sees three frames."""
 
@@ -46,9 +46,9 @@ class Variant:
 
 
 VARIANTS = {
-    "x_temporal": Variant(classifier_bias=False),
-    "mmaction2": Variant(fast_first=True),
-    "pyslowfast": Variant(spread_frames=True, lateral_norm=True, temporal_blocks=6),
+    "x_temporal": Choices(classifier_bias=False),
+    "mmaction2": Choices(fast_first=True),
+    "pyslowfast": Choices(spread_frames=True, lateral_norm=True, temporal_blocks=6),
 }
 
 

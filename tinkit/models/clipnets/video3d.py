@@ -12,7 +12,7 @@ from tinkit.defaults import CLIPS
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.classifier import Classifier, check_numbers
 from tinkit.models.clipnets.blocks import BLOCKS, start_weights
-from tinkit.models.clipnets.r3d import Kind, ResNet3d
+from tinkit.models.clipnets.r3d import Family, ResNet3d
 from tinkit.models.clipnets.slowfast import VARIANTS, SlowFast, published_lateral_kernel
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
@@ -95,7 +95,7 @@ class Video3D(Classifier):
         else:
             _refuse("speed_ratio", speed_ratio, "SlowFast (slowfast_*)")
             _refuse("lateral_kernel", lateral_kernel, "SlowFast (slowfast_*)")
-            self.backbone = _resnet3d(cast(Kind, self.family), self.depth, self.variant, stem_pool)
+            self.backbone = _resnet3d(cast(Family, self.family), self.depth, self.variant, stem_pool)
         self.backbone.pretrained_cfg = PIXELS[self.variant]
         start_weights(self.backbone, zero_init_last=zero_init_last)
         self.dropout = nn.Dropout(dropout)
@@ -130,11 +130,11 @@ def _slowfast(
     return SlowFast(depth, variant, num_frames, speed_ratio, kernel)
 
 
-def _resnet3d(kind: Kind, depth: int, variant: Variant3D, stem_pool: bool | None) -> ResNet3d:
-    if kind == "r2plus1d" and variant == "x_temporal":
-        return ResNet3d(kind, depth, variant, stem_pool=stem_pool is None or stem_pool)
+def _resnet3d(family: Family, depth: int, variant: Variant3D, stem_pool: bool | None) -> ResNet3d:
+    if family == "r2plus1d" and variant == "x_temporal":
+        return ResNet3d(family, depth, variant, stem_pool=stem_pool is None or stem_pool)
     _refuse("stem_pool", stem_pool, "R(2+1)D of X-Temporal (r2plus1d_*, variant x_temporal)")
-    return ResNet3d(kind, depth, variant)
+    return ResNet3d(family, depth, variant)
 
 
 def _family_and_depth(arch: str) -> tuple[str, int]:

@@ -36,7 +36,7 @@ from tinkit.models.foreign.names import MMACTION2, TORCHVISION_RESNET, TSN, Name
 from tinkit.models.foreign.names_3d import SIGNATURES_3D, foreign_keys
 from tinkit.models.foreign.names_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
 
-Network = Literal["resnet", "mobilenetv2"]
+ImageNetwork = Literal["resnet", "mobilenetv2"]
 _CONV = r"(?:\w+\.)*conv\d"  # of a ResNet, in whatever its blocks are wrapped
 _SHIFTED_BLOCK = r"layer\d\.(?:net\.)?\d+\.net"
 
@@ -46,7 +46,7 @@ class CheckpointLayout:
     """One layout of image networks: what a name (without ``module.``) looks like in it, and its table of names."""
 
     name: str
-    network: Network
+    network: ImageNetwork
     signature: str
     names: Names
 

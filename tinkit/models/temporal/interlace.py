@@ -19,8 +19,8 @@ from tinkit.errors import UserError
 from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
 from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
 from tinkit.ops import Steering, interlace, steer
+from tinkit.ops.steer import GROUPS
 
-GROUPS = 4
 MAX_OFFSET = 2.0  # frames; the offsets that a steering network can give lie strictly inside
 
 

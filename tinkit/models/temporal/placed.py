@@ -17,8 +17,7 @@ from tinkit.models.backbones.places import Place
 from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
 from tinkit.models.temporal.interlace import SteeringTap, TemporalInterlace
 from tinkit.ops import Steering, fold_mean, interlaced_conv, steer, steered_conv
-
-Pair = tuple[int, int]
+from tinkit.ops.conv import Pair
 
 
 class ModuleSettings(NamedTuple):

@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.backbones.places import Place
-from tinkit.models.temporal.interlace import GROUPS, MAX_OFFSET, fold_channels
+from tinkit.models.temporal.interlace import MAX_OFFSET, fold_channels
 from tinkit.models.temporal.placed import ModuleSettings, settings_of
+from tinkit.ops.steer import GROUPS
 
 REACH = 2  # the farthest tap, in frames
 TAPS = 2 * REACH + 1
