@@ -171,7 +171,8 @@ class Scale(nn.Module):
         """(B, relations, hidden) of frames (B, T, in_features).
 
         The layer's columns fall into one matrix for each position in a relation. Each is applied once to every frame,
-        and relations add up what they need: for 16 frames a 240th of the multiplications of going one by one.
+        and relations add up what they need: for 16 frames a 240th of the multiplications that single relations would
+        take.
         """
         size = relations.shape[1]
         weight = self.fc1.weight.unflatten(1, (size, -1)).transpose(0, 1).flatten(0, 1)

@@ -58,7 +58,7 @@ class VideoClassifier(Classifier):
     differences; the first convolution is turned to it, weights and all (:mod:`tinkit.models.modality`).
 
     ``pretrained`` is False, True (timm's ImageNet weights, from the network or its cache), or a file: a checkpoint that
-    :func:`~tinkit.models.load_foreign` knows. What was taken from a file is told by ``pretrained_report``.
+    :func:`~tinkit.models.load_foreign` knows. ``pretrained_report`` tells what was taken from a file.
 
     ``zero_init_last`` is timm's start of a ResNet: the last BatchNorm weight of every residual branch is zero, and a
     fresh model's logits do not depend on its temporal modules at all; False starts them at one. Other families start as

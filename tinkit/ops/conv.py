@@ -5,10 +5,10 @@ them, the convolution reads them, and the fold is put back before the operator r
 raises. No hook, compiler or exporter sees what lies between, and autograd's count of changes does not move. Features
 that :func:`~tinkit.ops.layout.may_borrow` refuses are interlaced into a new tensor instead, with the same result.
 
-What borrowing cannot see is somebody else at the same features meanwhile: another thread, a CUDA stream that does not
+Borrowing cannot see who else uses the same features meanwhile: another thread, a CUDA stream that does not
 wait for the current one, an interrupt (Ctrl-C) between the writing and the convolution. In a network the features are
-the block's own input, which is read again only afterwards; who shares features otherwise calls ``interlace`` and a
-convolution.
+the block's own input, which is read again only afterwards; code that shares features otherwise calls ``interlace``
+and a convolution.
 
 Backward saves the inputs only and interlaces again.
 """
@@ -82,7 +82,7 @@ def interlaced_conv(
 
     ``x``, ``offset``, ``gain`` and ``fold`` as in :func:`tinkit.ops.interlace`, ``weight`` and ``bias`` as in
     ``torch.nn.functional.conv2d``, (height, width) pairs zero-padded. ``x`` is as it was when this returns or raises,
-    but is written to meanwhile: nobody else may read it at the same time. Under autocast features, weight and bias are
+    but is written to meanwhile: nothing else may read it at the same time. Under autocast features, weight and bias are
     cast, offsets and gains are not.
 
     Raises ``ValueError`` for an interlace that cannot be, ``RuntimeError`` for such a convolution.
@@ -107,7 +107,7 @@ def interlaced(
     if not may_borrow(x, offset, gain, *others):
         yield torch.ops.tinkit.interlace(x, offset, gain, fold), empty_fold(x, fold).copy_(x[:, :fold])
         return
-    borrowed = x.data  # a count of changes of its own: to autograd, x has not been changed
+    borrowed = x.data  # with its own count of changes: to autograd, x has not changed
     saved = torch.ops.tinkit.interlace_write_(borrowed, offset, gain, fold, False)
     try:
         yield borrowed, saved
@@ -174,7 +174,7 @@ def _backward(
     if of_steering:
         grad_offset, grad_gain = torch.ops.tinkit.interlace_products(grad_x, before, offset, gain)
     if of_x:
-        torch.ops.tinkit.interlace_transpose_(grad_x, offset, gain, fold, None)  # nobody else has this gradient yet
+        torch.ops.tinkit.interlace_transpose_(grad_x, offset, gain, fold, None)  # this gradient has no other reader yet
     return grad_x if of_x else None, grad_offset, grad_gain, grad_weight, grad_bias
 
 

@@ -209,7 +209,7 @@ class CudaOperators:
 
 
 def _frames(x: Tensor, tensors: tuple[Tensor, ...], gain: Tensor, fold: int, rest: int) -> tuple[Arguments, Access]:
-    """What the kernels over frames of ``x`` are told of their shape, and the access that all ``tensors`` allow."""
+    """The shape of ``x`` as arguments of kernels over its frames, and the access that all ``tensors`` allow."""
     clips, frames, groups = gain.shape
     rows, each = _rows(x)
     run, width = fold // groups * each, x.shape[1] * each

@@ -1,9 +1,9 @@
 """The operators on the fold alone: its interlacing, its mean over pixels, and what a convolution behind it needs.
 
 ``interlace_fold`` and ``fold_mean`` are functional. The others are for other operators only (:mod:`tinkit.ops.conv`),
-and autograd is not told of them: ``interlace_write_`` and ``fold_restore_`` write to features for a while, and whoever
-writes must restore before anybody else looks; ``interlace_products`` and ``interlace_transpose_`` are the two halves of
-a backward pass, the second in place, for a gradient that nobody else has yet.
+without gradients: ``interlace_write_`` and ``fold_restore_`` write to features for a while, and the writer must restore
+them before anything else reads them; ``interlace_products`` and ``interlace_transpose_`` are the two halves of a
+backward pass, the second in place, for a gradient that has no other reader yet.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ group ``g``, with ``k = floor(offset[b, g])`` and ``r = offset[b, g] - k``::
 
     y[b, t, c] = gain[b, t, g] * ((1 - r) * x[b, t - k, c] + r * x[b, t - k - 1, c])
 
-The other channels pass unchanged. A frame outside the clip reads as zero, so an offset of ``T`` frames or more, or one
-that is not finite, silences its group. A positive offset brings the past forward. The formula is that of the Temporal
+The other channels pass unchanged. A frame outside the clip reads as zero, so an offset of ``T`` frames or more, or a
+non-finite one, silences its group. A positive offset brings the past forward. The formula is that of the Temporal
 Interlacing Network (arXiv 2001.06499, section 3); its derivatives take ``k`` for a constant::
 
     dL/dx      the transpose of the same gather

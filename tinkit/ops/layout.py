@@ -29,7 +29,7 @@ def as_dense(x: Tensor) -> Tensor:
 
 
 def laid_out_as(x: Tensor, grad: Tensor) -> Tensor:
-    """A gradient in the layout of ``x`` that it belongs to: autograd may give any, and no memory at all of its own."""
+    """A gradient in the layout of ``x`` that it belongs to: autograd may give any, and one without its own memory."""
     return grad.contiguous(memory_format=layout_of(x))
 
 

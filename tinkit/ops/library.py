@@ -128,7 +128,7 @@ def _differentiable(
     function: Callable[..., Any], arguments: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``function``'s tensors that are needed, as functions of them and of the outputs' gradients."""
-    # Views, since one tensor may be two arguments, each of which has a gradient of its own.
+    # Views, since one tensor may be two arguments, each of which has its own gradient.
     given = [part.view_as(part) if need else part for part, need in zip(arguments, needs, strict=True)]
     device = given[0].device.type
     cast_down = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
@@ -175,7 +175,7 @@ def to_autocast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 def _native_kernel_appears(name: str, device: str) -> bool:
     """Whether asking for native kernels has just brought one.
 
-    One that was there before does not count: whoever comes here past it must not be sent in circles.
+    One that was there before does not count: a call that came past it would come here again without end.
     """
     row = next((row for row in DEVICES if row.name == device), None)
     operator = f"tinkit::{name}"

@@ -3,7 +3,7 @@
 It is :func:`~tinkit.ops.fold_mean`, :func:`~tinkit.ops.steer` and :func:`~tinkit.ops.interlaced_conv`, one after the
 other, with the same numbers. They are one for the sake of the backward pass: as three, autograd would make a gradient
 as wide as the features for the mean alone, zero past the fold, and add it to the convolution's. Here the mean's part is
-added to the fold of the one gradient there is, before anybody has it.
+added to the fold of the one gradient, before it leaves the operator.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _backward(
 
 
 def _sum(found: Tensor, given: Tensor | None) -> Tensor:
-    """What is found here and what comes from those who read the same; ``found`` is nobody else's."""
+    """The sum of what was computed here and what other readers give; ``found`` has no other reader."""
     return found if given is None else found.add_(given)
 
 

@@ -42,7 +42,7 @@ class ModelConfig(Table):
     """
 
     backbone: str = Field(default=_AS_PUBLISHED)
-    """A timm model name; with ``temporal = "3d"`` a network of its own: ``slowfast_50``, ``r2plus1d_18``. Left out:
+    """A timm model name; with ``temporal = "3d"`` a 3D network: ``slowfast_50``, ``r2plus1d_18``. Left out:
     ``resnet50``; with ``3d`` ``slowfast_50``."""
     temporal: TemporalChoice = Field(
         default="tin",
@@ -101,7 +101,7 @@ class ModelConfig(Table):
     variant: Literal["x_temporal", "mmaction2", "pyslowfast", "torchvision"] | None = None
     """Whose 3D network of that name it is, and so whose weights fit. Left out: X-Temporal's where it has one."""
     speed_ratio: int | None = Field(default=None, ge=1)
-    """SlowFast: the fast pathway sees so many times the frames of the slow one. Left out: 4."""
+    """SlowFast: how many frames the fast pathway sees for one of the slow one. Left out: 4."""
     lateral_kernel: int | None = Field(default=None, ge=1)
     """SlowFast: the lateral connections' kernel over time. Left out: the variant's."""
     stem_pool: bool | None = None

@@ -105,13 +105,13 @@ def _named_by_family(backbone: nn.Module, family: Family, place: str | None, alt
     if not found:
         raise UserError(
             f"no block of this {family.name} has a shortcut: a temporal module would have no place",
-            fix="choose another backbone, or name the modules by hand: place = 'blocks.*.*.conv_pw'",
+            fix="choose another backbone, or name the modules: place = 'blocks.*.*.conv_pw'",
         )
     return found
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether the module itself says what it is given: features (B*T, C, H, W) of so many channels."""
+    """Whether the module itself says how many channels (B*T, C, H, W) its input has."""
     return isinstance(module, nn.Conv2d)
 
 
@@ -146,7 +146,7 @@ def _input_shapes(backbone: nn.Module, modules: Mapping[str, nn.Module]) -> dict
 
 
 def _shadow(backbone: nn.Module) -> nn.Module:
-    """A copy of the backbone that has shapes and no numbers."""
+    """A copy of the backbone on the meta device: shapes without values."""
     tensors: list[Tensor] = [*backbone.parameters(), *backbone.buffers()]
     without = {
         id(one): nn.Parameter(one.detach().to("meta"), False) if isinstance(one, nn.Parameter) else one.to("meta")

@@ -22,7 +22,7 @@ def named_order(order: str, classes: Sequence[str]) -> tuple[str, ...]:
     """The names of a checkpoint's classes, in its order.
 
     ``order`` is ``alphabetical``, which sorts ``classes`` as Python sorts text, or a file of one name a line. Raises
-    :class:`~tinkit.errors.UserError` if there is no such file.
+    :class:`~tinkit.errors.UserError` if the file is missing.
     """
     return tuple(sorted(classes)) if order == ALPHABETICAL else read_names(Path(order))
 

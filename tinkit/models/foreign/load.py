@@ -62,7 +62,7 @@ def load_foreign(state_dict: Mapping[str, Any], model: Classifier, *, replace_he
     model keeps its own; without ``replace_head`` it is an error. Batch counters may be missing. Raises
     :class:`~tinkit.errors.UserError`, and copies nothing, for a layout that is not known and for another backbone: a
     file that holds less than half of the weights of the backbone's convolutions and linear layers, and for weights that
-    are not finite.
+    are non-finite.
     """
     own = model.state_dict()
     used, dropped, layout = match_foreign(state_dict, model)
@@ -132,7 +132,7 @@ def _check_backbone(own: Mapping[str, Tensor], used: Mapping[str, str], dropped:
 
 
 def _check_head(dropped: Mapping[str, str]) -> None:
-    """Raise if a classifier would be replaced though nobody has asked for it."""
+    """Raise if a classifier would be replaced and that was not asked for."""
     reason = next((reason for reason in dropped.values() if reason.startswith("a classifier")), None)
     if reason is not None:
         raise UserError(
@@ -151,7 +151,7 @@ def _misfit(target: str, value: Any, own: Mapping[str, Tensor], model: Classifie
     """Why ``value`` cannot become the model's ``target``; None if it can."""
     head = target in own and target.rpartition(".")[0] in model.class_layers()
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
-        return "a classifier that is no plain tensor" if head else "not a plain tensor"
+        return "a classifier that is not a plain tensor" if head else "not a plain tensor"
     if target not in own:
         other = next((row for row in TEMPORAL_MODULES if row.foreign.holds(target)), None)
         if other is not None and other.name != model.temporal:

@@ -23,7 +23,7 @@ from tinkit.models.foreign.pickled_tensors import (
 )
 from tinkit.models.foreign.safe_pickle import Name, StandIn, is_harmless
 
-MOST_STEPS = 3_000_000  # seventy thousand tensors; a few seconds and 0.25 GB for whoever tries
+MOST_STEPS = 3_000_000  # seventy thousand tensors; reading as many takes a few seconds and 0.25 GB
 
 
 _MARK = object()

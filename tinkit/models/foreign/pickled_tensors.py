@@ -50,9 +50,9 @@ _ODD = {
     "_rebuild_sparse_csr_tensor": "a sparse tensor",
     "_rebuild_qtensor": "a quantised tensor",
     "_rebuild_nested_tensor": "a nested tensor",
-    "_rebuild_meta_tensor_no_storage": "a tensor without numbers (of the device 'meta')",
-    "_rebuild_device_tensor_from_numpy": "a tensor of a device of its own",
-    "_rebuild_wrapper_subclass": "a tensor of a class of its own",
+    "_rebuild_meta_tensor_no_storage": "a tensor without data (of the device 'meta')",
+    "_rebuild_device_tensor_from_numpy": "a tensor of another device",
+    "_rebuild_wrapper_subclass": "a tensor of another class",
 }
 _STORAGES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",

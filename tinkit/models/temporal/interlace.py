@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
-from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
+from tinkit.models.stock import are_plain, nothing_between, still_written, untouched, written
 from tinkit.ops import Steering, interlace, steer
 from tinkit.ops.steer import GROUPS
 
@@ -59,10 +59,10 @@ class TemporalInterlace(nn.Module):
         """Offsets (B, 4) in frames and gains (B, T, 4) for features ``x`` as the forward pass gets them.
 
         Float32, or float64 where the weights are that, whatever the dtype of the features and also under autocast.
-        Networks that somebody changed or watches are called, and compute in the dtype of their own weights.
+        Networks that were changed, or that hooks watch, are called, and compute in the dtype of their own weights.
         """
         pooled = self.layout.mean(x, self.fold)
-        weights = self.weights() if nobody_between() else None
+        weights = self.weights() if nothing_between() else None
         found = self._call_networks(pooled) if weights is None else steer(pooled, weights)
         offset, gain = self.steering(*found)
         return offset, gain
@@ -111,8 +111,8 @@ class SteeringTap(nn.Module):
 class OffsetNet(nn.Module):
     """The offsets of a clip's four groups from the fold's averages, each in (-2, 2) frames.
 
-    Two are learned, the other two are their opposites: half of the fold looks back, half ahead. As long as nobody
-    changes it, :func:`tinkit.ops.steer` computes it, together with the gains.
+    Two are learned, the other two are their opposites: half of the fold looks back, half ahead. As long as it
+    is unchanged, :func:`tinkit.ops.steer` computes it, together with the gains.
     """
 
     def __init__(self, fold: int, num_segments: int, offset_init: float) -> None:
@@ -135,8 +135,8 @@ class OffsetNet(nn.Module):
 class GainNet(nn.Module):
     """The gains of a clip's frames and four groups from the fold's averages, each in (0, 2).
 
-    Two are learned; groups whose offsets are opposites share one. The paper calls it WeightNet. As long as nobody
-    changes it, :func:`tinkit.ops.steer` computes it, together with the offsets.
+    Two are learned; groups whose offsets are opposites share one. The paper calls it WeightNet. As long as it is
+    unchanged, :func:`tinkit.ops.steer` computes it, together with the offsets.
     """
 
     def __init__(self, fold: int) -> None:

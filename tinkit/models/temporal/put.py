@@ -30,7 +30,7 @@ def check_keys(row: TemporalModule, place: str | None, shift_place: str, tempora
         by_hand = "" if place is None else f" and place = {place!r}"
         raise UserError(
             f"shift_place {shift_place!r} with temporal = {row.name!r}{by_hand}",
-            expected=f"shift_place with temporal = {_either('shift_place')} and without a place by hand",
+            expected=f"shift_place with temporal = {_either('shift_place')} and without place",
         )
     if temporal_pool and "temporal_pool" not in row.keys:
         raise UserError(
