@@ -77,7 +77,7 @@ class TemporalConv2d(nn.Conv2d):
     It takes over the parameters of ``convolution``, so the state dict keeps the plain convolution's names; those of
     ``temporal`` come under ``temporal.``.
 
-    A :class:`TemporalInterlace` that is unchanged and unobserved (:mod:`tinkit.models.stock`) and the convolution run as
+    An unchanged, unobserved :class:`TemporalInterlace` (:mod:`tinkit.models.stock`) and the convolution run as
     one operator, which writes to ``x`` while it runs and puts everything back (:mod:`tinkit.ops.conv`). Any other is
     called like any other module, and so it is where the convolution pads with anything but zeros.
     """
