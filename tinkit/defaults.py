@@ -12,6 +12,8 @@ from tinkit.temporal import SPACE_TIME, find_temporal
 
 OFFSET_INIT = 0.5
 """Where the offsets of TIN and r-TCN start, in frames."""
+SPEED_RATIO = 4
+"""SlowFast: how many frames the fast pathway sees for one of the slow one."""
 RELATIONS_SAMPLED = 3
 """Relations a scale of multi-scale TRN in a training step."""
 
@@ -47,3 +49,13 @@ def left_out_model(temporal: object) -> dict[str, Any]:
     del chosen["num_segments"]
     of_images, row = temporal != SPACE_TIME, find_temporal(temporal)
     return chosen | {"shift_div": row and row.shift_div, "pretrained": of_images, "partial_bn": of_images}
+
+
+def left_out_words(key: str) -> str:
+    """What such a key means, for its description: ``Left out: 0.8; with ``3d`` 0.5.``"""
+    images, clips = (left_out_model(temporal)[key] for temporal in (None, SPACE_TIME))
+    return f"Left out: {_word(images)}; with ``{SPACE_TIME}`` {_word(clips)}."
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"``{value}``" if isinstance(value, str) else str(value)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from tinkit.defaults import OFFSET_INIT, RELATIONS_SAMPLED, left_out_model
+from tinkit.defaults import OFFSET_INIT, RELATIONS_SAMPLED, SPEED_RATIO, left_out_model, left_out_words
 from tinkit.table import Table
 from tinkit.temporal import (
     KEYS,
@@ -41,9 +41,11 @@ class ModelConfig(Table):
     left out is as published for the network (:mod:`tinkit.defaults`); no table has a None but where it means none.
     """
 
-    backbone: str = Field(default=_AS_PUBLISHED)
-    """A timm model name; with ``temporal = "3d"`` a 3D network: ``slowfast_50``, ``r2plus1d_18``. Left out:
-    ``resnet50``; with ``3d`` ``slowfast_50``."""
+    backbone: str = Field(
+        default=_AS_PUBLISHED,
+        description='A timm model name; with ``temporal = "3d"`` a 3D network: ``slowfast_50``, ``r2plus1d_18``. '
+        + left_out_words("backbone"),
+    )
     temporal: TemporalChoice = Field(
         default="tin",
         description=f"What is done to the features of neighbouring frames: {_WHAT}; with ``3d`` the network looks at "
@@ -82,26 +84,43 @@ class ModelConfig(Table):
     """Relations a scale of ``trn_multiscale`` in a training step."""
     sample_in_test: bool = False
     """Draw them in testing too, as TRN's own code does, in place of counting all."""
-    dropout: float = Field(default=_AS_PUBLISHED, ge=0, lt=1)
-    """Share of the features that are dropped before the classifier. Left out: 0.8; with ``3d`` 0.5."""
-    pretrained: bool | str = Field(default=_AS_PUBLISHED)
-    """True for timm's ImageNet weights, false for a random start, or the path of a file of weights. Left out:
-    true; with ``3d`` false."""
+    dropout: float = Field(
+        default=_AS_PUBLISHED,
+        ge=0,
+        lt=1,
+        description="Share of the features that are dropped before the classifier. " + left_out_words("dropout"),
+    )
+    pretrained: bool | str = Field(
+        default=_AS_PUBLISHED,
+        description="True for timm's ImageNet weights, false for a random start, or the path of a file of weights. "
+        + left_out_words("pretrained"),
+    )
     backbone_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further settings that timm's model takes: ``{ img_size = 256 }``, ``{ drop_path_rate = 0.1 }``."""
-    zero_init_last: bool = Field(default=_AS_PUBLISHED)
-    """Start the last BatchNorm weight of every residual branch at zero, as timm does; false: at one. Left out: true;
-    with ``3d`` false."""
-    classifier_std: float = Field(default=_AS_PUBLISHED, gt=0)
-    """Standard deviation of the classifier's weights at the start. Left out: 0.001; with ``3d`` 0.01."""
-    partial_bn: bool = Field(default=_AS_PUBLISHED)
-    """Freeze every BatchNorm2d but the first, statistics and affine. Left out: true; with ``3d`` false."""
+    zero_init_last: bool = Field(
+        default=_AS_PUBLISHED,
+        description="Start the last BatchNorm weight of every residual branch at zero, as timm does; false: at one. "
+        + left_out_words("zero_init_last"),
+    )
+    classifier_std: float = Field(
+        default=_AS_PUBLISHED,
+        gt=0,
+        description="Standard deviation of the classifier's weights at the start. " + left_out_words("classifier_std"),
+    )
+    partial_bn: bool = Field(
+        default=_AS_PUBLISHED,
+        description="Freeze every BatchNorm2d but the first, statistics and affine. " + left_out_words("partial_bn"),
+    )
     sync_bn: bool = False
     """Batch statistics over all processes, not each one's own (CUDA only; nothing changes on one process)."""
     variant: Literal["x_temporal", "mmaction2", "pyslowfast", "torchvision"] | None = None
     """Whose 3D network of that name it is, and so whose weights fit. Left out: X-Temporal's where it has one."""
-    speed_ratio: int | None = Field(default=None, ge=1)
-    """SlowFast: how many frames the fast pathway sees for one of the slow one. Left out: 4."""
+    speed_ratio: int | None = Field(
+        default=None,
+        ge=1,
+        description="SlowFast: how many frames the fast pathway sees for one of the slow one. "
+        f"Left out: {SPEED_RATIO}.",
+    )
     lateral_kernel: int | None = Field(default=None, ge=1)
     """SlowFast: the lateral connections' kernel over time. Left out: the variant's."""
     stem_pool: bool | None = None

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from tinkit.defaults import CLIPS
+from tinkit.defaults import CLIPS, SPEED_RATIO
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.classifier import Classifier, check_numbers
 from tinkit.models.clipnets.blocks import BLOCKS, start_weights
@@ -88,9 +88,8 @@ class Video3D(Classifier):
         bias = True
         if self.family == "slowfast":
             _refuse("stem_pool", stem_pool, "R(2+1)D of X-Temporal (r2plus1d_*, variant x_temporal)")
-            self.backbone = _slowfast(
-                self.depth, self.variant, num_frames, 4 if speed_ratio is None else speed_ratio, lateral_kernel
-            )
+            ratio = SPEED_RATIO if speed_ratio is None else speed_ratio
+            self.backbone = _slowfast(self.depth, self.variant, num_frames, ratio, lateral_kernel)
             bias = VARIANTS[self.variant].classifier_bias
         else:
             _refuse("speed_ratio", speed_ratio, "SlowFast (slowfast_*)")
