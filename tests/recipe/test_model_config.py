@@ -69,6 +69,7 @@ def test_flow_is_computed_trained_on_and_tested(challenge: Path, tmp_path: Path)
         (["model.backbone=r3d_18", "model.temporal=3d", "model.pretrained=true"], "no ImageNet weights"),
         (["model.backbone=r3d_18", "model.temporal=3d", *NO_3D_START, "model.consensus=trn"], "consensus means"),
         (["model.speed_ratio=4"], "speed_ratio means nothing"),
+        (["model.backbone=r3d_10", "model.temporal=3d", *NO_3D_START, "clip.modality=flow"], "reads RGB"),
         (["model.temporal_pool=true"], "temporal_pool means nothing with temporal = \"tin\"; it is for tsn and tsm"),
         (["model.shift_place=block"], "shift_place means nothing with temporal = \"tin\"; it is for tsm"),
         (["model.temporal=tsm", "model.consensus=trn", "test.num_segments=5"], "place of each"),
