@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_runs import QUIET, tiny, train
+from tinkit.architectures import ARCHS
 from tinkit.data.config import SPLITS
 from tinkit.data.flow import FlowSettings
 from tinkit.data.flow_files import FlowFiles
@@ -18,7 +19,6 @@ from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.training.optim import parameter_groups
 from tinkit.errors import UserError
-from tinkit.models.clipnets.video3d import ARCHS
 from tinkit.recipe.model import ModelConfig
 from tinkit.scores import read_scores
 from tinkit.timm_import import import_timm

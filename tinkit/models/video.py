@@ -9,22 +9,22 @@ from typing import Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
+from tinkit.architectures import ConsensusKind, NonLocalKind, ShiftPlace
 from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels
 from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED
 from tinkit.errors import UserError
 from tinkit.models.backbones.families import check_known
 from tinkit.models.chain import may_chain, run_chain
 from tinkit.models.classifier import Classifier, check_numbers
-from tinkit.models.consensus import ConsensusKind, make_consensus
+from tinkit.models.consensus import make_consensus
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.models.hub import fetching
 from tinkit.models.modality import check_modality, first_convolution, read_modality
-from tinkit.models.temporal.non_local import NonLocal, NonLocalKind, add_non_local
+from tinkit.models.temporal.non_local import NonLocal, add_non_local
 from tinkit.models.temporal.placed import ModuleSettings
 from tinkit.models.temporal.pool import add_temporal_pool, stage_segments
 from tinkit.models.temporal.put import check_keys, put_modules, temporal_module
-from tinkit.models.temporal.shift import ShiftPlace
 from tinkit.temporal import Temporal
 from tinkit.timm_import import import_timm
 

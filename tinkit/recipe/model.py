@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
+from tinkit.architectures import ARCHS, ConsensusKind, NonLocalKind, ShiftPlace, Variant3D
 from tinkit.defaults import OFFSET_INIT, RELATIONS_SAMPLED, SPEED_RATIO, left_out_model, left_out_words
 from tinkit.table import Table
 from tinkit.temporal import (
@@ -20,9 +20,6 @@ from tinkit.temporal import (
     titles_taking,
 )
 
-# Networks over space and time have no other names in tinkit.models.clipnets.video3d, and timm has no model named like
-# them.
-_NETWORK_3D = re.compile(r"(slowfast|r3d|r2plus1d|mc3)_\d+")
 _AS_PUBLISHED: Any = None  # no value of the table: what is left out is filled in before anything is checked
 _WHAT = "; ".join(f"``{row.name}`` {row.what}" for row in TEMPORAL_MODULES)
 
@@ -59,7 +56,7 @@ class ModelConfig(Table):
     place: str | None = None
     """The modules whose input moves, ``*`` for any one part of a name (``blocks.*.attn``). Left out: those of the
     backbone's family, which for ResNets are the published ones."""
-    shift_place: Literal["blockres", "blockres_every", "blockres_double", "block"] = "blockres"
+    shift_place: ShiftPlace = "blockres"
     """Where a ResNet's features are shifted: inside the residual branch, in every block of any depth, before two
     convolutions, or before the whole block."""
     offset_init: float = Field(
@@ -72,13 +69,13 @@ class ModelConfig(Table):
         default=False,
         description=f"Halve the frames before a ResNet's second stage ({titles_taking('temporal_pool')}).",
     )
-    non_local: Literal["embedded_gaussian", "gaussian", "dot_product"] | None = None
+    non_local: NonLocalKind | None = None
     """Non-local blocks of this kind behind a ResNet's blocks. Left out: none."""
     non_local_subsample: bool = True
     """Let them see a quarter of the positions, the maxima of 2 x 2."""
     non_local_places: dict[str, tuple[int, ...]] | None = None
     """The blocks, from 0, that one stands behind, by stage: ``{ layer2 = [0, 2] }``. Left out: the published places."""
-    consensus: Literal["avg", "identity", "trn", "trn_multiscale"] = "avg"
+    consensus: ConsensusKind = "avg"
     """How frames become a clip: the mean of their logits, every frame by itself, or relations between frames (TRN)."""
     relations_sampled: int = Field(default=RELATIONS_SAMPLED, ge=1)
     """Relations a scale of ``trn_multiscale`` in a training step."""
@@ -113,7 +110,7 @@ class ModelConfig(Table):
     )
     sync_bn: bool = False
     """Batch statistics over all processes, not each one's own (CUDA only; nothing changes on one process)."""
-    variant: Literal["x_temporal", "mmaction2", "pyslowfast", "torchvision"] | None = None
+    variant: Variant3D | None = None
     """Whose 3D network of that name it is, and so whose weights fit. Left out: X-Temporal's where it has one."""
     speed_ratio: int | None = Field(
         default=None,
@@ -167,10 +164,10 @@ class ModelConfig(Table):
 
     @model_validator(mode="after")
     def _backbone_is_of_the_kind(self) -> ModelConfig:
-        if self.is_3d != bool(_NETWORK_3D.fullmatch(self.backbone)):
+        if self.is_3d != (self.backbone in ARCHS):
             raise ValueError(
-                f'backbone {self.backbone!r} with temporal = "{self.temporal}": "3d" goes with slowfast_50, '
-                "slowfast_101, r3d_18 to _50, r2plus1d_18 to _50 and mc3_18, the others with timm's image models"
+                f'backbone {self.backbone!r} with temporal = "{self.temporal}": "{SPACE_TIME}" goes with '
+                f"{', '.join(ARCHS)}, the others with timm's image models"
             )
         return self
 

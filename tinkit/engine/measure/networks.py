@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
+from tinkit.architectures import ARCHS
 from tinkit.data.config import DataConfig
 from tinkit.data.views import ClipConfig
 from tinkit.engine.runtime.build import build_model, choose_device
@@ -26,7 +27,6 @@ from tinkit.errors import UsageError, did_you_mean
 from tinkit.files.atomic import shipped_names
 from tinkit.models import Classifier
 from tinkit.models.batch_norm import merge_batch_norm
-from tinkit.models.clipnets.video3d import ARCHS
 from tinkit.models.modality import pixels_of
 from tinkit.recipe import Published, Recipe, load_recipe
 from tinkit.recipe.model import ModelConfig

@@ -25,7 +25,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinkit.models.clipnets.blocks import BLOCKS, WIDTHS, BasicBlock, Bottleneck, Convolve, Triple, conv3d, expansion
+from tinkit.architectures import BLOCKS
+from tinkit.models.clipnets.blocks import WIDTHS, BasicBlock, Bottleneck, Convolve, Triple, conv3d, expansion
 
 Family = Literal["r3d", "r2plus1d", "mc3"]
 STEM_STRIDE: Triple = (1, 2, 2)
@@ -63,7 +64,7 @@ class Conv2Plus1d(nn.Module):
 class ResNet3d(nn.Module):
     """Clips (B, 3, T, H, W) to features (B, ``num_features``): stem, four stages, the mean over time and space.
 
-    ``depth`` is one of :data:`~tinkit.models.clipnets.blocks.BLOCKS`; bottlenecks from 50 on. ``variant`` is
+    ``depth`` is one of :data:`~tinkit.architectures.BLOCKS`; bottlenecks from 50 on. ``variant`` is
     ``x_temporal``
     or ``torchvision``; ``stem_pool`` (R(2+1)D of ``x_temporal`` only) pools 3x3 pixels behind the stem. ``mc3`` is
     torchvision's only.

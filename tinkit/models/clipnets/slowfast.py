@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinkit.models.clipnets.blocks import BLOCKS, EXPANSION, WIDTHS, Bottleneck, Triple, conv3d
+from tinkit.architectures import BLOCKS
+from tinkit.models.clipnets.blocks import EXPANSION, WIDTHS, Bottleneck, Triple, conv3d
 
 BETA = 8  # the slow path has 8 times the fast path's channels
 LATERAL = 2  # a lateral connection gives twice the fast path's channels

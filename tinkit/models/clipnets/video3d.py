@@ -8,27 +8,16 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from tinkit.architectures import ARCHS, VARIANTS_OF, Variant3D
 from tinkit.defaults import CLIPS, SPEED_RATIO
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.classifier import Classifier, check_numbers
-from tinkit.models.clipnets.blocks import BLOCKS, start_weights
+from tinkit.models.clipnets.blocks import start_weights
 from tinkit.models.clipnets.r3d import Family, ResNet3d
 from tinkit.models.clipnets.slowfast import VARIANTS, SlowFast, published_lateral_kernel
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.temporal import SPACE_TIME
-
-Variant3D = Literal["x_temporal", "mmaction2", "pyslowfast", "torchvision"]
-
-# Whose choices a family can follow; the first is the default. MC3 has one depth.
-FAMILIES: dict[str, tuple[Variant3D, ...]] = {
-    "slowfast": ("x_temporal", "mmaction2", "pyslowfast"),
-    "r3d": ("x_temporal", "torchvision"),
-    "r2plus1d": ("x_temporal", "torchvision"),
-    "mc3": ("torchvision",),
-}
-DEPTHS = {"slowfast": tuple(depth for depth in BLOCKS if depth >= 50), "mc3": (18,)}
-ARCHS = tuple(f"{family}_{depth}" for family in FAMILIES for depth in DEPTHS.get(family, tuple(BLOCKS)))
 
 # Mean and standard deviation by channel, for pixels in 0..1, with which each code base trains.
 PIXELS: dict[Variant3D, dict[str, tuple[float, ...]]] = {
@@ -42,9 +31,9 @@ PIXELS: dict[Variant3D, dict[str, tuple[float, ...]]] = {
 class Video3D(Classifier):
     """Clips (B, T, 3, H, W), normalised, to logits (B, num_classes), float32 or better; T = ``num_frames``.
 
-    ``arch`` is a family and its depth, one of :data:`ARCHS`: ``slowfast_50``, ``r3d_18``, ``r2plus1d_34``, ``mc3_18``.
-    ``variant`` says whose choices it follows, and so whose weights fit (None: the family's first in :data:`FAMILIES`);
-    the family's module tells what they differ in.
+    ``arch`` is a family and its depth, one of :data:`tinkit.architectures.ARCHS`: ``slowfast_50``, ``r3d_18``,
+    ``r2plus1d_34``, ``mc3_18``. ``variant`` says whose choices it follows, and so whose weights fit (None: the family's
+    first in :data:`tinkit.architectures.VARIANTS_OF`); the family's module tells what they differ in.
 
     For SlowFast, ``speed_ratio`` is alpha of the paper: with 32 frames, 4 (the default) is its 8x8 and 8 its 4x16
     network. ``num_frames`` must be a multiple of it. ``lateral_kernel`` is the kernel over time of its lateral
@@ -144,7 +133,7 @@ def _family_and_depth(arch: str) -> tuple[str, int]:
 
 
 def _variant_of(family: str, variant: Variant3D | None) -> Variant3D:
-    known = FAMILIES[family]
+    known = VARIANTS_OF[family]
     if variant is None:
         return known[0]
     if variant not in known:

@@ -7,10 +7,11 @@ from importlib import import_module
 
 from torch import nn
 
+from tinkit.architectures import ShiftPlace
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.backbones.places import Place, places_in
 from tinkit.models.temporal.placed import ModuleSettings
-from tinkit.models.temporal.shift import ShiftPlace, shift_places_in
+from tinkit.models.temporal.shift import shift_places_in
 from tinkit.temporal import NAMES, TemporalModule, find_temporal, taking
 
 

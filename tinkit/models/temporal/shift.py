@@ -15,18 +15,18 @@ The state dict is the plain ResNet's in all four: a checkpoint does not say whic
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
+from tinkit.architectures import ShiftPlace
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.backbones.families import RESNET, family_of
 from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
 from tinkit.models.backbones.places import Place, places_in
 from tinkit.models.temporal.placed import ModuleSettings, precede
 
-ShiftPlace = Literal["blockres", "blockres_every", "blockres_double", "block"]
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "blockres_every": ("layer[1-4].*.conv1",),
     "blockres_double": ("layer[1-4].*.conv1", "layer[1-4].*.conv2"),
