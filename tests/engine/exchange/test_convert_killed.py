@@ -207,6 +207,6 @@ def test_weights_that_are_not_finite_do_not_leave(
         ):
             assert tinkit(monkeypatch, *words) == 1
             said = capsys.readouterr().err
-            assert f"{file}: holds numbers that are not finite in 1 of" in said
+            assert f"{file}: holds non-finite values in 1 of" in said
             assert name in said
         assert not list(tmp_path.glob("x.p*"))
