@@ -27,7 +27,6 @@ from benchmarks.machine import machine
 from tinkit.engine.measure.networks import (
     BACKBONES,
     CLASSES,
-    TEMPORALS,
     NetworkRow,
     clips_per_second,
     cost_of,
@@ -40,9 +39,12 @@ from tinkit.files.shipped import shipped_names
 from tinkit.models.backbones.families import family_of
 from tinkit.recipe import Published, ResolvedRecipe, load_recipe
 from tinkit.scores.protocol import protocol_words
+from tinkit.temporal import TEMPORAL_MODULES
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = ("date", "machine", "backbone", "temporal", "input", "parameters", "gflops", "clips_per_s")
+SHOWN = tuple(row for row in TEMPORAL_MODULES if row.any_place)
+TEMPORALS = tuple(row.name for row in SHOWN)
 _KEY = ("backbone", "temporal", "input")
 Record = dict[str, str]
 
@@ -115,7 +117,7 @@ Ratios of such numbers are rough; `benchmarks/results/models.csv` has pairs of t
 
 ## Backbones and temporal modules
 
-8 frames. Every row takes `temporal = "tsn"`, `"tsm"` and `"tin"`; a shift costs nothing that is counted, and TIN's
+8 frames. Every row takes {_listed()}; a shift costs nothing that is counted, and TIN's
 steering networks cost less than a tenth of a percent. [families.py](../tinkit/models/backbones/families.py) says
 which input of which block moves, and why. The other models of these families work as well, and other image models of
 timm's with `place`: `make test-models` tries them all and writes [backbones.csv](../benchmarks/results/backbones.csv).
@@ -144,15 +146,28 @@ def _is_plain(network: NetworkRow) -> bool:
 
 
 def _families(chosen: Sequence[NetworkRow], rows: Mapping[tuple[str, str, str], Mapping[str, str]]) -> str:
-    heads = ("family", "backbone", "pixels", "parameters, tsn", "tin", "GFLOPs", "clips/s, tsn", "tsm", "tin")
+    weighing = [row.name for row in SHOWN if not row.put or row.foreign.weights]
+    heads = ("family", "backbone", "pixels", *_heads("parameters", weighing), "GFLOPs", *_heads("clips/s", TEMPORALS))
     lines = []
     for backbone in BACKBONES:
         own = {one.words: rows[backbone, one.words, one.input] for one in chosen if one.model.backbone == backbone}
         pixels = own["tsn"]["input"].removeprefix("8 x ")
-        cells = [family_of(backbone).name, f"`{backbone}`", pixels, own["tsn"]["parameters"], own["tin"]["parameters"]]
-        speeds = [_speed(own[temporal]) for temporal in ("tsn", "tsm", "tin")]
+        parameters = [own[temporal]["parameters"] for temporal in weighing]
+        cells = [family_of(backbone).name, f"`{backbone}`", pixels, *parameters]
+        speeds = [_speed(own[temporal]) for temporal in TEMPORALS]
         lines.append([*cells, own["tsn"]["gflops"], *speeds])
     return _table(heads, lines)
+
+
+def _heads(what: str, temporals: Sequence[str]) -> list[str]:
+    """``parameters, tsn``, and the others by their names alone."""
+    return [f"{what}, {temporals[0]}", *temporals[1:]]
+
+
+def _listed() -> str:
+    """``temporal = "tsn"``, ``"tsm"`` and ``"tin"``."""
+    *first, last = [f'`"{name}"`' for name in TEMPORALS]
+    return f"`temporal = {', '.join(first).lstrip('`')} and {last}"
 
 
 def _networks(chosen: Sequence[NetworkRow], rows: Mapping[tuple[str, str, str], Mapping[str, str]]) -> str:

@@ -20,7 +20,7 @@ struct Split {
   Sum part;
 };
 
-// An offset that reaches past the clip on either side (or is no number) moves everything out of it: zeros are read.
+// An offset that reaches past the clip on either side (or is NaN) moves everything out of it: zeros are read.
 template <typename Sum>
 TINKIT_FUNCTION Split<Sum> split(Sum offset, int frames) {
   if (!(offset > Sum(-frames - 1) && offset < Sum(frames + 1))) return {2 * frames + 2, Sum(0)};

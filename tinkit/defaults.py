@@ -1,16 +1,19 @@
-"""Defaults of a network: as published, for recipes and for constructors. Needs no PyTorch."""
+"""Defaults of a network: as published, for recipes and for constructors. Needs no PyTorch.
+
+What was published for one temporal module stands in its row (:mod:`tinkit.temporal`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
-SHIFT_DIV: Mapping[str, int] = MappingProxyType({"tin": 4, "tsm": 8, "tsn": 1, "rtcn": 4})
-"""N, by temporal module: one channel in N moves. TSN moves none."""
+from tinkit.temporal import SPACE_TIME, find_temporal
+
 OFFSET_INIT = 0.5
 """Where the offsets of TIN and r-TCN start, in frames."""
+SPEED_RATIO = 4
+"""SlowFast: how many frames the fast pathway sees for one of the slow one."""
 RELATIONS_SAMPLED = 3
 """Relations a scale of multi-scale TRN in a training step."""
 
@@ -34,7 +37,7 @@ CLIPS = NetworkDefaults("slowfast_50", num_segments=32, dropout=0.5, zero_init_l
 
 def defaults_of(temporal: object) -> NetworkDefaults:
     """The defaults of networks with that ``model.temporal``."""
-    return CLIPS if temporal == "3d" else IMAGES
+    return CLIPS if temporal == SPACE_TIME else IMAGES
 
 
 def left_out_model(temporal: object) -> dict[str, Any]:
@@ -44,6 +47,15 @@ def left_out_model(temporal: object) -> dict[str, Any]:
     """
     chosen = asdict(defaults_of(temporal))
     del chosen["num_segments"]
-    of_images = temporal != "3d"
-    moved = SHIFT_DIV.get(temporal) if temporal in ("tin", "tsm", "rtcn") else None
-    return chosen | {"shift_div": moved, "pretrained": of_images, "partial_bn": of_images}
+    of_images, row = temporal != SPACE_TIME, find_temporal(temporal)
+    return chosen | {"shift_div": row and row.shift_div, "pretrained": of_images, "partial_bn": of_images}
+
+
+def left_out_words(key: str) -> str:
+    """What such a key means, for its description: ``Left out: 0.8; with ``3d`` 0.5.``"""
+    images, clips = (left_out_model(temporal)[key] for temporal in (None, SPACE_TIME))
+    return f"Left out: {_word(images)}; with ``{SPACE_TIME}`` {_word(clips)}."
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"``{value}``" if isinstance(value, str) else str(value)

@@ -1,4 +1,4 @@
-// What a launch is told. One structure for all kernels, so that whoever launches packs one: tinkit/ops/cuda.py does.
+// The arguments of a launch: one structure for all kernels, which tinkit/ops/cuda_kernels.py packs.
 //
 // A frame is seen as `rows` rows: one for a contiguous tensor, a row a pixel for a channels_last one. Of a row the
 // first `moving` packs are the fold, in groups of `run`; `rest` more do not move. Rows lie a `pitch` apart, frames

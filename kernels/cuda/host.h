@@ -1,4 +1,4 @@
-// The words of device.h for a host compiler, so that a kernel runs, and is watched, where there is no device.
+// The words of device.h for a host compiler, so that a kernel runs, and is watched, without a device.
 //
 // A phase is a loop over the block's threads, in the order that `order` says; a launch is a loop over its blocks.
 // Besides the numbers the host build gives what a device would not tell:

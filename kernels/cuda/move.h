@@ -172,7 +172,7 @@ TINKIT_DEVICE void move(const Arguments& a) {
   }
 }
 
-// fold_restore_: the rest is nobody's, the fold is copied back.
+// fold_restore_: the rest stays, the fold is copied back.
 template <typename Value, int LANES, typename Index>
 TINKIT_DEVICE void restore(const Arguments& a) {
   using Item = Pack<Value, LANES>;

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tinkit.ops import Steering
-from tinkit.ops.cuda import CudaOperators
+from tinkit.ops.cuda_operators import CudaOperators
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 WILD = (math.nan, math.inf, -math.inf, 1e30, -1e30, 2.0**31, -(2.0**31))

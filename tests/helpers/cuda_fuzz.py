@@ -10,7 +10,7 @@ import torch
 from tests.helpers.cuda_cases import check, random_case, steered
 from tests.helpers.host_cuda import ORDERS, HostKernels
 from tinkit.ops import Steering
-from tinkit.ops.cuda import CudaOperators
+from tinkit.ops.cuda_operators import CudaOperators
 
 
 def run_cases(library: str, count: int) -> None:

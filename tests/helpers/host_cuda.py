@@ -1,4 +1,4 @@
-"""The CUDA kernels built for the host, as a launcher for :class:`tinkit.ops.cuda.CudaOperators` on CPU tensors."""
+"""The CUDA kernels built for the host: a launcher of :class:`~tinkit.ops.cuda_operators.CudaOperators` on the CPU."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import torch
 import tinkit.ops
 from tests.helpers.cuda_cases import Case, check, random_case
 from tinkit.ops import cuda
-from tinkit.ops.cuda import OPERATORS, CudaOperators
 from tinkit.ops.cuda_kernels import open_kernels
+from tinkit.ops.cuda_operators import OPERATORS, CudaOperators
 
 pytestmark = [
     pytest.mark.gpu,

@@ -22,7 +22,6 @@ from tests.helpers.host_cuda import FAST, build
 from tests.helpers.places import ROOT
 from tinkit.ops import cache, cuda
 from tinkit.ops.cache import KernelError
-from tinkit.ops.cuda import OPERATORS, CudaOperators
 from tinkit.ops.cuda_driver import Driver
 from tinkit.ops.cuda_kernels import (
     Access,
@@ -33,6 +32,7 @@ from tinkit.ops.cuda_kernels import (
     cuda_source,
     open_kernels,
 )
+from tinkit.ops.cuda_operators import OPERATORS, CudaOperators
 from tinkit.ops.nvrtc import Compiled
 
 STREAM = 4242

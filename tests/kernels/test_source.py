@@ -24,8 +24,8 @@ from tests.helpers.host_cuda import FAST, ORDERS, PLAIN, SANITIZED, WATCHED, Hos
 from tests.helpers.named_weights import GOLDEN
 from tests.helpers.places import ROOT
 from tinkit.ops import interlace_reference
-from tinkit.ops.cuda import CudaOperators
 from tinkit.ops.cuda_kernels import Access, compile_options, cuda_source
+from tinkit.ops.cuda_operators import CudaOperators
 
 RESNET50 = [(256, 56), (512, 28), (1024, 14), (2048, 7)]
 

@@ -18,8 +18,9 @@ from tinkit.files.shipped import shipped_names
 from tinkit.models import Video3D, VideoClassifier
 from tinkit.recipe import Recipe, load_recipe, save_recipe
 from tinkit.recipe.model import ModelConfig
+from tinkit.temporal import NAMES
 
-TEMPORALS = ("tin", "tsm", "tsn", "rtcn")
+TEMPORALS = NAMES
 # What a constructor calls a key by another name.
 OTHER_NAMES = {"arch": "backbone", "num_frames": "num_segments", "sampled": "relations_sampled"}
 OTHER_NAMES |= {"subsample": "non_local_subsample", "places": "non_local_places"}
@@ -38,8 +39,8 @@ def recipe_of(model: dict[str, Any]) -> Recipe:
 
 def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every class and function of tinkit.models by name."""
-    for module in pkgutil.iter_modules(tinkit.models.__path__):
-        for name, item in vars(importlib.import_module(f"tinkit.models.{module.name}")).items():
+    for module in pkgutil.walk_packages(tinkit.models.__path__, "tinkit.models."):
+        for name, item in vars(importlib.import_module(module.name)).items():
             own = getattr(item, "__module__", "").startswith("tinkit.models")
             if own and (inspect.isfunction(item) or inspect.isclass(item)) and not name.startswith("_"):
                 yield name, item
@@ -92,7 +93,7 @@ def test_the_same_network_by_a_recipe_and_by_its_constructor(temporal: str) -> N
 def test_a_tsm_without_shift_div_moves_the_published_quarter() -> None:
     config = ModelConfig(temporal="tsm")
     assert config.shift_div == 8
-    assert [ModelConfig(temporal=temporal).shift_div for temporal in TEMPORALS] == [4, 8, None, 4]  # type: ignore[arg-type]
+    assert [ModelConfig(temporal=temporal).shift_div for temporal in TEMPORALS] == [None, 8, 4, 4]
     explicit = recipe_of({"temporal": "tsm", "shift_div": 4})
     assert explicit.model.shift_div == 4
     child = load_recipe("sthv1_tin_r50", ["model.temporal=tsm"])
@@ -103,7 +104,7 @@ def test_a_network_of_clips_starts_as_its_constructor_does() -> None:
     built = build_model(recipe_of({"temporal": "3d", "backbone": "r3d_10"}), 5)
     made = Video3D("r3d_10", 5)
     assert isinstance(built, Video3D)
-    assert (built.num_frames, built.dropout.p, str(built)) == (made.num_frames, made.dropout.p, str(made))
+    assert (built.num_segments, built.dropout.p, str(built)) == (made.num_segments, made.dropout.p, str(made))
     for std in (built.classifier.weight.std(), made.classifier.weight.std()):
         assert float(std.detach()) == pytest.approx(0.01, rel=0.2)
     assert all(float(p.min()) == 1 for n, p in built.named_parameters() if n.endswith("bn.weight"))

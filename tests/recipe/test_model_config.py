@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_runs import QUIET, tiny, train
+from tinkit.architectures import ARCHS
 from tinkit.data.flow.computed import FlowSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.flow.make import make_flow
@@ -18,7 +19,6 @@ from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.training.optim import parameter_groups
 from tinkit.errors import UserError
-from tinkit.models.clipnets.video3d import ARCHS
 from tinkit.recipe.model import ModelConfig
 from tinkit.scores import read_scores
 from tinkit.timm_import import import_timm
@@ -69,8 +69,9 @@ def test_flow_is_computed_trained_on_and_tested(challenge: Path, tmp_path: Path)
         (["model.backbone=r3d_18", "model.temporal=3d", "model.pretrained=true"], "no ImageNet weights"),
         (["model.backbone=r3d_18", "model.temporal=3d", *NO_3D_START, "model.consensus=trn"], "consensus means"),
         (["model.speed_ratio=4"], "speed_ratio means nothing"),
-        (["model.temporal_pool=true"], "temporal_pool halves the frames"),
-        (["model.shift_place=block"], "shift_place is for"),
+        (["model.backbone=r3d_10", "model.temporal=3d", *NO_3D_START, "clip.modality=flow"], "reads RGB"),
+        (["model.temporal_pool=true"], "temporal_pool means nothing with temporal = \"tin\"; it is for tsn and tsm"),
+        (["model.shift_place=block"], "shift_place means nothing with temporal = \"tin\"; it is for tsm"),
         (["model.temporal=tsm", "model.consensus=trn", "test.num_segments=5"], "place of each"),
         (["test.num_segments=5"], "Linear of T x T"),
     ],
@@ -92,7 +93,6 @@ def test_every_key_of_a_3d_network_arrives(challenge: Path) -> None:
         "model.speed_ratio=2", "model.lateral_kernel=3",
     )  # fmt: skip
     model = build_model(recipe, 7)
-    assert model.num_frames == 4  # type: ignore[union-attr]
-    assert model.variant == "mmaction2"  # type: ignore[union-attr]
+    assert (model.num_segments, model.variant) == (4, "mmaction2")
     laterals = [key for key in model.state_dict() if "lateral" in key and key.endswith("conv.weight")]
     assert {tuple(model.state_dict()[key].shape[2:]) for key in laterals} == {(3, 1, 1)}

@@ -8,11 +8,13 @@ import typer
 
 from tinkit.cli.options import JsonOption, QuietOption
 from tinkit.cli.parser import examples
+from tinkit.temporal import CHOICES
 from tinkit.terminal import note, print_table
 
 EPILOG = examples(
     "tinkit models", "tinkit models resnet50 'slowfast_*' --bench", "tinkit models convnext_small --temporal tin --json"
 )
+_CHOICES = ", ".join(CHOICES[:-1]) + f" or {CHOICES[-1]}"
 
 
 def models(
@@ -21,9 +23,7 @@ def models(
         typer.Argument(metavar="[BACKBONE...]", help="Names, * for any part: of the table, or any of timm's in full."),
     ] = None,
     *,
-    temporal: Annotated[
-        list[str] | None, typer.Option("--temporal", help="tsn, tsm, tin, rtcn or 3d; may be repeated.")
-    ] = None,
+    temporal: Annotated[list[str] | None, typer.Option("--temporal", help=f"{_CHOICES}; may be repeated.")] = None,
     bench: Annotated[bool, typer.Option("--bench", help="Time every network on this machine.")] = False,
     seconds: Annotated[float, typer.Option(min=0, help="With --bench: about how long to time each.")] = 3,
     quiet: QuietOption = False,

@@ -1,14 +1,14 @@
 """The classifier of clips: a timm backbone, a temporal module in a named place, a consensus and a head."""
 
+from tinkit.models.classifier import Classifier
 from tinkit.models.clipnets.video3d import Video3D
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.models.foreign.save import to_foreign
-from tinkit.models.temporal.interlace import TemporalInterlace, TemporalShift, record_steering
+from tinkit.models.temporal.interlace import TemporalInterlace, record_steering
 from tinkit.models.temporal.placed import TemporalConv2d
+from tinkit.models.temporal.shift import TemporalShift
 from tinkit.models.video import VideoClassifier, data_config, freeze_partial_bn
-
-Classifier = VideoClassifier | Video3D  # clips (B, T, C, H, W) to logits, by an image backbone or by a network of clips
 
 __all__ = [
     "Classifier",

@@ -14,12 +14,11 @@ from torch.utils.checkpoint import checkpoint
 
 from tinkit.models.backbones.families import family_of
 from tinkit.models.backbones.places import blocks_in
+from tinkit.models.classifier import Classifier
 from tinkit.models.clipnets.blocks import BasicBlock, Bottleneck
-from tinkit.models.clipnets.video3d import Video3D
-from tinkit.models.video import VideoClassifier
 
 
-def checkpoint_blocks(model: VideoClassifier | Video3D, backbone: str) -> None:
+def checkpoint_blocks(model: Classifier, backbone: str) -> None:
     """From now on every residual block of ``model`` computes its activations twice, and keeps none, in training.
 
     The gradient is the same. Call it last: blocks that are put in later are not among them.
@@ -28,8 +27,8 @@ def checkpoint_blocks(model: VideoClassifier | Video3D, backbone: str) -> None:
         block.forward = partial(_twice, block, block.forward)
 
 
-def _blocks(model: VideoClassifier | Video3D, backbone: str) -> list[nn.Module]:
-    if isinstance(model, Video3D):
+def _blocks(model: Classifier, backbone: str) -> list[nn.Module]:
+    if model.kind == "clip":
         return [module for module in model.modules() if isinstance(module, BasicBlock | Bottleneck)]
     return [block for _, blocks in blocks_in(model.backbone, family_of(backbone)) for _, block in blocks]
 

@@ -1,4 +1,4 @@
-"""BatchNorm merged into the convolution before it: the same function of the frames, for networks that only test."""
+"""BatchNorm merged into the convolution before it: the same function of the frames, for testing alone."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from tinkit.models.clipnets.video3d import Video3D
-from tinkit.models.stock import are_plain, is_library, keeps_methods, nobody_between, untouched
+from tinkit.models.classifier import Classifier
+from tinkit.models.stock import are_plain, is_library, keeps_methods, nothing_between, untouched
 from tinkit.models.temporal.placed import TemporalConv2d
-from tinkit.models.video import VideoClassifier
 from tinkit.timm_import import import_timm
 
 _NUMBERED = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
 
-def merge_batch_norm(model: VideoClassifier | Video3D) -> None:
-    """Make every ``BatchNorm2d`` that sees what one convolution gives, and nothing else, a part of that convolution.
+def merge_batch_norm(model: Classifier) -> None:
+    """Merge every ``BatchNorm2d`` whose only input is the output of one convolution into that convolution.
 
-    What becomes of a norm is an ``Identity``; the logits are the same up to rounding. Norms behind anything else (a
+    An ``Identity`` takes the norm's place; the logits are the same up to rounding. Norms behind anything else (a
     blur, a shift of another kind), watched by hooks, or without running statistics are left alone, and so is what is
     not timm's ``BasicBlock`` or ``Bottleneck`` to the letter (:mod:`tinkit.models.stock`), a sequence inside a module
     that no library defines, and a convolution or norm that stands in two places. Hooks on all modules, where there are
@@ -31,8 +30,8 @@ def merge_batch_norm(model: VideoClassifier | Video3D) -> None:
     one that was loaded for the test. Raises ``ValueError`` in training mode.
     """
     if model.training or any(norm.training for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)):
-        raise ValueError("BatchNorm is merged in evaluation mode only: statistics of a batch are no part of a weight")
-    if not nobody_between():
+        raise ValueError("BatchNorm is merged in evaluation mode only: a weight cannot hold the statistics of a batch")
+    if not nothing_between():
         return
     for owner, name, convolution in list(_pairs(model.backbone)):
         _absorb(convolution, owner.get_submodule(name))

@@ -1,4 +1,4 @@
-"""A 2D backbone's residual blocks one after the other, where nobody looks between them: testing on a CPU.
+"""A 2D backbone's residual blocks run as one chain, where nothing observes what lies between them: testing on a CPU.
 
 The modules are called in the order of the backbone's own ``forward``, except for the end of each block, add and ReLU,
 which is one pass over the features (:mod:`tinkit.ops.residual`) for every network. Where the next block interlaces,
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tinkit.models.backbones.families import RESNET
-from tinkit.models.stock import is_library, nobody_between, untouched
+from tinkit.models.stock import is_library, nothing_between, untouched
 from tinkit.models.temporal.interlace import TemporalInterlace
 from tinkit.models.temporal.placed import TemporalConv2d
 from tinkit.ops import Steering, native, steer
@@ -34,7 +34,7 @@ def may_chain(backbone: nn.Module, frames: Tensor) -> bool:
     """Whether :func:`run_chain` may stand for ``backbone(frames)`` now, and would be faster."""
     if torch.is_grad_enabled() or frames.device.type != "cpu" or type(frames) is not Tensor:
         return False
-    if torch.compiler.is_compiling() or not nobody_between() or not native.load():
+    if torch.compiler.is_compiling() or not nothing_between() or not native.load():
         return False
     if type(backbone) is not import_timm().models.resnet.ResNet:
         return False
@@ -67,7 +67,7 @@ def _run_blocks(blocks: Sequence[Any], x: Tensor) -> Tensor:
             interlace_into_(x, beside, *_steer(x, pooled, temporal, weights))
             out = block.conv1.convolve(x)
         held = beside if shortcut is x else None
-        del x  # a block with a shortcut of its own does not need it any more
+        del x  # a block with a shortcut of its own no longer needs it
         out = _after_first_convolution(block, out)
         following = blocks[index + 1] if index + 1 < len(blocks) else None
         wanted = operands[index + 1] if following is not None else None
@@ -147,7 +147,7 @@ def _last_act(block: Any) -> nn.Module:
 
 
 def _is_bottleneck(block: Any) -> bool:
-    """Which of timm's two kinds it is. Somebody may have given a basic block a third convolution: it is not called."""
+    """Which of timm's two kinds it is, by its class: a third convolution added to a basic block is not called."""
     return type(block).__name__ == "Bottleneck"
 
 
@@ -158,7 +158,7 @@ def _is_timms(block: Any) -> bool:
 
 
 def _have_plain_shortcuts(blocks: Sequence[Any]) -> bool:
-    """Whether shortcuts are made of what gives no view of its input, and draws no numbers."""
+    """Whether shortcuts consist of layers that return new features and draw nothing at random."""
     layers = import_timm().layers
     norms = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, layers.GroupNorm)
     plain = (type(None), nn.Identity, nn.Conv2d, nn.AvgPool2d, layers.AvgPool2dSame, *norms)

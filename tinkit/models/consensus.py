@@ -11,18 +11,18 @@ A consensus says by ``in_features`` how wide a frame has to be that it is given.
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
+from tinkit.architectures import ConsensusKind
 from tinkit.defaults import RELATIONS_SAMPLED
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.stock import are_plain, still_written, untouched, written
 
-ConsensusKind = Literal["avg", "identity", "trn", "trn_multiscale"]
 FRAME_FEATURES = 256  # that a relation sees of each frame, as published
 RELATION_HIDDEN = 512  # hidden units of the one relation over all frames
 SCALE_HIDDEN = 256  # and of each scale's
@@ -171,7 +171,8 @@ class Scale(nn.Module):
         """(B, relations, hidden) of frames (B, T, in_features).
 
         The layer's columns fall into one matrix for each position in a relation. Each is applied once to every frame,
-        and relations add up what they need: for 16 frames a 240th of the multiplications of going one by one.
+        and relations add up what they need: for 16 frames a 240th of the multiplications that single relations would
+        take.
         """
         size = relations.shape[1]
         weight = self.fc1.weight.unflatten(1, (size, -1)).transpose(0, 1).flatten(0, 1)

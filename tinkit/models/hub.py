@@ -1,4 +1,4 @@
-"""Fetching ImageNet weights: what is being done is said once, and not what the libraries say of every try."""
+"""Fetching ImageNet weights: one line says so, and the libraries' lines about every attempt are silenced."""
 
 from __future__ import annotations
 

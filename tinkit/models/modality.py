@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from tinkit.data.config.modality import FLOW_LENGTH, Modality, model_channels, read_channels
 from tinkit.errors import UserError, did_you_mean
-
-if TYPE_CHECKING:
-    from tinkit.models import Classifier
+from tinkit.models.classifier import Classifier
 
 _FLOW_MEAN = 0.5  # of 0..1: no motion, where the files hold -bound..bound as 0..255
 
 
 @dataclass(frozen=True)
-class Pixels:
+class WantedPixels:
     """From a segment as it is read, uint8 of ``channels``, to what a model wants.
 
     Divide by 255; where ``difference`` is True take :func:`differences`; then ``(x - mean) / std`` by channel. ``mean``
@@ -81,7 +79,7 @@ def first_convolution(backbone: nn.Module) -> tuple[str, nn.Conv2d]:
     raise UserError("the backbone has no convolution that could read flow or differences")
 
 
-def pixels_of(model: Classifier) -> Pixels:
+def pixels_of(model: Classifier) -> WantedPixels:
     """What the frames of a clip must become before ``model`` reads them.
 
     RGB: the mean and standard deviation that the backbone's weights were made with. Flow: 0.5 and the mean of those
@@ -91,10 +89,12 @@ def pixels_of(model: Classifier) -> Pixels:
     modality, length = model.modality, model.flow_length
     channels, wanted = read_channels(modality, length), model_channels(modality, length)
     if modality == "flow":
-        return Pixels(channels, False, (_FLOW_MEAN,) * wanted, (sum(config["std"]) / len(config["std"]),) * wanted)
+        return WantedPixels(
+            channels, False, (_FLOW_MEAN,) * wanted, (sum(config["std"]) / len(config["std"]),) * wanted
+        )
     if modality == "rgb_diff":
-        return Pixels(channels, True, (0.0,) * wanted, (1.0,) * wanted)
-    return Pixels(channels, False, tuple(config["mean"]), tuple(config["std"]))
+        return WantedPixels(channels, True, (0.0,) * wanted, (1.0,) * wanted)
+    return WantedPixels(channels, False, tuple(config["mean"]), tuple(config["std"]))
 
 
 def differences(frames: Tensor) -> Tensor:

@@ -1,27 +1,27 @@
-"""What must be true of a network for operators to stand for its modules: the one place that says it.
+"""When operators may stand for a network's modules: the one place that says it.
 
 tinkit computes some of a network's modules without calling them, from their weights and settings: the two networks
 that steer and the interlacing of a :class:`~tinkit.models.temporal.placed.TemporalConv2d`, with gradients and
 without, and on a
 CPU without gradients the ends of residual blocks (:mod:`tinkit.models.chain`). BatchNorm is merged into convolutions
-for tests (:mod:`tinkit.models.batch_norm`). Whatever somebody changed must have its effect all the same. So a module is
+for tests (:mod:`tinkit.models.batch_norm`). A change to any of them must still have its effect. So a module is
 *called*, as in any PyTorch network, unless all of this holds:
 
-1. **Nobody stands between a call and its effect** (:func:`nobody_between`): no hook on all modules, no
+1. **Nothing stands between a call and its effect** (:func:`nothing_between`): no hook on all modules, no
    ``TorchDispatchMode`` (FLOP counters, fake tensors), no ``TorchFunctionMode`` but that of a default device, no
    ``torch.func`` transform, no forward-mode AD, no ``torch.jit.trace``, and ``nn.Module.__call__`` is PyTorch's.
 2. **The module is untouched** (:func:`untouched`): no hook of any kind (forward, backward, before or after, with
-   keywords, always called: pruning, ``weight_norm`` and offloading are hooks), no method of its own on the object, not
+   keywords, always called: pruning, ``weight_norm`` and offloading are hooks), no method set on the object, not
    compiled in place.
 3. **It is of the very class** that tinkit puts there, not of a subclass or another (quantised, LoRA, parametrised,
    sharded modules), and its settings are those it was made with.
-4. **The class does what its file says** (:func:`still_written`, :func:`is_library`): nobody has put another function
-   in the place of its ``forward``, or of a method that this calls.
+4. **The class does what its file says** (:func:`still_written`, :func:`is_library`): its ``forward``, and every method
+   that this calls, is still the function that the file defines.
 5. **Weights are plain tensors**, not of a subclass.
 
 The chain asks more: the backbone is exactly timm's ``ResNet``, its stages exactly ``nn.Sequential`` of exactly timm's
 blocks, each ending in exactly ``nn.ReLU``; clauses 2 and 4 hold for *every* module in it, since the chain writes to
-features that a module of somebody's own may have kept; and shortcuts are of the kinds that return new features.
+features that a user's module may have kept; and shortcuts are of the kinds that return new features.
 
 Nothing is remembered from one forward pass to the next, so that a change is seen at once. In a compiled network
 (``torch.compile``) only clauses 2, 3 and 5 are asked, once, when it is compiled: it has no hooks afterwards either.
@@ -62,7 +62,7 @@ def written(*methods: tuple[type, str]) -> tuple[Written, ...]:
 
 
 def still_written(methods: Sequence[Written]) -> bool:
-    """Whether nobody has put another function in the place of one of ``methods``."""
+    """Whether each of ``methods`` is still the function that its file defines."""
     for kind, name, function, code in methods:
         if getattr(kind, name) is not function or function is None or function.__code__ is not code:
             return False
@@ -75,7 +75,7 @@ def is_library(kind: type, *names: str) -> bool:
 
 
 def _is_from_its_file(kind: type, name: str) -> bool:
-    """By the code itself: whoever wraps a function can give it any name and module."""
+    """By the code itself: a wrapper can carry any name and module."""
     function = getattr(kind, name)
     if type(function) is not FunctionType or kind.__module__.partition(".")[0] not in _LIBRARIES:
         return False
@@ -89,8 +89,8 @@ def _is_from_its_file(kind: type, name: str) -> bool:
 _CALL = written((nn.Module, "_wrapped_call_impl"), (nn.Module, "_call_impl"))
 
 
-def nobody_between() -> bool:
-    """Whether nobody sees or changes what all modules, or all of PyTorch's operations, do now."""
+def nothing_between() -> bool:
+    """Whether nothing observes or changes what all modules, or all of PyTorch's operations, do now."""
     if torch.compiler.is_compiling():
         return True
     if torch_module._has_any_global_hook() or torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():

@@ -5,33 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
+from tinkit.architectures import ConsensusKind, NonLocalKind, ShiftPlace
 from tinkit.data.config.modality import FLOW_LENGTH, Modality, model_channels
-from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
-from tinkit.errors import UserError, did_you_mean
+from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED
+from tinkit.errors import UserError
 from tinkit.models.backbones.families import check_known
-from tinkit.models.backbones.places import Place, places_in
 from tinkit.models.chain import may_chain, run_chain
-from tinkit.models.consensus import ConsensusKind, make_consensus
+from tinkit.models.classifier import Classifier, check_numbers
+from tinkit.models.consensus import make_consensus
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
 from tinkit.models.hub import fetching
 from tinkit.models.modality import check_modality, first_convolution, read_modality
-from tinkit.models.temporal.interlace import TemporalInterlace, TemporalShift
-from tinkit.models.temporal.non_local import NonLocal, NonLocalKind, add_non_local
-from tinkit.models.temporal.placed import precede
-from tinkit.models.temporal.pool import add_temporal_pool, check_temporal_pool, stage_segments
-from tinkit.models.temporal.rtcn import regularise
-from tinkit.models.temporal.shift import ShiftPlace, shift_places_in
+from tinkit.models.temporal.non_local import NonLocal, add_non_local
+from tinkit.models.temporal.placed import ModuleSettings
+from tinkit.models.temporal.pool import add_temporal_pool, stage_segments
+from tinkit.models.temporal.put import check_keys, put_modules, temporal_module
+from tinkit.temporal import Temporal
 from tinkit.timm_import import import_timm
 
-Temporal = Literal["tin", "tsm", "tsn", "rtcn"]
 
-
-class VideoClassifier(nn.Module):
+class VideoClassifier(Classifier):
     """Clips (B, T, C, H, W), normalised, to logits (B, num_classes), float32 or better.
 
     ``backbone`` is a timm image model, ``backbone_kwargs`` further keywords for it (``img_size`` where it fixes that,
@@ -60,7 +58,7 @@ class VideoClassifier(nn.Module):
     differences; the first convolution is turned to it, weights and all (:mod:`tinkit.models.modality`).
 
     ``pretrained`` is False, True (timm's ImageNet weights, from the network or its cache), or a file: a checkpoint that
-    :func:`~tinkit.models.load_foreign` knows. What was taken from a file is told by ``pretrained_report``.
+    :func:`~tinkit.models.load_foreign` knows. ``pretrained_report`` tells what was taken from a file.
 
     ``zero_init_last`` is timm's start of a ResNet: the last BatchNorm weight of every residual branch is zero, and a
     fresh model's logits do not depend on its temporal modules at all; False starts them at one. Other families start as
@@ -72,6 +70,8 @@ class VideoClassifier(nn.Module):
     modules that they change, non-local blocks ``non_local<n>.`` under stages, relations ``consensus.``; shifts and
     pools add nothing. Raises :class:`~tinkit.errors.UserError` for settings that cannot be, naming the layer.
     """
+
+    kind: ClassVar[Literal["image", "clip"]] = "image"
 
     def __init__(
         self,
@@ -99,19 +99,19 @@ class VideoClassifier(nn.Module):
         flow_length: int = FLOW_LENGTH,
     ) -> None:
         super().__init__()
-        _check_settings(temporal, num_classes, num_segments, dropout)
-        _check_places(temporal, place, shift_place, temporal_pool)
+        row = temporal_module(temporal)
+        check_numbers(num_classes=num_classes, num_segments=num_segments, dropout=dropout)
+        check_keys(row, place, shift_place, temporal_pool)
         check_modality(modality, flow_length)
         check_known(backbone)
         self.temporal = temporal
         self.num_segments = num_segments
         self.modality, self.flow_length = modality, flow_length
-        self.shift_div = SHIFT_DIV[temporal] if shift_div is None else shift_div
+        self.shift_div = row.shift_div if shift_div is None else shift_div
         self.backbone = _make_backbone(backbone, pretrained is True, zero_init_last, backbone_kwargs or {})
         segments = stage_segments(num_segments, temporal_pool)
-        for spot in _spots(self.backbone, backbone, temporal, place, shift_place):
-            frames = segments.get(spot.name.split(".")[0], num_segments)
-            _put_temporal(temporal, spot, frames, self.shift_div, offset_init)
+        settings = ModuleSettings(num_segments, 1 if self.shift_div is None else self.shift_div, offset_init)
+        put_modules(row, self.backbone, backbone, settings, segments, place=place, shift_place=shift_place)
         if non_local is not None:
             add_non_local(self.backbone, segments, non_local, non_local_subsample, non_local_places)
         if temporal_pool:
@@ -139,10 +139,6 @@ class VideoClassifier(nn.Module):
         features = run_chain(self.backbone, frames) if may_chain(self.backbone, frames) else self.backbone(frames)
         each = self.classifier(self.dropout(features)).unflatten(0, (video.shape[0], self.segments_left))
         return cast(Tensor, self.consensus(each))
-
-    def steering_modules(self) -> dict[str, TemporalInterlace]:
-        """The modules that interlace, by name, in the order of the forward pass; none unless it is a TIN."""
-        return {name: module for name, module in self.named_modules() if isinstance(module, TemporalInterlace)}
 
     def class_layers(self) -> dict[str, nn.Linear]:
         """The layers whose outputs are the classes, by name: what another number of classes replaces.
@@ -180,32 +176,6 @@ def freeze_partial_bn(model: nn.Module) -> None:
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
     for norm in [norm for norm in norms if norm not in own][1:]:
         norm.eval().requires_grad_(False)
-
-
-def _check_settings(temporal: str, num_classes: int, num_segments: int, dropout: float) -> None:
-    kinds = get_args(Temporal)
-    if temporal not in kinds:
-        raise UserError(
-            f"no temporal module is called {temporal!r}{did_you_mean(temporal, kinds)}", expected=", ".join(kinds)
-        )
-    for name, value in (("num_classes", num_classes), ("num_segments", num_segments)):
-        if value < 1:
-            raise UserError(f"{name} is {value}", expected="1 or more")
-    if not 0 <= dropout <= 1:
-        raise UserError(f"dropout is {dropout:g}", expected="a probability, 0 to 1")
-
-
-def _check_places(temporal: Temporal, place: str | None, shift_place: ShiftPlace, temporal_pool: bool) -> None:
-    if place == "":
-        raise UserError("place is empty", expected="a module's name, as in 'blocks.*.attn'; or no place at all")
-    if shift_place != "blockres" and (temporal != "tsm" or place is not None):
-        by_hand = "" if place is None else f" and place = {place!r}"
-        raise UserError(
-            f"shift_place {shift_place!r} with temporal = {temporal!r}{by_hand}",
-            expected="shift_place with temporal = 'tsm' and without a place by hand",
-        )
-    if temporal_pool:
-        check_temporal_pool(temporal)
 
 
 def _make_backbone(name: str, imagenet: bool, zero_init_last: bool, kwargs: Mapping[str, Any]) -> nn.Module:
@@ -250,29 +220,3 @@ def _created(name: str, zero_init_last: bool, settings: Mapping[str, Any]) -> An
 def _features_of(backbone: Any) -> int:
     """How many features a frame has in the end: with some backbones more than behind their last block."""
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
-
-
-def _spots(
-    backbone: nn.Module, name: str, temporal: Temporal, place: str | None, shift_place: ShiftPlace
-) -> list[Place]:
-    """The modules that a temporal module precedes, in order."""
-    if temporal == "tsn":
-        return []
-    if temporal == "tsm" and place is None:
-        return shift_places_in(backbone, name, shift_place)
-    return places_in(backbone, name, place, alternate=temporal == "tsm")
-
-
-def _put_temporal(kind: Temporal, spot: Place, num_segments: int, shift_div: int, offset_init: float) -> None:
-    """Change ``spot`` by a temporal module, an error of which then says the layer's name."""
-    try:
-        if kind == "rtcn":
-            regularise(spot, num_segments, shift_div, offset_init)
-        elif kind == "tin":
-            precede(spot, TemporalInterlace(spot.channels, num_segments, shift_div, offset_init, spot.layout))
-        elif spot.channels // max(shift_div, 1):
-            precede(spot, TemporalShift(num_segments, shift_div, spot.layout))
-        else:
-            raise UserError(f"shift_div {shift_div} of {spot.channels} channels leaves none to shift")
-    except UserError as error:
-        raise UserError(f"{spot.name}: {error.problem}", expected=error.expected, fix=error.fix) from error

@@ -2,7 +2,7 @@
 
 A file is called ``KEY-CONTENT.SUFFIX``. KEY says what it was made from, CONTENT is the beginning of the SHA-256 of its
 bytes. One rename brings it into being; a file that was cut short or overwritten no longer fits its name and is made
-again; a good one is never written over. What is there runs, so it is taken only from where nobody else could have put
+again; a good one is never written over. What is there runs, so it is taken only from where no other user could have put
 it (:mod:`tinkit.ops.trusted`); else that is said, and every process compiles for itself.
 """
 
@@ -132,7 +132,7 @@ def say_once(message: str) -> None:
 def _say_untrusted(problem: UntrustedError) -> None:
     say_once(
         f"compiled kernels are not taken from {kernel_folder()}: {problem}; every process compiles them again. The"
-        " folder and its parents must belong to you or root, and be writable by nobody else (chmod go-w); or set"
+        " folder and its parents must belong to you or root, and be writable by no other user (chmod go-w); or set"
         " TINKIT_CACHE to such a folder"
     )
 
@@ -167,8 +167,8 @@ def _stamp(folder: TrustedFolder, name: str) -> tuple[int, int] | None:
 def _turn(folder: TrustedFolder, key: str) -> Iterator[None]:
     """Wait for our turn to build ``key``: a lock that the system opens when its holder ends, however that ends.
 
-    Where there is no such lock (a cache that cannot be written, some network file systems), or its holder does not move
-    on, go on without: files are renamed into place, so that this costs work and breaks nothing.
+    Where there is no such lock (a cache that cannot be written, some network file systems), or its holder
+    hangs, continue without: files are renamed into place, so that this costs work and breaks nothing.
     """
     # not filelock: it opens the lock by its name, which may be a link or a pipe, and not as TrustedFolder does
     try:

@@ -5,10 +5,10 @@ them, the convolution reads them, and the fold is put back before the operator r
 raises. No hook, compiler or exporter sees what lies between, and autograd's count of changes does not move. Features
 that :func:`~tinkit.ops.layout.may_borrow` refuses are interlaced into a new tensor instead, with the same result.
 
-What borrowing cannot see is somebody else at the same features meanwhile: another thread, a CUDA stream that does not
+Borrowing cannot see who else uses the same features meanwhile: another thread, a CUDA stream that does not
 wait for the current one, an interrupt (Ctrl-C) between the writing and the convolution. In a network the features are
-the block's own input, which is read again only afterwards; who shares features otherwise calls ``interlace`` and a
-convolution.
+the block's own input, which is read again only afterwards; code that shares features otherwise calls ``interlace``
+and a convolution.
 
 Backward saves the inputs only and interlaces again.
 """
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinkit.ops.interlace import check_arguments, interlace, steering_for
-from tinkit.ops.layout import empty_fold, laid_out_as, may_borrow, settled
+from tinkit.ops.layout import as_dense, empty_fold, laid_out_as, may_borrow
 from tinkit.ops.library import (
     autocast_rule,
     define,
@@ -57,6 +57,15 @@ class Settings(NamedTuple):
     groups: int
 
 
+class Moving(NamedTuple):
+    """The arguments of :func:`tinkit.ops.interlace`, in its order."""
+
+    x: Tensor
+    offset: Tensor
+    gain: Tensor
+    fold: int
+
+
 def interlaced_conv(
     x: Tensor,
     offset: Tensor,
@@ -73,7 +82,7 @@ def interlaced_conv(
 
     ``x``, ``offset``, ``gain`` and ``fold`` as in :func:`tinkit.ops.interlace`, ``weight`` and ``bias`` as in
     ``torch.nn.functional.conv2d``, (height, width) pairs zero-padded. ``x`` is as it was when this returns or raises,
-    but is written to meanwhile: nobody else may read it at the same time. Under autocast features, weight and bias are
+    but is written to meanwhile: nothing else may read it at the same time. Under autocast features, weight and bias are
     cast, offsets and gains are not.
 
     Raises ``ValueError`` for an interlace that cannot be, ``RuntimeError`` for such a convolution.
@@ -83,7 +92,7 @@ def interlaced_conv(
         return F.conv2d(interlace(x, offset, gain, fold), weight, bias, stride, padding, dilation, groups)
     offset, gain = steering_for(x, offset, gain)
     return torch.ops.tinkit.interlaced_conv(
-        settled(x), offset, gain, fold, weight, bias, stride, padding, dilation, groups
+        as_dense(x), offset, gain, fold, weight, bias, stride, padding, dilation, groups
     )
 
 
@@ -98,7 +107,7 @@ def interlaced(
     if not may_borrow(x, offset, gain, *others):
         yield torch.ops.tinkit.interlace(x, offset, gain, fold), empty_fold(x, fold).copy_(x[:, :fold])
         return
-    borrowed = x.data  # a count of changes of its own: to autograd, x has not been changed
+    borrowed = x.data  # with its own count of changes: to autograd, x has not changed
     saved = torch.ops.tinkit.interlace_write_(borrowed, offset, gain, fold, False)
     try:
         yield borrowed, saved
@@ -123,29 +132,21 @@ def convolution(
 
 
 def convolution_gradients(
-    grad: Tensor,
-    x: Tensor,
-    offset: Tensor,
-    gain: Tensor,
-    fold: int,
-    weight: Tensor,
-    bias: Tensor | None,
-    settings: Settings,
-    wanted: Sequence[bool],
+    grad: Tensor, moving: Moving, weight: Tensor, bias: Tensor | None, settings: Settings, wanted: Sequence[bool]
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """The convolution's part of a backward pass; ``wanted`` are the gradients of the features, weight and bias.
 
-    Returns the gradient of the interlaced features (None where it was not wanted), the fold of ``x``, dense, and
+    Returns the gradient of the interlaced features (None where it was not wanted), the fold of ``moving.x``, dense, and
     the gradients of weight and bias.
     """
     stride, padding, dilation, groups = settings
     sizes = None if bias is None else bias.shape
-    with interlaced(x, offset, gain, fold, weight, grad) as (moved, before):
+    with interlaced(*moving, weight, grad) as (moved, before):
         grad_moved, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
             grad, moved, weight, sizes, stride, padding, dilation, False, (0, 0), groups, wanted
         )
     if wanted[0]:
-        grad_moved = laid_out_as(x, grad_moved)
+        grad_moved = laid_out_as(moving.x, grad_moved)
     if wanted[1]:
         grad_weight = laid_out_as(weight, grad_weight)
     return grad_moved, before, grad_weight, grad_bias
@@ -165,7 +166,7 @@ def _backward(
     *settings, (of_x, of_steering, of_weight, of_bias) = rest
     through = of_x or of_steering
     grad_x, before, grad_weight, grad_bias = convolution_gradients(
-        grad, x, offset, gain, fold, weight, bias, Settings(*settings), (through, of_weight, of_bias)
+        grad, Moving(x, offset, gain, fold), weight, bias, Settings(*settings), (through, of_weight, of_bias)
     )
     if not through:
         return None, None, None, grad_weight, grad_bias
@@ -173,7 +174,7 @@ def _backward(
     if of_steering:
         grad_offset, grad_gain = torch.ops.tinkit.interlace_products(grad_x, before, offset, gain)
     if of_x:
-        torch.ops.tinkit.interlace_transpose_(grad_x, offset, gain, fold, None)  # nobody else has this gradient yet
+        torch.ops.tinkit.interlace_transpose_(grad_x, offset, gain, fold, None)  # this gradient has no other reader yet
     return grad_x if of_x else None, grad_offset, grad_gain, grad_weight, grad_bias
 
 
@@ -204,7 +205,7 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     needs = ctx.needs_input_grad
     wanted = (needs[0], needs[1] or needs[2], needs[4], bias is not None and needs[5])
     grad_x, grad_offset, grad_gain, grad_weight, grad_bias = torch.ops.tinkit.interlaced_conv_backward(
-        settled(grad), x, offset, gain, ctx.fold, weight, bias, *ctx.settings, wanted
+        as_dense(grad), x, offset, gain, ctx.fold, weight, bias, *ctx.settings, wanted
     )
     return grad_x, grad_offset, grad_gain, None, grad_weight, grad_bias, None, None, None, None
 

@@ -93,7 +93,7 @@ class Driver:
 
     @contextmanager
     def _uncaptured(self) -> Iterator[None]:
-        """What is loaded meanwhile is no part of a CUDA graph that this thread may be capturing, nor a fault in it."""
+        """What is loaded meanwhile neither joins nor breaks a CUDA graph that this thread may be capturing."""
         mode = c_int(_RELAXED)
         self._call("cuThreadExchangeStreamCaptureMode", byref(mode))
         try:

@@ -85,7 +85,7 @@ def all_accesses() -> Iterator[Access]:
 
 
 class Launcher(Protocol):
-    """Whoever runs kernels: a device, or in the tests a host build of the same source."""
+    """What runs kernels: a device, or in the tests a host build of the same source."""
 
     def launch(self, name: str, access: Access, blocks: int, arguments: Arguments, device: torch.device) -> None:
         """Run ``blocks`` blocks of a kernel on the device's current stream."""
@@ -172,7 +172,7 @@ def cuda_source() -> Path:
 
 
 def compile_options(source: Path, access: Access | None) -> list[str]:
-    """What nvcc and NVRTC are told besides the architecture: where headers are, and which kernels (None: all)."""
+    """Options of nvcc and NVRTC besides the architecture: where headers are, and which kernels (None: all)."""
     chosen = {} if access is None else access.definitions
     return [f"-I{source.parent.parent}", *(f"-D{name}={value}" for name, value in chosen.items())]
 

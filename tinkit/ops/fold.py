@@ -1,9 +1,9 @@
 """The operators on the fold alone: its interlacing, its mean over pixels, and what a convolution behind it needs.
 
 ``interlace_fold`` and ``fold_mean`` are functional. The others are for other operators only (:mod:`tinkit.ops.conv`),
-and autograd is not told of them: ``interlace_write_`` and ``fold_restore_`` write to features for a while, and whoever
-writes must restore before anybody else looks; ``interlace_products`` and ``interlace_transpose_`` are the two halves of
-a backward pass, the second in place, for a gradient that nobody else has yet.
+without gradients: ``interlace_write_`` and ``fold_restore_`` write to features for a while, and the writer must restore
+them before anything else reads them; ``interlace_products`` and ``interlace_transpose_`` are the two halves of a
+backward pass, the second in place, for a gradient that has no other reader yet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tinkit.ops.gather import gather_backward, gather_fold, gather_products
 from tinkit.ops.interlace import check_arguments, save_inputs, saved_inputs, steering_for
-from tinkit.ops.layout import empty_fold, laid_out_as, settled
+from tinkit.ops.layout import as_dense, empty_fold, laid_out_as
 from tinkit.ops.library import (
     autocast_rule,
     define,
@@ -51,7 +51,7 @@ def interlace_fold(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor
         return interlace_over_time(x[:, :fold], offset, gain, fold)
     if is_transformed():
         return _reference(x, *steering_for(x, offset, gain), fold)
-    return torch.ops.tinkit.interlace_fold(settled(x), *steering_for(x, offset, gain), fold)
+    return torch.ops.tinkit.interlace_fold(as_dense(x), *steering_for(x, offset, gain), fold)
 
 
 def fold_mean(x: Tensor, fold: int) -> Tensor:
@@ -63,7 +63,7 @@ def fold_mean(x: Tensor, fold: int) -> Tensor:
     check_mean(x, fold)
     if torch.compiler.is_exporting() or is_transformed():
         return mean_reference(x, fold)
-    return torch.ops.tinkit.fold_mean(settled(x), fold)
+    return torch.ops.tinkit.fold_mean(as_dense(x), fold)
 
 
 def check_mean(x: Tensor, fold: int) -> None:

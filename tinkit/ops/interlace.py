@@ -5,8 +5,8 @@ group ``g``, with ``k = floor(offset[b, g])`` and ``r = offset[b, g] - k``::
 
     y[b, t, c] = gain[b, t, g] * ((1 - r) * x[b, t - k, c] + r * x[b, t - k - 1, c])
 
-The other channels pass unchanged. A frame outside the clip reads as zero, so an offset of ``T`` frames or more, or one
-that is not finite, silences its group. A positive offset brings the past forward. The formula is that of the Temporal
+The other channels pass unchanged. A frame outside the clip reads as zero, so an offset of ``T`` frames or more, or a
+non-finite one, silences its group. A positive offset brings the past forward. The formula is that of the Temporal
 Interlacing Network (arXiv 2001.06499, section 3); its derivatives take ``k`` for a constant::
 
     dL/dx      the transpose of the same gather
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from tinkit.ops.gather import gather_backward, gather_forward
-from tinkit.ops.layout import laid_out_as, settled
+from tinkit.ops.layout import as_dense, laid_out_as
 from tinkit.ops.library import (
     autocast_rule,
     define,
@@ -65,7 +65,7 @@ def interlace(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> Tensor:
         return interlace_over_time(x, offset, gain, fold)
     if is_transformed():
         return interlace_reference(x, *steering_for(x, offset, gain), fold)
-    return torch.ops.tinkit.interlace(settled(x), *steering_for(x, offset, gain), fold)
+    return torch.ops.tinkit.interlace(as_dense(x), *steering_for(x, offset, gain), fold)
 
 
 def steering_for(x: Tensor, offset: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ Features (B*T, C, H, W) are *channels_last* if PyTorch calls them that and not c
 channel, or one pixel) they are taken for contiguous. Results that are as wide as the features have their strides,
 narrower ones the plain strides of the layout (``torch.empty`` with that memory format).
 
-Native kernels read these two layouts, dense, and no other: :func:`settled` copies what lies otherwise.
+Native kernels read these two layouts, dense, and no other: :func:`as_dense` copies what lies otherwise.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def layout_of(x: Tensor) -> torch.memory_format:
     return torch.channels_last if is_channels_last(x) else torch.contiguous_format
 
 
-def settled(x: Tensor) -> Tensor:
+def as_dense(x: Tensor) -> Tensor:
     """``x`` itself where it is dense in one of the two layouts, else a contiguous copy."""
     return x if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()
 
 
 def laid_out_as(x: Tensor, grad: Tensor) -> Tensor:
-    """A gradient in the layout of ``x`` that it belongs to: autograd may give any, and no memory at all of its own."""
+    """A gradient in the layout of ``x`` that it belongs to: autograd may give any, and one without its own memory."""
     return grad.contiguous(memory_format=layout_of(x))
 
 

@@ -1,9 +1,10 @@
 """The library in PyTorch's dispatcher that every operator of tinkit belongs to, and how native kernels come into it.
 
 An operator is registered in Python: its schema, its plain implementation for any device, its shapes, gradients, rule
-under autocast and what it counts as (:mod:`tinkit.ops.flops`). A native kernel, registered for the key CPU or CUDA, is
+under autocast and what it counts as (:mod:`tinkit.ops.flops`). A native kernel, registered for a device's key, is
 preferred by the dispatcher once it is there. The plain implementation is what runs until then: it asks for the native
-kernels of its device once, calls the operator again if that has brought one for it, and computes otherwise.
+kernels of its device (:data:`DEVICES`) once, calls the operator again if that has brought one for it, and computes
+otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,8 +22,27 @@ from torch.autograd import forward_ad
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+
+class Device(NamedTuple):
+    """A kind of device that has native kernels, and where they come from.
+
+    ``name`` is PyTorch's (``x.device.type``). ``module`` has a function ``load() -> bool`` that registers them for the
+    dispatch key ``key``; ``autocast`` is the key under autocast.
+    """
+
+    name: str
+    module: str
+    key: str
+    autocast: str
+
+
+DEVICES = (
+    Device("cpu", "tinkit.ops.native", "CPU", "AutocastCPU"),
+    Device("cuda", "tinkit.ops.cuda", "CUDA", "AutocastCUDA"),
+)
+"""To add a device, add a row and its module: docs/extending/device.md."""
+
 _LIBRARY = torch.library.Library("tinkit", "FRAGMENT")
-_NATIVE = {"cpu": ("tinkit.ops.native", "CPU"), "cuda": ("tinkit.ops.cuda", "CUDA")}  # device: module, dispatch key
 # A compiler must hand over tensors laid out as they were when the graph was made: results follow the features' layout.
 _TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides)
 
@@ -108,7 +128,7 @@ def _differentiable(
     function: Callable[..., Any], arguments: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``function``'s tensors that are needed, as functions of them and of the outputs' gradients."""
-    # Views, since one tensor may be two arguments, each of which has a gradient of its own.
+    # Views, since one tensor may be two arguments, each of which has its own gradient.
     given = [part.view_as(part) if need else part for part, need in zip(arguments, needs, strict=True)]
     device = given[0].device.type
     cast_down = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
@@ -143,8 +163,8 @@ def autocast_rule(name: str, cast: Callable[..., tuple[Any, ...]]) -> None:
         with torch.autocast(device, enabled=False):
             return getattr(torch.ops.tinkit, name)(*arguments)
 
-    for key in ("AutocastCPU", "AutocastCUDA"):
-        _LIBRARY.impl(name, kernel, key)
+    for device in DEVICES:
+        _LIBRARY.impl(name, kernel, device.autocast)
 
 
 def to_autocast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -155,16 +175,14 @@ def to_autocast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 def _native_kernel_appears(name: str, device: str) -> bool:
     """Whether asking for native kernels has just brought one.
 
-    One that was there before does not count: whoever comes here past it must not be sent in circles.
+    One that was there before does not count: a call that came past it would come here again without end.
     """
-    if device not in _NATIVE:
-        return False
-    module, key = _NATIVE[device]
+    row = next((row for row in DEVICES if row.name == device), None)
     operator = f"tinkit::{name}"
-    if torch._C._dispatch_has_kernel_for_dispatch_key(operator, key):
+    if row is None or torch._C._dispatch_has_kernel_for_dispatch_key(operator, row.key):
         return False
-    _load(module)
-    return torch._C._dispatch_has_kernel_for_dispatch_key(operator, key)
+    _load(row.module)
+    return torch._C._dispatch_has_kernel_for_dispatch_key(operator, row.key)
 
 
 @functools.cache

@@ -80,7 +80,7 @@ def load() -> bool:
     """Load the CPU kernels if that can be done, compiling them first where they are not in the cache; some seconds.
 
     True when they are registered. The first call of a process decides; those that follow, from any thread, cost nothing
-    and say the same. Never raises for what a machine lacks: that is said once.
+    and say the same. Never raises for what a machine lacks: one line says so, once.
     """
     return state().loaded
 
@@ -112,7 +112,7 @@ def wanted() -> bool:
 def open_library(kernels: Path) -> Native:
     """Load the library made of ``kernels``/cpu/library.cpp, from the cache or compiled now. To be called once.
 
-    What a machine lacks is told by the result's ``problem``.
+    The result's ``problem`` says what a machine lacks.
     """
     if os.name != "posix":
         return Native(problem=f"native kernels are not built on {platform.system()}")
@@ -213,7 +213,7 @@ def _compile(kernels: Path, compiler: Compiler) -> bytes:
 def _register(kept: Kept) -> str | None:
     """Load the library, whose static objects register the kernels; the instruction set that it has chosen, if it tells.
 
-    What was read and found good is loaded, from a file in memory or a folder of our own: whatever happens to the file
+    The checked bytes are loaded, from a file in memory or a private folder: whatever happens to the file
     in the cache, and where that may hold no programs (noexec). Raises OSError if it is none for this machine.
     """
     if hasattr(os, "memfd_create"):

@@ -37,7 +37,7 @@ def interlace_over_time(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> T
     """:func:`tinkit.ops.interlace` as a product with the matrix of each clip and group, (T, T) of gain and triangle.
 
     The shapes are those of :func:`interlace_reference`; arithmetic is float32, or float64 for float64 features. Output
-    frame ``t`` reads input frame ``s`` by ``gain[t] * max(0, 1 - |t - s - offset|)``. One value that is not finite
+    frame ``t`` reads input frame ``s`` by ``gain[t] * max(0, 1 - |t - s - offset|)``. One non-finite value
     spreads to all frames of its clip.
     """
     clips, frames, groups = gain.shape

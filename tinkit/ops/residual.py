@@ -2,9 +2,9 @@
 
 The end of a block, add and ReLU, passes over all features anyway. ``residual_`` does both in one pass, and where the
 next block interlaces it does two things more: it puts the channels that will move *beside* the features, in a tensor of
-their own, and averages them over pixels. ``interlace_into_`` then writes their interlacing into the features. Whoever
-needs the features as they were (the shortcut at the end of that block) takes the fold from beside them. Nothing is
-written twice and nothing is put back, which nobody outside may see: these operators are for
+their own, and averages them over pixels. ``interlace_into_`` then writes their interlacing into the features. The
+shortcut at the end of that block, which needs the features as they were, takes the fold from beside them. Nothing is
+written twice and nothing is put back, which nothing outside may see: these operators are for
 :mod:`tinkit.models.chain` only, and have no gradients.
 """
 

@@ -3,7 +3,7 @@
 It is :func:`~tinkit.ops.fold_mean`, :func:`~tinkit.ops.steer` and :func:`~tinkit.ops.interlaced_conv`, one after the
 other, with the same numbers. They are one for the sake of the backward pass: as three, autograd would make a gradient
 as wide as the features for the mean alone, zero past the fold, and add it to the convolution's. Here the mean's part is
-added to the fold of the one gradient there is, before anybody has it.
+added to the fold of the one gradient, before it leaves the operator.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tinkit.ops.conv import (
     SETTINGS,
+    Moving,
     Pair,
     Settings,
     convolution,
@@ -26,7 +27,7 @@ from tinkit.ops.conv import (
 )
 from tinkit.ops.fold import check_mean, fold_mean, mean_reference
 from tinkit.ops.interlace import check_arguments
-from tinkit.ops.layout import settled
+from tinkit.ops.layout import as_dense
 from tinkit.ops.library import (
     autocast_rule,
     define,
@@ -84,7 +85,7 @@ def steered_conv(
         out = interlaced_conv(x, offset, gain, fold, weight, bias, stride, padding, dilation, groups)
         return out, offset, gain
     out, _, offset, gain = torch.ops.tinkit.steered_conv(
-        settled(x), fold, *steering, weight, bias, stride, padding, dilation, groups
+        as_dense(x), fold, *steering, weight, bias, stride, padding, dilation, groups
     )
     return out, offset, gain
 
@@ -117,7 +118,7 @@ def _backward(
     x, fold, steering, weight, bias, settings = _inputs(*arguments)
     through = of_x or of_steering
     grad_x, before, grad_weight, grad_bias = convolution_gradients(
-        grad, x, offset, gain, fold, weight, bias, settings, (through, of_weight, of_bias)
+        grad, Moving(x, offset, gain, fold), weight, bias, settings, (through, of_weight, of_bias)
     )
     if not through:
         return *[None] * 9, grad_weight, grad_bias
@@ -132,7 +133,7 @@ def _backward(
 
 
 def _sum(found: Tensor, given: Tensor | None) -> Tensor:
-    """What is found here and what comes from those who read the same; ``found`` is nobody else's."""
+    """The sum of what was computed here and what other readers give; ``found`` has no other reader."""
     return found if given is None else found.add_(given)
 
 
@@ -169,7 +170,7 @@ def _gradients(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
     needs = ctx.needs_input_grad
     wanted = (needs[0], any(needs[2:10]), needs[10], rest[-1] is not None and needs[11])
     grad_x, *found = torch.ops.tinkit.steered_conv_backward(
-        settled(grad), *grads[1:], pooled, offset, gain, x, ctx.fold, *rest, *ctx.settings, wanted
+        as_dense(grad), *grads[1:], pooled, offset, gain, x, ctx.fold, *rest, *ctx.settings, wanted
     )
     return grad_x, None, *found, None, None, None, None
 

@@ -1,4 +1,4 @@
-"""Files that run: read only where nobody else could have put or changed them, as ssh does with its keys.
+"""Files that run: read only where no other user could have put or changed them, as ssh does with its keys.
 
 A folder is trusted when it and all its parents belong to the user or root and others may not write to them, but for a
 parent of root's with the sticky bit (/tmp), in which nobody renames what is another's. A file is opened once, without

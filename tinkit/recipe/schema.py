@@ -157,6 +157,12 @@ class Recipe(Table):
         return self
 
     @model_validator(mode="after")
+    def _networks_of_clips_read_rgb(self) -> Recipe:
+        if self.model.is_3d and self.clip.modality != "rgb":
+            raise ValueError(f'clip.modality "{self.clip.modality}": a network with model.temporal = "3d" reads RGB')
+        return self
+
+    @model_validator(mode="after")
     def _soft_labels_are_not_swapped(self) -> Recipe:
         if self.loss.soft_labels is not None and self.clip.flip and self.clip.flip_labels:
             raise ValueError("loss.soft_labels are of clips as they are: set clip.flip = false, or no clip.flip_labels")

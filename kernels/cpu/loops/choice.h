@@ -14,7 +14,7 @@
 
 namespace tinkit {
 
-// From so many bytes on an output is written past the caches: it would not be there any more when it is read. What is
+// An output of this many bytes or more is written past the caches: it would be gone when it is read. What is
 // read again only after a convolution is sooner displaced.
 constexpr int64_t kStreamedBytes = int64_t(4) << 20;
 constexpr int64_t kSetAsideBytes = int64_t(1) << 20;

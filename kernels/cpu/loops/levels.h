@@ -1,6 +1,6 @@
 // The kernels built for several instruction sets.
 //
-// The same text is compiled under other target options each time, in a namespace of its own: nothing that is built for
+// The same text is compiled under other target options each time, in its own namespace: nothing that is built for
 // a newer processor can be taken for what runs everywhere. Sums are contracted to fused multiply-adds where there are
 // such, so levels differ in the last bit.
 #pragma once

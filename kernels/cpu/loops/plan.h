@@ -1,4 +1,4 @@
-// What a kernel is told: where the tensors lie, and into which slices the work is cut. Plain data without torch.
+// The arguments of a kernel: where the tensors lie, and into which slices the work is cut. Plain data without torch.
 //
 // Both memory formats are one thing here. A frame is `rows` rows of `length` elements, and the channels of a group are
 // `width` neighbouring elements of each row, the groups one after the other from the start of the row: in channels_last
@@ -82,7 +82,7 @@ struct Move {
   bool last_first = false;  // what was written last is read first: the caches still have it
 };
 
-// A clip of up to so many frames is kept on the stack while it is overwritten.
+// A clip of at most this many frames is kept on the stack while it is overwritten.
 constexpr int64_t kKeptFrames = 64;
 
 // x is overwritten by its own mixture, `saved` gets what was there. It may be null where all columns are whole cache

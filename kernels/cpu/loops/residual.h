@@ -11,7 +11,7 @@ inline void add_columns(Value* x, const Value* other, Value* aside, bool whole, 
   int64_t i = 0;
   for (; i + lanes <= size; i += lanes) {
     const Vector sum = load<Value, lanes>(x + i) + load<Value, lanes>(other + i);
-    const Vector value = sum < 0 ? Vector{} : sum;  // what is no number stays none
+    const Vector value = sum < 0 ? Vector{} : sum;  // NaN stays NaN
     if (whole) store<false, Value, lanes>(x + i, value);
     if (aside) store<false, Value, lanes>(aside + i, value);
     if (sums) store_bits(sums + i, load_bits<Vector>(sums + i) + rounded<lanes>(Value{}, value));

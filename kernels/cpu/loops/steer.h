@@ -35,7 +35,7 @@ inline void steer_clip(const Steer<Sum>& steer, int64_t clip, Sum* along) {
   }
   for (int64_t t = 0; t < frames; ++t) {
     const Sum linear = steer.fc1_bias[t] + dot(steer.fc1_weight + t * frames, along, frames);
-    active[t] = linear < 0 ? Sum(0) : linear;  // what is no number stays none
+    active[t] = linear < 0 ? Sum(0) : linear;  // NaN stays NaN
   }
   for (int64_t n = 0; n < 2; ++n) {
     offset[n] = 2 * std::tanh((steer.fc2_bias[n] + dot(steer.fc2_weight + n * frames, active, frames)) / 2);

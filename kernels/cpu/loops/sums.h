@@ -76,10 +76,10 @@ void backward_slices(const Backward& backward, int64_t begin, int64_t end) {
   if (backward.move.streamed) finish_streams();
 }
 
-// So many are added up before their sum is added to the others: rounding grows with the longer of the two.
+// Values that are added up before their sum is added to the others: rounding grows with the longer of the two.
 constexpr int64_t kRun = 64;
 
-// Pixels lie too far apart for the processor to see where reading goes on.
+// Pixels lie too far apart for the processor to predict the next read.
 constexpr int64_t kPixelsAhead = 8;
 
 // Channels side by side: a vector of them at a time, down the pixels.

@@ -59,7 +59,7 @@ inline Packed<float, lanes> widen(Brain, Packed<uint16_t, lanes> stored) {
   return reinterpret_cast<Packed<float, lanes>>(__builtin_convertvector(stored, Bits) << 16);
 }
 
-// To nearest, ties to even; what is no number stays none.
+// To nearest, ties to even; NaN stays NaN.
 template <int lanes>
 inline Packed<uint16_t, lanes> narrow(Brain, Packed<float, lanes> value) {
 #if TINKIT_LEVEL >= 3

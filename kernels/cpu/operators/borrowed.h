@@ -1,4 +1,4 @@
-// The operators that write to features for a while, or for good to a gradient that nobody else has.
+// The operators that write to features for a while, or for good to a gradient that has no other reader.
 #pragma once
 
 #include "operators.h"

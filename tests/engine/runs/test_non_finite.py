@@ -182,7 +182,7 @@ def test_every_use_of_such_weights_stops_with_the_clip_and_the_good_checkpoint(
     with pytest.raises(NonFiniteError, match="step-00000006"):
         average_steps(run, 2)
     for source in ("a", str(run.checkpoint("last"))):
-        with pytest.raises(UserError, match="holds numbers that are not finite in 1 of"):
+        with pytest.raises(UserError, match="holds non-finite values in 1 of"):
             start_training(
                 Run(tmp_path / "b"), tiny(challenge), replace(QUIET, runs=run.folder.parent), tune_from=TuneFrom(source)
             )

@@ -12,9 +12,9 @@ from tests.helpers.named_weights import give_named_weights, named_video
 from tinkit.errors import UserError
 from tinkit.models import TemporalInterlace, TemporalShift, VideoClassifier
 from tinkit.models.backbones.families import family_of
-from tinkit.models.backbones.feature_layout import Layout
+from tinkit.models.backbones.feature_layout import FeatureLayout
 from tinkit.models.backbones.places import Place, places_in
-from tinkit.ops.layout import settled
+from tinkit.ops.layout import as_dense
 from tinkit.timm_import import import_timm
 
 timm = import_timm()
@@ -144,10 +144,14 @@ def test_a_frame_model_needs_no_place_and_finding_places_changes_nothing() -> No
     assert not any(module._forward_pre_hooks for module in plain.modules())
 
 
-LAYOUTS = [(Layout("NHWC"), (8, 3, 5, 16)), (Layout("NLC"), (8, 7, 16)), (Layout("NLC", 2), (8, 7, 16))]
+LAYOUTS = [
+    (FeatureLayout("NHWC"), (8, 3, 5, 16)),
+    (FeatureLayout("NLC"), (8, 7, 16)),
+    (FeatureLayout("NLC", 2), (8, 7, 16)),
+]
 
 
-def obvious(module: nn.Module, x: Tensor, layout: Layout) -> Tensor:
+def obvious(module: nn.Module, x: Tensor, layout: FeatureLayout) -> Tensor:
     """The same move of a contiguous copy whose channels come first, the prefix cut off before and joined after."""
     prefix, moving = x[:, : layout.prefix], x[:, layout.prefix :]
     first = moving.movedim(-1, 1).reshape(x.shape[0], x.shape[-1], -1, 1).contiguous()
@@ -156,11 +160,11 @@ def obvious(module: nn.Module, x: Tensor, layout: Layout) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["tin", "tsm"])
 @pytest.mark.parametrize(("layout", "shape"), LAYOUTS)
-def test_other_layouts_move_as_channels_first_do(layout: Layout, shape: tuple[int, ...], kind: str) -> None:
-    def make(where: Layout) -> nn.Module:
+def test_other_layouts_move_as_channels_first_do(layout: FeatureLayout, shape: tuple[int, ...], kind: str) -> None:
+    def make(where: FeatureLayout) -> nn.Module:
         return TemporalInterlace(16, 4, 2, layout=where) if kind == "tin" else TemporalShift(4, 4, where)
 
-    module, plain = make(layout), make(Layout())
+    module, plain = make(layout), make(FeatureLayout())
     give_named_weights(module)
     plain.load_state_dict(module.state_dict())
     x = torch.randn(shape)
@@ -178,10 +182,10 @@ def test_other_layouts_move_as_channels_first_do(layout: Layout, shape: tuple[in
 
 
 @pytest.mark.parametrize(("layout", "shape"), LAYOUTS)
-def test_views_copy_nothing(layout: Layout, shape: tuple[int, ...]) -> None:
+def test_views_copy_nothing(layout: FeatureLayout, shape: tuple[int, ...]) -> None:
     x = torch.randn(shape)
     view = layout.view(x)
-    assert settled(view).data_ptr() == x.data_ptr()  # what the operators read is this memory
+    assert as_dense(view).data_ptr() == x.data_ptr()  # what the operators read is this memory
     assert view.shape == (8, 16, *(shape[1:3] if len(shape) == 4 else (shape[1], 1)))
     moved = view.clone()
     assert layout.back(moved, x).data_ptr() == moved.data_ptr()

@@ -7,11 +7,12 @@ import torch
 from torch.nn import functional
 
 from tests.helpers.named_weights import give_named_weights, named_tensor_normal, named_video
+from tinkit.architectures import ARCHS, VARIANTS_OF
 from tinkit.errors import UserError
-from tinkit.models.clipnets.video3d import ARCHS, FAMILIES, Video3D
+from tinkit.models.clipnets.video3d import Video3D
 from tinkit.models.foreign.names_3d import foreign_keys
 
-EVERY = [(arch, variant) for arch in ARCHS for variant in FAMILIES[arch.rsplit("_", 1)[0]]]
+EVERY = [(arch, variant) for arch in ARCHS for variant in VARIANTS_OF[arch.rsplit("_", 1)[0]]]
 ONE_EACH = [
     ("slowfast_50", "pyslowfast"),
     ("r3d_10", "x_temporal"),

@@ -25,7 +25,7 @@ def million_parameters(model: nn.Module) -> float:
 def giga_products(model: Video3D, size: int) -> float:
     """Billions of multiplications for one clip: what the papers call FLOPs. PyTorch counts the additions too."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.empty(1, model.num_frames, 3, size, size, device="meta"))
+        model(torch.empty(1, model.num_segments, 3, size, size, device="meta"))
     return counter.get_total_flops() / 2e9
 
 

@@ -188,7 +188,7 @@ def test_tensors_are_those_of_torch_load(tmp_path: Path, zipped: bool) -> None:
         (lambda: torch.eye(3).to_sparse(), "a sparse tensor"),
         (lambda: torch.eye(3).to_sparse_csr(), "a sparse tensor"),
         (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), "a quantised tensor"),
-        (lambda: torch.ones(3, device="meta"), "a tensor without numbers"),
+        (lambda: torch.ones(3, device="meta"), "a tensor without data"),
         (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "a nested tensor"),
     ],
 )

@@ -14,7 +14,8 @@ from tests.helpers.named_weights import give_named_weights
 from tinkit.errors import UserError
 from tinkit.models.backbones.feature_layout import NCHW
 from tinkit.models.backbones.places import Place
-from tinkit.models.temporal.rtcn import RegularisedConv2d, TriangleTaps, regularise
+from tinkit.models.temporal.placed import ModuleSettings
+from tinkit.models.temporal.rtcn import RegularisedConv2d, TriangleTaps, put_regularised
 from tinkit.ops import interlace
 
 CONVOLUTIONS = [
@@ -154,7 +155,10 @@ def test_compiled_and_exported() -> None:
         (lambda: RegularisedConv2d(nn.Conv2d(16, 4, 1, padding_mode="reflect"), 8, 4), "padding with reflect"),
         (lambda: RegularisedConv2d(nn.Conv2d(12, 4, 1), 8, 4), "shift_div 4 of 12 channels"),
         (lambda: TriangleTaps(16, 4, offset_init=-2.0), "offset_init is -2 frames"),
-        (lambda: regularise(Place("norm", nn.Module(), nn.LayerNorm(16), 16, NCHW), 8, 4), "in place of a LayerNorm"),
+        (
+            lambda: put_regularised(Place("norm", nn.Module(), nn.LayerNorm(16), 16, NCHW), ModuleSettings(8, 4, 0.5)),
+            "in place of a LayerNorm",
+        ),
     ],
 )
 def test_settings_that_cannot_be(make: Any, message: str) -> None:

@@ -24,7 +24,7 @@ from tinkit.files.atomic import atomic_path
 from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.models import Classifier, ForeignReport
 from tinkit.models.foreign.files import CLASSES_KEY, read_file
-from tinkit.models.foreign.load import class_layers, classes_in
+from tinkit.models.foreign.load import classes_in
 from tinkit.models.foreign.save import to_foreign
 from tinkit.recipe import Recipe, load_recipe
 from tinkit.run_folder import find_folder, owner_of
@@ -107,7 +107,7 @@ def _loaded(
     model = build_model(recipe, count, pretrained=False)
     report = load_source(source, model, classes, order=order, replace_head=replace_head)
     try:
-        check_lacking(report, but=class_layers(model))
+        check_lacking(report, but=tuple(model.class_layers()))
     except UserError as error:
         raise error.at(source.path) from error
     return model, report

@@ -34,8 +34,8 @@ from tinkit.files.atomic import atomic_path
 from tinkit.files.hashes import sha256_file
 from tinkit.models import Classifier
 from tinkit.models.batch_norm import merge_batch_norm
-from tinkit.models.finite import check_finite
 from tinkit.models.modality import model_channels, pixels_of
+from tinkit.models.non_finite import check_finite
 from tinkit.recipe import Recipe
 
 Format = Literal["onnx", "torch"]

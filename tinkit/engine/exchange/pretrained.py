@@ -16,15 +16,18 @@ from tinkit.errors import UsageError, UserError
 from tinkit.models import Classifier, ForeignReport, load_foreign
 from tinkit.models.foreign.classes import named_order, reorder_classes, rows_by_name
 from tinkit.models.foreign.files import read_file
-from tinkit.models.foreign.load import class_layers
 from tinkit.recipe.training import TrialMark
 from tinkit.run_folder import find_folder, owner_of
+from tinkit.temporal import TEMPORAL_MODULES
 
 # Layouts in which a convolution behind a shift has another name; and that name.
 _TELLING = ("tsm", "tsn", "trn", "mmaction2")
 _SHIFTED = re.compile(r"\.(?:conv\d?(?:\.\d)?(?:\.conv)?\.net(?:\.conv)?|net\.conv1(?:\.conv)?)\.weight$")
+# Temporal modules without weights of their own: the files of two differ in such names alone.
+_TOLD_BY_NAME = tuple(row for row in TEMPORAL_MODULES if row.foreign.code_bases is None)
 # Why an entry was dropped that changes what the network computes; a classifier that is left over does not.
-_MORE = re.compile(r"a steering network|the model has no (?:consensus|backbone)\.(?!.*\b(?:fc|head|classifier)\b)")
+_STEERING = "|".join(row.foreign.weights for row in TEMPORAL_MODULES if row.foreign.weights)
+_MORE = re.compile(rf"a (?:{_STEERING}), |the model has no (?:consensus|backbone)\.(?!.*\b(?:fc|head|classifier)\b)")
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def _in_order(
 ) -> ForeignReport:
     """Put the classes that ``model`` has from ``source`` into the order of ``classes``, and note it."""
     theirs = named_order(order, classes) if order is not None else source.classes
-    heads = {f"{name}.weight" for name in class_layers(model)}
+    heads = {f"{name}.weight" for name in model.class_layers()}
     if theirs is None or not classes or heads.isdisjoint(report.used.values()):
         if order is None:
             return report
@@ -156,11 +159,12 @@ def _check_network(source: LoadedWeights, report: ForeignReport, model: Classifi
             expected="a file of the recipe's very network",
             fix="name the recipe of the network that the checkpoint was made with",
         )
-    temporal = getattr(model, "temporal", "3d")
     shifts = any(_SHIFTED.search(name) for name in source.state)
-    if report.layout in _TELLING and temporal in ("tsn", "tsm") and shifts != (temporal == "tsm"):
+    fitting = [row.name for row in _TOLD_BY_NAME if bool(row.foreign.wrapper) == shifts]
+    known = any(row.name == model.temporal for row in _TOLD_BY_NAME)
+    if report.layout in _TELLING and known and model.temporal not in fitting:
         raise UserError(
             f"is of a network that {'shifts' if shifts else 'does not shift'} features, by its names, and the recipe's "
-            f"model is a {temporal}",
-            fix=f"name a recipe with temporal = '{'tsm' if shifts else 'tsn'}'",
+            f"model is a {model.temporal}",
+            fix=f"name a recipe with temporal = {' or '.join(map(repr, fitting))}",
         )

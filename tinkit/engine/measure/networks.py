@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
+from tinkit.architectures import ARCHS
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig
 from tinkit.engine.runtime.build import build_model
@@ -26,11 +27,11 @@ from tinkit.errors import UsageError, did_you_mean
 from tinkit.files.shipped import shipped_names
 from tinkit.models import Classifier
 from tinkit.models.batch_norm import merge_batch_norm
-from tinkit.models.clipnets.video3d import ARCHS
 from tinkit.models.modality import pixels_of
 from tinkit.recipe import Published, Recipe, load_recipe
 from tinkit.recipe.model import ModelConfig
 from tinkit.recipe.training import OptimConfig
+from tinkit.temporal import CHOICES, TEMPORAL_MODULES
 from tinkit.timm_import import import_timm
 
 CLASSES = 400
@@ -42,7 +43,7 @@ BACKBONES = (
     *("efficientnet_b0", "tf_efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_large_100"),
     *("convnext_tiny", "convnextv2_tiny", "vit_small_patch16_224", "swin_tiny_patch4_window7_224"),
 )
-TEMPORALS = ("tsn", "tsm", "tin")
+_SHOWN_IN = "resnet50"  # a temporal module that not every backbone takes
 # What makes two networks of the same backbone and module different ones.
 _SETTINGS = (
     *("backbone", "temporal", "place", "shift_place", "temporal_pool", "non_local", "non_local_subsample"),
@@ -113,6 +114,12 @@ def networks(patterns: Sequence[str] = (), temporals: Sequence[str] = ()) -> lis
     A name of timm that is not in the table is taken as one that is. Raises :class:`~tinkit.errors.UsageError` where
     nothing fits.
     """
+    for temporal in temporals:
+        if temporal not in CHOICES:
+            raise UsageError(
+                f"no temporal module is called {temporal!r}{did_you_mean(temporal, CHOICES)}",
+                expected=", ".join(CHOICES),
+            )
     recipes = {name: load_recipe(name).recipe for name in shipped_names("recipes")}
     real = {name: recipe for name, recipe in recipes.items() if recipe.data.version != "synthetic"}
     published: dict[str, dict[str, tuple[Published, ...]]] = {}
@@ -213,8 +220,10 @@ def _product(patterns: Sequence[str]) -> Iterator[NetworkRow]:
     """Every temporal module in each backbone of the table, and in those of ``patterns`` that are names of timm's."""
     named = [pattern for pattern in patterns if not set(pattern) & set("*?[") and pattern not in ARCHS]
     for backbone in dict.fromkeys([*BACKBONES, *named]):
-        for temporal in TEMPORALS if backbone != "resnet50" else (*TEMPORALS, "rtcn"):
-            model = ModelConfig.model_validate({"backbone": backbone, "temporal": temporal})
+        for row in TEMPORAL_MODULES:
+            if not row.any_place and backbone != _SHOWN_IN:
+                continue
+            model = ModelConfig.model_validate({"backbone": backbone, "temporal": row.name})
             clip = ClipConfig(size=_fixed_size(backbone) or ClipConfig().size)
             yield NetworkRow(model, clip)
 

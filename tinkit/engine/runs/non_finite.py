@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.errors import UserError
-from tinkit.models.finite import is_finite
+from tinkit.models.non_finite import is_finite
 
 _NAMED = 3  # tensors that a message names
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import nn
 
 from tinkit.models import Classifier, Video3D, VideoClassifier, freeze_partial_bn
-from tinkit.models.video import Temporal
 from tinkit.recipe import Recipe
-from tinkit.recipe.model import ModelConfig
 
 
 def build_model(
@@ -20,14 +16,8 @@ def build_model(
 
     ``pretrained`` replaces the recipe's (False if weights are loaded later), ``num_segments`` the clip's.
     """
-    config = recipe.model
-    start = config.pretrained if pretrained is None else pretrained
-    frames = num_segments or recipe.clip.num_segments
-    model = (
-        _network_3d(config, num_classes, frames, start)
-        if config.is_3d
-        else _network(recipe, num_classes, frames, start)
-    )
+    start = recipe.model.pretrained if pretrained is None else pretrained
+    model = _network(recipe, num_classes, num_segments or recipe.clip.num_segments, start)
     if recipe.train.channels_last:
         lay_channels_last(model)
     if recipe.model.partial_bn:
@@ -43,45 +33,9 @@ def lay_channels_last(model: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
 
 
-def _network(recipe: Recipe, num_classes: int, num_segments: int, pretrained: bool | str) -> VideoClassifier:
-    config = recipe.model
-    return VideoClassifier(
-        backbone=config.backbone,
-        temporal=cast(Temporal, config.temporal),
-        num_classes=num_classes,
-        num_segments=num_segments,
-        shift_div=config.shift_div,
-        dropout=config.dropout,
-        pretrained=pretrained,
-        offset_init=config.offset_init,
-        place=config.place,
-        shift_place=config.shift_place,
-        temporal_pool=config.temporal_pool,
-        non_local=config.non_local,
-        non_local_subsample=config.non_local_subsample,
-        non_local_places=config.non_local_places,
-        consensus=config.consensus,
-        relations_sampled=config.relations_sampled,
-        sample_in_test=config.sample_in_test,
-        zero_init_last=config.zero_init_last,
-        classifier_std=config.classifier_std,
-        backbone_kwargs=config.backbone_kwargs,
-        modality=recipe.clip.modality,
-        flow_length=recipe.clip.flow_length,
-    )
-
-
-def _network_3d(config: ModelConfig, num_classes: int, num_frames: int, pretrained: bool | str) -> Video3D:
-    return Video3D(
-        arch=config.backbone,
-        num_classes=num_classes,
-        num_frames=num_frames,
-        variant=config.variant,
-        dropout=config.dropout,
-        speed_ratio=config.speed_ratio,
-        lateral_kernel=config.lateral_kernel,
-        stem_pool=config.stem_pool,
-        zero_init_last=config.zero_init_last,
-        classifier_std=config.classifier_std,
-        pretrained=pretrained if isinstance(pretrained, str) else None,
-    )
+def _network(recipe: Recipe, num_classes: int, num_segments: int, pretrained: bool | str) -> Classifier:
+    arguments = recipe.model.network_arguments() | {"num_classes": num_classes, "pretrained": pretrained}
+    if recipe.model.is_3d:
+        return Video3D(num_frames=num_segments, **arguments)
+    clip = recipe.clip
+    return VideoClassifier(num_segments=num_segments, modality=clip.modality, flow_length=clip.flow_length, **arguments)

@@ -2,7 +2,7 @@
 
 One rule stands behind all rows: features move at the start of a block's residual branch, so that the shortcut sees
 them where they were. That is the published place in ResNet (TSM, arXiv 1811.08383, section 3: "residual shift"; TIN,
-arXiv 2001.06499, section 3). Without a shortcut, what a channel that moves held of its own frame would be lost.
+arXiv 2001.06499, section 3). Without a shortcut, a channel that moves would lose what it held of its own frame.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def family_of(backbone: str) -> Family:
     raise UserError(
         f"backbone {backbone!r} (timm's module {timm_module}) is not of a supported family",
         expected=", ".join(family.name for family in FAMILIES),
-        fix="name by hand the modules whose input moves, '*' for any one part of a name: place = 'blocks.*.attn'",
+        fix="name the modules whose input moves, '*' for any one part of a name: place = 'blocks.*.attn'",
     )
 
 

@@ -16,7 +16,7 @@ from tinkit.ops import fold_mean
 
 
 @dataclass(frozen=True)
-class Layout:
+class FeatureLayout:
     """``NCHW`` (B*T, C, H, W); ``NHWC`` (B*T, H, W, C); ``NLC``: L tokens, (B*T, L, C).
 
     The first ``prefix`` tokens are those of class, distillation and registers: no place in the frame, so they do not
@@ -53,4 +53,4 @@ class Layout:
         return fold_mean(self.view(x), fold)
 
 
-NCHW = Layout()
+NCHW = FeatureLayout()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.backbones.families import Family, check_known, family_of
-from tinkit.models.backbones.feature_layout import NCHW, Layout
+from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
 
 _IMAGES = 2  # in the pass that finds shapes; with one, a module that sees the images' windows could not be told
 
@@ -27,7 +27,7 @@ class Place:
     owner: nn.Module
     module: nn.Module
     channels: int
-    layout: Layout
+    layout: FeatureLayout
 
     @property
     def attribute(self) -> str:
@@ -105,13 +105,13 @@ def _named_by_family(backbone: nn.Module, family: Family, place: str | None, alt
     if not found:
         raise UserError(
             f"no block of this {family.name} has a shortcut: a temporal module would have no place",
-            fix="choose another backbone, or name the modules by hand: place = 'blocks.*.*.conv_pw'",
+            fix="choose another backbone, or name the modules: place = 'blocks.*.*.conv_pw'",
         )
     return found
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether the module itself says what it is given: features (B*T, C, H, W) of so many channels."""
+    """Whether the module itself says how many channels (B*T, C, H, W) its input has."""
     return isinstance(module, nn.Conv2d)
 
 
@@ -146,7 +146,7 @@ def _input_shapes(backbone: nn.Module, modules: Mapping[str, nn.Module]) -> dict
 
 
 def _shadow(backbone: nn.Module) -> nn.Module:
-    """A copy of the backbone that has shapes and no numbers."""
+    """A copy of the backbone on the meta device: shapes without values."""
     tensors: list[Tensor] = [*backbone.parameters(), *backbone.buffers()]
     without = {
         id(one): nn.Parameter(one.detach().to("meta"), False) if isinstance(one, nn.Parameter) else one.to("meta")
@@ -177,18 +177,18 @@ def _place(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, 
     return Place(name, owner, module, shape[1] if layout.format == "NCHW" else shape[-1], layout)
 
 
-def _layout(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, ...]) -> Layout:
+def _layout(backbone: nn.Module, name: str, module: nn.Module, shape: tuple[int, ...]) -> FeatureLayout:
     """Where the channels are: as many as the module's own weights say, and where that leaves two places or none, of
     square images the one odd side of three; else timm's model says."""
     if len(shape) == 3:
-        return Layout("NLC", _prefix(backbone, name, shape[1], shape[2]))
+        return FeatureLayout("NLC", _prefix(backbone, name, shape[1], shape[2]))
     first, second, third = shape[1:]
     width = _width(module)
     if width is not None and (first == width) != (third == width):
-        return Layout("NHWC" if third == width else "NCHW")
+        return FeatureLayout("NHWC" if third == width else "NCHW")
     if (first == second) != (second == third):
-        return Layout("NHWC" if first == second else "NCHW")
-    return Layout("NHWC" if str(getattr(backbone, "output_fmt", "NCHW")) == "NHWC" else "NCHW")
+        return FeatureLayout("NHWC" if first == second else "NCHW")
+    return FeatureLayout("NHWC" if str(getattr(backbone, "output_fmt", "NCHW")) == "NHWC" else "NCHW")
 
 
 def _width(module: nn.Module) -> int | None:

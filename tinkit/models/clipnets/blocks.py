@@ -15,16 +15,6 @@ from torch.nn import functional
 Triple = tuple[int, int, int]
 Convolve = Callable[..., nn.Module]  # of channels in, channels out, stride=
 
-# Blocks in each of the four stages, by depth. X-Temporal's 10 is the shallowest, its 200 the deepest.
-BLOCKS = {
-    10: (1, 1, 1, 1),
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-    200: (3, 24, 36, 3),
-}
 WIDTHS = (64, 128, 256, 512)  # of the four stages
 EXPANSION = 4  # a bottleneck gives four times as many channels as its inner convolutions have
 

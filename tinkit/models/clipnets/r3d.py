@@ -7,7 +7,7 @@ section 3.3 (R3D), 3.4 (MCx: 3D convolutions before group x only, where the stem
 The two code bases that trained them differ:
 
 =========== ============================ ================================================
-kind        x_temporal                   torchvision
+family      x_temporal                   torchvision
 =========== ============================ ================================================
 r3d         stem 7x7x7, max-pool 3x3x3   stem 3x7x7 and no pool, as table 1
 r2plus1d    stem of 83 mid channels      stem of 45 mid channels and no pool; a block's
@@ -25,9 +25,10 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinkit.models.clipnets.blocks import BLOCKS, WIDTHS, BasicBlock, Bottleneck, Convolve, Triple, conv3d, expansion
+from tinkit.architectures import BLOCKS
+from tinkit.models.clipnets.blocks import WIDTHS, BasicBlock, Bottleneck, Convolve, Triple, conv3d, expansion
 
-Kind = Literal["r3d", "r2plus1d", "mc3"]
+Family = Literal["r3d", "r2plus1d", "mc3"]
 STEM_STRIDE: Triple = (1, 2, 2)
 TORCHVISION_STEM_MID = 45
 
@@ -63,7 +64,7 @@ class Conv2Plus1d(nn.Module):
 class ResNet3d(nn.Module):
     """Clips (B, 3, T, H, W) to features (B, ``num_features``): stem, four stages, the mean over time and space.
 
-    ``depth`` is one of :data:`~tinkit.models.clipnets.blocks.BLOCKS`; bottlenecks from 50 on. ``variant`` is
+    ``depth`` is one of :data:`~tinkit.architectures.BLOCKS`; bottlenecks from 50 on. ``variant`` is
     ``x_temporal``
     or ``torchvision``; ``stem_pool`` (R(2+1)D of ``x_temporal`` only) pools 3x3 pixels behind the stem. ``mc3`` is
     torchvision's only.
@@ -71,9 +72,9 @@ class ResNet3d(nn.Module):
 
     pretrained_cfg: dict[str, tuple[float, ...]]
 
-    def __init__(self, kind: Kind, depth: int, variant: str, stem_pool: bool = False) -> None:
+    def __init__(self, family: Family, depth: int, variant: str, stem_pool: bool = False) -> None:
         super().__init__()
-        self.kind, self.variant = kind, variant
+        self.family, self.variant = family, variant
         self.num_features = WIDTHS[-1] * expansion(depth)
         self.conv1 = self._stem()
         self.bn1 = nn.BatchNorm3d(WIDTHS[0])
@@ -91,19 +92,19 @@ class ResNet3d(nn.Module):
         return x.mean((2, 3, 4))
 
     def _stem(self) -> nn.Module:
-        if self.kind == "r2plus1d":
+        if self.family == "r2plus1d":
             mid = TORCHVISION_STEM_MID if self.variant == "torchvision" else None
             return Conv2Plus1d(3, WIDTHS[0], (3, 7, 7), STEM_STRIDE, mid)
         return conv3d(3, WIDTHS[0], (7 if self.variant == "x_temporal" else 3, 7, 7), STEM_STRIDE)
 
     def _stem_pool(self, wanted: bool) -> nn.Module:
-        if self.variant == "x_temporal" and self.kind == "r3d":
+        if self.variant == "x_temporal" and self.family == "r3d":
             return nn.MaxPool3d(3, stride=2, padding=1)
         return nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)) if wanted else nn.Identity()
 
     def _stage(self, stage: int, depth: int, channels: int, width: int, blocks: int) -> nn.Sequential:
         """The first block halves space and, but in stage 1 and where its convolutions see one frame, time."""
-        kernel: Triple = (1, 3, 3) if self.kind == "mc3" and stage > 1 else (3, 3, 3)
+        kernel: Triple = (1, 3, 3) if self.family == "mc3" and stage > 1 else (3, 3, 3)
         side = 1 if stage == 1 else 2
         stride: Triple = (1 if kernel[0] == 1 else side, side, side)
         block = BasicBlock if depth < 50 else Bottleneck
@@ -116,7 +117,7 @@ class ResNet3d(nn.Module):
 
     def _convolve(self, kernel: Triple, channels: int, width: int) -> Convolve:
         """What makes the convolutions of a block of ``channels`` input channels."""
-        if self.kind != "r2plus1d":
+        if self.family != "r2plus1d":
             return partial(conv3d, kernel=kernel)
         mid = mid_channels(channels, width, kernel) if self.variant == "torchvision" else None
         return partial(Conv2Plus1d, kernel=kernel, mid=mid)

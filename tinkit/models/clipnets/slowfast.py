@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinkit.models.clipnets.blocks import BLOCKS, EXPANSION, WIDTHS, Bottleneck, Triple, conv3d
+from tinkit.architectures import BLOCKS
+from tinkit.models.clipnets.blocks import EXPANSION, WIDTHS, Bottleneck, Triple, conv3d
 
 BETA = 8  # the slow path has 8 times the fast path's channels
 LATERAL = 2  # a lateral connection gives twice the fast path's channels
@@ -34,7 +35,7 @@ Quad = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Variant:
+class Choices:
     """What a code base chose: see the module's table. ``temporal_blocks`` counts those of a stage whose first
     convolution sees three frames."""
 
@@ -46,9 +47,9 @@ class Variant:
 
 
 VARIANTS = {
-    "x_temporal": Variant(classifier_bias=False),
-    "mmaction2": Variant(fast_first=True),
-    "pyslowfast": Variant(spread_frames=True, lateral_norm=True, temporal_blocks=6),
+    "x_temporal": Choices(classifier_bias=False),
+    "mmaction2": Choices(fast_first=True),
+    "pyslowfast": Choices(spread_frames=True, lateral_norm=True, temporal_blocks=6),
 }
 
 

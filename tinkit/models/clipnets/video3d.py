@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from tinkit.data.config.modality import FLOW_LENGTH, Modality
-from tinkit.defaults import CLIPS
+from tinkit.architectures import ARCHS, VARIANTS_OF, Variant3D
+from tinkit.defaults import CLIPS, SPEED_RATIO
 from tinkit.errors import UserError, did_you_mean
-from tinkit.models.clipnets.blocks import BLOCKS, start_weights
-from tinkit.models.clipnets.r3d import Kind, ResNet3d
+from tinkit.models.classifier import Classifier, check_numbers
+from tinkit.models.clipnets.blocks import start_weights
+from tinkit.models.clipnets.r3d import Family, ResNet3d
 from tinkit.models.clipnets.slowfast import VARIANTS, SlowFast, published_lateral_kernel
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
-from tinkit.models.temporal.interlace import TemporalInterlace
-
-Variant3D = Literal["x_temporal", "mmaction2", "pyslowfast", "torchvision"]
-
-# Whose choices a family can follow; the first is the default. MC3 has one depth.
-FAMILIES: dict[str, tuple[Variant3D, ...]] = {
-    "slowfast": ("x_temporal", "mmaction2", "pyslowfast"),
-    "r3d": ("x_temporal", "torchvision"),
-    "r2plus1d": ("x_temporal", "torchvision"),
-    "mc3": ("torchvision",),
-}
-DEPTHS = {"slowfast": tuple(depth for depth in BLOCKS if depth >= 50), "mc3": (18,)}
-ARCHS = tuple(f"{family}_{depth}" for family in FAMILIES for depth in DEPTHS.get(family, tuple(BLOCKS)))
+from tinkit.temporal import SPACE_TIME
 
 # Mean and standard deviation by channel, for pixels in 0..1, with which each code base trains.
 PIXELS: dict[Variant3D, dict[str, tuple[float, ...]]] = {
@@ -39,12 +28,12 @@ PIXELS: dict[Variant3D, dict[str, tuple[float, ...]]] = {
 }
 
 
-class Video3D(nn.Module):
+class Video3D(Classifier):
     """Clips (B, T, 3, H, W), normalised, to logits (B, num_classes), float32 or better; T = ``num_frames``.
 
-    ``arch`` is a family and its depth, one of :data:`ARCHS`: ``slowfast_50``, ``r3d_18``, ``r2plus1d_34``, ``mc3_18``.
-    ``variant`` says whose choices it follows, and so whose weights fit (None: the family's first in :data:`FAMILIES`);
-    the family's module tells what they differ in.
+    ``arch`` is a family and its depth, one of :data:`tinkit.architectures.ARCHS`: ``slowfast_50``, ``r3d_18``,
+    ``r2plus1d_34``, ``mc3_18``. ``variant`` says whose choices it follows, and so whose weights fit (None: the family's
+    first in :data:`tinkit.architectures.VARIANTS_OF`); the family's module tells what they differ in.
 
     For SlowFast, ``speed_ratio`` is alpha of the paper: with 32 frames, 4 (the default) is its 8x8 and 8 its 4x16
     network. ``num_frames`` must be a multiple of it. ``lateral_kernel`` is the kernel over time of its lateral
@@ -52,12 +41,17 @@ class Video3D(nn.Module):
     stem (None: yes, as in its recipe).
 
     ``zero_init_last`` starts the last BatchNorm weight of every residual branch at zero, as the SlowFast paper does;
-    ``classifier_std`` is the start of the classifier's weights. ``pretrained`` is a file of weights that
+    ``classifier_std`` is the start of the classifier's weights. ``pretrained`` is False or a file of weights that
     :func:`~tinkit.models.load_foreign` knows; ``pretrained_report`` tells what was taken from it.
 
     The state dict is the network's under ``backbone.``, and ``classifier.``; none of it depends on ``num_frames``.
     Raises :class:`~tinkit.errors.UserError` for settings that cannot be.
     """
+
+    kind: ClassVar[Literal["image", "clip"]] = "clip"
+    temporal = SPACE_TIME
+    backbone: SlowFast | ResNet3d
+    variant: Variant3D
 
     def __init__(
         self,
@@ -71,26 +65,25 @@ class Video3D(nn.Module):
         stem_pool: bool | None = None,
         zero_init_last: bool = CLIPS.zero_init_last,
         classifier_std: float = CLIPS.classifier_std,
-        pretrained: str | Path | None = None,
+        pretrained: bool | str | Path = False,
     ) -> None:
         super().__init__()
         self.family, self.depth = _family_and_depth(arch)
         self.variant = _variant_of(self.family, variant)
-        self.num_frames = num_frames
-        self.modality: Modality = "rgb"
-        self.flow_length = FLOW_LENGTH
-        _check_numbers(num_classes, num_frames, dropout)
+        self.num_segments = num_frames
+        if pretrained is True:
+            raise UserError("a 3D network has no ImageNet weights", expected="pretrained = a file of weights, or false")
+        check_numbers(num_classes=num_classes, num_frames=num_frames, dropout=dropout)
         bias = True
         if self.family == "slowfast":
             _refuse("stem_pool", stem_pool, "R(2+1)D of X-Temporal (r2plus1d_*, variant x_temporal)")
-            self.backbone: SlowFast | ResNet3d = _slowfast(
-                self.depth, self.variant, num_frames, 4 if speed_ratio is None else speed_ratio, lateral_kernel
-            )
+            ratio = SPEED_RATIO if speed_ratio is None else speed_ratio
+            self.backbone = _slowfast(self.depth, self.variant, num_frames, ratio, lateral_kernel)
             bias = VARIANTS[self.variant].classifier_bias
         else:
             _refuse("speed_ratio", speed_ratio, "SlowFast (slowfast_*)")
             _refuse("lateral_kernel", lateral_kernel, "SlowFast (slowfast_*)")
-            self.backbone = _resnet3d(cast(Kind, self.family), self.depth, self.variant, stem_pool)
+            self.backbone = _resnet3d(cast(Family, self.family), self.depth, self.variant, stem_pool)
         self.backbone.pretrained_cfg = PIXELS[self.variant]
         start_weights(self.backbone, zero_init_last=zero_init_last)
         self.dropout = nn.Dropout(dropout)
@@ -99,20 +92,16 @@ class Video3D(nn.Module):
         if bias:
             nn.init.zeros_(self.classifier.bias)
         self.pretrained_report: ForeignReport | None = None
-        if pretrained is not None:
+        if not isinstance(pretrained, bool):
             self.pretrained_report = load_foreign(read_checkpoint(pretrained), self)
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, T, 3, H, W) -> (B, num_classes), before any softmax."""
-        if video.ndim != 5 or video.shape[1] != self.num_frames:
-            raise ValueError(f"expected clips (B, {self.num_frames}, 3, H, W), got {tuple(video.shape)}")
+        if video.ndim != 5 or video.shape[1] != self.num_segments:
+            raise ValueError(f"expected clips (B, {self.num_segments}, 3, H, W), got {tuple(video.shape)}")
         features = self.backbone(video.transpose(1, 2))
         logits: Tensor = self.classifier(self.dropout(features))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-    def steering_modules(self) -> dict[str, TemporalInterlace]:
-        """None: nothing interlaces here."""
-        return {}
 
 
 def _slowfast(
@@ -129,11 +118,11 @@ def _slowfast(
     return SlowFast(depth, variant, num_frames, speed_ratio, kernel)
 
 
-def _resnet3d(kind: Kind, depth: int, variant: Variant3D, stem_pool: bool | None) -> ResNet3d:
-    if kind == "r2plus1d" and variant == "x_temporal":
-        return ResNet3d(kind, depth, variant, stem_pool=stem_pool is None or stem_pool)
+def _resnet3d(family: Family, depth: int, variant: Variant3D, stem_pool: bool | None) -> ResNet3d:
+    if family == "r2plus1d" and variant == "x_temporal":
+        return ResNet3d(family, depth, variant, stem_pool=stem_pool is None or stem_pool)
     _refuse("stem_pool", stem_pool, "R(2+1)D of X-Temporal (r2plus1d_*, variant x_temporal)")
-    return ResNet3d(kind, depth, variant)
+    return ResNet3d(family, depth, variant)
 
 
 def _family_and_depth(arch: str) -> tuple[str, int]:
@@ -144,7 +133,7 @@ def _family_and_depth(arch: str) -> tuple[str, int]:
 
 
 def _variant_of(family: str, variant: Variant3D | None) -> Variant3D:
-    known = FAMILIES[family]
+    known = VARIANTS_OF[family]
     if variant is None:
         return known[0]
     if variant not in known:
@@ -152,14 +141,6 @@ def _variant_of(family: str, variant: Variant3D | None) -> Variant3D:
             f"{family} has no variant {variant!r}{did_you_mean(variant, known)}", expected=" or ".join(known)
         )
     return variant
-
-
-def _check_numbers(num_classes: int, num_frames: int, dropout: float) -> None:
-    for name, value in (("num_classes", num_classes), ("num_frames", num_frames)):
-        if value < 1:
-            raise UserError(f"{name} is {value}", expected="1 or more")
-    if not 0 <= dropout <= 1:
-        raise UserError(f"dropout is {dropout:g}", expected="a probability, 0 to 1")
 
 
 def _refuse(name: str, value: object, of: str) -> None:

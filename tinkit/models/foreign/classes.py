@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from tinkit.errors import UserError, did_you_mean
 from tinkit.files.class_names import read_class_names
-from tinkit.models.foreign.load import class_layers
-
-if TYPE_CHECKING:
-    from tinkit.models.clipnets.video3d import Video3D
-    from tinkit.models.video import VideoClassifier
+from tinkit.models.classifier import Classifier
 
 ALPHABETICAL = "alphabetical"
 
@@ -27,7 +22,7 @@ def named_order(order: str, classes: Sequence[str]) -> tuple[str, ...]:
     """The names of a checkpoint's classes, in its order.
 
     ``order`` is ``alphabetical``, which sorts ``classes`` as Python sorts text, or a file of one name a line. Raises
-    :class:`~tinkit.errors.UserError` if there is no such file.
+    :class:`~tinkit.errors.UserError` if the file is missing.
     """
     return tuple(sorted(classes)) if order == ALPHABETICAL else read_names(Path(order))
 
@@ -66,11 +61,10 @@ def rows_by_name(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     return [row[name] for name in ours]
 
 
-def reorder_classes(model: VideoClassifier | Video3D, rows: Sequence[int]) -> None:
+def reorder_classes(model: Classifier, rows: Sequence[int]) -> None:
     """Let the model's class ``n`` be the one that was number ``rows[n]``."""
     index = torch.tensor(rows)
     with torch.no_grad():
-        for name in class_layers(model):
-            layer = model.get_submodule(name)
+        for layer in model.class_layers().values():
             for parameter in layer.parameters():
                 parameter.copy_(parameter[index.to(parameter.device)])

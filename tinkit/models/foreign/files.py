@@ -167,7 +167,7 @@ def _is_array(value: Any) -> bool:
 
 def _class_names(classes: Any, path: Path) -> tuple[str, ...]:
     if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
-        raise UserError("its names of classes are no list of text", file=path, expected="a file of `tinkit convert`")
+        raise UserError("its class names are not a list of text", file=path, expected="a file of `tinkit convert`")
     return tuple(classes)
 
 

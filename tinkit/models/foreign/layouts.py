@@ -25,48 +25,49 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from tinkit.errors import UserError
+from tinkit.models.classifier import Classifier
 from tinkit.models.foreign.elsewhere import network_elsewhere
 from tinkit.models.foreign.names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped
-from tinkit.models.foreign.names_3d import SIGNATURES_3D, foreign_keys, is_3d
+from tinkit.models.foreign.names_3d import SIGNATURES_3D, foreign_keys
 from tinkit.models.foreign.names_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
 
-if TYPE_CHECKING:
-    from tinkit.models.clipnets.video3d import Video3D
-    from tinkit.models.video import VideoClassifier
-
-Network = Literal["resnet", "mobilenetv2"]
+ImageNetwork = Literal["resnet", "mobilenetv2"]
 _CONV = r"(?:\w+\.)*conv\d"  # of a ResNet, in whatever its blocks are wrapped
 _SHIFTED_BLOCK = r"layer\d\.(?:net\.)?\d+\.net"
 
 
 @dataclass(frozen=True)
-class Layout:
+class CheckpointLayout:
     """One layout of image networks: what a name (without ``module.``) looks like in it, and its table of names."""
 
     name: str
-    network: Network
+    network: ImageNetwork
     signature: str
     names: Names
 
 
 # In this order: a file that moves features also has blocks in which nothing does.
 LAYOUTS = (
-    Layout("tinkit", "resnet", r"backbone\.layer\d+\.\d+\.conv\d+\.weight", Names((), "")),
-    Layout("trn", "resnet", r"consensus\.(?:classifier|fc_fusion_scales\.\d+)\.1\.weight", TSN),
-    Layout("tin", "resnet", rf"base_model\.{_CONV}\.net2\.weight", TSN),
-    Layout("tsm", "resnet", rf"base_model\.(?:{_CONV}\.net|{_SHIFTED_BLOCK}\.conv1)\.weight", TSN),
-    Layout("tsm", "mobilenetv2", r"base_model\.features\.\d+\.conv\.0\.net\.weight", TSN_MOBILENET),
-    Layout("tsn", "resnet", rf"base_model\.{_CONV}\.weight", TSN),
-    Layout("tsn", "mobilenetv2", r"base_model\.features\.\d+\.conv\.\d\.weight", TSN_MOBILENET),
-    Layout("mmaction2", "mobilenetv2", r"backbone\.layer\d\.\d\.conv\.\d\.(?:net\.)?conv\.weight", MMACTION2_MOBILENET),
-    Layout("mmaction2", "resnet", rf"backbone\.(?!slow_path|fast_path){_CONV}\.conv\.(?:net2?\.)?weight", MMACTION2),
-    Layout("torchvision", "mobilenetv2", r"features\.\d+\.conv\.\d+\.\d\.weight", TORCHVISION_MOBILENET),
-    Layout("resnet", "resnet", r"layer\d+\.\d+\.conv\d+\.weight", TORCHVISION_RESNET),
+    CheckpointLayout("tinkit", "resnet", r"backbone\.layer\d+\.\d+\.conv\d+\.weight", Names((), "")),
+    CheckpointLayout("trn", "resnet", r"consensus\.(?:classifier|fc_fusion_scales\.\d+)\.1\.weight", TSN),
+    CheckpointLayout("tin", "resnet", rf"base_model\.{_CONV}\.net2\.weight", TSN),
+    CheckpointLayout("tsm", "resnet", rf"base_model\.(?:{_CONV}\.net|{_SHIFTED_BLOCK}\.conv1)\.weight", TSN),
+    CheckpointLayout("tsm", "mobilenetv2", r"base_model\.features\.\d+\.conv\.0\.net\.weight", TSN_MOBILENET),
+    CheckpointLayout("tsn", "resnet", rf"base_model\.{_CONV}\.weight", TSN),
+    CheckpointLayout("tsn", "mobilenetv2", r"base_model\.features\.\d+\.conv\.\d\.weight", TSN_MOBILENET),
+    CheckpointLayout(
+        "mmaction2", "mobilenetv2", r"backbone\.layer\d\.\d\.conv\.\d\.(?:net\.)?conv\.weight", MMACTION2_MOBILENET
+    ),
+    CheckpointLayout(
+        "mmaction2", "resnet", rf"backbone\.(?!slow_path|fast_path){_CONV}\.conv\.(?:net2?\.)?weight", MMACTION2
+    ),
+    CheckpointLayout("torchvision", "mobilenetv2", r"features\.\d+\.conv\.\d+\.\d\.weight", TORCHVISION_MOBILENET),
+    CheckpointLayout("resnet", "resnet", r"layer\d+\.\d+\.conv\d+\.weight", TORCHVISION_RESNET),
 )
 _EXAMPLES = {
     "tinkit": "backbone.layer1.0.conv1.weight",
@@ -93,7 +94,7 @@ def stripped(key: str) -> str:
     return re.sub(r"^((module|_orig_mod|model)\.)+", "", key)
 
 
-def recognise(state: Mapping[str, Any], model: VideoClassifier | Video3D) -> Recognised:
+def recognise(state: Mapping[str, Any], model: Classifier) -> Recognised:
     """The layout of ``state`` (names are stripped), as far as ``model`` can have something of it.
 
     Raises :class:`~tinkit.errors.UserError` for a layout that is not known, and for the network of another kind.
@@ -104,7 +105,7 @@ def recognise(state: Mapping[str, Any], model: VideoClassifier | Video3D) -> Rec
     if not own.items().isdisjoint(dimensions.items()):
         # mmaction2 takes timm's and torchvision's backbones as they are, and puts its own classifier behind them
         theirs = any(name.startswith("cls_head.") for name in dimensions)
-        return Recognised("mmaction2", _with_heads) if theirs and not is_3d(model) else Recognised("tinkit", str)
+        return Recognised("mmaction2", _with_heads) if theirs and model.kind == "image" else Recognised("tinkit", str)
     if (kind := _network_3d(dimensions)) is not None:
         return _of_3d(kind, model)
     shapes = {name: tuple(value.shape) for name, value in state.items() if isinstance(value, Tensor)}
@@ -114,7 +115,7 @@ def recognise(state: Mapping[str, Any], model: VideoClassifier | Video3D) -> Rec
             expected=f"one of {_KNOWN_3D}; or an image network of a known layout",
         )
     layout = _layout_2d(dimensions)
-    if is_3d(model):
+    if model.kind == "clip":
         if layout is not None:
             raise UserError(f"the checkpoint is of another backbone: an image network, in the layout {layout.name}")
         raise _unknown(state, f"one of {_KNOWN_3D}")
@@ -133,7 +134,7 @@ def _with_heads(name: str) -> str:
     return MMACTION2.ours(name) if name.startswith("cls_head.") else name
 
 
-def timm_names(model: Any) -> Names:
+def timm_names(model: Classifier) -> Names:
     """The names that timm has for the model's backbone, with its classifier.
 
     A model with two classifiers (of the class and of the distillation token) is taken to end in the first.
@@ -143,7 +144,7 @@ def timm_names(model: Any) -> Names:
     return Names(tuple(("classifier.", f"{head}.") for head in heads), "")
 
 
-def _layout_2d(names: Iterable[str]) -> Layout | None:
+def _layout_2d(names: Iterable[str]) -> CheckpointLayout | None:
     found = list(names)
     return next((one for one in LAYOUTS if any(re.fullmatch(one.signature, name) for name in found)), None)
 
@@ -157,9 +158,9 @@ def _network_3d(dimensions: Mapping[str, int]) -> tuple[str, str] | None:
     return None
 
 
-def _of_3d(kind: tuple[str, str], model: VideoClassifier | Video3D) -> Recognised:
+def _of_3d(kind: tuple[str, str], model: Classifier) -> Recognised:
     code_base, family = kind
-    if not is_3d(model):
+    if model.kind == "image":
         raise UserError(
             f"the checkpoint is of another backbone: {code_base}'s {family}, a network of clips",
             fix=f"make it by temporal = '3d' and backbone = '{family}_50', or whatever its depth is",

@@ -9,20 +9,17 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tinkit.errors import UserError
-from tinkit.models.finite import check_finite
+from tinkit.models.classifier import Classifier
 from tinkit.models.foreign.layouts import recognise, stripped
-from tinkit.models.foreign.names_3d import is_3d
 from tinkit.models.modality import first_convolution, turn_rgb_weight
-
-if TYPE_CHECKING:
-    from tinkit.models.clipnets.video3d import Video3D
-    from tinkit.models.video import VideoClassifier
+from tinkit.models.non_finite import check_finite
+from tinkit.temporal import TEMPORAL_MODULES
 
 # mmaction2 norms right behind this convolution, which has no bias there.
 _NO_BIAS = re.compile(r"backbone\.layer\d\.non_local\d+\.out\.bias")
@@ -57,9 +54,7 @@ class ForeignReport:
         return account | {"dropped": self.dropped, "notes": list(self.notes)}
 
 
-def load_foreign(
-    state_dict: Mapping[str, Any], model: VideoClassifier | Video3D, *, replace_head: bool = True
-) -> ForeignReport:
+def load_foreign(state_dict: Mapping[str, Any], model: Classifier, *, replace_head: bool = True) -> ForeignReport:
     """Copy what fits of ``state_dict`` into ``model``, across code bases and kinds of temporal module.
 
     A TSM checkpoint gives a TIN everything but its steering networks; a TIN checkpoint leaves them behind in a TSM or
@@ -67,7 +62,7 @@ def load_foreign(
     model keeps its own; without ``replace_head`` it is an error. Batch counters may be missing. Raises
     :class:`~tinkit.errors.UserError`, and copies nothing, for a layout that is not known and for another backbone: a
     file that holds less than half of the weights of the backbone's convolutions and linear layers, and for weights that
-    are not finite.
+    are non-finite.
     """
     own = model.state_dict()
     used, dropped, layout = match_foreign(state_dict, model)
@@ -91,9 +86,7 @@ def load_foreign(
     return ForeignReport(used, tuple(name for name in own if name not in filled), dropped, layout, tuple(sorted(notes)))
 
 
-def match_foreign(
-    state_dict: Mapping[str, Any], model: VideoClassifier | Video3D
-) -> tuple[dict[str, str], dict[str, str], str]:
+def match_foreign(state_dict: Mapping[str, Any], model: Classifier) -> tuple[dict[str, str], dict[str, str], str]:
     """``used``, ``dropped`` and ``layout`` of the report that loading would give; nothing is copied."""
     own = model.state_dict()
     names = {key: stripped(key) for key in state_dict}
@@ -113,20 +106,15 @@ def match_foreign(
     return used, dropped, layout.name
 
 
-def classes_in(state_dict: Mapping[str, Any], model: VideoClassifier | Video3D) -> int | None:
+def classes_in(state_dict: Mapping[str, Any], model: Classifier) -> int | None:
     """How many classes the checkpoint's classifier has, whatever ``model`` has; None where the file has none."""
-    layers = [f"{name}.weight" for name in class_layers(model)]
+    layers = [f"{name}.weight" for name in model.class_layers()]
     names = {key: stripped(key) for key in state_dict}
     layout = recognise({name: state_dict[key] for key, name in names.items()}, model)
     for key, name in names.items():
         if layout.ours(name) in layers and isinstance(state_dict[key], Tensor) and state_dict[key].ndim:
             return int(state_dict[key].shape[0])
     return None
-
-
-def class_layers(model: VideoClassifier | Video3D) -> list[str]:
-    """The names of the layers whose outputs are the classes: the classifier, or those that relations end in."""
-    return ["classifier"] if is_3d(model) else list(model.class_layers())
 
 
 def _check_backbone(own: Mapping[str, Tensor], used: Mapping[str, str], dropped: Mapping[str, str]) -> None:
@@ -144,7 +132,7 @@ def _check_backbone(own: Mapping[str, Tensor], used: Mapping[str, str], dropped:
 
 
 def _check_head(dropped: Mapping[str, str]) -> None:
-    """Raise if a classifier would be replaced though nobody has asked for it."""
+    """Raise if a classifier would be replaced and that was not asked for."""
     reason = next((reason for reason in dropped.values() if reason.startswith("a classifier")), None)
     if reason is not None:
         raise UserError(
@@ -159,14 +147,15 @@ def _without_names(reason: str) -> str:
     return plain.replace("has no a layer", "has no such layer")
 
 
-def _misfit(target: str, value: Any, own: Mapping[str, Tensor], model: Any) -> str | None:
+def _misfit(target: str, value: Any, own: Mapping[str, Tensor], model: Classifier) -> str | None:
     """Why ``value`` cannot become the model's ``target``; None if it can."""
-    head = target in own and target.rpartition(".")[0] in class_layers(model)
+    head = target in own and target.rpartition(".")[0] in model.class_layers()
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
-        return "a classifier that is no plain tensor" if head else "not a plain tensor"
+        return "a classifier that is not a plain tensor" if head else "not a plain tensor"
     if target not in own:
-        if ".temporal." in target and getattr(model, "temporal", "3d") != "tin":
-            return f"a steering network, and a {getattr(model, 'temporal', '3d')} model has none"
+        other = next((row for row in TEMPORAL_MODULES if row.foreign.holds(target)), None)
+        if other is not None and other.name != model.temporal:
+            return f"a {other.foreign.weights}, and a {model.temporal} model has none"
         return f"the model has no {target.rpartition('.')[0] or target}"
     if (value.is_floating_point(), value.is_complex()) != (own[target].is_floating_point(), own[target].is_complex()):
         return f"{'a classifier of ' * head}{value.dtype} numbers, and {target} of the model is {own[target].dtype}"
@@ -184,9 +173,9 @@ def _misfit(target: str, value: Any, own: Mapping[str, Tensor], model: Any) -> s
     return f"shape {there}, and {target} of the model is {here}"
 
 
-def _is_rgb_of(target: str, value: Tensor, own: Tensor, model: Any) -> bool:
+def _is_rgb_of(target: str, value: Tensor, own: Tensor, model: Classifier) -> bool:
     """Whether ``value`` is the model's first convolution as it is for RGB, and the model reads something else."""
-    if getattr(model, "modality", "rgb") == "rgb" or value.ndim != 4 or value.shape[1] != 3 or own.shape[1] == 3:
+    if model.modality == "rgb" or value.ndim != 4 or value.shape[1] != 3 or own.shape[1] == 3:
         return False
     fits = (value.shape[0], *value.shape[2:]) == (own.shape[0], *own.shape[2:])
     return fits and target == f"backbone.{first_convolution(model.backbone)[0]}.weight"

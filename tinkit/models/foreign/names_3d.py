@@ -7,13 +7,8 @@ without ``module.`` in front, which data-parallel training adds.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from typing_extensions import TypeIs
-
-if TYPE_CHECKING:
-    from tinkit.models.clipnets.video3d import Video3D
-    from tinkit.models.video import VideoClassifier
+from tinkit.models.classifier import Classifier
 
 Rules = tuple[tuple[str, str], ...]  # a pattern in our name and what replaces it, one after the other
 _STAGES = (1, 2, 3, 4)
@@ -89,13 +84,8 @@ SIGNATURES_3D: dict[tuple[str, str], str] = {
 }
 
 
-def is_3d(model: VideoClassifier | Video3D) -> TypeIs[Video3D]:
-    """Whether the model is a network of clips, for modules that its own module imports."""
-    return hasattr(model, "variant")
-
-
-def foreign_keys(model: Video3D) -> dict[str, str]:
-    """``{key in a file of the model's variant: key in the model}``, for every entry of the model's state dict.
+def foreign_keys(model: Classifier) -> dict[str, str]:
+    """``{key in a file of the model's variant: key in the model}``, for every entry of a 3D network's state dict.
 
     It serves both ways: ``{ours: file[theirs]}`` is loaded with ``load_state_dict``, ``{theirs: own[ours]}`` is saved.
     """

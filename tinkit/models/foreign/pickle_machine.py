@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from tinkit.models.foreign.pickled_tensors import (
+    ITEM_BYTES,
     REBUILDERS,
-    WIDTHS,
     OddTensor,
     PickleError,
     RefusedError,
@@ -23,7 +23,7 @@ from tinkit.models.foreign.pickled_tensors import (
 )
 from tinkit.models.foreign.safe_pickle import Name, StandIn, is_harmless
 
-MOST_STEPS = 3_000_000  # seventy thousand tensors; a few seconds and 0.25 GB for whoever tries
+MOST_STEPS = 3_000_000  # seventy thousand tensors; reading as many takes a few seconds and 0.25 GB
 
 
 _MARK = object()
@@ -182,7 +182,7 @@ class _Machine:
             self.stack.append(about[0])
         elif kind == "storage":
             storage = described_storage(*about)
-            self.widths.setdefault(storage.key, WIDTHS[storage.dtype])
+            self.widths.setdefault(storage.key, ITEM_BYTES[storage.dtype])
             self.stack.append(storage)
         else:
             raise PickleError("a reference to nothing that a checkpoint has")

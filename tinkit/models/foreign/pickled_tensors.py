@@ -50,9 +50,9 @@ _ODD = {
     "_rebuild_sparse_csr_tensor": "a sparse tensor",
     "_rebuild_qtensor": "a quantised tensor",
     "_rebuild_nested_tensor": "a nested tensor",
-    "_rebuild_meta_tensor_no_storage": "a tensor without numbers (of the device 'meta')",
-    "_rebuild_device_tensor_from_numpy": "a tensor of a device of its own",
-    "_rebuild_wrapper_subclass": "a tensor of a class of its own",
+    "_rebuild_meta_tensor_no_storage": "a tensor without data (of the device 'meta')",
+    "_rebuild_device_tensor_from_numpy": "a tensor of another device",
+    "_rebuild_wrapper_subclass": "a tensor of another class",
 }
 _STORAGES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
@@ -61,7 +61,7 @@ _STORAGES = {
     "ComplexDoubleStorage": "complex128", "UntypedStorage": "uint8", "QInt8Storage": "int8", "QUInt8Storage": "uint8",
     "QInt32Storage": "int32", "QUInt4x2Storage": "uint8", "QUInt2x4Storage": "uint8",
 }  # fmt: skip
-WIDTHS = {
+ITEM_BYTES = {
     "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
     "bool": 1, "complex64": 8, "complex128": 16,
 }  # fmt: skip

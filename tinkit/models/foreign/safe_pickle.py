@@ -2,7 +2,7 @@
 
 A checkpoint's pickle names classes and functions, and unpickling would call them. Here a name is only ever text: what
 it makes is a :class:`StandIn`. So nothing that is named can run, and the names that are refused are refused to be
-heard, not to be safe: a file that names ``os.system`` is no checkpoint that anybody should use.
+heard, not to be safe: a file that names ``os.system`` is not a checkpoint to use.
 """
 
 from __future__ import annotations

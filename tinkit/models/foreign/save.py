@@ -12,15 +12,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from tinkit.errors import UserError, did_you_mean
-from tinkit.models.clipnets.video3d import Video3D
+from tinkit.models.classifier import Classifier
 from tinkit.models.foreign.layouts import timm_names
 from tinkit.models.foreign.names import MMACTION2, TORCHVISION_RESNET, TSN, Names, unwrapped, wrapped
 from tinkit.models.foreign.names_3d import foreign_keys
 from tinkit.models.foreign.names_mobilenet import MMACTION2_MOBILENET, TORCHVISION_MOBILENET, TSN_MOBILENET
-from tinkit.models.temporal.interlace import TemporalInterlace, TemporalShift
 from tinkit.models.temporal.non_local import NonLocal
 from tinkit.models.temporal.pool import TemporalPool
-from tinkit.models.video import VideoClassifier
+from tinkit.temporal import find_temporal
 
 # Names of image networks in each code base, by network; timm has any.
 _NAMES: Mapping[str, Mapping[str, Names]] = {
@@ -31,10 +30,8 @@ _NAMES: Mapping[str, Mapping[str, Names]] = {
     "mmaction2": {"resnet": MMACTION2, "mobilenetv2": MMACTION2_MOBILENET},
     "torchvision": {"resnet": TORCHVISION_RESNET, "mobilenetv2": TORCHVISION_MOBILENET},
 }
-# What has weights beside backbone and classifier: how it is known, and who has a place for it.
+# What else has weights beside backbone, classifier and temporal modules: how it is known, and who has a place for it.
 _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "the steering networks of TIN": (".temporal.offset_net.", ("tin", "x_temporal", "mmaction2")),
-    "the triangles of r-TCN": (".temporal.centre_logit", ()),
     "non-local blocks": (".non_local", ("tin", "x_temporal", "tsm", "mmaction2")),
     "relations between frames": ("consensus.", ("trn", "mmaction2")),
 }
@@ -47,7 +44,7 @@ _RESNET = re.compile(
 _DEEP_STEM = re.compile(r"backbone\.(?:conv1\.[01346]|layer\d\.\d+\.downsample\.[12])\.\w+")
 
 
-def to_foreign(model: VideoClassifier | Video3D, code_base: str) -> dict[str, Tensor]:
+def to_foreign(model: Classifier, code_base: str) -> dict[str, Tensor]:
     """The model's state dict in the names of ``code_base``, without ``module.``; tensors share the model's memory.
 
     ``tinkit`` gives the names of this package. Only numbers that mean the same there are written: a bias in front of a
@@ -62,7 +59,7 @@ def to_foreign(model: VideoClassifier | Video3D, code_base: str) -> dict[str, Te
     own = {name: value.detach() for name, value in model.state_dict().items()}
     if code_base == "tinkit":
         return own
-    if isinstance(model, Video3D):
+    if model.kind == "clip":
         return _of_3d(model, own, code_base)
     names = _names_for(model, own, code_base)
     if code_base == "mmaction2":
@@ -77,7 +74,7 @@ def to_foreign(model: VideoClassifier | Video3D, code_base: str) -> dict[str, Te
     return {name: own[ours] for name, ours in theirs.items()}
 
 
-def _of_3d(model: Video3D, own: Mapping[str, Tensor], code_base: str) -> dict[str, Tensor]:
+def _of_3d(model: Classifier, own: Mapping[str, Tensor], code_base: str) -> dict[str, Tensor]:
     if code_base != model.variant:
         raise UserError(
             f"{code_base} has no network that computes what this {model.family} does",
@@ -86,7 +83,12 @@ def _of_3d(model: Video3D, own: Mapping[str, Tensor], code_base: str) -> dict[st
     return {theirs: own[ours] for theirs, ours in foreign_keys(model).items()}
 
 
-def _names_for(model: VideoClassifier, own: Mapping[str, Tensor], code_base: str) -> Names:
+def _names_for(model: Classifier, own: Mapping[str, Tensor], code_base: str) -> Names:
+    row = find_temporal(model.temporal)
+    homes = None if row is None else row.foreign.code_bases
+    if row is not None and homes is not None and code_base not in homes:
+        what = f"the {row.foreign.weights}s of {row.title}" if row.foreign.weights else row.title
+        raise UserError(f"{code_base} has no place for {what}", expected=f"one of {', '.join((*homes, 'tinkit'))}")
     for what, (mark, homes) in _PARTS.items():
         if code_base not in homes and any(mark in name for name in own):
             raise UserError(
@@ -110,7 +112,7 @@ def _names_for(model: VideoClassifier, own: Mapping[str, Tensor], code_base: str
     return networks[network]
 
 
-def _network_of(model: VideoClassifier, own: Mapping[str, Tensor]) -> str:
+def _network_of(model: Classifier, own: Mapping[str, Tensor]) -> str:
     """The network whose names all of the backbone's are, and which computes the same; empty for any other."""
     backbone = [name for name in own if name.startswith("backbone.")]
     if all(_RESNET.fullmatch(name) for name in backbone):
@@ -137,16 +139,18 @@ def _is_torchvisions(resnet: nn.Module) -> bool:
     return all(isinstance(part, plain) for part in parts) and isinstance(pooled, nn.MaxPool2d)
 
 
-def _wrappers(model: nn.Module, code_base: str) -> dict[str, str]:
+def _wrappers(model: Classifier, code_base: str) -> dict[str, str]:
     """What stands behind a module's name where a code base has put that module inside another."""
     if code_base in ("timm", "torchvision"):
         return {}
     found: dict[str, str] = {}
+    row = find_temporal(model.temporal)
+    wrapper = "" if row is None else row.foreign.wrapper
     as_one = code_base == "mmaction2"  # a convolution and its norm are one module there
     for name, module in model.named_modules():
         owner = name.rpartition(".")[0]
-        if isinstance(module, TemporalInterlace | TemporalShift):
-            found[owner] = "net2" if isinstance(module, TemporalInterlace) else "net"
+        if wrapper and name.endswith(".temporal"):
+            found[owner] = wrapper
             if as_one and owner.endswith(".conv_pw"):
                 found[f"{owner.rpartition('.')[0]}.bn1"] = "net"
         elif isinstance(module, TemporalPool):

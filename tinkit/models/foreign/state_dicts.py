@@ -53,7 +53,7 @@ def find_weights(content: Any, wanted: str | None = None) -> tuple[Weights, list
 
 
 def is_worth_saying(place: str) -> bool:
-    """Whether weights from there are a choice that somebody may want to know of."""
+    """Whether to report that the weights were taken from there: any other place could have been meant."""
     return any(part not in _COMMON for part in place.split(".") if part)
 
 
@@ -91,7 +91,7 @@ def _rank(place: str) -> tuple[int, ...] | None:
 
 
 def _listed(found: list[Weights], content: Any) -> str:
-    """What there is, for somebody who looks for weights."""
+    """What the file holds, for an error that says where weights could be."""
     if found:
         some = ", ".join(f"{one.place or 'the file itself'} ({len(one.state)})" for one in found[:8])
         return f"a state dict; tensors lie under: {some}. `tinkit convert FILE --weights NAME` takes one of these"

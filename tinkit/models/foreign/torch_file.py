@@ -1,7 +1,8 @@
 """Files of ``torch.save``, new and old, and bare pickles: what they describe, and the tensors that are asked for.
 
-A file may be anybody's. Its pickle is followed and not executed (:mod:`tinkit.models.foreign.pickle_machine`);
-nothing is extracted by name; every size that it claims is held against the file before memory is taken for it.
+A file may come from anywhere. Its pickle is interpreted, never executed
+(:mod:`tinkit.models.foreign.pickle_machine`); nothing is extracted by name; every size that it claims is checked
+against the file before memory is allocated for it.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def _read(path: Path, member: zipfile.ZipInfo) -> NDArray[np.uint8]:
         name, extra = struct.unpack("<HH", head[26:])
         file.seek(name + extra, 1)
         data = _exactly(file, member.file_size)
-    # PyTorch writes no sums (zeros) where it is told so
+    # PyTorch writes zeros for sums where a setting asks for that
     if member.CRC and zlib.crc32(data.data) != member.CRC:
         raise PickleError(f"the checksum of its member {member.filename[:100]!r} is wrong")
     return data
@@ -201,7 +202,7 @@ def _open_old(path: Path) -> TorchFile:
             if not places:
                 places.update(_places(file, order, start, size, sizes))
             if storage.key not in places:
-                raise PickleError(f"it has no numbers for the storage {storage.key[:100]}")
+                raise PickleError(f"it lacks the data of the storage {storage.key[:100]}")
             file.seek(places[storage.key])
             count = int.from_bytes(_exactly(file, 8).tobytes(), "little")
             return _of_bytes(_exactly(file, count * itemsize), storage)

@@ -36,7 +36,7 @@ def put_after(backbone: nn.Module, stage: str, block: str, name: str, module: nn
 
 
 def _rebuild(backbone: nn.Module, stage: str, children: list[tuple[str, nn.Module]]) -> None:
-    """A new sequence, since the order of a sequence with names of its own cannot be changed."""
+    """A new sequence, since the order of a named sequence cannot be changed."""
     if len({name for name, _ in children}) < len(children):
         raise ValueError(f"{stage} has such a module already: {', '.join(name for name, _ in children)}")
     setattr(backbone, stage, nn.Sequential(OrderedDict(children)))

@@ -1,8 +1,7 @@
-"""The temporal modules of 2D networks.
+"""TIN's temporal module: the interlace operator and the two networks that steer it.
 
-A 2D backbone sees ``B`` clips of ``T`` frames as ``B*T`` images, clip-major: row ``b*T + t`` is frame ``t`` of clip
-``b``. A temporal module takes and gives features of that many rows, in the layout that it was made for, and moves them
-between the frames of a clip.
+As every temporal module, it takes and gives features of ``B*T`` rows, clip-major: row ``b*T + t`` is frame ``t`` of
+clip ``b``.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from torch import Tensor, nn
 
 from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
-from tinkit.models.backbones.feature_layout import NCHW, Layout
-from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
+from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
+from tinkit.models.stock import are_plain, nothing_between, still_written, untouched, written
 from tinkit.ops import Steering, interlace, steer
+from tinkit.ops.steer import GROUPS
 
-GROUPS = 4
 MAX_OFFSET = 2.0  # frames; the offsets that a steering network can give lie strictly inside
 
 
@@ -36,12 +35,17 @@ class TemporalInterlace(nn.Module):
     """
 
     def __init__(
-        self, channels: int, num_segments: int, shift_div: int, offset_init: float = OFFSET_INIT, layout: Layout = NCHW
+        self,
+        channels: int,
+        num_segments: int,
+        shift_div: int,
+        offset_init: float = OFFSET_INIT,
+        layout: FeatureLayout = NCHW,
     ) -> None:
         super().__init__()
         self.num_segments = num_segments
         self.layout = layout
-        self.fold = interlace_fold(channels, shift_div)
+        self.fold = fold_channels(channels, shift_div)
         self.offset_net = OffsetNet(self.fold, num_segments, offset_init)
         self.gain_net = GainNet(self.fold)
         self.steering = SteeringTap()
@@ -55,10 +59,10 @@ class TemporalInterlace(nn.Module):
         """Offsets (B, 4) in frames and gains (B, T, 4) for features ``x`` as the forward pass gets them.
 
         Float32, or float64 where the weights are that, whatever the dtype of the features and also under autocast.
-        Networks that somebody changed or watches are called, and compute in the dtype of their own weights.
+        Networks that were changed, or that hooks watch, are called, and compute in the dtype of their own weights.
         """
         pooled = self.layout.mean(x, self.fold)
-        weights = self.weights() if nobody_between() else None
+        weights = self.weights() if nothing_between() else None
         found = self._call_networks(pooled) if weights is None else steer(pooled, weights)
         offset, gain = self.steering(*found)
         return offset, gain
@@ -107,8 +111,8 @@ class SteeringTap(nn.Module):
 class OffsetNet(nn.Module):
     """The offsets of a clip's four groups from the fold's averages, each in (-2, 2) frames.
 
-    Two are learned, the other two are their opposites: half of the fold looks back, half ahead. As long as nobody
-    changes it, :func:`tinkit.ops.steer` computes it, together with the gains.
+    Two are learned, the other two are their opposites: half of the fold looks back, half ahead. As long as it
+    is unchanged, :func:`tinkit.ops.steer` computes it, together with the gains.
     """
 
     def __init__(self, fold: int, num_segments: int, offset_init: float) -> None:
@@ -131,8 +135,8 @@ class OffsetNet(nn.Module):
 class GainNet(nn.Module):
     """The gains of a clip's frames and four groups from the fold's averages, each in (0, 2).
 
-    Two are learned; groups whose offsets are opposites share one. The paper calls it WeightNet. As long as nobody
-    changes it, :func:`tinkit.ops.steer` computes it, together with the offsets.
+    Two are learned; groups whose offsets are opposites share one. The paper calls it WeightNet. As long as it is
+    unchanged, :func:`tinkit.ops.steer` computes it, together with the offsets.
     """
 
     def __init__(self, fold: int) -> None:
@@ -177,72 +181,7 @@ def _at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-class TemporalShift(nn.Module):
-    """The shift of TSM (arXiv 1811.08383), as its repository has it: no parameters, whole frames.
-
-    The first ``C // shift_div`` channels take the next frame, as many after them the previous one, zeros past the ends.
-    ``layout`` is how the features lie; class and register tokens are not shifted.
-    """
-
-    def __init__(self, num_segments: int, shift_div: int, layout: Layout = NCHW) -> None:
-        super().__init__()
-        if shift_div < 2:
-            raise UserError(f"shift_div is {shift_div}", expected="2 or more: two parts of the channels are shifted")
-        self.num_segments = num_segments
-        self.shift_div = shift_div
-        self.layout = layout
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B*T, C, H, W) -> (B*T, C, H, W), or whatever the layout is, in the dtype and memory format of ``x``."""
-        features = self.layout.view(x)
-        fold = features.shape[1] // self.shift_div
-        shift = _Shift if torch.compiler.is_compiling() else _ShiftBothWays
-        return self.layout.back(cast(Tensor, shift.apply(features, self.num_segments, fold, False)), x)
-
-    def extra_repr(self) -> str:
-        """The settings, for ``print(model)``."""
-        return f"num_segments={self.num_segments}, shift_div={self.shift_div}"
-
-
-class _Shift(torch.autograd.Function):
-    """Two parts of the channels moved by a frame each; the gradient is the same with the directions exchanged.
-
-    Written as one step since autograd would copy the whole gradient once for each of the four parts that are written.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, num_segments: int, fold: int, exchanged: bool) -> Tensor:
-        shifted = x.clone()
-        out, clips = (y.unflatten(0, (y.shape[0] // num_segments, num_segments)) for y in (shifted, x))
-        first, second = slice(fold), slice(fold, 2 * fold)
-        ahead, back = (second, first) if exchanged else (first, second)
-        out[:, :-1, ahead] = clips[:, 1:, ahead]
-        out[:, -1, ahead] = 0
-        out[:, 1:, back] = clips[:, :-1, back]
-        out[:, 0, back] = 0
-        return shifted
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, ctx.num_segments, ctx.fold, ctx.exchanged = inputs
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        shift = _Shift if torch.compiler.is_compiling() else _ShiftBothWays
-        return shift.apply(grad, ctx.num_segments, ctx.fold, not ctx.exchanged), None, None, None
-
-
-class _ShiftBothWays(_Shift):
-    """With forward-mode differentiation, which ``torch.compile`` does not take."""
-
-    @staticmethod
-    def jvp(ctx: Any, along: Tensor, *_: None) -> Tensor:
-        return _ShiftBothWays.apply(along, ctx.num_segments, ctx.fold, ctx.exchanged)
-
-
-def interlace_fold(channels: int, shift_div: int) -> int:
+def fold_channels(channels: int, shift_div: int) -> int:
     """How many channels move: ``channels // shift_div`` rounded down to a multiple of the four groups.
 
     Raises :class:`~tinkit.errors.UserError` if that is none.

@@ -23,15 +23,15 @@ quarter of the positions ``j``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinkit.architectures import NonLocalKind
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.temporal.between import put_after, stage_of
 
-NonLocalKind = Literal["embedded_gaussian", "gaussian", "dot_product"]
 # The five blocks of section 5.1 as the TSM repository and mmaction2 place them: after every second block.
 PUBLISHED_PLACES: Mapping[str, Sequence[int]] = {"layer2": (0, 2), "layer3": (0, 2, 4)}
 

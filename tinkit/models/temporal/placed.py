@@ -7,18 +7,34 @@ gives it what that makes of its input.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from tinkit.models.backbones.feature_layout import NCHW
 from tinkit.models.backbones.places import Place
-from tinkit.models.stock import are_plain, nobody_between, still_written, untouched, written
+from tinkit.models.stock import are_plain, nothing_between, still_written, untouched, written
 from tinkit.models.temporal.interlace import SteeringTap, TemporalInterlace
 from tinkit.ops import Steering, fold_mean, interlaced_conv, steer, steered_conv
+from tinkit.ops.conv import Pair
 
-Pair = tuple[int, int]
+
+class ModuleSettings(NamedTuple):
+    """The settings of a temporal module at one place.
+
+    ``num_segments`` are the frames of a clip there. One channel in ``shift_div`` moves; 1 where nothing was published
+    or said. ``offset_init`` is where offsets start, in frames.
+    """
+
+    num_segments: int
+    shift_div: int
+    offset_init: float
+
+
+def put_interlace(place: Place, settings: ModuleSettings) -> None:
+    """Interlace what the module at ``place`` is given. Raises as :class:`TemporalInterlace`."""
+    precede(place, TemporalInterlace(place.channels, *settings, layout=place.layout))
 
 
 def settings_of(convolution: nn.Conv2d) -> dict[str, Any]:
@@ -61,7 +77,7 @@ class TemporalConv2d(nn.Conv2d):
     It takes over the parameters of ``convolution``, so the state dict keeps the plain convolution's names; those of
     ``temporal`` come under ``temporal.``.
 
-    A :class:`TemporalInterlace` that nobody changed or watches (:mod:`tinkit.models.stock`) and the convolution run as
+    An unchanged, unobserved :class:`TemporalInterlace` (:mod:`tinkit.models.stock`) and the convolution run as
     one operator, which writes to ``x`` while it runs and puts everything back (:mod:`tinkit.ops.conv`). Any other is
     called like any other module, and so it is where the convolution pads with anything but zeros.
     """
@@ -93,7 +109,7 @@ class TemporalConv2d(nn.Conv2d):
         temporal = own["_modules"]["temporal"]
         if type(temporal) is not TemporalInterlace or own["padding_mode"] != "zeros" or isinstance(own["padding"], str):
             return None
-        if not (nobody_between() and untouched(temporal) and temporal.layout == NCHW):
+        if not (nothing_between() and untouched(temporal) and temporal.layout == NCHW):
             return None
         if not torch.compiler.is_compiling() and not (_convolves_as_made(self) and still_written(_REPLACED)):
             return None

@@ -51,12 +51,3 @@ def stage_segments(num_segments: int, temporal_pool: bool = False) -> dict[str, 
     first = STAGES.index(POOLED_STAGE)
     later = num_segments // 2 if temporal_pool else num_segments
     return {stage: num_segments if index < first else later for index, stage in enumerate(STAGES)}
-
-
-def check_temporal_pool(temporal: str) -> None:
-    """Raise :class:`~tinkit.errors.UserError` for a temporal module that cannot stand behind the pooling."""
-    if temporal not in ("tsm", "tsn"):
-        raise UserError(
-            f"temporal pooling with temporal = {temporal!r}, which is made for one number of frames",
-            expected="temporal pooling with tsm or tsn, as in the TSM repository",
-        )

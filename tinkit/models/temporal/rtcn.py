@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.backbones.places import Place
-from tinkit.models.temporal.interlace import GROUPS, MAX_OFFSET, interlace_fold
-from tinkit.models.temporal.placed import settings_of
+from tinkit.models.temporal.interlace import MAX_OFFSET, fold_channels
+from tinkit.models.temporal.placed import ModuleSettings, settings_of
+from tinkit.ops.steer import GROUPS
 
 REACH = 2  # the farthest tap, in frames
 TAPS = 2 * REACH + 1
@@ -46,7 +47,7 @@ class TriangleTaps(nn.Module):
         super().__init__()
         if not -MAX_OFFSET < offset_init < MAX_OFFSET:
             raise UserError(f"offset_init is {offset_init:g} frames", expected="a number between -2 and 2, exclusive")
-        self.fold = interlace_fold(channels, shift_div)
+        self.fold = fold_channels(channels, shift_div)
         self.rest = channels - self.fold
         start = math.log((MAX_OFFSET + offset_init) / (MAX_OFFSET - offset_init))
         self.centre_logit = nn.Parameter(torch.tensor([start, start, -start, -start]))
@@ -122,7 +123,7 @@ class RegularisedConv2d(nn.Conv2d):
         return out.flatten(0, 1)
 
 
-def regularise(place: Place, num_segments: int, shift_div: int, offset_init: float = OFFSET_INIT) -> None:
+def put_regularised(place: Place, settings: ModuleSettings) -> None:
     """Make the plain 2D convolution at ``place`` one of five frames.
 
     Raises :class:`~tinkit.errors.UserError` for any other module, and as :class:`RegularisedConv2d`.
@@ -133,5 +134,4 @@ def regularise(place: Place, num_segments: int, shift_div: int, offset_init: flo
             expected="a plain 2D convolution, of which it makes one over time",
             fix="name another module by 'place', or take temporal = 'tin', which any module can follow",
         )
-    module = RegularisedConv2d(place.module, num_segments, shift_div, offset_init)
-    setattr(place.owner, place.attribute, module)
+    setattr(place.owner, place.attribute, RegularisedConv2d(place.module, *settings))

@@ -1,4 +1,4 @@
-"""Whether weights are numbers that a network can be run with."""
+"""Whether weights are finite: a network with non-finite ones computes nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_finite(state: Mapping[str, Tensor]) -> None:
 
 
 def is_finite(value: Tensor) -> bool:
-    """Whether no number of a tensor is NaN or infinite; a view that repeats its numbers is looked at once."""
+    """Whether a tensor holds neither NaN nor infinity. A view that repeats values is read once."""
     if not (value.is_floating_point() or value.is_complex()) or not value.numel():
         return True
     once = value[tuple(slice(0, 1) if step == 0 else slice(None) for step in value.stride())]
