@@ -24,8 +24,8 @@ import pandas as pd
 import torch
 
 from benchmarks.machine import machine
-from tinkit.data.loading import Batch
-from tinkit.data.manifest import open_manifest
+from tinkit.data.clips.loading import Batch
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.runs.checkpoint import Progress
 from tinkit.engine.runs.log import Reporter, RunLog

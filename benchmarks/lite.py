@@ -27,7 +27,7 @@ from sklearn.datasets import load_sample_images
 
 from benchmarks.demo import test_metrics, tinkit
 from benchmarks.seeds import RESULTS, write
-from tinkit.data import crops
+from tinkit.data.sampling import crops
 from tinkit.models import VideoClassifier, read_checkpoint
 from tinkit.models.modality import pixels_of
 from tinkit.timm_import import import_timm

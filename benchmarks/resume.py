@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.machine import machine
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.recipe import load_recipe
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from benchmarks.faults.calls import killed_before_each_call
 from benchmarks.faults.outcome import Outcome
-from tinkit.data.config import DataConfig
-from tinkit.data.flow import FlowSettings
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.flow_make import make_flow
-from tinkit.data.manifest import open_manifest
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.flow.computed import FlowSettings
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.flow.make import make_flow
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.errors import UserError
 from tinkit.files.locks import writing

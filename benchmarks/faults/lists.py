@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from tinkit.data.annotations import read_annotation
-from tinkit.data.clip_path import clip_path
-from tinkit.data.config import DataConfig
-from tinkit.data.manifest import open_manifest
-from tinkit.data.media_check import count_present, require_present
-from tinkit.data.missing import why_missing
+from tinkit.data.annotations.annotation import read_annotation
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.manifest.manifest import open_manifest
+from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.missing import why_missing
+from tinkit.data.probe.presence import count_present, require_present
 from tinkit.errors import UserError
 from tinkit.files.class_names import read_class_names
 

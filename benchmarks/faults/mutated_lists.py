@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tinkit.data.annotations import read_annotation
-from tinkit.data.config import DataConfig
+from tinkit.data.annotations.annotation import read_annotation
+from tinkit.data.config.dataset import DataConfig
 from tinkit.errors import UserError
 from tinkit.scores.foreign import read_foreign
 from tinkit.submission.classes import read_classes

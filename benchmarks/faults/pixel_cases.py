@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.faults.bomb_files import chunk
-from tinkit.data.frames import open_clip
-from tinkit.data.reader import BrokenClip
-from tinkit.data.reading import Reading
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import Reading
 
 Check = Callable[[Path, int], str]
 Levels = NDArray[Any]

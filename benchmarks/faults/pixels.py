@@ -17,10 +17,10 @@ from time import process_time
 from benchmarks.faults.bombs import BOMBS
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.pixel_cases import PIXELS
-from tinkit.data.clips import load_noted_views
-from tinkit.data.config import Media
-from tinkit.data.reader import BrokenClip
-from tinkit.data.views import ClipConfig, ViewConfig
+from tinkit.data.clips.datasets import load_noted_views
+from tinkit.data.config.dataset import Media
+from tinkit.data.config.views import ClipConfig, ViewConfig
+from tinkit.data.decode.clip_reader import BrokenClip
 
 MEGABYTES, SECONDS = 400.0, 60.0
 _CEILING = 6 << 30  # bytes of address space that a case may have, so that a lost one does not take the machine along

@@ -143,8 +143,8 @@ def flips(fused: Path, base: Path, seed: int, *, count: int = 150) -> Iterator[O
 
 
 def _manifest_flips(base: Path, random: np.random.Generator, count: int) -> Iterator[Outcome]:
-    from tinkit.data.config import DataConfig
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.config.dataset import DataConfig
+    from tinkit.data.manifest.manifest import open_manifest
 
     root = base / "data"
     (root / "annotations").mkdir(parents=True)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinkit.data.annotations import read_annotation
-from tinkit.data.config import DataConfig
+from tinkit.data.annotations.annotation import read_annotation
+from tinkit.data.config.dataset import DataConfig
 from tinkit.errors import UserError
 from tinkit.files.json import parse_json, read_json
 from tinkit.files.text import MAX_LINE, as_utf8, decode, read_lines, read_text

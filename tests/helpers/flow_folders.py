@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tinkit.data.config import FlowLayout
-from tinkit.data.flow_files import FlowFiles
+from tinkit.data.config.dataset import FlowLayout
+from tinkit.data.flow.folders import FlowFiles
 
 
 def flow_pairs(count: int, width: int = 60, height: int = 40, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tinkit.cli.app import main
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import Progress, save_checkpoint
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.runs.run import Run, create_run

@@ -10,8 +10,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from tinkit.data.config import DataConfig
-from tinkit.data.manifest import Manifest, open_manifest
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.manifest.manifest import Manifest, open_manifest
 
 
 def moving_pixels(count: int, width: int, height: int, seed: int = 0) -> list[np.ndarray]:

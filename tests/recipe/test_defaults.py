@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import tinkit.models
-from tinkit.data.views import ClipConfig
+from tinkit.data.config.views import ClipConfig
 from tinkit.engine.runtime.build import build_model
 from tinkit.files.atomic import shipped_names
 from tinkit.models import Video3D, VideoClassifier

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_runs import QUIET, tiny, train
-from tinkit.data.config import SPLITS
-from tinkit.data.flow import FlowSettings
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.flow_make import make_flow
-from tinkit.data.manifest import open_manifest
+from tinkit.data.config.dataset import SPLITS
+from tinkit.data.flow.computed import FlowSettings
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.flow.make import make_flow
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.training.optim import parameter_groups

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tinkit.data.views import ViewConfig
+from tinkit.data.config.views import ViewConfig
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import shipped_names
 from tinkit.files.toml import flatten, read_toml

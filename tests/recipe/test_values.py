@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 from pydantic.fields import FieldInfo
 
-from tinkit.data.flow import FlowSettings
+from tinkit.data.flow.computed import FlowSettings
 from tinkit.errors import UsageError, UserError
 from tinkit.expected import meaning_of
 from tinkit.fusion.spec import EnsembleSpec, load_spec

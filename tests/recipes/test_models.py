@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from benchmarks.zoo import page, read, store
 from tests.helpers.places import ROOT
 from tinkit.cli.app import app
-from tinkit.data.views import ClipConfig
+from tinkit.data.config.views import ClipConfig
 from tinkit.engine.measure.networks import BACKBONES, Network, cost_of, networks, published_words, row_of
 from tinkit.errors import UsageError, UserError
 from tinkit.files.atomic import shipped_names

@@ -14,8 +14,8 @@ from tinkit.errors import UserError
 from tinkit.terminal import Notices, note, print_json, print_line
 
 if TYPE_CHECKING:
-    from tinkit.data.manifest import Manifest
-    from tinkit.data.media_check import Presence
+    from tinkit.data.manifest.manifest import Manifest
+    from tinkit.data.probe.presence import Presence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +36,7 @@ SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
 def list_layouts(as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
-    from tinkit.data.config import LAYOUTS
+    from tinkit.data.config.dataset import LAYOUTS
 
     rows: list[dict[str, Any]] = [
         {
@@ -68,9 +68,9 @@ def prepare(
     Every clip's file is looked for, and one clip of each split is decoded. Exits with 1 where more than 1% of a split's
     clips are missing or empty (of few clips: more than five, or than a tenth).
     """
-    from tinkit.data.config import resolve_root
-    from tinkit.data.manifest import open_manifest
-    from tinkit.data.media_check import decode_one, require_present, words
+    from tinkit.data.config.dataset import resolve_root
+    from tinkit.data.manifest.manifest import open_manifest
+    from tinkit.data.probe.presence import decode_one, require_present, words
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)
@@ -106,7 +106,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show rows of a split: ids, paths, class names."""
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.manifest.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
     if clip_id is None:
@@ -127,7 +127,7 @@ def stats(
     as_json: JsonOption = False,
 ) -> None:
     """Count labels: how many clips have each class, how many labels a clip has."""
-    from tinkit.data.manifest import open_manifest
+    from tinkit.data.manifest.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
     summary = _summary(manifest)
@@ -149,7 +149,7 @@ def stats(
 
 
 def _count(manifest: Manifest) -> Presence:
-    from tinkit.data.media_check import count_present
+    from tinkit.data.probe.presence import count_present
 
     notices = Notices()
     with notices.bar(f"files of {manifest.split}", len(manifest), shown=notices.is_terminal) as bar:

@@ -45,12 +45,12 @@ def flow(
     An interrupted run is completed by the same command. Clips that cannot be decoded are listed, and have none. OpenCV
     computes it: install tinkit with its extra called flow.
     """
-    from tinkit.data.config import resolve_root
-    from tinkit.data.flow import FlowSettings
-    from tinkit.data.flow_files import FlowFiles
-    from tinkit.data.flow_make import count_clips, make_flow
-    from tinkit.data.manifest import open_manifest
-    from tinkit.data.reading import Reading
+    from tinkit.data.config.dataset import resolve_root
+    from tinkit.data.decode.settings import Reading
+    from tinkit.data.flow.computed import FlowSettings
+    from tinkit.data.flow.folders import FlowFiles
+    from tinkit.data.flow.make import count_clips, make_flow
+    from tinkit.data.manifest.manifest import open_manifest
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)

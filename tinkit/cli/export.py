@@ -39,7 +39,7 @@ def export(
 
     Classes, frames, size, mean and standard deviation are in the file. It is run once, and its logits are compared.
     """
-    from tinkit.data.views import override_views
+    from tinkit.data.config.views import override_views
     from tinkit.engine.exchange.export import export_run
     from tinkit.engine.runs.log import Reporter
     from tinkit.engine.runs.run import find_checkpoint

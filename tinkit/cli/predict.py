@@ -23,7 +23,7 @@ from tinkit.errors import Interrupted, UsageError
 from tinkit.terminal import note
 
 if TYPE_CHECKING:
-    from tinkit.data.views import ViewConfig
+    from tinkit.data.config.views import ViewConfig
     from tinkit.engine.evaluation.features import WrittenFeatures
     from tinkit.engine.evaluation.predict import Prediction
     from tinkit.engine.runs.run import Run
@@ -72,7 +72,7 @@ def predict(
     where it was.
     """
     _check_options(videos or [], features, split, out, data, gpus)
-    from tinkit.data.views import override_views
+    from tinkit.data.config.views import override_views
     from tinkit.engine.runs.run import find_checkpoint
 
     found, word = find_checkpoint(run, weights, runs)

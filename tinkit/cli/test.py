@@ -88,7 +88,7 @@ def test(
     The scores go to RUN/scores/SPLIT-VIEWS-WEIGHTS.arrow, with --keep-views also to RUN/scores/views. An interrupted
     test goes on where it was. A checkpoint with --recipe becomes a run, RECIPE-CHECKPOINT unless --name says otherwise.
     """
-    from tinkit.data.views import override_views
+    from tinkit.data.config.views import override_views
     from tinkit.engine.distributed.launch import launched
     from tinkit.engine.distributed.signals import StopSignal
     from tinkit.engine.distributed.world import join_world

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import torch
 from torch import Tensor, nn
 
-from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels, read_channels
+from tinkit.data.config.modality import FLOW_LENGTH, Modality, model_channels, read_channels
 from tinkit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:

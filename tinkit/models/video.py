@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from torch import Tensor, nn
 
-from tinkit.data.modality import FLOW_LENGTH, Modality, model_channels
+from tinkit.data.config.modality import FLOW_LENGTH, Modality, model_channels
 from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED, SHIFT_DIV
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.backbones.families import check_known

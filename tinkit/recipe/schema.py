@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, field_validator, model_validator
 
-from tinkit.data.config import DataConfig
-from tinkit.data.views import ClipConfig, TestRule, ViewConfig, ViewsText
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.config.views import ClipConfig, TestRule, ViewConfig, ViewsText
 from tinkit.defaults import defaults_of
 from tinkit.errors import did_you_mean, short
 from tinkit.recipe.model import ModelConfig

@@ -18,8 +18,8 @@ import torch
 import torch.distributed as dist
 
 from tests.helpers.scored_runs import QUIET, untrained
-from tinkit.data.manifest import open_manifest
-from tinkit.data.views import ViewConfig
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation import score as evaluate

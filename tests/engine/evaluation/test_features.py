@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from tests.helpers.scored_runs import QUIET, command, untrained
-from tinkit.data.clips import TestClips
-from tinkit.data.manifest import open_manifest
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.datasets import TestClips
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation import features
 from tinkit.engine.evaluation import sharded as rounds
 from tinkit.engine.evaluation.features import features_of_files, features_of_split, pooled_features

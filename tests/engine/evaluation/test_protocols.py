@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from tests.helpers.video_files import decode_all, write_manifest, write_video
-from tinkit.data import sampling
-from tinkit.data.clips import TestClips, TrainClips, clip_rng, load_views, view_rng
-from tinkit.data.loading import test_loader as make_test_loader
-from tinkit.data.manifest import Manifest
-from tinkit.data.views import ClipConfig, ViewConfig
+from tinkit.data.clips.datasets import TestClips, TrainClips, clip_rng, load_views, view_rng
+from tinkit.data.clips.loading import test_loader as make_test_loader
+from tinkit.data.config.views import ClipConfig, ViewConfig
+from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.sampling import frames as sampling
 from tinkit.errors import UserError
 
 CLIP = ClipConfig(num_segments=4, size=32)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.scored_runs import QUIET, command, untrained
-from tinkit.data import sampling
-from tinkit.data.views import ClipConfig, ViewConfig
+from tinkit.data.config.views import ClipConfig, ViewConfig
+from tinkit.data.sampling import frames as sampling
 from tinkit.engine.evaluation import test as engine_test
 from tinkit.engine.evaluation.compare import comparison_rows
 from tinkit.engine.evaluation.protocol import fits, protocol_of, published_views, settled_json

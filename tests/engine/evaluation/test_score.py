@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips
-from tinkit.data.manifest import open_manifest
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.datasets import TestClips
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import sharded as rounds
 from tinkit.engine.evaluation.test import load_model, run_test

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tests.helpers.scored_runs import QUIET, command, untrained
-from tinkit.data.clips import TestClips
-from tinkit.data.manifest import open_manifest
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.datasets import TestClips
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation import test as engine_test
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.helpers.scored_runs import command as tinkit
 from tests.helpers.tiny_runs import QUIET, TINY, tiny, train
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.run import Run
 from tinkit.engine.training.start import Trial, start_training

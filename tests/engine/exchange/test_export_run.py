@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from tests.helpers.scored_runs import QUIET, command, untrained
-from tinkit.data.clips import TestClips
-from tinkit.data.manifest import open_manifest
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.datasets import TestClips
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.exchange import export as engine_export
 from tinkit.engine.exchange.export import Exported, export_run, read_metadata

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny, train
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation.features import features_of_split
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import run_test

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.tiny_runs import QUIET, resume, tiny, train
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.launch import launched
 from tinkit.engine.evaluation.compare import comparison_rows

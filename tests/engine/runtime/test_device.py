@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tests.helpers.scored_runs import QUIET, command, untrained
 from tests.helpers.tiny_runs import resume, same_weights, tiny, train
-from tinkit.data.views import ViewConfig
+from tinkit.data.config.views import ViewConfig
 from tinkit.engine.evaluation import predict as engine_predict
 from tinkit.engine.evaluation import score as evaluate
 from tinkit.engine.evaluation import test as engine_test

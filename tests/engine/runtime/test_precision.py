@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny, train
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import create_run

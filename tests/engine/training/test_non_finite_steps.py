@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny_runs import QUIET, resume, tiny
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights, read_header
 from tinkit.engine.runs.run import Run, create_run
 from tinkit.engine.training.start import Trial, start_training

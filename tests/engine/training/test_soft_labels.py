@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from tinkit.data.manifest import SCHEMA, Manifest
+from tinkit.data.manifest.manifest import SCHEMA, Manifest
 from tinkit.engine.training.soft_labels import SoftLabels
 from tinkit.errors import UserError
 from tinkit.metrics import Task

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from tests.helpers.tiny_runs import QUIET, TINY, resume, same_weights, tiny, train
 from tinkit.cli.app import app
-from tinkit.data.manifest import open_manifest
-from tinkit.data.views import ViewConfig
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights, read_header
 from tinkit.engine.runs.log import Reporter

@@ -12,7 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny, train
-from tinkit.data.manifest import open_manifest
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import Progress, load_weights, read_header
 from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runs.run import Run, create_run, find_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tinkit.data.config import ClassOrder, DataConfig
+from tinkit.data.config.dataset import ClassOrder, DataConfig
 from tinkit.errors import UserError
 from tinkit.files.class_names import ClassNames, read_class_names
 

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations.rows import Rows
-from tinkit.data.clip_path import ESCAPE
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.layouts.rows import Rows
+from tinkit.data.paths.clip_path import ESCAPE
 
 _CONTROL = r"[\x00-\x1f\x7f]"
 

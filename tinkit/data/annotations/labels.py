@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.checks import first_true
-from tinkit.data.annotations.rows import Rows, regroup
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.layouts.rows import Rows, regroup
 from tinkit.errors import did_you_mean
 from tinkit.files.class_names import ClassNames
 

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.clips import TestClips, load_views, require_files
-from tinkit.data.config import DataConfig, Media
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.manifest import Manifest, open_manifest
-from tinkit.data.reader import BrokenClip
-from tinkit.data.reading import Reading
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.datasets import TestClips, load_views, require_files
+from tinkit.data.config.dataset import DataConfig, Media
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.settings import Reading
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.output import Plan, make_plan, manifest_labels

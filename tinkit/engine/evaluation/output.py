@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinkit.data.manifest import Manifest
-from tinkit.data.views import ViewConfig
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.evaluation.protocol import protocol_of, settled, settled_json
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.log import Reporter

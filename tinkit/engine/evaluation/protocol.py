@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinkit.data.views import ClipConfig, ViewConfig, override_views
+from tinkit.data.config.views import ClipConfig, ViewConfig, override_views
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import Published, Recipe
 from tinkit.scores import ScoreInfo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinkit.data.config import DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.compare import measured_row

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.clips import TestClips
-from tinkit.data.loading import Batch, test_loader
+from tinkit.data.clips.datasets import TestClips
+from tinkit.data.clips.loading import Batch, test_loader
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips, require_files
-from tinkit.data.config import DataConfig
-from tinkit.data.flips import flip_permutation
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.manifest import Manifest, open_manifest
-from tinkit.data.reader import notes_text
-from tinkit.data.reading import Reading
-from tinkit.data.views import ViewConfig
+from tinkit.data.clips.datasets import TestClips, require_files
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.config.views import ViewConfig
+from tinkit.data.decode.clip_reader import notes_text
+from tinkit.data.decode.settings import Reading
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest, open_manifest
+from tinkit.data.sampling.flips import flip_permutation
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.output import Plan, make_plan, manifest_labels

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from tinkit import __version__
-from tinkit.data.views import ViewConfig
+from tinkit.data.config.views import ViewConfig
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.test import load_model
 from tinkit.engine.runs.checkpoint import read_header

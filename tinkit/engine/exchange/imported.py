@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinkit.data.config import DataConfig
-from tinkit.data.manifest import Manifest, open_manifest
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.exchange.pretrained import load_source, open_source
 from tinkit.engine.runs.checkpoint import Progress, is_checkpoint, read_header, save_checkpoint

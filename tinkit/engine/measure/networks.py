@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
-from tinkit.data.config import DataConfig
-from tinkit.data.views import ClipConfig
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.config.views import ClipConfig
 from tinkit.engine.runtime.build import build_model, choose_device
 from tinkit.engine.runtime.device import limit_threads
 from tinkit.errors import UsageError, did_you_mean

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.environment import environment_number
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import Progress, read_header, resume_checkpoint

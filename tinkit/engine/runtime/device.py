@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from tinkit.data.views import ViewConfig
+from tinkit.data.config.views import ViewConfig
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.precision import PRECISION, Amp, settle_amp
 from tinkit.models import Classifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.errors import UserError

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pandas as pd
 
-from tinkit.data.loading import Batch
-from tinkit.data.manifest import Manifest
-from tinkit.data.reader import notes_text
+from tinkit.data.clips.loading import Batch
+from tinkit.data.decode.clip_reader import notes_text
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runs.checkpoint import Progress
 from tinkit.engine.runs.log import Reporter, RunLog

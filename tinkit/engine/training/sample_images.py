@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from tinkit.data.modality import Modality
+from tinkit.data.config.modality import Modality
 
 _MOST = 8  # frames shown
 _LINE = 14  # pixels

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.runs.log import Reporter
 from tinkit.engine.training.loss import dense_target
 from tinkit.errors import UserError

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinkit.data.clips import require_files
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.manifest import Manifest, join, open_manifest
+from tinkit.data.clips.datasets import require_files
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest, join, open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.exchange.imported import refuse_to_train_on
 from tinkit.engine.exchange.pretrained import load_source, open_source

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips import TrainClips
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.loading import Batch, train_loader
-from tinkit.data.manifest import Manifest
-from tinkit.data.reading import Reading
+from tinkit.data.clips.datasets import TrainClips
+from tinkit.data.clips.loading import Batch, train_loader
+from tinkit.data.decode.settings import Reading
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import LostPeerError, World, lost_peer

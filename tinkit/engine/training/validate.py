@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from tinkit import metrics
-from tinkit.data.clips import TestClips
-from tinkit.data.flow_files import FlowFiles
-from tinkit.data.manifest import Manifest
-from tinkit.data.reader import notes_text
-from tinkit.data.reading import Reading
+from tinkit.data.clips.datasets import TestClips
+from tinkit.data.decode.clip_reader import notes_text
+from tinkit.data.decode.settings import Reading
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.score import Scored, likeliest, probabilities_of, score_split

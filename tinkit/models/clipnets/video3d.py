@@ -8,7 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from tinkit.data.modality import FLOW_LENGTH, Modality
+from tinkit.data.config.modality import FLOW_LENGTH, Modality
 from tinkit.defaults import CLIPS
 from tinkit.errors import UserError, did_you_mean
 from tinkit.models.clipnets.blocks import BLOCKS, start_weights

@@ -1,0 +1,380 @@
+"""Annotation files of every layout, right and wrong: what is read, and what the message says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tinkit.data.annotations.annotation import read_annotation, read_categories
+from tinkit.data.config.dataset import DataConfig, resolve_root
+from tinkit.errors import UserError
+
+CATEGORIES = "stroking/petting,0\nadult+female+singing,1\nwashing, wiping,2\nrunning,3\n"
+
+
+def mmit(root: Path, train: str | bytes, categories: str = CATEGORIES) -> DataConfig:
+    (root / "annotations").mkdir()
+    (root / "annotations/moments_categories.txt").write_text(categories)
+    (root / "annotations/trainingSet.csv").write_bytes(train if isinstance(train, bytes) else train.encode())
+    return DataConfig(dataset="mmit", root=root)
+
+
+def read(config: DataConfig, split: str = "train") -> list[tuple]:
+    assert config.root is not None
+    annotation = read_annotation(config, config.root, split)  # type: ignore[arg-type]
+    rows = annotation.rows
+    return list(zip(rows.ids.to_pylist(), rows.paths.to_pylist(), annotation.labels.to_pylist(), strict=True))
+
+
+def sources(config: DataConfig) -> list[str]:
+    assert config.root is not None
+    found = read_annotation(config, config.root, "train").rows.source
+    assert found is not None
+    return found.to_pylist()
+
+
+def refused(config: DataConfig, split: str = "train") -> str:
+    with pytest.raises(UserError) as caught:
+        read(config, split)
+    return str(caught.value)
+
+
+class TestMmit:
+    def test_ragged_rows_with_slashes_plus_signs_crlf_bom_and_blank_lines(self, tmp_path: Path) -> None:
+        text = "\ufeffadult+female+singing/yt-zx_QfALnTdfc_56.mp4,1\r\n\r\na/getty-x-id163936215_13.mp4,0,3,2\r\n"
+        config = mmit(tmp_path, text)
+        assert read(config) == [
+            ("adult+female+singing/yt-zx_QfALnTdfc_56.mp4",) * 2 + ([1],),
+            ("a/getty-x-id163936215_13.mp4",) * 2 + ([0, 3, 2],),
+        ]
+        annotation = read_annotation(config, tmp_path, "train")
+        assert annotation.classes == ("stroking/petting", "adult+female+singing", "washing, wiping", "running")
+        assert sources(config) == ["yt-zx_QfALnTdfc", "getty-x-id163936215"]
+        assert annotation.rows.lines.tolist() == [1, 3]
+
+    def test_an_id_of_another_form_is_its_own_source(self, tmp_path: Path) -> None:
+        assert sources(mmit(tmp_path, "a/clip.mp4,1\nb/x_y.mp4,2\n")) == ["a/clip.mp4", "b/x_y.mp4"]
+
+    def test_a_label_said_twice_counts_once_and_padding_commas_are_nothing(self, tmp_path: Path) -> None:
+        assert read(mmit(tmp_path, "a/1.mp4,3,1,3,,\n")) == [("a/1.mp4", "a/1.mp4", [3, 1])]
+
+    def test_a_quoted_path_may_hold_a_comma(self, tmp_path: Path) -> None:
+        assert read(mmit(tmp_path, '"a/one, two.mp4",1,2\nb/3.mp4,0\n')) == [
+            ("a/one, two.mp4", "a/one, two.mp4", [1, 2]),
+            ("b/3.mp4", "b/3.mp4", [0]),
+        ]
+
+    @pytest.mark.parametrize("row", ['"unclosed.mp4,1', '"a"b.mp4,1'])
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_quotes_that_do_not_pair_are_the_fault_that_is_named(self, tmp_path: Path, row: str, split: str) -> None:
+        config = mmit(tmp_path, f"a/1.mp4,1\n{row}\n")
+        (tmp_path / "annotations" / "testSet.csv").write_text(f"a/1.mp4\n{row}\n")
+        message = refused(config, split)
+        assert ".csv:2: a quote" in message
+
+    def test_a_test_list_of_paths_and_one_with_made_up_labels(self, tmp_path: Path) -> None:
+        config = mmit(tmp_path, "a/1.mp4,1\n")
+        test = tmp_path / "annotations/testSet.csv"
+        for text in ("b/1.mp4\nb/2.mp4\n", "b/1.mp4,0\nb/2.mp4,-1\n"):
+            test.write_text(text)
+            assert read(config, "test") == [("b/1.mp4", "b/1.mp4", None), ("b/2.mp4", "b/2.mp4", None)]
+
+    def test_a_test_list_that_is_declared_labelled_is_read_and_judged(self, tmp_path: Path) -> None:
+        config = mmit(tmp_path, "a/1.mp4,1\n").model_copy(update={"unlabelled": ()})
+        (tmp_path / "annotations/testSet.csv").write_text("b/1.mp4,2\nb/2.mp4,-1\n")
+        message = refused(config, "test")
+        assert "testSet.csv:2: the label -1 is out of range" in message
+        assert "data.unlabelled" in message
+
+    def test_frames_of_videos_lie_in_folders_without_the_ending(self, tmp_path: Path) -> None:
+        config = mmit(tmp_path, "a/1.mp4,1\n").model_copy(update={"media": "frames"})
+        assert read(config) == [("a/1.mp4", "a/1", [1])]
+
+    @pytest.mark.parametrize(
+        ("text", "line", "problem"),
+        [
+            ("a/1.mp4,1\n\na/2.mp4,4\n", 3, "the label 4 is out of range"),
+            ("a/1.mp4,99999999999999999999999\n", 1, "'99999999999999999999999' is not a class"),
+            ("a/1.mp4,1.0\n", 1, "'1.0' is not a class"),
+            ("a/1.mp4,runing\n", 1, "'runing' is not a class; did you mean 'running'?"),
+            ("a/1.mp4,1\na/2.mp4\n", 2, "the row has no label"),
+            ("a/1.mp4,1\nb/2.mp4,2\n\na/1.mp4,3\n", 4, "the id 'a/1.mp4' stands on line 1 already"),
+            ("../a/1.mp4,1\n", 1, "the path '../a/1.mp4' does not lie below"),
+            ("a/1.mp4,1\na/../../b.mp4,1\n", 2, "does not lie below"),
+            ("/etc/passwd,1\n", 1, "the path '/etc/passwd' does not lie below"),
+            ("a/1\x00.mp4,1\n", 1, "holds zero bytes"),
+            ("a/1\x01.mp4,1\n", 1, r"the path 'a/1\x01.mp4' does not lie below"),
+            (",1\n", 1, "the row has no id"),
+        ],
+    )
+    def test_a_bad_row_is_named_by_its_line(self, tmp_path: Path, text: str, line: int, problem: str) -> None:
+        message = refused(mmit(tmp_path, text))
+        assert f"trainingSet.csv:{line}: " in message
+        assert problem in message
+        assert "expected: " in message
+
+    def test_dots_within_a_name_are_no_escape(self, tmp_path: Path) -> None:
+        assert read(mmit(tmp_path, "a..b/..c...mp4,1\n"))[0][0] == "a..b/..c...mp4"
+
+    def test_bytes_that_are_not_utf8_are_named_by_their_line(self, tmp_path: Path) -> None:
+        message = refused(mmit(tmp_path, b"a/1.mp4,1\na/caf\xe9.mp4,1\n"))
+        assert "trainingSet.csv:2: byte 0xe9 is not UTF-8" in message
+        assert "'a/café.mp4,1' in Windows-1252" in message
+        assert "iconv" not in message
+
+    def test_an_empty_file_and_a_missing_one(self, tmp_path: Path) -> None:
+        config = mmit(tmp_path, "\n\n")
+        assert "the file is empty" in refused(config)
+        message = refused(config, "val")
+        assert str(tmp_path / "annotations/validationSet.csv") in message
+        assert "data.val" in message
+
+    def test_the_count_of_classes_must_be_the_recipes(self, tmp_path: Path) -> None:
+        config = mmit(tmp_path, "a/1.mp4,1\n").model_copy(update={"num_classes": 313})
+        message = refused(config)
+        assert "moments_categories.txt: the file names 4 classes" in message
+        assert "313" in message
+
+
+class TestCategories:
+    def write(self, tmp_path: Path, text: str, name: str = "c.txt") -> Path:
+        file = tmp_path / name
+        file.write_text(text)
+        return file
+
+    def test_names_with_commas_and_indices_in_any_order(self, tmp_path: Path) -> None:
+        file = self.write(tmp_path, "b, or not b,1\r\nstroking/petting,0\n\n")
+        assert read_categories(file, "file") == ("stroking/petting", "b, or not b")
+
+    def test_a_name_a_line_where_only_some_lines_end_in_a_number(self, tmp_path: Path) -> None:
+        assert read_categories(self.write(tmp_path, "take one,2\nput\n"), "file") == ("take one,2", "put")
+
+    def test_file_order_and_alphabetical(self, tmp_path: Path) -> None:
+        file = self.write(tmp_path, "Swiping Left\nDoing other things\nStop\n")
+        assert read_categories(file, "file") == ("Swiping Left", "Doing other things", "Stop")
+        assert read_categories(file, "alphabetical") == ("Doing other things", "Stop", "Swiping Left")
+
+    @pytest.mark.parametrize(
+        ("text", "line", "problem"),
+        [
+            ("a,0\nb,2\n", 2, "the index of 'b' is 2"),
+            ("a,0\nb,0\n", 2, "the index 0 of 'b' stands on line 1 already"),
+            ("a,1\nb,3\n", 2, "the index of 'b' is 3"),
+            ("a,0\nb,-1\n", 2, "the index of 'b' is -1"),
+            ("a\nb\na\n", 3, "the class 'a' stands on line 1 already"),
+        ],
+    )
+    def test_holes_and_doubles_are_refused(self, tmp_path: Path, text: str, line: int, problem: str) -> None:
+        with pytest.raises(UserError) as caught:
+            read_categories(self.write(tmp_path, text), "file")
+        assert f"c.txt:{line}: {problem}" in str(caught.value)
+
+    def test_json_indices_are_text_or_numbers(self, tmp_path: Path) -> None:
+        file = self.write(tmp_path, '{"Holding something": "1", "Approaching [something]": 0}', "c.json")
+        assert read_categories(file, "file") == ("Approaching something", "Holding something")
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ('{\n"a": "0",\n"a": "1"}', "c.json:3: the class 'a' stands on line 2 already"),
+            ('{\n"a": "0",\n"b": "x"}', "c.json:3: the index of 'b' is 'x'"),
+            ('{\n"a": "0",\n}', "c.json:"),
+            ('["a", "b"]', "not an object of class names"),
+            ("{}", "not an object of class names"),
+        ],
+    )
+    def test_bad_json(self, tmp_path: Path, text: str, problem: str) -> None:
+        with pytest.raises(UserError, match=r"c\.json") as caught:
+            read_categories(self.write(tmp_path, text, "c.json"), "file")
+        assert problem in str(caught.value)
+
+
+class TestSomethingV1:
+    LABELS = 'Pushing something\nDoing nothing\nHolding something; then "dropping" it\n'
+
+    def config(self, root: Path, train: str, **keys: object) -> DataConfig:
+        (root / "something-something-v1-labels.csv").write_text(self.LABELS)
+        (root / "something-something-v1-train.csv").write_text(train)
+        (root / "something-something-v1-test.csv").write_text("300\n301\n")
+        return DataConfig(dataset="sthv1", root=root, **keys)
+
+    def test_classes_are_alphabetical_unless_told_otherwise(self, tmp_path: Path) -> None:
+        config = self.config(tmp_path, "100;Pushing something\n101;Doing nothing\n")
+        assert read(config) == [("100", "100", [2]), ("101", "101", [0])]
+        in_file_order = config.model_copy(update={"class_order": "file"})
+        assert read(in_file_order) == [("100", "100", [0]), ("101", "101", [1])]
+
+    def test_a_label_with_semicolon_and_quotes_as_csv_writes_it_and_bare(self, tmp_path: Path) -> None:
+        quoted = '100;"Holding something; then ""dropping"" it"\n101;Holding something; then "dropping" it\n'
+        assert read(self.config(tmp_path, quoted)) == [("100", "100", [1]), ("101", "101", [1])]
+
+    def test_the_test_list_has_ids_only(self, tmp_path: Path) -> None:
+        assert read(self.config(tmp_path, "1;Doing nothing\n"), "test") == [("300", "300", None), ("301", "301", None)]
+
+    def test_an_unknown_label_names_the_nearest(self, tmp_path: Path) -> None:
+        message = refused(self.config(tmp_path, "1;Doing nothing\n2;Pushing somthing\n"))
+        assert "something-something-v1-train.csv:2: 'Pushing somthing' is not a class" in message
+        assert "did you mean 'Pushing something'?" in message
+
+    def test_the_files_may_lie_in_annotations_and_videos_may_take_the_place_of_images(self, tmp_path: Path) -> None:
+        config = self.config(tmp_path, "1;Doing nothing\n", media="video")
+        (tmp_path / "annotations").mkdir()
+        for file in tmp_path.glob("*.csv"):
+            file.rename(tmp_path / "annotations" / file.name)
+        assert read(config) == [("1", "1.webm", [0])]
+
+    def test_jester_has_files_of_its_own(self, tmp_path: Path) -> None:
+        (tmp_path / "jester-v1-labels.csv").write_text("Swiping Left\nDoing other things\n")
+        (tmp_path / "jester-v1-validation.csv").write_text("34870;Doing other things\n56557;Swiping Left\n")
+        config = DataConfig(dataset="jester", root=tmp_path)
+        assert read(config, "val") == [("34870", "34870", [0]), ("56557", "56557", [1])]
+
+
+class TestSomethingV2:
+    LABELS = '{"Holding something next to something": "1", "Approaching something with your camera": "0"}'
+
+    def config(self, root: Path, train: object) -> DataConfig:
+        (root / "something-something-v2-labels.json").write_text(self.LABELS)
+        text = train if isinstance(train, str) else json.dumps(train, indent=0)
+        (root / "something-something-v2-train.json").write_text(text)
+        (root / "something-something-v2-test.json").write_text('[{"id": "1420"}, {"id": "42326"}]')
+        return DataConfig(dataset="sthv2", root=root)
+
+    def entry(self, clip: object, template: object) -> dict[str, object]:
+        return {"id": clip, "label": "holding it", "template": template, "placeholders": ["it"]}
+
+    def test_the_class_is_the_template_without_brackets(self, tmp_path: Path) -> None:
+        template = "Holding [something] next to [something]"
+        assert read(self.config(tmp_path, [self.entry("78687", template)])) == [("78687", "78687.webm", [1])]
+
+    def test_test_entries_have_only_an_id(self, tmp_path: Path) -> None:
+        config = self.config(tmp_path, [])
+        assert read(config, "test") == [("1420", "1420.webm", None), ("42326", "42326.webm", None)]
+
+    def test_an_error_names_the_line_of_the_entry(self, tmp_path: Path) -> None:
+        good = self.entry("1", "Approaching [something] with your camera")
+        message = refused(self.config(tmp_path, [good, self.entry("2", "Aproaching [something] with your camera")]))
+        line = (tmp_path / "something-something-v2-train.json").read_text().split('"2"')[0].count("\n") + 1
+        assert f"train.json:{line}: 'Aproaching something with your camera' is not a class; did you mean" in message
+
+    @pytest.mark.parametrize("bad", [{"label": "x"}, "78687", {"id": ["1"]}, {"id": "1", "template": 3}])
+    def test_an_entry_of_another_form_is_shown(self, tmp_path: Path, bad: object) -> None:
+        assert "entry 1 is " + json.dumps(bad) in refused(self.config(tmp_path, [bad]))
+
+    def test_what_is_not_json_is_named_by_line(self, tmp_path: Path) -> None:
+        assert "train.json:3: not valid JSON" in refused(self.config(tmp_path, '[\n{"id": "1"},\n}'))
+        assert "not a list of clips" in refused(self.config(tmp_path, "{}"))
+
+
+class TestTable:
+    CLASSES = "running\nplaying guitar\nstroking/petting\n"
+
+    def config(self, root: Path, train: str | pa.Table, classes: str | None = None, **keys: object) -> DataConfig:
+        (root / "classes.txt").write_text(classes or self.CLASSES)
+        if isinstance(train, str):
+            (root / "train.csv").write_text(train)
+        else:
+            pq.write_table(train, root / "train.parquet")
+        return DataConfig(dataset="table", root=root, **keys)
+
+    def test_names_and_numbers_between_semicolons_or_spaces(self, tmp_path: Path) -> None:
+        text = (
+            "id,path,labels\n1,a/1.mp4,running;playing guitar\n2,a/2.mp4,0 2\n3,a/3.mp4,playing guitar\n"
+            '4,"a, b/4.mp4",stroking/petting\n5,a/5.mp4,running 1\n6,a/6.mp4,1;\n'
+        )
+        labels = [[0, 1], [0, 2], [1], [2], [0, 1], [1]]
+        rows = read(self.config(tmp_path, text))
+        assert [row[2] for row in rows] == labels
+        assert rows[3][:2] == ("4", "a, b/4.mp4")
+
+    def test_parquet_with_text_lists_of_names_or_lists_of_numbers(self, tmp_path: Path) -> None:
+        for labels in (["running;playing guitar", "2"], [["running", "playing guitar"], ["2"]], [[0, 1], [2]]):
+            table = pa.table({"id": [10, 11], "path": ["a", "b"], "labels": labels, "source": ["v", None]})
+            config = self.config(tmp_path, table)
+            assert read(config) == [("10", "a", [0, 1]), ("11", "b", [2])]
+            assert sources(config) == ["v", "11"]
+
+    def test_an_unlabelled_table_needs_no_labels(self, tmp_path: Path) -> None:
+        config = self.config(tmp_path, "id,path,labels\n1,a,0\n")
+        (tmp_path / "test.csv").write_text("path,id\nx/1.mp4,1\n")
+        assert read(config, "test") == [("1", "x/1.mp4", None)]
+
+    def test_another_delimiter_and_a_single_label_task(self, tmp_path: Path) -> None:
+        config = self.config(tmp_path, "id\tpath\tlabels\n1\ta\t0\n2\tb\t0;1\n", delimiter="\t", task="single-label")
+        message = refused(config)
+        assert "train.csv:3: the row has 2 labels: 0, 1" in message
+        assert "multi-label" in message
+
+    def test_classes_named_by_their_own_numbers_are_fine_but_other_numbers_could_mean_two_things(
+        self, tmp_path: Path
+    ) -> None:
+        text = "id,path,labels\n1,a,1\n"
+        assert read(self.config(tmp_path, text, "0\n1\n2\n"))[0][2] == [1]
+        assert "train.csv:2: the label 1 is the name of class 0" in refused(self.config(tmp_path, text, "1\n2\n3\n"))
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("id,path,label\n1,a,0\n", "unknown column 'label'; did you mean 'labels'?"),
+            ("id,labels\n1,0\n", "no column 'path' among id, labels"),
+            ("id,path,labels,id\n1,a,0,1\n", "two columns 'id'"),
+            ("id,path,labels\n1,a,0\n2,b,0,1\n", "train.csv:3: the row has 4 fields"),
+            ("id,path,labels\n1,a,0\n2,b,\n", "train.csv:3: the row has no label"),
+            ("id,path,labels\n1,a,playing gitar\n", "train.csv:2: 'playing' is not a class"),
+            ("id,path,labels\n1,a,playing gitar;\n", "did you mean 'playing guitar'?"),
+            ("id,path,labels\n1,a,3\n", "train.csv:2: the label 3 is out of range"),
+            ("id,path,labels\n1,../a,0\n", "train.csv:2: the path '../a' does not lie below"),
+            ('id,path,labels\n1,"a"b,0\n', "train.csv:2: not csv"),
+            ("id,path,labels\n", "the table has no rows"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path: Path, text: str, problem: str) -> None:
+        assert problem in refused(self.config(tmp_path, text))
+
+    def test_parquet_with_lists_of_a_fixed_size(self, tmp_path: Path) -> None:
+        labels = pa.array([[0, 1], [2, 0]], pa.list_(pa.int64(), 2))
+        table = pa.table({"id": ["a", "b"], "path": ["a.mp4", "b.mp4"], "labels": labels})
+        assert [row[2] for row in read(self.config(tmp_path, table))] == [[0, 1], [2, 0]]
+
+    def test_a_parquet_row_is_named_by_its_number(self, tmp_path: Path) -> None:
+        table = pa.table({"id": ["1", "2"], "path": ["a", "b"], "labels": [["running"], [None]]})
+        assert "train.parquet: row 2: '' is not a class" in refused(self.config(tmp_path, table))
+        (tmp_path / "train.parquet").write_bytes(b"PAR1 but not quite")
+        assert "not a Parquet file" in refused(DataConfig(dataset="table", root=tmp_path))
+
+
+class TestRoot:
+    def test_named_by_the_recipe_or_by_the_variable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "kinetics").mkdir()
+        monkeypatch.setenv("TINKIT_DATA", str(tmp_path))
+        assert resolve_root(DataConfig(dataset="list", name="kinetics")) == tmp_path / "kinetics"
+        assert resolve_root(DataConfig(dataset="list", root=tmp_path)) == tmp_path
+
+    def test_the_error_says_how(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("TINKIT_DATA", raising=False)
+        with pytest.raises(UserError, match=r"--data DIR.*\$TINKIT_DATA/mmit"):
+            resolve_root(DataConfig(dataset="mmit"))
+        with pytest.raises(UserError, match="no such folder"):
+            resolve_root(DataConfig(dataset="mmit", root=tmp_path / "nowhere"))
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            {"dataset": "mmit", "class_order": "alphabetical"},
+            {"dataset": "mmit", "delimiter": ","},
+            {"dataset": "table", "columns": "path labels"},
+            {"dataset": "sthv1", "frame_template": "{}/{}.jpg"},
+            {"dataset": "sthv1", "frame_template": "image.jpg"},
+            {"dataset": "list", "name": "../other"},
+            {"dataset": "mmit", "media_folder": "../videos"},
+            {"dataset": "mmit", "media_folder": "/videos"},
+            {"dataset": "mmit", "catgories": "c.txt"},
+        ],
+    )
+    def test_keys_that_do_not_go_together_are_refused(self, keys: dict[str, str]) -> None:
+        with pytest.raises(ValueError, match="validation error"):
+            DataConfig.model_validate(keys)

@@ -1,0 +1,119 @@
+"""Batches on their way from the worker that makes them: frames in memory that both processes see, and then pinned."""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data._utils import worker as torch_worker
+
+from tinkit.workers import Alive, Carried, Work
+
+if TYPE_CHECKING:
+    from tinkit.data.clips.datasets import TestClips, TrainClips
+    from tinkit.data.clips.loading import Batch
+
+_LOOK = 0.1  # seconds between two looks at whether anybody still wants batches
+_PATIENCE = 5.0  # seconds for the thread that pins memory to end
+
+Collate = Callable[..., "Batch"]
+
+
+def begin_fetching(dataset: TrainClips | TestClips, workers: int, collate: Collate, number: int) -> Work:
+    """In a worker: what makes the batch of some keys. The frames are beside it, in an open file in memory."""
+    torch.set_num_threads(1)
+    # what data sets ask to know whether they run in a worker
+    torch_worker._worker_info = torch_worker.WorkerInfo(id=number, num_workers=workers, seed=0, dataset=dataset)
+
+    def fetch(keys: Sequence[Any], alive: Alive) -> Carried:
+        items = []
+        for key in keys:
+            items.append(dataset[key])
+            alive()
+        descriptor = _memory()
+        try:
+            batch = collate(items, lambda shape: _mapped(descriptor, shape))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        small = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in batch.items()}
+        small["frames"] = tuple(batch["frames"].movedim(-3, -1).shape)
+        return Carried(small, descriptor)
+
+    return fetch
+
+
+def received(carried: Carried) -> Batch:
+    """The batch that a worker has made; its frames stay where that has put them."""
+    try:
+        frames = _mapped(carried.descriptor, carried.value["frames"]).movedim(-1, -3)
+    finally:
+        os.close(carried.descriptor)
+    batch = {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in carried.value.items()
+    }
+    return cast("Batch", batch | {"frames": frames})
+
+
+def pinned_ahead(batches: Iterator[Batch], depth: int, end: Callable[[], None]) -> Iterator[Batch]:
+    """``batches`` with their tensors in pinned memory, copied there by a thread that is up to ``depth`` ahead.
+
+    ``end`` makes ``batches`` end, from another thread.
+    """
+    full: queue.Queue[Any] = queue.Queue(depth)
+    device, done = torch.cuda.current_device(), threading.Event()
+
+    def put(item: Any) -> None:
+        while not done.is_set():
+            try:
+                full.put(item, timeout=_LOOK)
+            except queue.Full:
+                continue
+            return
+
+    def run() -> None:
+        try:
+            torch.cuda.set_device(device)
+            for batch in batches:
+                put({name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()})
+            put(None)
+        except BaseException as error:  # whatever it is, it is raised where the batch is waited for
+            put(error)
+
+    thread = threading.Thread(target=run, name="pinning", daemon=True)
+    thread.start()
+    try:
+        while (item := full.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        done.set()
+        end()
+        thread.join(_PATIENCE)
+
+
+def _memory() -> int:
+    """A new file in memory that has no name, so that it goes with those who hold it; else in the temporary folder."""
+    if hasattr(os, "memfd_create"):
+        try:
+            return os.memfd_create("tinkit-batch", os.MFD_CLOEXEC)
+        except OSError:
+            pass  # a system that has no such files, or does not allow them
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _mapped(descriptor: int, shape: tuple[int, ...]) -> Tensor:
+    """The bytes of an open file, made as long as it needs to be, as a tensor."""
+    flat = torch.from_file(f"/dev/fd/{descriptor}", shared=True, size=math.prod(shape), dtype=torch.uint8)
+    return flat.view(shape)

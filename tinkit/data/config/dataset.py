@@ -1,0 +1,251 @@
+"""The ``[data]`` table of a recipe: which data set, where its files are, how they are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, Self, get_args
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from tinkit.data.paths.image_names import template_problem
+from tinkit.errors import UserError
+from tinkit.metrics import Task
+from tinkit.table import Table
+
+LayoutName = Literal["mmit", "sthv1", "sthv2", "jester", "list", "table"]
+Split = Literal["train", "val", "test"]
+Media = Literal["video", "frames"]
+ClassOrder = Literal["file", "alphabetical"]
+ListColumns = Literal["path frames labels", "path labels", "path start frames labels"]
+FlowLayout = Literal["flow_x", "x_suffix", "packed"]
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set lies on disk.
+
+    ``train``, ``val``, ``test`` and ``categories`` are places to look, relative to the root; the first that exists is
+    taken.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    categories: tuple[str, ...]
+    media_folder: str
+    media: Media
+    frame_template: str
+    class_order: ClassOrder
+    task: Task
+    min_frames: int
+
+    def places(self, split: Split) -> tuple[str, ...]:
+        """Where the annotation of ``split`` may lie, relative to the root."""
+        return {"train": self.train, "val": self.val, "test": self.test}[split]
+
+
+def _beside_or_in_folder(*names: str) -> tuple[str, ...]:
+    """The official files lie at the root, or in ``annotations/`` where people tidy them away."""
+    return tuple(place for name in names for place in (name, f"annotations/{name}"))
+
+
+_STH_V1 = "something-something-v1"
+_STH_V2 = "something-something-v2"
+
+LAYOUTS: Mapping[LayoutName, Layout] = MappingProxyType(
+    {
+        "mmit": Layout(
+            train=("annotations/trainingSet.csv",),
+            val=("annotations/validationSet.csv",),
+            test=("annotations/testSet.csv",),
+            categories=("annotations/moments_categories.txt", "annotations/categories.txt", "annotations/category.txt"),
+            media_folder="videos",
+            media="video",
+            frame_template="{:05d}.jpg",
+            class_order="file",
+            task="multi-label",
+            min_frames=1,
+        ),
+        "sthv1": Layout(
+            train=_beside_or_in_folder(f"{_STH_V1}-train.csv"),
+            val=_beside_or_in_folder(f"{_STH_V1}-validation.csv"),
+            test=_beside_or_in_folder(f"{_STH_V1}-test.csv"),
+            categories=_beside_or_in_folder(f"{_STH_V1}-labels.csv"),
+            media_folder="20bn-something-something-v1",
+            media="frames",
+            frame_template="{:05d}.jpg",
+            class_order="alphabetical",
+            task="single-label",
+            min_frames=3,
+        ),
+        "sthv2": Layout(
+            train=_beside_or_in_folder(f"{_STH_V2}-train.json"),
+            val=_beside_or_in_folder(f"{_STH_V2}-validation.json"),
+            test=_beside_or_in_folder(f"{_STH_V2}-test.json"),
+            categories=_beside_or_in_folder(f"{_STH_V2}-labels.json"),
+            media_folder="20bn-something-something-v2",
+            media="video",
+            frame_template="{:06d}.jpg",
+            class_order="file",
+            task="single-label",
+            min_frames=3,
+        ),
+        "jester": Layout(
+            train=_beside_or_in_folder("jester-v1-train.csv"),
+            val=_beside_or_in_folder("jester-v1-validation.csv"),
+            test=_beside_or_in_folder("jester-v1-test.csv"),
+            categories=_beside_or_in_folder("jester-v1-labels.csv"),
+            media_folder="20bn-jester-v1",
+            media="frames",
+            frame_template="{:05d}.jpg",
+            class_order="alphabetical",
+            task="single-label",
+            min_frames=3,
+        ),
+        "list": Layout(
+            train=_beside_or_in_folder("train.txt", "train_videofolder.txt"),
+            val=_beside_or_in_folder("val.txt", "val_videofolder.txt"),
+            test=_beside_or_in_folder("test.txt", "test_videofolder.txt"),
+            categories=_beside_or_in_folder("category.txt"),
+            media_folder="",
+            media="frames",
+            frame_template="{:05d}.jpg",
+            class_order="file",
+            task="single-label",
+            min_frames=3,
+        ),
+        "table": Layout(
+            train=_beside_or_in_folder("train.csv", "train.parquet"),
+            val=_beside_or_in_folder("val.csv", "val.parquet"),
+            test=_beside_or_in_folder("test.csv", "test.parquet"),
+            categories=_beside_or_in_folder("classes.txt"),
+            media_folder="",
+            media="video",
+            frame_template="{:05d}.jpg",
+            class_order="file",
+            task="multi-label",
+            min_frames=1,
+        ),
+    }
+)
+
+
+class DataConfig(Table):
+    """The ``[data]`` table. A key left out takes the value that is usual for ``dataset`` (see :data:`LAYOUTS`)."""
+
+    dataset: LayoutName = Field(description="The layout of the annotation files.")
+    name: str | None = Field(None, description="Folder below $TINKIT_DATA; the layout's name unless given.")
+    version: str = Field("1", description="Release of the data set; numbers of two versions are never compared.")
+    root: Path | None = Field(None, description="Folder of the data set; $TINKIT_DATA/NAME unless given.")
+    train: str | None = Field(None, description="Annotation file of the training split, relative to the root.")
+    val: str | None = Field(None, description="Annotation file of the validation split, relative to the root.")
+    test: str | None = Field(None, description="Annotation file of the test split, relative to the root.")
+    categories: str | None = Field(None, description="File of class names, relative to the root.")
+    num_classes: int | None = Field(
+        None, gt=0, le=10**7, description="Count of classes: checked, or in place of a category file that is not there."
+    )
+    first_label: Literal[0, 1] | None = Field(None, description="The number of the first class in labels; else 0.")
+    negatives: bool = Field(False, description="Whether a clip may belong to no class (multi-label).")
+    media: Media | None = Field(None, description="Whether a clip is a video file or a folder of images.")
+    media_folder: str | None = Field(None, description="Folder of the clips, relative to the root; '' is the root.")
+    frame_template: str | None = Field(None, description="Name of an image in a folder, such as {:05d}.jpg, from 1.")
+    class_order: ClassOrder | None = Field(None, description="Number named classes as in the file, or sorted.")
+    task: Task | None = Field(None, description="Whether a clip may have several labels.")
+    unlabelled: tuple[Split, ...] = Field(("test",), description="Splits whose labels are absent or made up.")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="Between a list's or csv's fields.")
+    columns: ListColumns = Field("path frames labels", description="The fields of a list's line.")
+    min_frames: int | None = Field(None, ge=1, description="Shorter clips are left out of training, kept in testing.")
+    flow_layout: FlowLayout = Field("flow_x", description="How the images of optical flow are named.")
+    flow_folder: str = Field("flow", description="Folder of the clips' optical flow, relative to the root.")
+    turn: bool = Field(True, description="Turn a film as its file says, as players do; false: read it as it is stored.")
+    max_pixels: int = Field(64_000_000, ge=1, description="A frame of more pixels makes its clip a broken one.")
+    max_frame_mb: int = Field(384, ge=1, description="Megabytes that decoding a frame may take, by its header.")
+    max_clip_pixels: int = Field(
+        100_000_000_000, ge=1, description="Pixels of all the frames that are decoded to read a clip once."
+    )
+    max_image_seconds: float = Field(
+        10.0, gt=0, allow_inf_nan=False, description="Processor seconds that an image may take, by its header."
+    )
+    max_clip_seconds: float = Field(
+        300.0, gt=0, allow_inf_nan=False, description="Processor seconds that decoding a clip once may take."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _one_folder(cls, name: str | None) -> str | None:
+        if name is not None and (name in ("", ".", "..") or "/" in name or "\0" in name):
+            raise ValueError("name is one folder below $TINKIT_DATA, without a slash")
+        return name
+
+    @field_validator("media_folder", "flow_folder")
+    @classmethod
+    def _below_the_root(cls, folder: str | None, info: ValidationInfo) -> str | None:
+        if folder is not None and (folder.startswith("/") or ".." in Path(folder).parts or "\0" in folder):
+            raise ValueError(f"{info.field_name} lies below the root; link the media there if they are elsewhere")
+        return folder
+
+    @field_validator("frame_template")
+    @classmethod
+    def _template_numbers(cls, template: str | None) -> str | None:
+        if template is None:
+            return None
+        if problem := template_problem(template):
+            raise ValueError(f"frame_template is a name with one number in it, such as {{:05d}}.jpg: {problem}")
+        return template
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        if self.class_order == "alphabetical" and self.dataset in ("mmit", "list"):
+            raise ValueError(
+                f"class_order = 'alphabetical' does not go with dataset = {self.dataset!r}, whose labels are numbers "
+                "that index the category file"
+            )
+        if self.negatives and self.layout.task == "single-label":
+            raise ValueError("negatives belongs to task = 'multi-label': with one label a clip has a class")
+        if self.columns != "path frames labels" and self.dataset != "list":
+            raise ValueError("columns belongs to dataset = 'list'")
+        if self.delimiter is not None and self.dataset not in ("list", "table"):
+            raise ValueError("delimiter belongs to dataset = 'list' or 'table'")
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of ``dataset`` with every key that this configuration gives put in its place."""
+        usual = LAYOUTS[self.dataset]
+        return replace(
+            usual,
+            train=usual.train if self.train is None else (self.train,),
+            val=usual.val if self.val is None else (self.val,),
+            test=usual.test if self.test is None else (self.test,),
+            categories=usual.categories if self.categories is None else (self.categories,),
+            media_folder=usual.media_folder if self.media_folder is None else self.media_folder,
+            media=self.media or usual.media,
+            frame_template=self.frame_template or usual.frame_template,
+            class_order=self.class_order or usual.class_order,
+            task=self.task or usual.task,
+            min_frames=self.min_frames or usual.min_frames,
+        )
+
+
+def resolve_root(config: DataConfig) -> Path:
+    """The absolute folder of the data set: ``data.root`` (which ``--data`` fills), else ``$TINKIT_DATA/NAME``.
+
+    Raises :class:`~tinkit.errors.UserError` that says how to name it, when it is not named or not there.
+    """
+    name = config.name or config.dataset
+    how = f"give --data DIR, set data.root in the recipe, or put the data into $TINKIT_DATA/{name}"
+    if config.root is not None:
+        root, said = config.root.expanduser(), "data.root or --data"
+    elif os.environ.get("TINKIT_DATA"):
+        root, said = Path(os.environ["TINKIT_DATA"]).expanduser() / name, "TINKIT_DATA"
+    else:
+        raise UserError(f"nobody said where the data set {name!r} is", fix=how)
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder (named by {said})", expected="the data set's folder", fix=how)
+    return root.resolve()

@@ -1,0 +1,163 @@
+"""The ``[clip]`` and ``[test]`` tables of a recipe: how clips are cut for training and for testing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from tinkit.data.config.modality import FLOW_LENGTH, Modality
+from tinkit.defaults import IMAGES
+from tinkit.errors import UsageError
+from tinkit.table import Table
+
+TestRule = Literal["even", "centre", "random", "twice", "dense"]
+Scale = Annotated[float, Field(gt=0, le=1)]
+
+# Published for flow and RGB differences; RGB has 0.66 too.
+_SCALES_OF_MOTION = (1.0, 0.875, 0.75)
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many temporal samples of a clip, and how many spatial crops of each, are tested."""
+
+    temporal: int
+    spatial: int
+
+    @property
+    def count(self) -> int:
+        """Views of a clip."""
+        return self.temporal * self.spatial
+
+    def __str__(self) -> str:
+        return f"{self.temporal}x{self.spatial}"
+
+
+def parse_views(text: str) -> Views:
+    """``"2x3"`` is two temporal samples by three crops. Raises :class:`~tinkit.errors.UsageError` for anything else."""
+    match = re.fullmatch(r"([1-9]\d{0,2})x(1|3|5|10)", text.strip().lower())
+    if match is None:
+        raise UsageError(
+            f"{text!r} does not name views",
+            expected="KxS: K temporal samples (1 to 999) by S crops (1, 3, 5 or 10), such as 1x1, 2x1 or 10x3",
+        )
+    return Views(int(match[1]), int(match[2]))
+
+
+def _readable(text: str) -> str:
+    try:
+        return str(parse_views(text))
+    except UsageError as error:
+        raise ValueError(f"{error.problem}; expected {error.expected}") from None
+
+
+ViewsText = Annotated[str, AfterValidator(_readable)]
+
+
+class ClipConfig(Table):
+    """The ``[clip]`` table: the frames, crop and flip of a training clip."""
+
+    num_segments: int = Field(
+        IMAGES.num_segments,
+        ge=1,
+        le=1024,
+        description="Frames of a clip that the model sees (T). Left out: 8; with model.temporal = '3d' 32.",
+    )
+    sampling: Literal["segments", "dense"] = Field(
+        "segments", description="Training: a random frame of each segment, or T frames a stride apart."
+    )
+    stride: int = Field(2, ge=1, le=256, description="Frames from one to the next in dense sampling.")
+    short: Literal["spread", "first"] = Field("spread", description="Clips of fewer than T frames: spread, or frame 0.")
+    crop: Literal["multiscale", "centre"] = Field("multiscale", description="Training crop, at the frame's own size.")
+    scales: tuple[Scale, ...] = Field(
+        (1.0, 0.875, 0.75, 0.66),
+        min_length=1,
+        description="Sides of multiscale crops; of flow and rgb_diff without 0.66 unless given.",
+    )
+    size: int = Field(224, ge=1, le=4096, description="Width and height of the model's input, in pixels.")
+    flip: bool = Field(True, description="Mirror half of the training clips; off where left and right are labels.")
+    flip_labels: Literal["left_right"] | tuple[tuple[int, int], ...] = Field(
+        (),
+        description="Classes that a flip exchanges: pairs of indices, or left_right: names that differ by those words.",
+    )
+    modality: Modality = Field("rgb", description="What is read: frames, optical flow, or differences of frames.")
+    flow_length: int = Field(
+        FLOW_LENGTH, ge=1, le=64, description="Flow pairs (rgb_diff: differences) that a segment stacks."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scales_of_the_modality(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("modality", "rgb") != "rgb" and "scales" not in values:
+            return {**values, "scales": _SCALES_OF_MOTION}
+        return values
+
+
+class ViewConfig(Table):
+    """The ``[test]`` table: the views of a clip at test time and how their scores are averaged."""
+
+    views: ViewsText = Field("1x1", description="KxS: K temporal samples by S crops (1, 3, 5 or 10).")
+    sampling: TestRule = Field("even", description="Temporal rule; centre is even with one sample.")
+    stride: int = Field(2, ge=1, le=256, description="Frames from one to the next in dense sampling.")
+    flip: bool = Field(False, description="Test the mirror image of every view too.")
+    num_segments: int | None = Field(None, ge=1, le=1024, description="Frames of a view; not given: the clip's.")
+    scale: int = Field(256, ge=1, le=4096, description="The short side of a frame is resized to this, in pixels.")
+    crop: int = Field(224, ge=1, le=4096, description="Width and height of a crop, in pixels.")
+    average: Literal["logits", "probabilities"] = Field("logits", description="What is averaged over views.")
+    amp: Literal["auto", "off", "bf16", "fp16"] | None = Field(
+        None,
+        description="Mixed precision of the test; auto: bf16 where the device computes in it; not given: train.amp.",
+    )
+    batch: int = Field(8, ge=1, description="Views a forward pass; a clip's own views are never parted.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.crop > self.scale:
+            raise ValueError(f"test.crop ({self.crop}) is larger than test.scale ({self.scale})")
+        if self.sampling == "centre" and self.parsed.temporal > 1:
+            raise ValueError(f"sampling = 'centre' is one temporal sample, views = {self.views!r} asks for more")
+        if self.sampling == "twice" and self.parsed.temporal > 2:
+            raise ValueError(
+                f"sampling = 'twice' is two temporal samples at most, views = {self.views!r} asks for more"
+            )
+        if self.flip and self.parsed.spatial == 10:
+            raise ValueError("ten crops hold the mirror images already; leave test.flip out")
+        return self
+
+    @property
+    def parsed(self) -> Views:
+        """``views`` as numbers."""
+        return parse_views(self.views)
+
+    @property
+    def count(self) -> int:
+        """V, the views of a clip, mirror images counted: K x S, or twice that with ``flip``."""
+        return len(self.mirrored)
+
+    @property
+    def mirrored(self) -> tuple[bool, ...]:
+        """(V,): which views are mirror images. Of ten crops the last five are; ``flip`` repeats all views mirrored."""
+        views = self.parsed
+        sample = (False,) * 5 + (True,) * 5 if views.spatial == 10 else (False,) * views.spatial
+        plain = sample * views.temporal
+        return plain + (True,) * len(plain) if self.flip else plain
+
+
+def override_views(config: ViewConfig, **changes: str | int | None) -> ViewConfig:
+    """``config`` with the given keys changed; None changes nothing.
+
+    Raises :class:`~tinkit.errors.UsageError` for a value that cannot be. It names the command line's option, which is
+    called as the key is, but for ``--segments``.
+    """
+    given = {key: value for key, value in changes.items() if value is not None}
+    try:
+        return ViewConfig.model_validate(config.model_dump() | given)
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors():
+            option = f"--{str(detail['loc'][0]).removeprefix('num_')} {detail['input']}: " if detail["loc"] else ""
+            problems.append(option + detail["msg"].removeprefix("Value error, "))
+        raise UsageError("\n".join(problems)) from error

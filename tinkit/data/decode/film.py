@@ -1,0 +1,37 @@
+"""A film, opened by libav: which containers, which stream, on how many threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import av.logging
+from av.container import Container
+from av.stream import Disposition
+
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.containers import Head
+
+# Containers that hold their own pictures. Playlists and scripts, which name other files, and text art are no clips.
+_DEMUXERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,mxf,nut,dv,rm"
+_TIMEOUT = 60.0  # seconds libav may wait for the file system
+# PyAV before 19 refuses some real files' text unless told otherwise; later ones replace what is no text by themselves.
+_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if hasattr(Container, "metadata_errors") else {}
+
+
+def open_film(source: str | Head, max_pixels: int) -> tuple[Any, Any]:
+    """The container and its first video stream, whose frames may have ``max_pixels``.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` where there is none, and what libav does.
+    """
+    av.logging.set_libav_level(av.logging.PANIC)  # faults are raised; libav would print them as well
+    container: Any = av.open(source, container_options={"format_whitelist": _DEMUXERS}, timeout=_TIMEOUT, **_OPTIONS)
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not videos or videos[0].codec_context is None:
+        container.close()
+        raise BrokenClip("a video stream of an unknown codec" if videos else "no video stream")
+    codec = videos[0].codec_context
+    codec.thread_count = 1  # the loader's workers are the parallelism
+    codec.thread_type = "SLICE"
+    codec.options = {"max_pixels": str(max_pixels)}
+    return container, videos[0]

@@ -1,0 +1,102 @@
+"""Frames of one clip: a video file or a folder of numbered images, opened, counted and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinkit.data.config.dataset import Media
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on
+from tinkit.data.decode.image_file import read_image
+from tinkit.data.decode.settings import Reading, Spending
+from tinkit.data.paths.image_names import template_pattern
+
+_WHOLE = Reading()
+_TIMED_PIXELS = 150_000
+
+
+def open_clip(
+    path: Path,
+    media: Media,
+    frame_template: str | None = None,
+    start: int = 0,
+    frames: int | None = None,
+    reading: Reading = _WHOLE,
+) -> ClipReader:
+    """Open the clip at ``path``: a video file, or a folder of images named by ``frame_template`` (``{:05d}.jpg``).
+
+    ``start`` and ``frames`` cut a window out of it (mmaction2's lists with an offset): frame 0 is the ``start``-th
+    found, and at most ``frames`` are counted. Fewer found than announced is no fault: the count is what is there, and
+    the reader's notes say so. Raises :class:`BrokenClip` if nothing can be read,
+    :class:`~tinkit.errors.UserError` for an impossible template.
+    """
+    if media == "frames":
+        return _ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, reading)
+    from tinkit.data.decode.video import VideoReader  # libav is loaded only by those who read videos
+
+    return VideoReader(path, start, frames, reading)
+
+
+class ImageReader(ClipReader):
+    """Reads image files, within the limits of ``reading``."""
+
+    def __init__(self, folder: Path, reading: Reading) -> None:
+        self.notes = set()
+        self._folder, self._reading, self._spending = folder, reading, Spending(reading)
+        self._large = False  # images so large that asking for the time costs nothing beside them
+
+    def read_image(self, name: str, *, grey: bool = False) -> Frame:
+        """The image called ``name`` in the clip's folder. Raises :class:`BrokenClip` that names it."""
+        if self._large:
+            self._spending.begin()
+        try:
+            image = read_image(self._folder / name, self._reading, grey=grey)
+        except BrokenClip as error:
+            raise BrokenClip(f"{name}: {error.reason}") from error
+        pixels = image.shape[0] * image.shape[1]
+        if self._large:
+            self._spending.end()
+        self._large = pixels > _TIMED_PIXELS
+        self._spending.count(pixels)
+        return image
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class _ImageFolder(ImageReader):
+    """A folder of images, one a frame, numbered without a gap from 0 or 1."""
+
+    def __init__(self, folder: Path, template: str, start: int, frames: int | None, reading: Reading) -> None:
+        super().__init__(folder, reading)
+        if not folder.is_dir():
+            what = "no such folder, but a file" if folder.exists() else "no such folder"
+            raise BrokenClip(
+                f"{what}: {folder} (data.media = 'frames': a clip is a folder of images in data.media_folder)"
+            )
+        numbers = find_numbers(folder, template)
+        self._template, self._first = template, numbers.start + start
+        self.take_window(len(numbers), start, frames)
+
+    def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
+        for index in wanted:
+            yield index, self.read_image(self._template.format(self._first + index))
+
+
+def find_numbers(folder: Path, template: str) -> range:
+    """The numbers of the images in ``folder`` that are named by ``template``: without a gap, from 0 or 1.
+
+    Raises :class:`BrokenClip` if there are none, or one is missing.
+    """
+    pattern = template_pattern(template)
+    with broken_on((OSError,)):
+        if not folder.is_dir():
+            raise BrokenClip("no such folder")
+        names = [pattern.fullmatch(entry.name) for entry in folder.iterdir()]
+    numbers = sorted(int(name[1]) for name in names if name and template.format(int(name[1])) == name[0])
+    if not numbers:
+        raise BrokenClip(f"no image is named like {template}")
+    if numbers[0] > 1 or numbers[-1] - numbers[0] + 1 != len(numbers):
+        missing = next(n for n, found in enumerate(numbers, min(numbers[0], 1)) if n != found)
+        raise BrokenClip(f"frame {template.format(missing)} is missing")
+    return range(numbers[0], numbers[-1] + 1)

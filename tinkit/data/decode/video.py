@@ -1,0 +1,300 @@
+"""Video files: libav (PyAV) behind :class:`tinkit.data.decode.clip_reader.ClipReader`.
+
+A clip's packets are read first, without decoding: they give the number of frames, the order in which they are shown
+(by presentation time, so that B-frames and open groups of pictures count right) and the keyframes. Reading then
+decodes from the nearest keyframe before a wanted frame, and only as far as the last one. Because packets were counted,
+a jump is exact in every container: packets are passed over, never looked for by time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from tinkit.data.decode import containers, film, jpeg, turning
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on, describe, is_shortage
+from tinkit.data.decode.scaling import Scaler
+from tinkit.data.decode.settings import Reading, Spending
+
+KEPT_BYTES = 64 * 1024 * 1024
+"""Packets of up to this many bytes are kept for decoding; those of a longer video are read from the file again."""
+
+_PACKET_BYTES = 1024  # of memory that a packet takes beside its data
+_PACKETS_A_LOOK = 4096  # packets counted from one look at the clock to the next
+_HELD_FRAMES = {"gif": 8.0}  # frames that a decoder holds while it makes one; of the others, 3 or few more
+_PADDING = 65_536  # pixels: decoders look at sizes padded to whole blocks; exact ones are looked at here
+_RGB_BYTES = 6  # a pixel, converted and copied
+
+
+class VideoReader(ClipReader):
+    """The first video stream of a file, turned as it says, at its first frame's size; pixel aspect is not applied.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a missing or empty file, one without a video
+    stream, and what is beyond the limits of ``reading``. ``kept_bytes`` is :data:`KEPT_BYTES` but in tests.
+    """
+
+    errors = (av.error.FFmpegError, OSError, UnicodeDecodeError)
+
+    def __init__(
+        self,
+        path: Path,
+        start: int = 0,
+        frames: int | None = None,
+        reading: Reading = Reading(),
+        *,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        self._path, self._start, self._kept_bytes, self._reading = path, start, kept_bytes, reading
+        self.notes = set()
+        self._spending = Spending(reading)
+        self._reformatter: Any = VideoReformatter()  # one for all frames: it keeps its tables
+        self._packets: list[Any] | None = None
+        self._source: Iterator[Any] | None = None
+        self._read = 0  # packets taken from the source
+        self._first_size: tuple[int, int] | None = None
+        self._matrices: dict[int, turning.Matrix | None] = {}  # how frames are turned, by their rotation in degrees
+        self._head: containers.Head | None = None
+        with broken_on(self.errors):
+            self._missing_bytes = self._look_at_file()
+            self._open_first()
+            try:
+                self._stored_size = self._check_size()
+                self._index_packets()
+                self.take_window(self._count, start, frames)
+            except BaseException:  # whatever it is, it goes on from here
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Close the file and drop its packets."""
+        self._packets = None
+        self._container.close()
+        if self._head is not None:
+            self._head.close()
+
+    def _look_at_file(self) -> str:
+        """What a file that was cut off lacks, in words; empty for one that is whole, or does not say."""
+        if not self._path.is_file():
+            but = ", but a folder (data.media = 'frames' reads those of images)" if self._path.is_dir() else ""
+            raise BrokenClip(f"no such file{but}")
+        there, announced, self._whole = containers.measure(self._path)
+        if there == 0:
+            raise BrokenClip("the file is empty")
+        if announced <= there:
+            return ""
+        self.notes.add("cut off")
+        return f"truncated: {there:,} of {announced:,} bytes"
+
+    def _open_first(self) -> None:
+        """Open the file, or as much of it as is whole, or say what it is instead."""
+        try:
+            self._open()
+        except self.errors as error:
+            if is_shortage(error):
+                raise
+            if self._missing_bytes and self._whole > 0 and self._head is None:
+                self._head = containers.Head(self._path, self._whole)
+                return self._open_first()
+            if isinstance(error, OSError):
+                raise BrokenClip(describe(error)) from error
+            what = self._missing_bytes or f"{containers.what_else(self._path)}; read are {containers.READ}"
+            raise BrokenClip(f"{what} ({describe(error)})") from error
+
+    def _open(self) -> None:
+        # without the prefix a name such as "concat:a|b" would be a protocol
+        source = f"file:{self._path}" if self._head is None else self._head
+        self._container, self._stream = film.open_film(source, 2 * self._reading.max_pixels + _PADDING)
+        self._codec: Any = self._stream.codec_context
+
+    def _check_size(self) -> tuple[int, int]:
+        """Width and height as the header has them, 0 where it does not say, and the frames will."""
+        width, height = self._codec.width, self._codec.height
+        if not width:
+            width, height = containers.announced_size(self._path) or (0, 0)
+        if width:
+            self._reading.check_pixels(width, height)
+            pixel = self._codec.format.padded_bits_per_pixel / 8 if self._codec.format else 2
+            held = _HELD_FRAMES.get(self._codec.name, 3.0)
+            self._reading.check_memory(width, height, held * pixel + _RGB_BYTES)
+        return width, height
+
+    def _index_packets(self) -> None:
+        """Read all packets: their presentation times, which are keyframes, and the packets while they are few."""
+        times: list[int | None] = []
+        keys: list[int] = []
+        shown: list[bool] = []
+        packets: list[Any] | None = []
+        total = 0
+        for packet in self._coded_packets():
+            if packet.is_keyframe:
+                keys.append(len(times))
+            times.append(packet.pts)
+            shown.append(not packet.is_discard)
+            total += packet.size + _PACKET_BYTES
+            if packets is not None:
+                packets.append(packet)
+            if total > self._kept_bytes:
+                packets = None
+            if len(times) > containers.MAX_FRAMES:
+                raise BrokenClip(f"more than {containers.MAX_FRAMES:,} frames")
+            if len(times) % _PACKETS_A_LOOK == 0:
+                self._spending.end()
+        if not keys:
+            raise BrokenClip("no frame found" if not times else "no keyframe found")
+        self._last_dts = packet.dts
+        self._packets = packets
+        self._number_frames(times, keys, shown)
+
+    def _number_frames(self, times: list[int | None], keys: list[int], shown: list[bool]) -> None:
+        """Number the frames by presentation time; where times are unknown, by decoding them all."""
+        self._times = times
+        self._starts, self._keys = [0], [keys[0]]
+        self._rank: dict[int | None, int] | None = None
+        first = times[keys[0]]
+        visible = [time for time, show in zip(times, shown, strict=True) if show]
+        known = sorted(time for time in visible if time is not None)
+        missing = max(0, self._stream.frames - len(times)) if self._missing_bytes else 0
+        if first is None or len(set(known)) < len(visible) or self._times_are_guessed(visible == known):
+            self._found = sum(1 for _ in self._run(keys[0], None))
+            self._spending.end()
+            self._count = self._found + missing
+            return
+        # A stream cut out of another may begin inside a group of pictures: what refers to frames before the first
+        # keyframe cannot be decoded and is not shown.
+        order = known[bisect_left(known, first) :]
+        self._count = len(order) + missing
+        if missing and self._last_dts is not None:
+            # Of those shown after the last one there was decoded, a missing one may come first: which is unknown.
+            order = order[: bisect_right(order, self._last_dts)]
+        self._found = len(order)
+        self._rank = {time: index for index, time in enumerate(order)}
+        for key in keys[1:]:
+            time = times[key]
+            if (start := 0 if time is None else bisect_left(order, time)) > self._starts[-1]:
+                self._starts.append(start)
+                self._keys.append(key)
+
+    def _times_are_guessed(self, ascending: bool) -> bool:
+        """AVI holds no presentation times. libav makes them up, wrongly where it should have reordered and did not."""
+        return ascending and self._container.format.name == "avi" and self._codec.has_b_frames
+
+    def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
+        wanted = [index + self._start for index in wanted]
+        run: Iterator[tuple[int | None, VideoFrame]] = iter(())
+        self._fed = -1
+        for index in wanted:
+            if index >= self._found:
+                raise BrokenClip(f"{self._missing_bytes}; frame {index} of {self._count} is missing")
+            self._spending.begin()
+            key = self._keys[bisect_right(self._starts, index) - 1]
+            if key > self._fed:
+                run = self._run(key, wanted)
+            frame = _find(run, index)
+            if frame is None:  # not every keyframe is one; from the beginning, then, and with nothing left out
+                run = self._run(self._keys[0], None)
+                frame = _find(run, index)
+            if frame is None:
+                raise BrokenClip(f"frame {index} of {self._count} cannot be decoded")
+            pixels = [self._pixels(frame)]
+            del frame  # neither this frame nor its pixels are in memory while the next is decoded
+            self._spending.end()
+            yield index - self._start, pixels.pop()
+
+    def _pixels(self, frame: VideoFrame) -> Frame:
+        """A frame as RGB, in the size of the first and turned."""
+        size = frame.width, frame.height
+        self._reading.check_pixels(*size)
+        if size != (self._first_size or self._stored_size) and size != self._size_of_first():
+            self.notes.add("scaled to the first size")
+            rgb: Any = self._scaler(frame)
+        else:
+            rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        pixels: Frame = rgb.to_ndarray()
+        if (
+            frame.rotation not in self._matrices
+        ):  # looking at a frame's side data takes longer than decoding a small one
+            self._matrices[frame.rotation] = turning.matrix_of(frame)
+        matrix = self._matrices[frame.rotation]
+        if matrix is None:
+            return pixels
+        if not self._reading.turn or turning.quarter_turns(matrix) is None:
+            self.notes.add("to be turned, but read as stored")
+            return pixels
+        self.notes.add("turned")
+        return turning.turn(pixels, matrix)
+
+    def _size_of_first(self) -> tuple[int, int]:
+        """Width and height of the first frame, which need not be those that the header has."""
+        if self._first_size is None:
+            with VideoReader(self._path, reading=self._reading, kept_bytes=0) as other:
+                first = next(other._run(other._keys[0], None))[1]
+                self._first_size = first.width, first.height
+            self._reading.check_pixels(*self._first_size)
+            self._scaler = Scaler(*self._first_size)
+        return self._first_size
+
+    def _run(self, key: int, wanted: list[int] | None) -> Iterator[tuple[int | None, VideoFrame]]:
+        """Decode from packet ``key`` on: ``(number, frame)``; the number is None for a frame that is not counted.
+
+        With ``wanted``, frames that neither it nor another frame needs may be left out.
+        """
+        rank, needed = self._rank, set(wanted or ())
+        codec, spend, scans = self._codec, self._spending.add, self._codec.name == "mjpeg"
+        count = 0
+        self._fed = key
+        codec.flush_buffers()
+        for packet in self._packets_from(key):
+            time = self._times[self._fed]
+            self._fed += 1
+            skip = rank is not None and wanted is not None and time is not None and rank.get(time) not in needed
+            codec.skip_frame = "NONREF" if skip else "DEFAULT"
+            if scans:
+                jpeg.check_cost(bytes(packet), codec.width, codec.height, self._reading)
+            for frame in codec.decode(packet):
+                yield (count if rank is None else rank.get(frame.pts)), frame
+                count += 1
+            spend(codec.width * codec.height)
+        for frame in codec.decode(None):
+            yield (count if rank is None else rank.get(frame.pts)), frame
+            count += 1
+
+    def _packets_from(self, number: int) -> Iterator[Any]:
+        """The packets from ``number`` on, out of memory or, passing over those before, out of the file."""
+        if self._packets is not None:
+            return islice(self._packets, number, None)
+        if self._source is None or self._read > number:
+            self._container.close()
+            self._open()
+            self._source, self._read = self._coded_packets(), 0
+        for _ in islice(self._source, number - self._read):
+            pass
+        return self._source
+
+    def _coded_packets(self) -> Iterator[Any]:
+        """The stream's packets that hold something: libav takes an empty one for the end.
+
+        Of a file that was cut off the last one, of which there is a part, is left out.
+        """
+        self._read = 0
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size and not (self._missing_bytes and packet.is_corrupt):
+                    self._read += 1
+                    yield packet
+        except IndexError:  # PyAV's own: behind the last packet it looks up streams that appeared on the way
+            pass
+
+
+def _find(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFrame | None:
+    """The frame numbered ``index``; None if it does not come, or is concealed damage."""
+    for number, frame in run:
+        if number is not None and number >= index:
+            return frame if number == index and not frame.is_corrupt else None
+    return None

@@ -1,0 +1,251 @@
+"""Optical flow of whole data sets: computed clip by clip in several processes, resumable, with a reason for each clip
+that has none."""
+
+from __future__ import annotations
+
+import errno
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+
+from tinkit.data.decode.clip_reader import BrokenClip, Frame
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import Reading
+from tinkit.data.flow.computed import ComputedFlow, FlowSettings, flow_function
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.paths.clip_path import clip_path
+from tinkit.errors import UserError
+from tinkit.files.atomic import write_atomic
+from tinkit.files.group import sweep
+from tinkit.files.json import read_json
+from tinkit.files.locks import InUseError, writing
+from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
+
+STATE = ".tinkit-flow.json"
+"""In the folder of flow: how it was computed, so that nobody mixes two ways in one data set."""
+
+_QUALITY = 95
+_CLIPS_A_TASK = 4
+_SHOP = ".tinkit-flow-"
+_OWNER = ".owner"
+
+
+@dataclass(frozen=True)
+class FlowResult:
+    """What became of the clips: computed now, found there already, and {path: why} for those that have no flow."""
+
+    made: int
+    found: int
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One clip to compute: its media, its folder, and the path that the manifest has for it."""
+
+    path: str
+    clip: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _How:
+    """How all clips are read and computed."""
+
+    frame_template: str
+    files: FlowFiles
+    settings: FlowSettings
+    reading: Reading
+
+
+def make_flow(
+    manifests: Sequence[Manifest],
+    files: FlowFiles,
+    settings: FlowSettings,
+    *,
+    workers: int = 2,
+    on_clips: Callable[[int], None] | None = None,
+    reading: Reading = Reading(),
+) -> FlowResult:
+    """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet.
+
+    In ``workers`` processes (in this one if 0); ``on_clips(n)`` hears of n more. A clip's folder appears when it is
+    whole, so that an interrupted run is completed by the same call, and several of them may run at once. A clip that
+    cannot be decoded is reported and left out. Raises :class:`~tinkit.errors.UserError`, before anything is written, if
+    OpenCV is missing, if the folder holds flow that was computed otherwise, and if it is that of the frames themselves.
+    """
+    flow_function(settings.method)
+    root = manifests[0].root
+    wanted = _jobs(manifests, files)
+    _claim(root / files.folder, files, settings)
+    todo = [job for job in wanted if not job.folder.is_dir()]
+    if on_clips is not None:
+        on_clips(len(wanted) - len(todo))
+    failed: dict[str, str] = {}
+    how = _How(manifests[0].frame_template, files, settings, reading)
+    # the processes must have ended before their workshop is removed
+    with _workshop(root / files.folder) as shop, closing(_run(todo, shop, how, workers)) as results:
+        for count, reasons in results:
+            failed |= reasons
+            if on_clips is not None:
+                on_clips(count)
+    return FlowResult(len(todo) - len(failed), len(wanted) - len(todo), failed)
+
+
+def count_clips(manifests: Sequence[Manifest]) -> int:
+    """How many clips :func:`make_flow` will look at: rows that cut windows out of one video share its flow."""
+    return len({path for manifest in manifests for path in manifest.table.column("path").to_pylist()})
+
+
+def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
+    root = manifests[0].root
+    if files.media == "frames" and Path(files.folder) == Path(files.media_folder):
+        raise UserError(
+            f"data.flow_folder is the folder of the frames ({files.folder!r}); flow that lies there can be read, but a "
+            "clip's folder could not appear whole",
+            fix="name another folder",
+        )
+    jobs: dict[Path, _Job] = {}
+    for path in dict.fromkeys(path for manifest in manifests for path in manifest.table.column("path").to_pylist()):
+        folder = files.clip_folder(root, path)
+        other = jobs.setdefault(folder, _Job(path, clip_path(root, path), folder))
+        if other.path != path:
+            raise UserError(f"the clips {other.path!r} and {path!r} would share the folder of flow {folder}")
+    return list(jobs.values())
+
+
+def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
+    """Write down how the flow in ``folder`` is computed, or refuse if it was computed otherwise."""
+    state = folder / STATE
+    if folder.is_dir() and not state.exists():
+        sweep(state)
+    wanted = {"layout": files.layout, **settings.model_dump()}
+    if not state.exists():
+        # what begins with a dot may be another run's, which is just writing this down
+        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise UserError(
+                f"{folder} is there already, and `tinkit data flow` did not begin it",
+                fix="name a new folder with data.flow_folder",
+            )
+        write_atomic(state, json.dumps(wanted, indent=1) + "\n")
+        return
+    try:
+        found = read_json(state, "how the flow in this folder is computed", limit=1 << 20)
+    except UserError:
+        found = None
+    if found != wanted:
+        found = found if isinstance(found, dict) else {}
+        unlike = [
+            f"{key} {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value
+        ]
+        raise UserError(
+            f"the flow in {folder} was computed otherwise: {'; '.join(unlike)}",
+            file=state,
+            fix="ask for the same, name another folder with data.flow_folder, or delete this one",
+        )
+
+
+@contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """A folder of this run's own in which clips are made; those of runs that were killed are removed.
+
+    Its lock lies beside it and is taken before it is made, so that there is no moment in which it seems abandoned.
+    """
+    for lock in folder.glob(f".{_SHOP}*{_OWNER}.lock"):
+        owner = lock.with_name(lock.name[1 : -len(".lock")])
+        with suppress(InUseError), writing(owner):
+            shutil.rmtree(owner.with_name(owner.name[: -len(_OWNER)]), ignore_errors=True)
+    shop = folder / f"{_SHOP}{secrets.token_hex(4)}"
+    with writing(shop.with_name(shop.name + _OWNER)):
+        shop.mkdir()
+        try:
+            yield shop
+        finally:
+            shutil.rmtree(shop, ignore_errors=True)
+
+
+def _run(todo: Sequence[_Job], shop: Path, how: _How, workers: int) -> Generator[tuple[int, dict[str, str]]]:
+    """Compute every clip of ``todo``; yields (clips, {path: why not}) as tasks end."""
+    tasks = [todo[begin : begin + _CLIPS_A_TASK] for begin in range(0, len(todo), _CLIPS_A_TASK)]
+    if workers == 0:
+        for task in tasks:
+            yield len(task), _make(task, shop, how)
+        return
+    if not tasks:
+        return
+    # A fork of a process in which OpenCV has threads would wait for them for ever.
+    pool = Workers(
+        min(workers, len(tasks)),
+        partial(_begin_worker, shop, how),
+        what="process that computes flow",
+        describe=lambda task: repr(task[0].path),
+        context=get_context("spawn"),
+    )
+    try:
+        for task, failed in each(pool, tasks):
+            yield len(task), failed
+    except WorkerLostError as error:
+        raise UserError(
+            f"{error.problem}; the clips that are whole are kept",
+            fix="the same command goes on; if memory was short, with fewer --workers",
+        ) from None
+
+
+def _begin_worker(shop: Path, how: _How, number: int) -> Work:
+    """What computes the flow of a task, with one thread, for the processes are the parallelism."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return lambda task, alive: _make(task, shop, how, alive)
+
+
+def _make(task: Sequence[_Job], shop: Path, how: _How, alive: Alive = lambda: None) -> dict[str, str]:
+    """Compute some clips; {path: why not} for those that have no flow."""
+    failed = {}
+    for job in task:
+        try:
+            _make_clip(job, shop, how, alive)
+        except BrokenClip as error:
+            failed[job.path] = error.reason
+    return failed
+
+
+def _make_clip(job: _Job, shop: Path, how: _How, alive: Alive) -> None:
+    temporary = Path(tempfile.mkdtemp(dir=shop))
+    temporary.chmod(shop.parent.stat().st_mode & 0o777)  # temporary folders are for their owner alone
+    templates = how.files.templates(job.folder)
+    try:
+        with open_clip(job.clip, how.files.media, how.frame_template, reading=how.reading) as clip:
+            flow = ComputedFlow(clip, how.settings)
+            for index, pair in flow.frames(range(flow.num_frames)):
+                alive()
+                for template, data in zip(templates, _encode(pair, len(templates)), strict=True):
+                    (temporary / template.format(index + 1)).write_bytes(data)
+        job.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.rename(job.folder)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise  # else another run was faster, and its clip is whole
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _encode(pair: Frame, images: int) -> list[bytes]:
+    """A pair as two grey JPEGs, or as one whose red and green are x and y (blue: none) at full resolution."""
+    if images == 2:
+        planes = [np.ascontiguousarray(pair[..., channel, None]) for channel in range(2)]
+        return [simplejpeg.encode_jpeg(plane, quality=_QUALITY, colorspace="GRAY") for plane in planes]
+    packed = np.concatenate([pair, np.zeros_like(pair[..., :1])], axis=-1)
+    return [simplejpeg.encode_jpeg(packed, quality=_QUALITY, colorspace="RGB", colorsubsampling="444")]

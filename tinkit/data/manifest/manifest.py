@@ -1,0 +1,281 @@
+"""The manifest: one split of a data set as one Arrow table, memory-mapped, whatever its annotation looked like.
+
+It is built from the official files the first time, kept beside the data (``ROOT/.tinkit/``) or, where that cannot be
+written, in the cache, and built again when those files or the configuration change, or when the file is damaged.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tinkit.data.annotations.annotation import annotation_files
+from tinkit.data.config.dataset import SPLITS, DataConfig, Media, Split, resolve_root
+from tinkit.data.manifest.table import SCHEMA, VERSION, build_table, read_table, write_table
+from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.missing import why_missing
+from tinkit.errors import UsageError, UserError, did_you_mean
+from tinkit.files.arrow import DamagedFileError
+from tinkit.files.atomic import cache_folder
+from tinkit.files.group import sweep
+from tinkit.files.locks import InUseError, in_turn, lock_file, writing
+from tinkit.metrics import Task
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One clip. ``path`` is relative to the root; ``frames`` None until counted; ``labels`` None where unknown."""
+
+    id: str
+    path: str
+    frames: int | None
+    start: int
+    labels: tuple[int, ...] | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One split of a data set; N clips.
+
+    ``table`` has the columns ``id``, ``path`` (relative to ``root``), ``frames`` (int32, null: not counted yet),
+    ``start`` (int32, the first frame, from 0), ``labels`` (list<int32>, null: unknown) and ``source``, in one chunk.
+    ``skipped`` reports, a line each, what was left out and why. Clips with fewer than ``min_frames`` frames are
+    left out of training. Where several are joined (see :func:`join`), ``split`` is such as ``"train+val"``, the table
+    has a chunk for each and ``file`` is the first's.
+    """
+
+    dataset: str
+    version: str
+    split: str
+    task: Task
+    root: Path
+    media: Media
+    frame_template: str
+    min_frames: int
+    classes: tuple[str, ...]
+    skipped: tuple[str, ...]
+    table: pa.Table
+    file: Path
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the clips, in the order of the annotation."""
+        return self.table.column("id").to_pylist()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids and their order, as hexadecimal digits; a million take a tenth of a second.
+
+        Of the ids' lengths in bytes (int64, little-endian), followed by the SHA-256 of all their UTF-8 bytes: equal for
+        equal sequences of ids, however either is cut into chunks or out of a longer one, and for no others.
+        """
+        lengths, text = hashlib.sha256(), hashlib.sha256()
+        for chunk in self.table.column("id").chunks:
+            offsets, data = _strings(chunk)
+            lengths.update(np.diff(offsets).astype("<i8").data)
+            text.update(data[offsets[0] : offsets[-1]].data)
+        lengths.update(text.digest())
+        return lengths.hexdigest()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the labels of every clip are known."""
+        return len(self) > 0 and self.table.column("labels").null_count == 0
+
+    def row(self, index: int) -> ManifestRow:
+        """The clip at ``index`` (from 0). Raises IndexError outside 0..N-1."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        values = {name: self.table.column(name)[index].as_py() for name in SCHEMA.names}
+        labels = values.pop("labels")
+        return ManifestRow(**values, labels=None if labels is None else tuple(labels))
+
+    def head(self, count: int) -> Manifest:
+        """The first ``count`` clips, or all if there are fewer."""
+        return replace(self, table=self.table.slice(0, max(count, 0)))
+
+    def label_counts(self) -> np.ndarray:
+        """(C,) int64: how many clips have each class; zeros where labels are unknown."""
+        flat = pc.list_flatten(self.table.column("labels")).to_numpy()
+        return np.bincount(flat, minlength=len(self.classes)).astype(np.int64)
+
+    def labels_a_clip(self) -> np.ndarray:
+        """(K+1,) int64: how many clips have 0, 1, ... K labels; clips of unknown labels are not counted."""
+        lengths = pc.list_value_length(self.table.column("labels")).drop_null().to_numpy()
+        return np.bincount(lengths).astype(np.int64)
+
+    def require_media(self) -> None:
+        """Raise :class:`~tinkit.errors.UserError` if of a few clips, from all over the split, not one is on disk.
+
+        The media lie elsewhere, then; a clip missing among others is a broken clip, and met when it is read.
+        """
+        if len(self) == 0:
+            return
+        tried = [self.row(int(index)).path for index in np.unique(np.linspace(0, len(self) - 1, 16, dtype=int))]
+        if not any(clip_path(self.root, path).exists() for path in tried):
+            cause = why_missing(self.root, tried)
+            raise UserError(
+                f"none of {len(tried)} clips of {self.split!r} that were looked for is there, such as "
+                f"{self.root / tried[0]}" + (f": {cause[0]}" if cause else ""),
+                fix=cause[1]
+                if cause
+                else "move or link the clips there, or name their folder with data.media_folder (relative to the root)",
+            )
+
+
+def join(manifests: Sequence[Manifest]) -> Manifest:
+    """The clips of several splits of one data set, one after the other, to train on: ``train+val``. Copies nothing.
+
+    Raises :class:`~tinkit.errors.UserError` for manifests of different data sets, for an id that occurs in two splits,
+    and if there is none.
+    """
+    if not manifests:
+        raise UserError("no split to read clips from", fix="name one, such as train")
+    first = manifests[0]
+    for number, other in enumerate(manifests[1:], 1):
+        for name in ("dataset", "version", "root", "task", "media", "frame_template", "min_frames", "classes"):
+            if getattr(first, name) != getattr(other, name):
+                raise UserError(
+                    f"{first.split!r} and {other.split!r} cannot be joined: they differ in {name}",
+                    file=other.file,
+                    expected="splits of one data set and version, with the same classes and files of one kind",
+                    fix="open them all with one [data] table",
+                )
+        for before in manifests[:number]:
+            _check_apart(before, other)
+    return replace(
+        first,
+        split="+".join(manifest.split for manifest in manifests),
+        skipped=tuple(line for manifest in manifests for line in manifest.skipped),
+        table=pa.concat_tables([manifest.table for manifest in manifests]),
+    )
+
+
+def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> Manifest:
+    """The manifest of ``split`` (train, val or test), built first if it is missing, stale or ``rebuild`` is True.
+
+    Raises :class:`~tinkit.errors.UserError` naming file and line for what an annotation file has wrong, and
+    :class:`~tinkit.errors.UsageError` for an unknown split.
+    """
+    name = _known_split(split)
+    root = resolve_root(config)
+    key = _key(config, root, name)
+    file_name = f"{name}-{_config_hash(config)}.arrow"
+    places = [folder / file_name for folder in _folders(root)]
+    if not rebuild:
+        for place in places:
+            manifest = _open_if_fresh(place, root, key)
+            if manifest is not None:
+                return manifest
+    built = _open(_write(build_table(config, root, name, key), places), root)
+    assert built is not None  # it has just been written, and sealed
+    return built
+
+
+def _check_apart(one: Manifest, other: Manifest) -> None:
+    ids = one.table.column("id")
+    doubled = pc.index(pc.is_in(ids, other.table.column("id")), True).as_py()
+    if doubled >= 0:
+        raise UserError(
+            f"the clip {ids[doubled].as_py()!r} is in {one.split!r} and in {other.split!r}",
+            file=one.root,
+            fix="take it out of the annotation of one of them",
+        )
+
+
+def _strings(array: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
+    """The buffers behind an array of strings: int32 (N+1,), where each begins and the last ends; uint8, the text."""
+    _, offsets, data = array.buffers()
+    if len(array) == 0:  # which may have no buffers
+        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
+    return np.frombuffer(offsets, np.int32, len(array) + 1, 4 * array.offset), np.frombuffer(data or b"", np.uint8)
+
+
+def _known_split(split: str) -> Split:
+    if split not in SPLITS:
+        raise UsageError(f"no split is called {split!r}{did_you_mean(split, SPLITS)}", expected=", ".join(SPLITS))
+    return split
+
+
+def _config_hash(config: DataConfig) -> str:
+    """Names the file: two configurations of one data set do not overwrite each other's manifests."""
+    text = json.dumps(config.model_dump(mode="json", exclude={"root"}), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _key(config: DataConfig, root: Path, split: Split) -> str:
+    """Changes when the configuration, the annotation files or the format of manifests do."""
+    parts: list[Any] = [VERSION, _config_hash(config), split]
+    for file in filter(None, annotation_files(config, root, split)):
+        status = file.stat()
+        parts.append([str(file), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _folders(root: Path) -> list[Path]:
+    """Where a manifest may be kept: beside the data, or in tinkit's cache under a name made from the root."""
+    folders = [root / ".tinkit"]
+    with suppress(UserError):  # a user without a home
+        folders.append(cache_folder() / "manifests" / hashlib.sha256(str(root).encode()).hexdigest()[:16])
+    return folders
+
+
+def _write(table: pa.Table, places: list[Path]) -> Path:
+    """Write to the first place that can be written. A full disk is an error and not a reason to go elsewhere."""
+    for place in places:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with in_turn(lambda: writing(place)):  # noqa: B023 - called at once
+                sweep(place)
+                write_table(table, place)
+            return place
+        except OSError as problem:
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UserError(
+                    f"cannot write the manifest: {problem.strerror}", file=place, fix="free space"
+                ) from None
+            failure = problem
+    raise UserError(
+        f"the manifest can be written neither beside the data nor in the cache: {failure}",
+        fix="make one of these folders writable: " + ", ".join(str(place.parent) for place in places),
+    )
+
+
+def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
+    """The manifest in ``file`` if it is there, whole and was built under ``key``."""
+    if lock_file(file).exists():  # its writer is at work, or was killed when all but this was done
+        with suppress(InUseError, OSError), writing(file):
+            sweep(file)
+    try:
+        return _open(file, root, key)
+    except DamagedFileError as problem:
+        logger.warning("%s: %s; this manifest is built again", file, problem.problem)
+    except OSError:  # it is not there, or not for us to read
+        pass
+    return None
+
+
+def _open(file: Path, root: Path, key: str | None = None) -> Manifest | None:
+    found = read_table(file, key)
+    if found is None:
+        return None
+    table, about = found
+    facts = about.model_dump(exclude={"version", "key", "dataset_version"})
+    return Manifest(**facts, version=about.dataset_version, root=root, table=table, file=file)

@@ -1,0 +1,166 @@
+"""Which pixels of a frame are looked at, and their resizing: PIL's bilinear filter, antialiased, on 8 bits.
+
+A :class:`Box` is cut from a frame first and resized then, as the reference does: PIL's own ``resize(box=...)`` reads
+pixels beyond the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from tinkit.data.decode.clip_reader import BrokenClip, Frame
+
+SNAP = 3
+"""Crops whose side differs from the input's by less than this many pixels take the input's."""
+
+_SCALED_PIXELS = 16_000_000  # of a frame with its short side scaled, or four squares of that side
+_STRIP_PIXELS = 1 << 22  # a larger frame is resized in strips, so that PIL's four bytes a pixel are not all there
+
+# In quarters of the free way, (x, y): corners, centre, edge middles, quarters.
+_POSITIONS = (
+    *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
+    *((0, 2), (4, 2), (2, 4), (2, 0)),
+    *((1, 1), (3, 1), (1, 3), (3, 3)),
+)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a frame, in pixels; ``mirrored`` if what it shows is turned left to right after cutting."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    mirrored: bool = False
+
+
+def multiscale_sizes(width: int, height: int, size: int, scales: Sequence[float]) -> list[tuple[int, int]]:
+    """The (width, height) of the training crops of a frame: 10 for four scales (TSN's scale jittering).
+
+    ``int(min(width, height) * s)``, set to ``size`` where they differ from it by less than 3; width and height at most
+    one step of ``scales`` apart. Never below a pixel, nor above the frame: the reference would look over its edge
+    where the short side is 1 or 2 pixels less than ``size``.
+    """
+    base = min(width, height)
+    sides = [int(base * scale) for scale in scales]
+    sides = [min(base, max(1, size if abs(side - size) < SNAP else side)) for side in sides]
+    return [(w, h) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
+
+
+def multiscale_boxes(width: int, height: int, crop: tuple[int, int]) -> list[Box]:
+    """The 13 places of a training crop of ``crop`` = (width, height)."""
+    step_x, step_y = (width - crop[0]) // 4, (height - crop[1]) // 4
+    return [Box(x * step_x, y * step_y, *crop) for x, y in _POSITIONS]
+
+
+def multiscale(width: int, height: int, size: int, scales: Sequence[float], rng: np.random.Generator) -> Box:
+    """A training crop: one of the sizes, at one of the places, both drawn uniformly."""
+    sizes = multiscale_sizes(width, height, size, scales)
+    crop = sizes[rng.integers(len(sizes))]
+    boxes = multiscale_boxes(width, height, crop)
+    return boxes[rng.integers(len(boxes))]
+
+
+def centre(width: int, height: int, size: int) -> Box:
+    """The middle ``size`` x ``size`` pixels; the odd pixel falls as in torchvision's centre crop (half to even)."""
+    return Box(round((width - size) / 2), round((height - size) / 2), size, size)
+
+
+def three(width: int, height: int, size: int) -> list[Box]:
+    """Three crops along the longer side, in the reference's order: its beginning (left, top), its end, its middle.
+
+    At 0, 4 and 2 steps, with ``step = (side - size) // 4`` in both directions; across, at 2 steps. So the last crop of
+    a landscape frame of 341 pixels begins at 4 * 29 = 116, not at 117. A portrait frame is cut along its height.
+    """
+    step_x, step_y = (width - size) // 4, (height - size) // 4
+    if width >= height:
+        return [Box(k * step_x, 2 * step_y, size, size) for k in (0, 4, 2)]
+    return [Box(2 * step_x, k * step_y, size, size) for k in (0, 4, 2)]
+
+
+def five(width: int, height: int, size: int) -> list[Box]:
+    """The corners (upper left, upper right, lower left, lower right) and the centre, in the reference's order.
+
+    At 0, 2 and 4 steps of ``(side - size) // 4``, as the first five places of training: so the right and the lower
+    crops may end up to 3 pixels before the frame does, and the centre may lie a pixel or two beside :func:`centre`.
+    """
+    return multiscale_boxes(width, height, (size, size))[:5]
+
+
+def ten(width: int, height: int, size: int) -> list[Box]:
+    """:func:`five`, then their mirror images in the same order. (The reference has each beside its mirror image.)"""
+    boxes = five(width, height, size)
+    return boxes + [replace(box, mirrored=True) for box in boxes]
+
+
+def views(width: int, height: int, size: int, spatial: int) -> list[Box]:
+    """The ``spatial`` (1, 3, 5 or 10) test crops of a frame. Raises KeyError for another number."""
+    if spatial == 1:
+        return [centre(width, height, size)]
+    return {3: three, 5: five, 10: ten}[spatial](width, height, size)
+
+
+def cut(frame: Frame, box: Box) -> Frame:
+    """The pixels that ``box`` shows, a view of ``frame``."""
+    pixels = frame[box.top : box.top + box.height, box.left : box.left + box.width]
+    return mirror(pixels, flow=is_flow(pixels)) if box.mirrored else pixels
+
+
+def mirror(pixels: Frame, *, flow: bool) -> Frame:
+    """(..., H, W, C) turned left to right. What moved right then moves left: every second channel of flow, x, becomes
+    255 - x, as TSN has it."""
+    turned = pixels[..., ::-1, :]
+    if flow:
+        turned = turned.copy()
+        turned[..., ::2] = 255 - turned[..., ::2]
+    return turned
+
+
+def is_flow(frame: Frame) -> bool:
+    """Whether a single frame is one of optical flow: it has two channels then."""
+    return frame.shape[-1] == 2
+
+
+def resize(frame: Frame, width: int, height: int) -> Frame:
+    """``frame`` resized to ``width`` x ``height`` by PIL's bilinear filter; itself if it has that size already.
+
+    The vectors of flow are resized like colours: they keep their length in pixels of the original, as published.
+    """
+    if frame.shape[:2] == (height, width):
+        return frame
+    if is_flow(frame):  # PIL has no image of two plain channels
+        return np.stack([resize(frame[..., channel], width, height) for channel in range(2)], axis=-1)
+    if frame.shape[0] * frame.shape[1] > _STRIP_PIXELS and frame.shape[1] != width:
+        frame = _narrow(frame, width)
+    image = Image.fromarray(np.ascontiguousarray(frame)).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _narrow(frame: Frame, width: int) -> Frame:
+    """``frame`` at another width: PIL's first pass, which looks at one row at a time, so that strips change nothing."""
+    rows = max(1, _STRIP_PIXELS // frame.shape[1])
+    narrow = np.empty((len(frame), width, *frame.shape[2:]), np.uint8)
+    for top in range(0, len(frame), rows):
+        strip = Image.fromarray(np.ascontiguousarray(frame[top : top + rows]))
+        narrow[top : top + rows] = strip.resize((width, strip.height), Image.Resampling.BILINEAR)
+    return narrow
+
+
+def scale_short_side(frame: Frame, scale: int) -> Frame:
+    """``frame`` with its short side resized to ``scale``, the other to ``int(scale * long / short)``.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a ribbon that would grow beyond all bounds.
+    """
+    height, width = frame.shape[:2]
+    other = int(scale * max(width, height) / min(width, height))
+    new_width, new_height = (scale, other) if width <= height else (other, scale)
+    if new_width * new_height > max(_SCALED_PIXELS, 4 * scale**2):
+        raise BrokenClip(
+            f"frames of {width}x{height} pixels, which would be {new_width}x{new_height} pixels when scaled"
+        )
+    return resize(frame, new_width, new_height)
