@@ -10,6 +10,7 @@ A clip that cannot be read keeps its place: its frames are zero, ``valid`` is Fa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
-from tinkit.data.sampling import crops
+from tinkit.data.sampling import crops, resize
 from tinkit.data.sampling import frames as sampling
 from tinkit.data.sampling.flips import flip_permutation
 
@@ -62,7 +63,7 @@ class TrainClips(Dataset[ClipItem]):
         flow: FlowFiles | None = None,
         reading: Reading = _USUAL,
     ) -> None:
-        _check_manifest(manifest)
+        _prepare(manifest)
         self.manifest, self._reading = manifest, reading
         self.clip = clip
         self.seed = seed
@@ -111,18 +112,17 @@ class TrainClips(Dataset[ClipItem]):
         )
         indices = sampling.stacks(firsts, reader.num_frames, length)
         flip = bool(rng.random() < 0.5) and clip.flip
-        size, box, shape = clip.size, None, None
+        box, shape = None, None
         parts = _by_frame(frames, clip)
         for index, frame in reader.frames(indices.ravel().tolist()):
             if box is None:
-                box, shape = self._box(frame, rng), frame.shape
+                box, shape = replace(self._box(frame, rng), mirrored=flip), frame.shape
             _check_shape(frame, shape)
-            pixels = crops.resize(crops.cut(frame, box), size, size)
-            if flip:
-                pixels = crops.mirror(pixels, flow=clip.modality == "flow")
-            for t, place in np.argwhere(indices == index):
-                parts[t, :, :, place] = pixels
-            del frame, pixels  # one frame in memory at a time
+            (t, place), *others = np.argwhere(indices == index)
+            crops.cut_into(parts[t, :, :, place], frame, box)
+            for other, its_place in others:
+                parts[other, :, :, its_place] = parts[t, :, :, place]
+            del frame  # one frame in memory at a time
         return flip
 
     def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
@@ -151,7 +151,7 @@ class TestClips(Dataset[ClipItem]):
         flow: FlowFiles | None = None,
         reading: Reading = _USUAL,
     ) -> None:
-        _check_manifest(manifest)
+        _prepare(manifest)
         self.manifest, self._reading = manifest, reading
         self.clip = clip
         self.num_segments = views.num_segments or clip.num_segments
@@ -295,7 +295,8 @@ def _check_shape(frame: Frame, shape: tuple[int, ...] | None) -> None:
         raise BrokenClip("frames of different sizes")
 
 
-def _check_manifest(manifest: Manifest) -> None:
-    """A template that cannot be read is the user's mistake, not a broken clip: it is found before any worker starts."""
+def _prepare(manifest: Manifest) -> None:
+    """Before any worker starts: find a template that cannot be read, which is no broken clip, and load the kernel."""
+    resize.load_kernel()
     if manifest.media == "frames":
         template_pattern(manifest.frame_template)
