@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 
 from benchmarks.machine import machine
-from tinkit.data.clips.loading import Batch
+from tinkit.data.clips.batch import Batch
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.engine.runs.checkpoint import Progress

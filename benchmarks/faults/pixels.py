@@ -18,9 +18,9 @@ from benchmarks.faults.bombs import BOMBS
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.pixel_cases import PIXELS
 from tinkit.data.clips.datasets import load_noted_views
-from tinkit.data.config.dataset import Media
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.layouts.layout import Media
 
 MEGABYTES, SECONDS = 400.0, 60.0
 _CEILING = 6 << 30  # bytes of address space that a case may have, so that a lost one does not take the machine along

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -116,7 +116,7 @@ def _batches(recipe: Recipe, steps: int) -> tuple[list[tuple[Tensor, Tensor]], i
     """Frames and labels of the first ``steps`` steps, and how many steps an epoch has."""
     manifest = open_manifest(recipe.data, "train")
     clips = TrainClips(manifest, recipe.clip, recipe.train.seed)
-    loader = train_loader(clips, batch=recipe.optim.batch, epoch=0, epochs=recipe.optim.epochs)
-    batches = list(islice(loader, steps))
+    epochs = (train_loader(clips, batch=recipe.optim.batch, epoch=epoch) for epoch in range(recipe.optim.epochs))
+    batches = list(islice(chain.from_iterable(epochs), steps))
     assert all(bool(batch["valid"].all()) for batch in batches)
     return [(batch["frames"], batch["labels"]) for batch in batches], len(manifest) // recipe.optim.batch

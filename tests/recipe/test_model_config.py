@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_runs import QUIET, tiny, train
-from tinkit.data.config.dataset import SPLITS
 from tinkit.data.flow.computed import FlowSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.flow.make import make_flow
+from tinkit.data.layouts.layout import SPLITS
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runtime.build import build_model

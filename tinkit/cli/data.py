@@ -14,6 +14,7 @@ from tinkit.errors import UserError
 from tinkit.terminal import Notices, note, print_json, print_line
 
 if TYPE_CHECKING:
+    from tinkit.data.layouts.layout import DatasetLayout
     from tinkit.data.manifest.manifest import Manifest
     from tinkit.data.probe.presence import Presence
 
@@ -36,22 +37,24 @@ SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
 def list_layouts(as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
-    from tinkit.data.config.dataset import LAYOUTS
+    from tinkit.data.layouts.catalogue import LAYOUTS
+    from tinkit.data.layouts.layout import SPLITS
 
-    rows: list[dict[str, Any]] = [
+    if as_json:
+        print_json([_layout_values(name, layout) for name, layout in LAYOUTS.items()])
+        return
+    rows = [
         {
             "dataset": name,
-            "train": layout.train[0],
-            "val": layout.val[0],
-            "test": layout.test[0],
-            "categories": layout.categories[0],
+            "title": layout.title,
+            "rows": layout.rows,
+            "files": " ".join([*(layout.places(split)[0] for split in SPLITS), layout.categories[0]]),
             "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
             "task": layout.task,
-            "class order": layout.class_order,
         }
         for name, layout in LAYOUTS.items()
     ]
-    print_table("Layouts (files relative to the data set's folder)", rows, as_json=as_json)
+    print_table("Layouts (files relative to the data set's folder)", rows)
 
 
 @app.command("prepare", epilog=examples("tinkit data prepare mmit --data data/mmit", "tinkit data prepare mine.toml"))
@@ -146,6 +149,21 @@ def stats(
         return
     print_table("Labels a clip", a_clip)
     print_table("Clips a class", sorted(classes, key=lambda row: -int(row["clips"])))
+
+
+def _layout_values(name: str, layout: DatasetLayout) -> dict[str, Any]:
+    return {
+        "dataset": name,
+        "title": layout.title,
+        "rows": layout.rows,
+        "train": layout.train[0],
+        "val": layout.val[0],
+        "test": layout.test[0],
+        "categories": layout.categories[0],
+        "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
+        "task": layout.task,
+        "class order": layout.class_order,
+    }
 
 
 def _count(manifest: Manifest) -> Presence:

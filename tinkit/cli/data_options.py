@@ -25,7 +25,8 @@ SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="This sp
 
 def data_config(what: str, data: Path | None, overrides: list[str] | None) -> DataConfig:
     """The ``[data]`` table that a layout's name or a recipe means."""
-    from tinkit.data.config.dataset import LAYOUTS, DataConfig
+    from tinkit.data.config.dataset import DataConfig
+    from tinkit.data.layouts.catalogue import LAYOUTS
 
     for layout in LAYOUTS:
         if what == layout:
@@ -44,7 +45,7 @@ def data_config(what: str, data: Path | None, overrides: list[str] | None) -> Da
 
 def wanted_splits(config: DataConfig, root: Path, split: list[str] | None) -> list[str]:
     """``split``, or unless given train, val, and test where there is a list of it."""
-    from tinkit.data.config.dataset import SPLITS
+    from tinkit.data.layouts.layout import SPLITS
 
     return split or [
         name for name in SPLITS if name != "test" or any((root / place).is_file() for place in config.layout.test)

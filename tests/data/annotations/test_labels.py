@@ -194,4 +194,4 @@ def test_official_files_with_another_delimiter(tmp_path: Path, dataset: str, tex
     (tmp_path / "t").write_text(text)
     (tmp_path / "c").write_text("Doing nothing\nx\n")
     found = DataConfig.model_validate({"dataset": dataset, "root": tmp_path, "train": "t", "categories": "c"})
-    assert f"id and label between {mark}" in refused(found)
+    assert f"id and label separated by {mark}" in refused(found)

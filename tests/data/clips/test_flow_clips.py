@@ -128,7 +128,6 @@ def test_the_views_of_a_flow_clip(manifest: Manifest, pairs: dict[str, np.ndarra
     config = ViewConfig(views=views, scale=40, crop=32, flip=flip)
     dataset = TestClips(manifest, flow_clip(), config, FLOW)
     frames = dataset[0]["frames"].numpy()
-    assert frames.nbytes == dataset.item_bytes
     plain = config.parsed
     samples = sampling.even(26, 3, plain.temporal)
     for view in range(config.count):

@@ -19,8 +19,9 @@ import torch
 from tests.helpers.places import ROOT
 from tests.helpers.video_files import write_manifest, write_video
 from tinkit.data.clips import loading
+from tinkit.data.clips.batch import Batch
 from tinkit.data.clips.datasets import ClipItem, TestClips, TrainClips
-from tinkit.data.clips.loading import Batch, epoch_order, train_loader
+from tinkit.data.clips.loading import LoaderWorkers, Share, epoch_order, train_loader
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.errors import UsageError, UserError
@@ -92,7 +93,7 @@ def test_batches_hold_the_clips_of_the_order(train: TrainClips) -> None:
 def test_the_number_of_workers_changes_no_bit(train: TrainClips, workers: int) -> None:
     alone = list(train_loader(train, batch=4, epoch=1))
     assert len(alone) == 3
-    assert all_equal(list(train_loader(train, batch=4, epoch=1, workers=workers)), alone)
+    assert all_equal(list(train_loader(train, batch=4, epoch=1, workers=LoaderWorkers(workers))), alone)
 
 
 def joined(parts: Sequence[Batch]) -> Batch:
@@ -110,18 +111,8 @@ def joined(parts: Sequence[Batch]) -> Batch:
 @pytest.mark.parametrize("world", [2, 3, 6])
 def test_the_number_of_processes_changes_no_bit(train: TrainClips, world: int) -> None:
     alone = list(train_loader(train, batch=6, epoch=1))
-    shares = [list(train_loader(train, batch=6, epoch=1, rank=rank, world=world)) for rank in range(world)]
+    shares = [list(train_loader(train, batch=6, epoch=1, share=Share(rank, world))) for rank in range(world)]
     assert all_equal([joined(parts) for parts in zip(*shares, strict=True)], alone)
-
-
-def test_pieces_for_accumulation_are_the_share_in_order(train: TrainClips) -> None:
-    alone = list(train_loader(train, batch=6, epoch=1))
-    loader = train_loader(train, batch=6, epoch=1, micro=2)
-    pieces = list(loader)
-    assert len(pieces) == len(loader) == 6
-    assert all_equal([joined(pieces[:3]), joined(pieces[3:])], alone)
-    second = list(train_loader(train, batch=6, epoch=1, rank=1, world=2, micro=1, start_step=1))
-    assert joined(second)["index"].tolist() == alone[1]["index"].tolist()[3:]
 
 
 class Recording(TrainClips):
@@ -145,14 +136,6 @@ def test_an_epoch_can_begin_in_its_middle_without_reading_what_was_skipped(manif
     assert len(train_loader(recording, batch=4, epoch=3, start_step=9)) == 0
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_several_epochs_in_one_iteration_are_those_epochs(train: TrainClips, workers: int) -> None:
-    apart = [batch for epoch in (1, 2, 3) for batch in train_loader(train, batch=4, epoch=epoch)]
-    loader = train_loader(train, batch=4, epoch=1, start_step=2, epochs=3, workers=workers)
-    assert len(loader) == 7
-    assert all_equal(list(loader), apart[2:])
-
-
 def test_a_loader_reads_no_further_ahead_than_it_must(manifest: Manifest) -> None:
     recording = Recording(manifest, CLIP, 4)
     next(iter(train_loader(recording, batch=4, epoch=0)))
@@ -167,7 +150,7 @@ def test_a_loader_can_be_iterated_again(train: TrainClips) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_testing_takes_the_rows_asked_for_in_order(manifest: Manifest, workers: int) -> None:
     test = TestClips(manifest, CLIP, VIEWS)
-    loader = loading.test_loader(test, batch=2, workers=workers, indices=np.array([11, 5, 0, 7, 2]))
+    loader = loading.test_loader(test, batch=2, workers=LoaderWorkers(workers), indices=np.array([11, 5, 0, 7, 2]))
     batches = list(loader)
     assert len(loader) == 3
     assert [batch["index"].tolist() for batch in batches] == [[11, 5], [0, 7], [2]]
@@ -175,20 +158,28 @@ def test_testing_takes_the_rows_asked_for_in_order(manifest: Manifest, workers: 
     assert batches[0]["frames"].shape == (2, 6, 3, 3, 16, 16)
     assert torch.equal(batches[1]["frames"][1], test[7]["frames"])
     assert [batch["index"].tolist() for batch in loading.test_loader(test, batch=10)] == [[*range(10)], [10, 11, 12]]
-    assert list(loading.test_loader(test, batch=10, workers=workers, indices=[])) == []
+    assert list(loading.test_loader(test, batch=10, workers=LoaderWorkers(workers), indices=[])) == []
 
 
 @pytest.mark.parametrize(
-    ("numbers", "message"),
+    ("batch", "message"),
     [
-        ({"batch": 5, "world": 2}, "5 clips does not divide among 2 processes"),
-        ({"batch": 6, "world": 2, "micro": 2}, "3 clips does not divide into pieces of 2"),
-        ({"batch": 14}, "13 clips, a step takes 14"),
+        (5, "5 clips does not divide among 2 processes"),
+        (14, "13 clips, a step takes 14"),
     ],
 )
-def test_what_does_not_divide_is_refused(train: TrainClips, numbers: dict[str, int], message: str) -> None:
+def test_what_does_not_divide_is_refused(train: TrainClips, batch: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        train_loader(train, epoch=0, **numbers)
+        train_loader(train, batch=batch, epoch=0, share=Share(0, 2))
+
+
+class Stuck(TrainClips):
+    """A data set whose worker is stopped, as by a disk that does not answer."""
+
+    def __getitem__(self, key: tuple[int, int]) -> ClipItem:
+        if torch.utils.data.get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().__getitem__(key)
 
 
 class Dying(TrainClips):
@@ -202,7 +193,7 @@ class Dying(TrainClips):
 
 def test_a_killed_worker_is_told_without_a_traceback(manifest: Manifest) -> None:
     with pytest.raises(UserError, match="memory ran out") as caught:
-        list(train_loader(Dying(manifest, CLIP, 4), batch=4, epoch=0, workers=2))
+        list(train_loader(Dying(manifest, CLIP, 4), batch=4, epoch=0, workers=LoaderWorkers(2)))
     assert "fewer data workers" in str(caught.value)
 
 
@@ -225,7 +216,7 @@ def children(pid: int) -> list[int]:
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for the workers in /proc")
 def test_workers_end_with_the_iteration(train: TrainClips) -> None:
     before = set(children(os.getpid()))
-    batches = iter(train_loader(train, batch=1, epoch=0, workers=2))
+    batches = iter(train_loader(train, batch=1, epoch=0, workers=LoaderWorkers(2)))
     list(islice(batches, 2))
     assert len(set(children(os.getpid())) - before) == 2
     del batches
@@ -239,7 +230,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from tinkit.data.clips.datasets import TrainClips
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.clips.loading import train_loader
+from tinkit.data.clips.loading import LoaderWorkers, train_loader
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.config.views import ClipConfig
 
@@ -247,7 +238,7 @@ manifest = open_manifest(DataConfig(dataset="table", root=Path({root!r})), "trai
 try:
     for epoch in range(10**6):
         clips = TrainClips(manifest, ClipConfig(num_segments=3, size=16), 0)
-        for batch in train_loader(clips, batch=4, epoch=epoch, workers=2):
+        for batch in train_loader(clips, batch=4, epoch=epoch, workers=LoaderWorkers(2)):
             print("batch", flush=True)
 except KeyboardInterrupt:
     sys.exit("interrupted")
@@ -280,7 +271,7 @@ TAKES_ONE = (
     + """
 import os
 clips = TrainClips(manifest, ClipConfig(num_segments=3, size=16), 0)
-batches = iter(train_loader(clips, batch=4, epoch=0, epochs=99, workers=3))
+batches = iter(train_loader(clips, batch=1, epoch=0, workers=LoaderWorkers(3)))
 next(batches)
 print(*[int(word) for word in open(f"/proc/{{os.getpid()}}/task/{{os.getpid()}}/children").read().split()], flush=True)
 {rest}
@@ -323,7 +314,7 @@ def test_batches_are_pinned_ahead_by_a_thread_that_ends(train: TrainClips, monke
     plain = list(train_loader(train, batch=4, epoch=0))
     with monkeypatch.context() as patch:
         device = Pinned(patch)
-        loader = train_loader(train, batch=4, epoch=0, workers=2)
+        loader = train_loader(train, batch=4, epoch=0, workers=LoaderWorkers(2))
         assert all_equal(list(loader), plain)
         assert (device.threads, device.devices) == ({"pinning"}, [1])
         batches = iter(loader)
@@ -333,23 +324,14 @@ def test_batches_are_pinned_ahead_by_a_thread_that_ends(train: TrainClips, monke
         assert time.monotonic() - begun < 5
         assert "pinning" not in [thread.name for thread in threading.enumerate()]
         with pytest.raises(UserError, match="killed by signal 9"):
-            list(train_loader(Dying(train.manifest, CLIP, 4), batch=4, epoch=0, workers=2))
-        before = set(children(os.getpid()))
-        stopped = iter(train_loader(train, batch=4, epoch=0, epochs=9, workers=2, give_up=2))
-        next(stopped)
-        for pid in set(children(os.getpid())) - before:
-            os.kill(pid, signal.SIGSTOP)
+            list(train_loader(Dying(train.manifest, CLIP, 4), batch=4, epoch=0, workers=LoaderWorkers(2)))
         with pytest.raises(UserError, match="no sign of life for 2 s"):
-            list(stopped)
+            list(train_loader(Stuck(train.manifest, CLIP, 4), batch=4, epoch=0, workers=LoaderWorkers(2, give_up=2)))
     assert "pinning" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_worker_that_is_stuck_is_told_with_its_clips(train: TrainClips) -> None:
-    before = set(children(os.getpid()))
-    batches = iter(train_loader(train, batch=4, epoch=0, epochs=9, workers=2, give_up=1))
-    next(batches)
-    for pid in set(children(os.getpid())) - before:
-        os.kill(pid, signal.SIGSTOP)
+    batches = train_loader(Stuck(train.manifest, CLIP, 4), batch=4, epoch=0, workers=LoaderWorkers(2, give_up=1))
     with pytest.raises(UserError, match=r"no sign of life for 1 s, at 'clip \d+', 'clip \d+', 'clip \d+' and 1 more"):
         list(batches)
 
@@ -359,7 +341,7 @@ def test_a_broken_clip_passes_from_a_worker_as_it_is(train: TrainClips) -> None:
     here = {
         int(i): r for b in train_loader(train, batch=4, epoch=0) for i, r in zip(b["index"], b["reason"], strict=True)
     }
-    for batch in train_loader(train, batch=4, epoch=0, workers=1):
+    for batch in train_loader(train, batch=4, epoch=0, workers=LoaderWorkers(1)):
         assert [here[int(index)] for index in batch["index"]] == batch["reason"]
         assert batch["frames"].is_contiguous(memory_format=torch.preserve_format) or batch["frames"].stride(2) == 1
         kinds = [batch[name].dtype for name in ("frames", "labels", "labelled", "index", "valid", "broken")]  # type: ignore[literal-required]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinkit.data.config.dataset import DataConfig
+from tinkit.data.layouts.layout import AnnotationFile
 from tinkit.data.layouts.lists import read_list
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.errors import UserError
@@ -19,7 +20,8 @@ def fields(
 ) -> list[tuple]:
     file = tmp_path / "list.txt"
     file.write_text(text)
-    rows = read_list(file, columns, delimiter, labelled=keys.get("labelled", True))  # type: ignore[arg-type]
+    annotation = AnnotationFile(path=file, split="train", columns=columns, delimiter=delimiter, **keys)  # type: ignore[arg-type]
+    rows = read_list(annotation)
     columns_of = (rows.paths, rows.start, rows.stated, rows.labels)
     return list(zip(*(c.to_pylist() if c is not None else [None] * len(rows.ids) for c in columns_of), strict=True))
 

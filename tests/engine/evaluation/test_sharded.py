@@ -62,7 +62,6 @@ class Clips(torch.utils.data.Dataset[Any]):
     def __init__(self, count: int, broken: set[int]) -> None:
         self.manifest = SimpleClips(count)
         self.config = SimpleNamespace(mirrored=(False,) * VIEWS)
-        self.item_bytes = 1
         self._broken = broken
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from tests.helpers.processes import Ended, Ranks, agent_store, together
 from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny, trained
-from tinkit.data.clips.loading import Batch
+from tinkit.data.clips.batch import Batch
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.test import run_test

@@ -1,29 +1,28 @@
-"""Annotations: the official files of each layout, read and checked. One file a layout."""
+"""One split as its official files describe it: found, read by the reader of its layout, and checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pyarrow as pa
 
-from tinkit.data.annotations.categories import classes_of, read_categories
+from tinkit.data.annotations.categories import classes_of
 from tinkit.data.annotations.checks import below_root, check_ids, check_paths
 from tinkit.data.annotations.labels import label_indices
-from tinkit.data.config.dataset import DataConfig, Split
-from tinkit.data.layouts.lists import read_list
-from tinkit.data.layouts.mmit import read_mmit
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.layouts.layout import AnnotationFile, Reader, Split
 from tinkit.data.layouts.rows import Rows
-from tinkit.data.layouts.something import read_something_v1, read_something_v2
-from tinkit.data.layouts.table import read_table
 from tinkit.errors import UserError
-
-__all__ = ["Annotation", "annotation_files", "read_annotation", "read_categories"]
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One split as its official files tell it. ``rows`` keeps the lines; ``labels`` is list<int32>, null if unknown."""
+    """One split as its official files describe it.
+
+    ``rows`` keeps the lines; ``labels`` is list<int32>, null where they are unknown.
+    """
 
     rows: Rows
     classes: tuple[str, ...]
@@ -48,30 +47,24 @@ def read_annotation(config: DataConfig, root: Path, split: Split) -> Annotation:
     """Read and check one split. Raises :class:`~tinkit.errors.UserError` that names the file and the line."""
     file, category_file = annotation_files(config, root, split)
     classes = classes_of(config, category_file)
-    rows = _read_rows(config, file, classes.names, labelled=split not in config.unlabelled)
+    labelled = split not in config.unlabelled
+    read: Reader = resolve_name(config.layout.reader)
+    rows = read(
+        AnnotationFile(
+            path=file,
+            split=split,
+            media=config.layout.media,
+            classes=classes.names,
+            labelled=labelled,
+            columns=config.columns,
+            delimiter=config.delimiter,
+        )
+    )
     rows = below_root(rows, config, root)
     check_ids(rows)
     check_paths(rows)
-    if split in config.unlabelled:
-        labels = pa.nulls(len(rows.ids), pa.list_(pa.int32()))
-    else:
-        labels = label_indices(rows, classes, config)
+    labels = label_indices(rows, classes, config) if labelled else pa.nulls(len(rows.ids), pa.list_(pa.int32()))
     return Annotation(rows, classes.names, labels)
-
-
-def _read_rows(config: DataConfig, file: Path, classes: tuple[str, ...], *, labelled: bool) -> Rows:
-    layout = config.layout
-    match config.dataset:
-        case "mmit":
-            return read_mmit(file, layout.media)
-        case "sthv1" | "jester":
-            return read_something_v1(file, layout.media)
-        case "sthv2":
-            return read_something_v2(file, layout.media)
-        case "list":
-            return read_list(file, config.columns, config.delimiter, labelled=labelled)
-        case "table":
-            return read_table(file, classes, config.delimiter, labelled=labelled)
 
 
 def _find(root: Path, places: tuple[str, ...], what: str, key: str) -> Path:

@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tinkit.data.config.dataset import ClassOrder, DataConfig
+from tinkit.data.config.dataset import DataConfig
 from tinkit.errors import UserError
 from tinkit.files.class_names import ClassNames, read_class_names
-
-
-def read_categories(file: Path, order: ClassOrder) -> tuple[str, ...]:
-    """The names of the classes by index.
-
-    ``alphabetical`` sorts by code point, as TSN, TRN, TSM and TIN number the classes of Something-Something V1.
-    Raises :class:`~tinkit.errors.UserError` as :func:`~tinkit.files.class_names.read_class_names` does.
-    """
-    return _in_order(read_class_names(file), order).names
 
 
 def classes_of(config: DataConfig, file: Path | None) -> ClassNames:
@@ -35,8 +26,6 @@ def classes_of(config: DataConfig, file: Path | None) -> ClassNames:
             expected=f"{count}, as data.num_classes says",
             fix="leave data.num_classes out, or name the file of this version in data.categories",
         )
-    return _in_order(found, config.layout.class_order)
-
-
-def _in_order(found: ClassNames, order: ClassOrder) -> ClassNames:
-    return replace(found, names=tuple(sorted(found.names))) if order == "alphabetical" else found
+    if config.layout.class_order == "alphabetical":  # by code point, as TSN, TRN, TSM and TIN number V1's classes
+        return replace(found, names=tuple(sorted(found.names)))
+    return found

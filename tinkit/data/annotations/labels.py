@@ -52,12 +52,12 @@ def label_indices(rows: Rows, classes: ClassNames, config: DataConfig) -> pa.Arr
 
 def _without_label(name: str, config: DataConfig) -> dict[str, str]:
     """What was expected of a row without a label, and how to mend it."""
-    comma = {"mmit": ",", "sthv1": ";", "jester": ";"}.get(config.dataset)
-    other = next((mark for mark in ",;\t|" if comma and mark != comma and mark in name), None)
+    mark = config.layout.separator
+    other = next((found for found in ",;\t|" if mark and found != mark and found in name), None)
     if other is not None:
         return {
-            "expected": f"id and label between {comma!r}",
-            "fix": f"the row holds {other!r}: write {comma!r} in its place, or set dataset = 'list' and delimiter",
+            "expected": f"id and label separated by {mark!r}",
+            "fix": f"the row holds {other!r}: write {mark!r} in its place, or set dataset = 'list' and delimiter",
         }
     negatives = ", or set data.negatives = true if clips may belong to no class"
     return {"expected": "a label", "fix": _UNLABELLED + (negatives if config.layout.task == "multi-label" else "")}
@@ -72,7 +72,7 @@ def _indices(rows: Rows, words: pa.Array, parents: np.ndarray, classes: ClassNam
     said = numbers[pc.and_(is_integer, pc.is_null(named)).to_numpy(zero_copy_only=False)]
     first = _first_label(rows, said, classes, config)
     _refuse_numbers_as_names(rows, words, parents, is_integer, names, first)
-    if config.first_label is None and config.dataset == "list" and len(said) == len(words):
+    if config.first_label is None and config.layout.split_codes and len(said) == len(words):
         _refuse_split_codes(rows, said, parents, len(names))
     indices = np.where(named.is_valid(), pc.fill_null(named, 0), numbers - first).astype(np.int64)
     bad = (indices < 0) | (indices >= len(names))

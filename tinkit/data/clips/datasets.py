@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tinkit.data.clips.item import ClipItem, make_item
-from tinkit.data.config.dataset import Media
 from tinkit.data.config.modality import channels_a_frame, frames_a_segment, read_channels
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, Note
@@ -29,6 +28,7 @@ from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import Reading
 from tinkit.data.flow.computed import ComputedFlow, FlowSettings
 from tinkit.data.flow.folders import FlowFiles, FlowFolder
+from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
@@ -72,11 +72,6 @@ class TrainClips(Dataset[ClipItem]):
 
     def __len__(self) -> int:
         return len(self.manifest)
-
-    @property
-    def item_bytes(self) -> int:
-        """Bytes of one clip's frames."""
-        return self.clip.num_segments * self.clip.size**2 * _channels(self.clip)
 
     def __getitem__(self, key: tuple[int, int]) -> ClipItem:
         epoch, index = key
@@ -160,11 +155,6 @@ class TestClips(Dataset[ClipItem]):
 
     def __len__(self) -> int:
         return len(self.manifest)
-
-    @property
-    def item_bytes(self) -> int:
-        """Bytes of one clip's frames."""
-        return self.config.count * self.num_segments * self.config.crop**2 * _channels(self.clip)
 
     def __getitem__(self, index: int) -> ClipItem:
         row = self.manifest.row(index)

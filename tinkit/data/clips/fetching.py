@@ -8,26 +8,22 @@ import queue
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data._utils import worker as torch_worker
 
+from tinkit.data.clips.batch import Batch, collate
+from tinkit.data.clips.datasets import TestClips, TrainClips
 from tinkit.workers import Alive, Carried, Work
-
-if TYPE_CHECKING:
-    from tinkit.data.clips.datasets import TestClips, TrainClips
-    from tinkit.data.clips.loading import Batch
 
 _LOOK = 0.1  # seconds between two looks at whether anybody still wants batches
 _PATIENCE = 5.0  # seconds for the thread that pins memory to end
 
-Collate = Callable[..., "Batch"]
 
-
-def begin_fetching(dataset: TrainClips | TestClips, workers: int, collate: Collate, number: int) -> Work:
+def begin_fetching(dataset: TrainClips | TestClips, workers: int, number: int) -> Work:
     """In a worker: what makes the batch of some keys. The frames are beside it, in an open file in memory."""
     torch.set_num_threads(1)
     # what data sets ask to know whether they run in a worker
@@ -61,7 +57,7 @@ def received(carried: Carried) -> Batch:
         name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
         for name, value in carried.value.items()
     }
-    return cast("Batch", batch | {"frames": frames})
+    return cast(Batch, batch | {"frames": frames})
 
 
 def pinned_ahead(batches: Iterator[Batch], depth: int, end: Callable[[], None]) -> Iterator[Batch]:

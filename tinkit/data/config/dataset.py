@@ -3,141 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from tinkit.data.layouts.catalogue import LAYOUTS, LayoutName
+from tinkit.data.layouts.layout import ClassOrder, DatasetLayout, ListColumns, Media, Split
 from tinkit.data.paths.image_names import template_problem
 from tinkit.errors import UserError
 from tinkit.metrics import Task
 from tinkit.table import Table
 
-LayoutName = Literal["mmit", "sthv1", "sthv2", "jester", "list", "table"]
-Split = Literal["train", "val", "test"]
-Media = Literal["video", "frames"]
-ClassOrder = Literal["file", "alphabetical"]
-ListColumns = Literal["path frames labels", "path labels", "path start frames labels"]
 FlowLayout = Literal["flow_x", "x_suffix", "packed"]
 
-SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a data set lies on disk.
-
-    ``train``, ``val``, ``test`` and ``categories`` are places to look, relative to the root; the first that exists is
-    taken.
-    """
-
-    train: tuple[str, ...]
-    val: tuple[str, ...]
-    test: tuple[str, ...]
-    categories: tuple[str, ...]
-    media_folder: str
-    media: Media
-    frame_template: str
-    class_order: ClassOrder
-    task: Task
-    min_frames: int
-
-    def places(self, split: Split) -> tuple[str, ...]:
-        """Where the annotation of ``split`` may lie, relative to the root."""
-        return {"train": self.train, "val": self.val, "test": self.test}[split]
-
-
-def _beside_or_in_folder(*names: str) -> tuple[str, ...]:
-    """The official files lie at the root, or in ``annotations/`` where people tidy them away."""
-    return tuple(place for name in names for place in (name, f"annotations/{name}"))
-
-
-_STH_V1 = "something-something-v1"
-_STH_V2 = "something-something-v2"
-
-LAYOUTS: Mapping[LayoutName, Layout] = MappingProxyType(
-    {
-        "mmit": Layout(
-            train=("annotations/trainingSet.csv",),
-            val=("annotations/validationSet.csv",),
-            test=("annotations/testSet.csv",),
-            categories=("annotations/moments_categories.txt", "annotations/categories.txt", "annotations/category.txt"),
-            media_folder="videos",
-            media="video",
-            frame_template="{:05d}.jpg",
-            class_order="file",
-            task="multi-label",
-            min_frames=1,
-        ),
-        "sthv1": Layout(
-            train=_beside_or_in_folder(f"{_STH_V1}-train.csv"),
-            val=_beside_or_in_folder(f"{_STH_V1}-validation.csv"),
-            test=_beside_or_in_folder(f"{_STH_V1}-test.csv"),
-            categories=_beside_or_in_folder(f"{_STH_V1}-labels.csv"),
-            media_folder="20bn-something-something-v1",
-            media="frames",
-            frame_template="{:05d}.jpg",
-            class_order="alphabetical",
-            task="single-label",
-            min_frames=3,
-        ),
-        "sthv2": Layout(
-            train=_beside_or_in_folder(f"{_STH_V2}-train.json"),
-            val=_beside_or_in_folder(f"{_STH_V2}-validation.json"),
-            test=_beside_or_in_folder(f"{_STH_V2}-test.json"),
-            categories=_beside_or_in_folder(f"{_STH_V2}-labels.json"),
-            media_folder="20bn-something-something-v2",
-            media="video",
-            frame_template="{:06d}.jpg",
-            class_order="file",
-            task="single-label",
-            min_frames=3,
-        ),
-        "jester": Layout(
-            train=_beside_or_in_folder("jester-v1-train.csv"),
-            val=_beside_or_in_folder("jester-v1-validation.csv"),
-            test=_beside_or_in_folder("jester-v1-test.csv"),
-            categories=_beside_or_in_folder("jester-v1-labels.csv"),
-            media_folder="20bn-jester-v1",
-            media="frames",
-            frame_template="{:05d}.jpg",
-            class_order="alphabetical",
-            task="single-label",
-            min_frames=3,
-        ),
-        "list": Layout(
-            train=_beside_or_in_folder("train.txt", "train_videofolder.txt"),
-            val=_beside_or_in_folder("val.txt", "val_videofolder.txt"),
-            test=_beside_or_in_folder("test.txt", "test_videofolder.txt"),
-            categories=_beside_or_in_folder("category.txt"),
-            media_folder="",
-            media="frames",
-            frame_template="{:05d}.jpg",
-            class_order="file",
-            task="single-label",
-            min_frames=3,
-        ),
-        "table": Layout(
-            train=_beside_or_in_folder("train.csv", "train.parquet"),
-            val=_beside_or_in_folder("val.csv", "val.parquet"),
-            test=_beside_or_in_folder("test.csv", "test.parquet"),
-            categories=_beside_or_in_folder("classes.txt"),
-            media_folder="",
-            media="video",
-            frame_template="{:05d}.jpg",
-            class_order="file",
-            task="multi-label",
-            min_frames=1,
-        ),
-    }
-)
+_KEYS_OF_SOME = ("columns", "delimiter")  # the keys that only some layouts take
 
 
 class DataConfig(Table):
-    """The ``[data]`` table. A key left out takes the value that is usual for ``dataset`` (see :data:`LAYOUTS`)."""
+    """The ``[data]`` table.
+
+    A key left out takes the value of the row of ``dataset`` in :data:`~tinkit.data.layouts.catalogue.LAYOUTS`.
+    """
 
     dataset: LayoutName = Field(description="The layout of the annotation files.")
     name: str | None = Field(None, description="Folder below $TINKIT_DATA; the layout's name unless given.")
@@ -201,21 +89,21 @@ class DataConfig(Table):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> Self:
-        if self.class_order == "alphabetical" and self.dataset in ("mmit", "list"):
+        if self.class_order == "alphabetical" and self.layout.numbered:
             raise ValueError(
                 f"class_order = 'alphabetical' does not go with dataset = {self.dataset!r}, whose labels are numbers "
                 "that index the category file"
             )
         if self.negatives and self.layout.task == "single-label":
             raise ValueError("negatives belongs to task = 'multi-label': with one label a clip has a class")
-        if self.columns != "path frames labels" and self.dataset != "list":
-            raise ValueError("columns belongs to dataset = 'list'")
-        if self.delimiter is not None and self.dataset not in ("list", "table"):
-            raise ValueError("delimiter belongs to dataset = 'list' or 'table'")
+        for key in _KEYS_OF_SOME:
+            if getattr(self, key) != type(self).model_fields[key].default and key not in self.layout.keys:
+                takers = " or ".join(repr(name) for name, layout in LAYOUTS.items() if key in layout.keys)
+                raise ValueError(f"{key} belongs to dataset = {takers}")
         return self
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> DatasetLayout:
         """The layout of ``dataset`` with every key that this configuration gives put in its place."""
         usual = LAYOUTS[self.dataset]
         return replace(

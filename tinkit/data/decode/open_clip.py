@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinkit.data.config.dataset import Media
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on
 from tinkit.data.decode.image_file import read_image
 from tinkit.data.decode.settings import Reading, Spending
+from tinkit.data.layouts.layout import Media
 from tinkit.data.paths.image_names import template_pattern
 
 _WHOLE = Reading()

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tinkit.data.config.dataset import DataConfig, FlowLayout, Media
+from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.decode.clip_reader import BrokenClip, Frame
 from tinkit.data.decode.open_clip import ImageReader, find_numbers
 from tinkit.data.decode.settings import Reading
+from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern

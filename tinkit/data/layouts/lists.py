@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.config.dataset import ListColumns
+from tinkit.data.layouts.layout import AnnotationFile, ListColumns
 from tinkit.data.layouts.rows import Rows, split_words, text_lines
 from tinkit.errors import UserError
 
@@ -21,29 +20,32 @@ _NUMBERS_BEFORE_LABELS: dict[ListColumns, int] = {
 _MOST_FRAMES = 2**31 - 1
 
 
-def read_list(file: Path, columns: ListColumns, delimiter: str | None, *, labelled: bool) -> Rows:
-    """The rows of a list. Fields stand between ``delimiter`` (spaces or tabs if None), labels between commas or it.
+def read_list(annotation: AnnotationFile) -> Rows:
+    """The rows of a list.
+
+    The annotation's delimiter (spaces or tabs if None) separates fields; commas, or the delimiter, separate labels.
 
     A path may hold spaces where only one reading is possible: the line then ends in exactly the declared numbers, the
     labels in one word. With ``path start frames labels`` the id is ``path start frames``, since a video may be listed
     several times; otherwise it is the path. The frames of a list without start are kept as *stated* only.
-    Without ``labelled`` the numbers after the path may be missing.
+    Where labels are not needed the numbers after the path may be missing.
     """
-    numbers = _NUMBERS_BEFORE_LABELS[columns]
-    lines_at, lines = text_lines(file)
+    delimiter = annotation.delimiter
+    numbers = _NUMBERS_BEFORE_LABELS[annotation.columns]
+    lines_at, lines = text_lines(annotation.path)
     fields = _fields_by_pattern(lines, numbers, delimiter)
     odd = pc.is_null(fields).to_numpy(zero_copy_only=False)
     paths, ints, labels = (pc.struct_field(fields, name) for name in ("path", "ints", "labels"))
     if odd.any():
         columns_of_text = [column.to_pylist() for column in (paths, ints, labels)]
         for index in odd.nonzero()[0].tolist():
-            row = _fields_of_line(file, int(lines_at[index]), lines[index].as_py(), columns, delimiter, labelled)
+            row = _fields_of_line(annotation, int(lines_at[index]), lines[index].as_py())
             for column, word in zip(columns_of_text, row, strict=True):
                 column[index] = word
         paths, ints, labels = (pa.array(column, pa.string()) for column in columns_of_text)
     paths, ints = paths.cast(pa.string()), ints.cast(pa.string())
     words = split_words(labels.cast(pa.string()), r"[\s,]+" if delimiter is None else f"[{re.escape(delimiter)},\\s]+")
-    rows = Rows(file=file, lines=lines_at, ids=paths, paths=paths, labels=words)
+    rows = Rows(file=annotation.path, lines=lines_at, ids=paths, paths=paths, labels=words)
     return rows if numbers == 0 else _with_frames(rows, ints, numbers)
 
 
@@ -56,10 +58,9 @@ def _fields_by_pattern(lines: pa.Array, numbers: int, delimiter: str | None) -> 
     return pc.extract_regex(lines, rf"^(?P<path>{path}){gap}{ints}(?P<labels>[+-]?\d+(?:{between}[+-]?\d+)*)$")
 
 
-def _fields_of_line(
-    file: Path, number: int, line: str, columns: ListColumns, delimiter: str | None, labelled: bool
-) -> tuple[str, str, str]:
+def _fields_of_line(annotation: AnnotationFile, number: int, line: str) -> tuple[str, str, str]:
     """Path, numbers and labels of a line that is not of the usual form, or the error that says why there are none."""
+    file, columns, delimiter = annotation.path, annotation.columns, annotation.delimiter
     numbers = _NUMBERS_BEFORE_LABELS[columns]
     words = line.split() if delimiter is None else [word.strip() for word in line.split(delimiter)]
     if delimiter is not None:
@@ -80,7 +81,7 @@ def _fields_of_line(
         )
     path = " ".join(words) if tail == 0 else line[: _end_of_path(line, words, tail)]
     rest = words[len(words) - tail :] if tail else []
-    if labelled and len(rest) <= numbers:
+    if annotation.labelled and len(rest) <= numbers:
         problem = (
             f"{words[-1]!r} is not a number"
             if tail == 0 and len(words) > 1

@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.config.dataset import Media
+from tinkit.data.layouts.layout import AnnotationFile
 from tinkit.data.layouts.rows import Rows, last_part_without_number, split_words, text_lines
 from tinkit.errors import UserError
 
 
-def read_mmit(file: Path, media: Media) -> Rows:
+def read_mmit(annotation: AnnotationFile) -> Rows:
     """The rows of a file of MMIT; a row of a list without labels is a path alone. The id is the path as written."""
+    file = annotation.path
     numbers, lines = text_lines(file)
     row = pc.extract_regex(lines, r"^(?P<id>[^,\"]*?)\s*(?:,(?P<labels>.*))?$")
     ids, labels = (pc.struct_field(row, name) for name in ("id", "labels"))
@@ -23,7 +24,7 @@ def read_mmit(file: Path, media: Media) -> Rows:
     if quoted.any():
         ids, labels = _with_quoted(file, numbers, lines, ids, labels, quoted.nonzero()[0].tolist())
     ids = ids.cast(pa.string())
-    paths = pc.replace_substring_regex(ids, pattern=r"\.\w+$", replacement="") if media == "frames" else ids
+    paths = pc.replace_substring_regex(ids, pattern=r"\.\w+$", replacement="") if annotation.media == "frames" else ids
     return Rows(
         file=file,
         lines=numbers,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.config.dataset import Media
+from tinkit.data.layouts.layout import AnnotationFile, Media
 from tinkit.data.layouts.rows import Rows, text_lines
 from tinkit.errors import UserError
 from tinkit.files.class_headers import unquoted
@@ -20,23 +19,24 @@ from tinkit.files.json import parse_json
 from tinkit.files.text import read_text
 
 
-def read_something_v1(file: Path, media: Media) -> Rows:
+def read_something_v1(annotation: AnnotationFile) -> Rows:
     """Rows ``id;label text`` (a test list: ``id``) without a header; the text may hold semicolons and quotes."""
-    numbers, lines = text_lines(file)
+    numbers, lines = text_lines(annotation.path)
     row = pc.extract_regex(lines, r"^(?P<id>[^;]*?)\s*(?:;\s*(?P<label>.*))?$")
     ids = pa.array([unquoted(word) for word in pc.struct_field(row, "id").to_pylist()], pa.string())
     texts = [unquoted(word or "") for word in pc.struct_field(row, "label").to_pylist()]
     return Rows(
-        file=file,
+        file=annotation.path,
         lines=numbers,
         ids=ids,
-        paths=_file_names(ids, media),
+        paths=_file_names(ids, annotation.media),
         labels=pa.array([[text] if text else [] for text in texts], pa.list_(pa.string())),
     )
 
 
-def read_something_v2(file: Path, media: Media) -> Rows:
+def read_something_v2(annotation: AnnotationFile) -> Rows:
     """A list of objects with ``id`` and, where labelled, ``template``; the class is the template without brackets."""
+    file = annotation.path
     text = read_text(file)
     entries = parse_json(text, _V2, file)
     if not isinstance(entries, list) or not entries:
@@ -54,7 +54,7 @@ def read_something_v2(file: Path, media: Media) -> Rows:
         file=file,
         lines=np.arange(1, len(ids) + 1) if lines is None else lines,
         ids=names,
-        paths=_file_names(names, media),
+        paths=_file_names(names, annotation.media),
         labels=pa.array(labels, pa.list_(pa.string())),
         unit="entry" if lines is None else "line",
     )

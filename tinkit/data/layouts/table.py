@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tinkit.data.layouts.layout import AnnotationFile
 from tinkit.data.layouts.rows import Rows, split_words
 from tinkit.errors import UserError, did_you_mean
 from tinkit.files.text import check_lines, read_text
@@ -20,15 +21,16 @@ _MOST_ROWS = 100_000_000  # a file of some kilobytes may claim any number
 _COLUMNS = ("id", "path", "labels", "source")
 
 
-def read_table(file: Path, classes: tuple[str, ...], delimiter: str | None, *, labelled: bool) -> Rows:
+def read_table(annotation: AnnotationFile) -> Rows:
     """The rows of a table with a header. ``labels`` are class names or indices, between semicolons or, where the cell
     as a whole is not a class, spaces; in Parquet the column may hold lists. Other columns are refused: a misspelt
     ``labels`` would be lost without a word.
     """
+    file, labelled = annotation.path, annotation.labelled
     if file.suffix.lower() in (".parquet", ".pq"):
         lines, named, unit = *_from_parquet(file, labelled=labelled), "row"
     else:
-        lines, named, unit = *_from_csv(file, delimiter or ",", labelled=labelled), "line"
+        lines, named, unit = *_from_csv(file, annotation.delimiter or ",", labelled=labelled), "line"
     columns = dict(named)
     labels = columns.get("labels")
     if not len(lines):
@@ -38,7 +40,7 @@ def read_table(file: Path, classes: tuple[str, ...], delimiter: str | None, *, l
         lines=lines,
         ids=columns["id"],
         paths=columns["path"],
-        labels=None if labels is None else _label_words(labels, classes),
+        labels=None if labels is None else _label_words(labels, annotation.classes),
         source=pc.coalesce(columns["source"], columns["id"]) if "source" in columns else None,
         unit=unit,
     )

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.annotation import annotation_files
-from tinkit.data.config.dataset import SPLITS, DataConfig, Media, Split, resolve_root
+from tinkit.data.config.dataset import DataConfig, resolve_root
+from tinkit.data.layouts.layout import SPLITS, Media, Split
 from tinkit.data.manifest.table import SCHEMA, VERSION, build_table, read_table, write_table
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.missing import why_missing

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinkit.data.annotations.annotation import read_annotation
 from tinkit.data.annotations.checks import ESCAPE
-from tinkit.data.config.dataset import DataConfig, Media, Split
+from tinkit.data.config.dataset import DataConfig
+from tinkit.data.layouts.layout import Media, Split
 from tinkit.files.arrow import ArrowFile, DamagedFileError, open_arrow, sealed_writer
 from tinkit.files.atomic import atomic_path
 from tinkit.metrics import Task

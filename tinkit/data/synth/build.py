@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from tinkit.data.config.dataset import LAYOUTS, SPLITS, Split
+from tinkit.data.layouts.catalogue import LAYOUTS
+from tinkit.data.layouts.layout import SPLITS, Split
 from tinkit.data.synth.clips import SynthClip, SynthSpec, draw_clip
 from tinkit.data.synth.media import write_jpg_folder, write_mp4, write_webm
 from tinkit.data.synth.official import answers_csv, official_files

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinkit.data.config.dataset import Split
+from tinkit.data.layouts.layout import Split
 from tinkit.data.synth.actions import ACTIONS, SynthLayout
 from tinkit.data.synth.scenes import Scene, clip_rng, draw_scene
 from tinkit.errors import UsageError

@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tinkit.data.config.dataset import LAYOUTS, SPLITS, Split
+from tinkit.data.layouts.catalogue import LAYOUTS
+from tinkit.data.layouts.layout import SPLITS, Split
 from tinkit.data.synth.actions import ACTIONS, SynthLayout, class_names, order_class_names
 from tinkit.data.synth.clips import SynthClip
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinkit.data.config.dataset import Split
+from tinkit.data.layouts.layout import Split
 from tinkit.data.synth.actions import ACTIONS, PARTNER, Motion
 
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.clips.datasets import TestClips, load_views, require_files
-from tinkit.data.config.dataset import DataConfig, Media
+from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.settings import Reading
 from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World

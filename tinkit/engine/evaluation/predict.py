@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.data.clips.datasets import load_noted_views
-from tinkit.data.config.dataset import Media
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip, Note
 from tinkit.data.decode.settings import Reading
+from tinkit.data.layouts.layout import Media
 from tinkit.data.sampling.flips import flip_permutation
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import likeliest, probabilities_of, score_views

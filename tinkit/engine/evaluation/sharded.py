@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinkit.data.clips.batch import Batch
 from tinkit.data.clips.datasets import TestClips
-from tinkit.data.clips.loading import Batch, test_loader
+from tinkit.data.clips.loading import LoaderWorkers, test_loader
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World
@@ -76,10 +77,8 @@ def each_clip(
         test_loader(
             clips,
             batch=batch,
-            workers=loader_workers(train),
             indices=shard.rows,
-            give_up=train.stall_limit,
-            wish=stop,
+            workers=LoaderWorkers(loader_workers(train), train.stall_limit, stop),
         )
     )
     meters = reporter if world.main else Reporter(quiet=True)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pandas as pd
 
-from tinkit.data.clips.loading import Batch
+from tinkit.data.clips.batch import Batch
 from tinkit.data.decode.clip_reader import notes_text
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.world import World

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tinkit.data.clips.loading import Batch
+from tinkit.data.clips.batch import Batch
 from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.build import Pixels
 from tinkit.engine.runtime.precision import autocast

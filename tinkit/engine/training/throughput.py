@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from tinkit.data.clips.loading import Batch
+from tinkit.data.clips.batch import Batch
 
 
 class Clock:

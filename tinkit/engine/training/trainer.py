@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from tinkit import metrics
+from tinkit.data.clips.batch import Batch
 from tinkit.data.clips.datasets import TrainClips
-from tinkit.data.clips.loading import Batch, train_loader
+from tinkit.data.clips.loading import LoaderWorkers, Share, train_loader
 from tinkit.data.decode.settings import Reading
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
@@ -196,11 +197,8 @@ class Trainer:
             batch=self.recipe.optim.batch,
             epoch=self.progress.epoch,
             start_step=self.progress.step,
-            workers=loader_workers(self.recipe.train),
-            rank=self.world.rank,
-            world=self.world.size,
-            give_up=self.recipe.train.stall_limit,
-            wish=stop,
+            share=Share(self.world.rank, self.world.size),
+            workers=LoaderWorkers(loader_workers(self.recipe.train), self.recipe.train.stall_limit, stop),
         )
 
     def _awaited(self, stop: StopSignal, keeper: Keeper, log: RunLog | None) -> Iterator[Batch]:
