@@ -37,11 +37,14 @@ SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
 def list_layouts(as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
+    from tinkit.data.config.dataset import DataConfig
     from tinkit.data.layouts.catalogue import LAYOUTS
     from tinkit.data.layouts.layout import SPLITS
 
+    layouts = {name: DataConfig(dataset=name).layout for name in LAYOUTS}
+
     if as_json:
-        print_json([_layout_values(name, layout) for name, layout in LAYOUTS.items()])
+        print_json([_layout_values(name, layout) for name, layout in layouts.items()])
         return
     rows = [
         {
@@ -52,7 +55,7 @@ def list_layouts(as_json: JsonOption = False) -> None:
             "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
             "task": layout.task,
         }
-        for name, layout in LAYOUTS.items()
+        for name, layout in layouts.items()
     ]
     print_table("Layouts (files relative to the data set's folder)", rows)
 
