@@ -9,6 +9,8 @@ import typer
 from tinkit.cli.common import JsonOption, examples, print_table
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
+from tinkit.cli.data_new import EPILOG as NEW_EPILOG
+from tinkit.cli.data_new import new
 from tinkit.cli.data_options import DataOption, SetOption, SplitsOption, WhatArgument, data_config, wanted_splits
 from tinkit.errors import UserError
 from tinkit.terminal import Notices, note, print_json, print_line
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Data sets: build their manifests, look into them, compute their optical flow.",
+    help="Data sets: begin one of your own, build manifests, look into them, compute optical flow.",
     epilog=examples(
+        "tinkit data new videos",
         "tinkit data list",
         "tinkit data prepare mmit --data data/mmit",
         "tinkit data show mmit_r50 --split val --data data/mmit",
@@ -29,6 +32,7 @@ app = typer.Typer(
         "tinkit data flow mmit --data data/mmit",
     ),
 )
+app.command("new", epilog=NEW_EPILOG)(new)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
 
 SplitOption = Annotated[str, typer.Option(help="train, val or test.")]
