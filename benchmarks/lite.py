@@ -76,7 +76,7 @@ def label(weights: Path, photos: dict[str, np.ndarray], most: int = 3) -> list[d
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (pixels.mean, pixels.std))
     for photo, image in photos.items():
         scaled = crops.scale_short_side(image, SHORT_SIDE)
-        (box,) = crops.views(scaled.shape[1], scaled.shape[0], SIZE, 1)
+        (box,) = crops.test_boxes(scaled.shape[1], scaled.shape[0], SIZE, 1)
         frame = torch.from_numpy(crops.cut(scaled, box).copy()).permute(2, 0, 1)
         probabilities = model(((frame / 255 - mean) / std)[None, None]).softmax(-1)[0]
         for rank, (value, index) in enumerate(zip(*probabilities.topk(most), strict=True), 1):

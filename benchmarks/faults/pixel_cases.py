@@ -18,7 +18,7 @@ from PIL import Image
 from benchmarks.faults.bomb_files import chunk
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 
 Check = Callable[[Path, int], str]
 Levels = NDArray[Any]
@@ -94,7 +94,7 @@ def _check_turn(name: str) -> Check:
             stored = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         with open_clip(path, "video") as clip:
             turned, notes = clip.read(range(clip.num_frames)), clip.notes
-        with open_clip(path, "video", reading=Reading(turn=False)) as clip:
+        with open_clip(path, "video", decoding=DecodeSettings(turn=False)) as clip:
             plain = clip.read(range(clip.num_frames))
         if not all(np.array_equal(one, truth(two)) for one, two in zip(turned, stored, strict=True)):
             return "not turned as it should be"

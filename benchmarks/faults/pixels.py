@@ -17,7 +17,7 @@ from time import process_time
 from benchmarks.faults.bombs import BOMBS
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.pixel_cases import PIXELS
-from tinkit.data.clips.datasets import load_noted_views
+from tinkit.data.clips.testing import load_noted_views
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.layouts.layout import Media

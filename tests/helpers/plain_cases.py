@@ -14,8 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from tests.helpers.plain_loop import PlainClassifier, plain_losses
-from tinkit.data.clips.datasets import TrainClips
 from tinkit.data.clips.loading import train_loader
+from tinkit.data.clips.training import TrainClips
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.checkpoint import load_weights
 from tinkit.engine.runs.log import Reporter

@@ -70,7 +70,7 @@ def prepare(
     data: DataOption = None,
     overrides: SetOption = None,
     split: SplitsOption = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is up to date.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild manifests that are up to date.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read and check the annotations, and build the manifests (train, val, and test where there is a list of it).
@@ -94,7 +94,7 @@ def prepare(
     for manifest in manifests:
         for line in manifest.skipped:
             note(f"{manifest.split}: {line}")
-    note("looked for every clip's file, and decodes one clip of each split; whether the others can be is not known")
+    note("looked for every clip's file, and decodes one clip of each split; the others are not decoded")
     for manifest, one in zip(manifests, found, strict=True):
         manifest.require_media()
         decode_one(manifest)
@@ -152,7 +152,7 @@ def stats(
         return
     print_table(f"{split} of {manifest.root}", [summary])
     if not manifest.labelled:
-        print_line("the labels of this split are not known")
+        print_line("the labels of this split are unknown")
         return
     print_table("Labels a clip", a_clip)
     print_table("Clips a class", sorted(classes, key=lambda row: -int(row["clips"])))

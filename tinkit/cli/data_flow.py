@@ -42,11 +42,11 @@ def flow(
 ) -> None:
     """Compute the optical flow of every clip, into data.flow_folder, named as data.flow_layout says.
 
-    An interrupted run is completed by the same command. Clips that cannot be decoded are listed, and have none. OpenCV
+    An interrupted run is completed by the same command. Clips that cannot be decoded are listed and get no flow. OpenCV
     computes it: install tinkit with its extra called flow.
     """
     from tinkit.data.config.dataset import resolve_root
-    from tinkit.data.decode.settings import Reading
+    from tinkit.data.decode.settings import DecodeSettings
     from tinkit.data.flow.computed import FlowSettings
     from tinkit.data.flow.folders import FlowFiles
     from tinkit.data.flow.make import count_clips, make_flow
@@ -63,7 +63,7 @@ def flow(
     shown = notices.is_terminal and not (quiet or as_json)
     with _stoppable(), notices.bar("optical flow", count_clips(manifests), shown=shown) as bar:
         result = make_flow(
-            manifests, files, settings, workers=workers, on_clips=bar.advance, reading=Reading.of(config)
+            manifests, files, settings, workers=workers, on_clips=bar.advance, decoding=DecodeSettings.of(config)
         )
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:
@@ -72,7 +72,7 @@ def flow(
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the work with a word on how to go on."""
+    """Ctrl-C and SIGTERM end the work and say how to resume."""
     number = signal.SIGINT
 
     def stop(sent: int, _: object) -> None:
@@ -84,8 +84,8 @@ def _stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        kept = "interrupted; the clips that are whole are kept"
-        raise Interrupted(kept, number=number, fix="the same command goes on") from None
+        kept = "interrupted; finished clips are kept"
+        raise Interrupted(kept, number=number, fix="run the same command again to resume") from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -96,7 +96,9 @@ def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_js
         print_json(values)
         return
     if not quiet:
-        already = f" ({found} were there already)" if found else ""
+        already = f" ({found} existed already)" if found else ""
         print_line(f"the optical flow of {made} clips made in {folder}{already}")
     if failed:
-        print_table(f"{len(failed)} clips have none", [{"clip": path, "why": why} for path, why in failed.items()])
+        print_table(
+            f"{len(failed)} clips have no optical flow", [{"clip": path, "why": why} for path, why in failed.items()]
+        )

@@ -45,6 +45,6 @@ def synth(
         values = {"root": str(result.root), "answers": str(result.answers), "made": result.made, "found": result.found}
         print_json(values)
     elif not quiet:
-        already = f" ({result.found} were there already)" if result.found else ""
+        already = f" ({result.found} existed already)" if result.found else ""
         print_line(f"{result.made} clips made in {result.root}{already}")
         print_line(f"hidden answers of the test split: {result.answers}")

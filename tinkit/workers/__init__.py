@@ -2,7 +2,7 @@
 
 multiprocessing's queues and pools, and PyTorch's loader and Python's executors, which are made of them, share locks and
 pipes: a process that is killed or stopped while it holds one stops all the others, and the exit waits for them. Here
-each has a socket of its own, nobody waits on one without a limit, and the end is SIGKILL, which a stopped process obeys
+each has a socket of its own, no wait on one is unlimited, and the end is SIGKILL, which a stopped process obeys
 too.
 """
 

@@ -30,7 +30,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Carried:
-    """A result beside an open file: the process that gives it closes the file, the one that takes it owns its own."""
+    """A result with an open file: the process that gives it closes the file, the one that takes it owns its own."""
 
     value: Any
     descriptor: int
@@ -74,7 +74,7 @@ class Channel:
         return bool(self._outbox)
 
     def put(self, data: bytes) -> None:
-        """Send a message as far as that can be done now; :meth:`flush` goes on."""
+        """Send a message as far as possible now; :meth:`flush` sends the rest."""
         self._outbox += _HEAD.pack(len(data), Kind.VALUE) + data
         self.flush()
 
@@ -85,7 +85,7 @@ class Channel:
                 del self._outbox[: self.socket.send(self._outbox)]
         except BlockingIOError:
             pass
-        except ConnectionError:  # it has ended, which is told where its results are waited for
+        except ConnectionError:  # it has ended, which is reported where its results are awaited
             self._outbox.clear()
 
     def receive(self) -> list[tuple[Kind, Any]]:

@@ -20,7 +20,7 @@ def require_files(workers: int) -> None:
     try:
         held = sum(1 for _ in Path("/dev/fd").iterdir())
     except OSError:
-        return  # the system does not tell
+        return  # the system does not report it
     needed = held + _EACH * workers + _SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or needed <= soft:

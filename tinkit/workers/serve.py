@@ -27,7 +27,7 @@ _LOOK = 1000  # milliseconds between two looks at the process that started this 
 
 
 def serve(
-    channel: socket.socket, inherited: list[int], dies_with: bool, begin: Callable[[int], Work], number: int
+    channel: socket.socket, inherited: list[int], begin: Callable[[int], Work], number: int, *, dies_with: bool
 ) -> None:
     """Do the tasks that come over ``channel`` with what ``begin(number)`` gives; never returns.
 
@@ -55,14 +55,14 @@ def serve(
                 work = work or begin(number)
                 result = work(pickle.loads(task), alive)
                 message = _packed(result)
-            except Exception as error:  # whatever it is, it is raised where the result is waited for
+            except Exception as error:  # whatever it is, it is raised where the result is awaited
                 send(channel, Kind.ERROR, _pickled(error))
                 continue
             send(channel, *message)
             if isinstance(result, Carried):
                 os.close(result.descriptor)
     except ConnectionError:
-        pass  # nobody waits for it any more
+        pass  # its result is no longer awaited
     os._exit(0)  # at once: threads of libraries, and locks that a fork has left closed, would be waited for
 
 

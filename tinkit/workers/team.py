@@ -28,8 +28,8 @@ from tinkit.workers.serve import Work, serve
 logger = logging.getLogger(__name__)
 
 GIVE_UP = 600.0
-"""Seconds without a sign of life after which a process is given up, unless said."""
-_NOTICE = 60.0  # seconds after which it is said that a process shows no sign of life
+"""Seconds without a sign of life after which a process is given up, unless asked otherwise."""
+_NOTICE = 60.0  # seconds after which a warning says that a process shows no sign of life
 _LAST = 2.0  # seconds that a wait may still take after a signal to stop
 _TICK = 0.25  # seconds between two looks at the signals
 _KILLED = 5.0  # seconds for a killed process to be gone
@@ -119,7 +119,7 @@ class Workers:
         while True:
             begun = time.monotonic()
             self._read(min(waited, _TICK))
-            # this process may have been stopped meanwhile (Ctrl-Z), which is no waiting
+            # this process may have been stopped meanwhile (Ctrl-Z), which does not count as waiting
             passed = min(time.monotonic() - begun, 2 * _TICK)
             for one in wanted:
                 if self._workers[one].replies:
@@ -156,10 +156,13 @@ class Workers:
         # the system's signal would come when the thread that started it ends
         dies_with = threading.current_thread() is threading.main_thread()
         process = context.Process(  # type: ignore[attr-defined]
-            target=serve, args=(theirs, inherited, dies_with, begin, number), daemon=True
+            target=serve,
+            args=(theirs, inherited, begin, number),
+            kwargs={"dies_with": dies_with},
+            daemon=True,
         )
         # A signal to stop, which often reaches the whole group of processes, is the first process' affair. The others
-        # inherit the mask, so that there is no moment in which it could reach them.
+        # inherit the mask, so that it can never reach them.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             process.start()
@@ -257,4 +260,4 @@ def _death(code: int | None) -> tuple[str, str]:
         )
     if code == -signal.SIGBUS:
         return said, "the disk for temporary files, or the memory, is full: give the machine or container more"
-    return said, "see whether the clips that it was at are whole: ffmpeg -v error -i FILE -f null -"
+    return said, "check the clips that it was decoding: ffmpeg -v error -i FILE -f null -"

@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
-from tinkit.data.clips.datasets import TestClips, TrainClips, clip_rng, load_views
+from tinkit.data.clips.opening import clip_rng
+from tinkit.data.clips.testing import TestClips, load_views
+from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip

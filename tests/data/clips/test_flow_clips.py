@@ -12,8 +12,10 @@ from PIL import Image, ImageOps
 
 from tests.helpers.flow_folders import files_of, flow_pairs, write_flow
 from tests.helpers.video_files import decode_all, write_manifest, write_video
-from tinkit.data.clips.datasets import TestClips, TrainClips, clip_rng, require_files
 from tinkit.data.clips.loading import train_loader
+from tinkit.data.clips.opening import clip_rng, require_files
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.modality import model_channels, read_channels
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.manifest.manifest import Manifest
@@ -132,7 +134,7 @@ def test_the_views_of_a_flow_clip(manifest: Manifest, pairs: dict[str, np.ndarra
     samples = sampling.even(26, 3, plain.temporal)
     for view in range(config.count):
         k, s = divmod(view % plain.count, plain.spatial)
-        box = crops.views(60, 40, 32, plain.spatial)[s]
+        box = crops.test_boxes(60, 40, 32, plain.spatial)[s]
         for t, first in enumerate(samples[k]):
             for step in range(5):
                 pair = pairs["long"][first + step][box.top : box.top + 32, box.left : box.left + 32]

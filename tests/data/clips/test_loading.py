@@ -20,8 +20,10 @@ from tests.helpers.places import ROOT
 from tests.helpers.video_files import write_manifest, write_video
 from tinkit.data.clips import loading
 from tinkit.data.clips.batch import Batch
-from tinkit.data.clips.datasets import ClipItem, TestClips, TrainClips
+from tinkit.data.clips.item import ClipItem
 from tinkit.data.clips.loading import LoaderWorkers, Share, epoch_order, train_loader
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.errors import UsageError, UserError
@@ -228,7 +230,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from tinkit.data.clips.datasets import TrainClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.clips.loading import LoaderWorkers, train_loader
 from tinkit.data.manifest.manifest import open_manifest

@@ -1,4 +1,4 @@
-"""Limits of what reading a clip may cost, recordings that were cut off, films of several sizes, faults that pass."""
+"""Limits of what reading a clip may cost, recordings that were cut off, videos of several sizes, faults that pass."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmarks.faults import bomb_files
 from benchmarks.faults.bombs import BOMBS
 from benchmarks.faults.pixels import MEGABYTES, _bomb
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
-from tinkit.data.clips.datasets import TestClips
+from tinkit.data.clips.testing import TestClips
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig, ViewConfig
-from tinkit.data.decode import containers, film, jpeg, video
+from tinkit.data.decode import containers, jpeg, libav, video
 from tinkit.data.decode import image_file as images
 from tinkit.data.decode.clip_reader import BrokenClip, is_shortage
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.errors import UserError
 
 QUICK = (  # those that are made and read in a moment
@@ -68,15 +68,15 @@ def test_a_bomb_costs_little(name: str, tmp_path: Path) -> None:
         ({"max_clip_seconds": 1e-9}, "data.max_clip_seconds = 1e-09"),
     ],
 )
-def test_a_reason_names_the_key_of_a_film(
+def test_a_reason_names_the_key_of_a_video(
     limit: dict[str, Any], key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tinkit.data.decode.settings._LOOK_PIXELS", 10_000)
     path = write_video(tmp_path / "a.mp4", g="250")
-    with pytest.raises(BrokenClip) as caught, open_clip(path, "video", reading=Reading(**limit)) as clip:
+    with pytest.raises(BrokenClip) as caught, open_clip(path, "video", decoding=DecodeSettings(**limit)) as clip:
         clip.read([39])
     assert key in caught.value.reason
-    with open_clip(path, "video", reading=Reading(max_pixels=96 * 64, max_clip_pixels=96 * 64 * 41)) as clip:
+    with open_clip(path, "video", decoding=DecodeSettings(max_pixels=96 * 64, max_clip_pixels=96 * 64 * 41)) as clip:
         assert len(clip.read([39])) == 1
 
 
@@ -84,14 +84,17 @@ def test_a_reason_names_the_key_of_an_image(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "clip", 3, 512, 400)
     for limit in ({"max_clip_pixels": 512 * 400 * 2}, {"max_clip_seconds": 1e-9}, {"max_pixels": 512 * 400 - 1}):
         key = next(iter(limit))
-        with pytest.raises(BrokenClip, match=f"data.{key}"), open_clip(folder, "frames", reading=Reading(**limit)) as c:
+        with (
+            pytest.raises(BrokenClip, match=f"data.{key}"),
+            open_clip(folder, "frames", decoding=DecodeSettings(**limit)) as c,
+        ):
             c.read([0, 1, 2])
     (folder / "00001.jpg").write_bytes(bomb_files.many_scans(64, 64, 30))
-    few = Reading(max_image_seconds=64 * 64 * 35 * jpeg.SCAN_SECONDS)
-    with open_clip(folder, "frames", reading=few) as clip, pytest.raises(BrokenClip, match=r"data\.max_image_seconds"):
+    few = DecodeSettings(max_image_seconds=64 * 64 * 35 * jpeg.SCAN_SECONDS)
+    with open_clip(folder, "frames", decoding=few) as clip, pytest.raises(BrokenClip, match=r"data\.max_image_seconds"):
         clip.read([0])
     (folder / "00001.jpg").write_bytes(bomb_files.many_scans(64, 64, 20))
-    with open_clip(folder, "frames", reading=few) as clip:
+    with open_clip(folder, "frames", decoding=few) as clip:
         assert clip.read([0])[0].shape == (64, 64, 3)
 
 
@@ -111,7 +114,7 @@ def test_a_broken_clip_of_a_data_set_names_the_key(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, [("a", "a.mp4", "a")], max_pixels="100")
     config = DataConfig(dataset="table", root=tmp_path, max_pixels=100)
     views = ViewConfig(scale=16, crop=16)
-    item = TestClips(manifest, ClipConfig(num_segments=2, size=16), views, None, Reading.of(config))[0]
+    item = TestClips(manifest, ClipConfig(num_segments=2, size=16), views, None, DecodeSettings.of(config))[0]
     assert item["broken"]
     assert "data.max_pixels = 100" in item["reason"]
 
@@ -152,7 +155,7 @@ def test_what_is_left_of_a_recording_is_read(name: str, tmp_path: Path) -> None:
 
 
 def joined(folder: Path, *sizes: tuple[int, int]) -> Path:
-    """A transport stream of several films, one after the other."""
+    """A transport stream of several videos, one after the other."""
     parts = [
         write_video(folder / f"{n}.ts", count=10, width=w, height=h, g="5", bf="0") for n, (w, h) in enumerate(sizes)
     ]
@@ -161,7 +164,7 @@ def joined(folder: Path, *sizes: tuple[int, int]) -> Path:
     return path
 
 
-def test_a_film_of_several_sizes_has_the_first(tmp_path: Path) -> None:
+def test_a_video_of_several_sizes_has_the_first(tmp_path: Path) -> None:
     path = joined(tmp_path, (96, 64), (64, 48), (96, 64))
     with open_clip(path, "video") as clip:
         frames = clip.read(range(clip.num_frames))
@@ -189,16 +192,16 @@ def test_a_list_that_counts_more_images_than_there_are_is_said(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "data", "what"),
     [
-        ("a.mp4", bomb_files.jpeg(8, 8), "a JPEG image.*mjpeg.*, not a film; read are mp4, mov"),
-        ("a.png", bomb_files.png(8, 8), r"a PNG image.*apng.*, not a film"),
-        ("a.webp", bomb_files.webp(8, 8), "a WebP image, not a film"),
-        ("a.y4m", b"YUV4MPEG2 W8 H8 F25:1\nFRAME\n" + bytes(96), "a y4m stream, not a film"),
-        ("a.mp4", b"<!DOCTYPE html><html>404</html>", "a web page, not a film"),
+        ("a.mp4", bomb_files.jpeg(8, 8), "a JPEG image.*mjpeg.*, not a video; read are mp4, mov"),
+        ("a.png", bomb_files.png(8, 8), r"a PNG image.*apng.*, not a video"),
+        ("a.webp", bomb_files.webp(8, 8), "a WebP image, not a video"),
+        ("a.y4m", b"YUV4MPEG2 W8 H8 F25:1\nFRAME\n" + bytes(96), "a y4m stream, not a video"),
+        ("a.mp4", b"<!DOCTYPE html><html>404</html>", "a web page, not a video"),
         ("a.mp4", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         ("a.mp4", bytes(5000), "begins with zeros"),
     ],
 )
-def test_what_is_not_a_film_is_named(name: str, data: bytes, what: str, tmp_path: Path) -> None:
+def test_what_is_not_a_video_is_named(name: str, data: bytes, what: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(BrokenClip, match=what):
         open_clip(tmp_path / name, "video")
@@ -234,11 +237,11 @@ def test_faults_of_the_program_and_the_machine_are_no_broken_clips(
         raise fault
 
     places: list[tuple[object, str, Callable[[], object]]] = [
-        (film.av, "open", lambda: open_clip(path, "video")),
+        (libav.av, "open", lambda: open_clip(path, "video")),
         (containers, "measure", lambda: open_clip(path, "video")),
         (video.VideoReader, "_pixels", lambda: open_clip(path, "video").read([1])),
         (images.simplejpeg, "decode_jpeg", lambda: open_clip(folder, "frames").read([1])),
-        (images.Image, "open", lambda: images._read_with_pillow(b"", "RGB", Reading())),
+        (images.Image, "open", lambda: images._read_with_pillow(b"", "RGB", DecodeSettings())),
     ]
     for owner, name, act in places:
         with monkeypatch.context() as patch:
@@ -261,18 +264,18 @@ def test_memory_that_a_file_asks_for_in_vain_is_the_files_fault(monkeypatch: pyt
 
 def test_pyav_is_asked_for_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before 19 ``av.open`` takes ``metadata_errors``, and its containers have it; later neither."""
-    assert bool(film._OPTIONS) == hasattr(av.container.Container, "metadata_errors")
+    assert bool(libav._OPTIONS) == hasattr(av.container.Container, "metadata_errors")
     given: list[dict[str, Any]] = []
     whole = av.open
-    monkeypatch.setattr(film.av, "open", lambda *a, **k: (given.append(k), whole(*a, **k))[1])
+    monkeypatch.setattr(libav.av, "open", lambda *a, **k: (given.append(k), whole(*a, **k))[1])
     path = write_video(tmp_path / "a.mp4", count=3)
-    monkeypatch.setattr(film, "_OPTIONS", {})  # as it is with 19
+    monkeypatch.setattr(libav, "_OPTIONS", {})  # as it is with 19
     with open_clip(path, "video") as clip:
         assert len(clip.read([0, 2])) == 2
     assert "metadata_errors" not in given[0]
 
 
-def test_streams_that_appear_on_the_way_do_not_end_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_that_appear_on_the_way_do_not_end_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.ts", count=6)
     truth = decode_all(path)
     whole = video.VideoReader._open

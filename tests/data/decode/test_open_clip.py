@@ -20,7 +20,7 @@ from PIL import Image
 from tests.helpers.video_files import decode_all, moving_pixels, write_images, write_video
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.decode.video import VideoReader
 from tinkit.errors import UserError
 
@@ -291,14 +291,14 @@ def test_damaged_bytes_raise_nothing_but_broken_clip(
 
 
 def test_absurd_sizes_are_refused_before_they_are_decoded(videos: Path, tmp_path: Path) -> None:
-    small, enough = Reading(max_pixels=96 * 64 - 1), Reading(max_pixels=96 * 64)
+    small, enough = DecodeSettings(max_pixels=96 * 64 - 1), DecodeSettings(max_pixels=96 * 64)
     with pytest.raises(BrokenClip, match=r"96x64 pixels, more than data\.max_pixels = 6,143"):
-        open_clip(videos / "groups.mp4", "video", reading=small)
+        open_clip(videos / "groups.mp4", "video", decoding=small)
     folder = write_images(tmp_path / "images", 2, 96, 64)
     with pytest.raises(BrokenClip, match=r"00001\.jpg: frames of 96x64 pixels, more than data\.max_pixels"):
-        open_clip(folder, "frames", reading=small).read([0])
-    assert len(open_clip(folder, "frames", reading=enough).read([0, 1])) == 2
-    with open_clip(videos / "groups.mp4", "video", reading=enough) as clip:
+        open_clip(folder, "frames", decoding=small).read([0])
+    assert len(open_clip(folder, "frames", decoding=enough).read([0, 1])) == 2
+    with open_clip(videos / "groups.mp4", "video", decoding=enough) as clip:
         assert len(clip.read([0, 1])) == 2
 
 

@@ -15,11 +15,12 @@ from benchmarks.faults.pixel_cases import PIXELS, TURNS, read_image_of, saved, t
 from tests.helpers.places import ROOT
 from tests.helpers.tiny_runs import tiny, train
 from tests.helpers.video_files import moving_pixels, write_manifest
-from tinkit.data.clips.datasets import TestClips, TrainClips
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFolder
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation.predict import predict
@@ -73,7 +74,7 @@ def test_an_angle_that_is_no_right_one_is_left_and_said(tmp_path: Path) -> None:
 def test_turned_clips_are_counted_and_the_key_restores_the_old_way(tmp_path: Path) -> None:
     turned_film(tmp_path / "a.mp4", TURNS["90"][0], 1)
     manifest = write_manifest(tmp_path, [("a", "a.mp4", "a")])
-    old = Reading(turn=False)
+    old = DecodeSettings(turn=False)
     for now, before in (
         (TrainClips(manifest, SMALL, 0)[0, 0], TrainClips(manifest, SMALL, 0, None, old)[0, 0]),
         (TestClips(manifest, SMALL, VIEWS)[0], TestClips(manifest, SMALL, VIEWS, None, old)[0]),
@@ -114,7 +115,7 @@ def test_tests_and_predictions_read_as_the_run_does_and_say_what_they_found(
     recipe["data"].pop("turn")
     run.recipe_path.write_text(tomli_w.dumps(recipe))
     assert predict(run, "last", [film], None, 1)[0].notes == ("to be turned, but read as stored",)
-    seen: list[Reading] = []
+    seen: list[DecodeSettings] = []
     original = TestClips.__init__
 
     def noting(self: TestClips, *args: object) -> None:
@@ -125,7 +126,7 @@ def test_tests_and_predictions_read_as_the_run_does_and_say_what_they_found(
     config = run.load_recipe()
     data = config.data.model_copy(update={"turn": True, "root": challenge})
     result = run_test(run, "val", config.test, "last", Reporter(), data=data, limit=2)
-    assert [reading.turn for reading in seen] == [False]  # as it was trained, whatever the other data say
+    assert [decoding.turn for decoding in seen] == [False]  # as it was trained, whatever the other data say
     assert result.notes == {}
     assert "turned" not in capsys.readouterr().err
 

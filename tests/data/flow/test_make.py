@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.helpers.video_files import write_images, write_manifest, write_video
 from tinkit.cli.app import app
-from tinkit.data.clips.datasets import TestClips, load_views
+from tinkit.data.clips.testing import TestClips, load_views
 from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
@@ -161,7 +161,7 @@ def test_when_it_is_stopped_nothing_runs_on(many: list[str], tmp_path: Path, num
     if run.returncode != 0:  # unless it was done before
         assert run.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}[number], said
         assert "Traceback" not in said
-        assert number == signal.SIGKILL or "the same command goes on" in said
+        assert number == signal.SIGKILL or "run the same command again" in said
     assert subprocess.run(many, check=False, capture_output=True).returncode == 0
     assert whole(tmp_path / "flow") == 24
 
@@ -236,7 +236,7 @@ def test_the_command_and_a_clip_outside_of_any_data_set(manifest: Manifest) -> N
     values = json.loads(told.stdout)
     assert (values["made"], values["found"], sorted(values["failed"])) == (2, 0, ["broken.mp4", "still.mp4"])
     again = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert "2 were there already" in again.stdout
+    assert "2 existed already" in again.stdout
     assert "broken.mp4" in again.stdout
     clip = ClipConfig(modality="flow", num_segments=2, flow_length=2)
     views = ViewConfig(scale=64, crop=48)

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.video_files import write_manifest, write_video
-from tinkit.data.clips.datasets import TrainClips
 from tinkit.data.clips.loading import train_loader
+from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.views import ClipConfig
 from tinkit.data.manifest.manifest import Manifest, join
 from tinkit.errors import UserError

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.helpers.video_files import write_manifest, write_video
-from tinkit.data.clips.datasets import TestClips as Clips
+from tinkit.data.clips.testing import TestClips as Clips
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.flow.computed import FlowSettings
 from tinkit.data.flow.folders import FlowFiles
@@ -47,7 +47,7 @@ def test_nothing_outside_is_read_or_written(tmp_path: Path, path: str) -> None:
         lambda: make_flow([manifest], files, FlowSettings(), workers=0),
         lambda: Clips(manifest, ClipConfig(), views)[0],
     ):
-        with pytest.raises(UserError, match="does not lie below"):
+        with pytest.raises(UserError, match="is not below"):
             use()
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -127,27 +127,27 @@ def test_three_crops_of_usual_frames() -> None:
 def test_five_and_ten_crops_are_corners_and_centre(width: int, height: int, size: int) -> None:
     size = min(size, width, height)
     expected = slow_places(width, height, size, size)[:5]  # the corners, then the centre
-    boxes = crops.views(width, height, size, 5)
+    boxes = crops.test_boxes(width, height, size, 5)
     assert [(b.left, b.top) for b in boxes] == expected
     assert not any(b.mirrored for b in boxes)
     assert all((b.width, b.height) == (size, size) for b in boxes)
     assert all(0 <= b.left <= width - size and 0 <= b.top <= height - size for b in boxes)
-    both = crops.views(width, height, size, 10)
+    both = crops.test_boxes(width, height, size, 10)
     assert both[:5] == boxes
     assert [(b.left, b.top, b.width, b.height) for b in both[5:]] == [(x, y, size, size) for x, y in expected]
     assert [b.mirrored for b in both] == [False] * 5 + [True] * 5
 
 
 def test_five_crops_of_usual_frames() -> None:
-    wide, tall = crops.views(341, 256, 224, 5), crops.views(256, 341, 224, 5)
+    wide, tall = crops.test_boxes(341, 256, 224, 5), crops.test_boxes(256, 341, 224, 5)
     assert [(b.left, b.top) for b in wide] == [(0, 0), (116, 0), (0, 32), (116, 32), (58, 16)]
     assert [(b.left, b.top) for b in tall] == [(0, 0), (32, 0), (0, 116), (32, 116), (16, 58)]
-    assert [(b.left, b.top) for b in crops.views(341, 256, 256, 5)] == [(0, 0), (84, 0), (0, 0), (84, 0), (42, 0)]
+    assert [(b.left, b.top) for b in crops.test_boxes(341, 256, 256, 5)] == [(0, 0), (84, 0), (0, 0), (84, 0), (42, 0)]
 
 
 def test_a_mirrored_box_shows_the_pixels_of_pil_turned_round() -> None:
     frame = picture(61, 40)
-    for box in crops.views(61, 40, 32, 10):
+    for box in crops.test_boxes(61, 40, 32, 10):
         image = Image.fromarray(frame).crop((box.left, box.top, box.left + 32, box.top + 32))
         if box.mirrored:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -157,7 +157,7 @@ def test_a_mirrored_box_shows_the_pixels_of_pil_turned_round() -> None:
 @pytest.mark.parametrize("spatial", [0, 2, 4, 11])
 def test_other_numbers_of_crops_do_not_exist(spatial: int) -> None:
     with pytest.raises(KeyError):
-        crops.views(60, 40, 32, spatial)
+        crops.test_boxes(60, 40, 32, spatial)
 
 
 @given(st.integers(1, 600), st.integers(1, 600), st.integers(1, 600))
@@ -170,8 +170,8 @@ def test_the_centre_leaves_the_same_on_both_sides(width: int, height: int, size:
         assert after >= 0
         assert abs(before - after) <= 1
     assert (box.width, box.height) == (size, size)
-    assert crops.views(width, height, size, 1) == [box]
-    assert crops.views(width, height, size, 3) == crops.three(width, height, size)
+    assert crops.test_boxes(width, height, size, 1) == [box]
+    assert crops.test_boxes(width, height, size, 3) == crops.three(width, height, size)
 
 
 def test_cutting_before_resizing_is_not_what_pil_does_with_a_box() -> None:

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from tinkit.data.synth import (
-    ACTIONS,
-    ORDER_CLASSES,
-    PARTNER,
-    Scene,
-    SynthClip,
-    SynthSpec,
-    class_names,
-    clip_rng,
-    digit_images,
-    digit_pools,
-    digit_targets,
-    draw_clip,
-    draw_scene,
-    order_class_names,
-    render,
-    reversed_labels,
-    reversed_scene,
-)
-from tinkit.data.synth.actions import action_index
+from tinkit.data.synth import SynthSpec
+from tinkit.data.synth.actions import ACTIONS, ORDER_CLASSES, PARTNER
+from tinkit.data.synth.clips import draw_clip
+from tinkit.data.synth.imitations import IMITATIONS, SynthLayout
+from tinkit.data.synth.render import digit_images, digit_targets, render
+from tinkit.data.synth.scenes import Scene, SynthClip, digit_pools, draw_scene, seeded_rng
 
 KEYS = [action.key for action in ACTIONS]
+action_index = KEYS.index
 PAIRS = {"left": "right", "up": "down", "approach": "retreat", "clockwise": "back", "appear": "vanish"}
 
 
 def scene(key: str, number: int, frames: int = 24, size: int = 64) -> Scene:
     pool = np.arange(1797)
-    rng = clip_rng("test", number)
+    rng = seeded_rng("test", number)
     return draw_scene(rng, (action_index(key),), pool, size=size, frames=frames, texture_seed=number)
+
+
+def reversed_labels(labels: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(PARTNER[label] for label in labels))
+
+
+def reversed_scene(drawn: Scene) -> Scene:
+    """The scene played backwards: every track reversed, every action its partner."""
+    tracks = ("x", "y", "side", "angle", "opacity")
+    digits = [
+        replace(digit, action=PARTNER[digit.action], **{track: getattr(digit, track)[::-1] for track in tracks})
+        for digit in drawn.digits
+    ]
+    return replace(drawn, pan=drawn.pan[::-1], digits=tuple(digits))
 
 
 def masks(drawn: Scene) -> np.ndarray:
@@ -52,21 +56,18 @@ def test_partners() -> None:
     assert PARTNER[action_index("shake")] == action_index("shake")
     assert PARTNER[action_index("blink")] == action_index("blink")
     assert [KEYS[index] for index in ORDER_CLASSES] == [key for key in KEYS if key not in ("shake", "blink")]
-    assert reversed_labels([action_index("left"), action_index("blink")]) == tuple(
-        sorted((action_index("right"), action_index("blink")))
-    )
 
 
-@pytest.mark.parametrize("layout", ["mmit", "sthv1", "sthv2"])
-def test_class_names(layout: str) -> None:
-    names = class_names(layout)  # type: ignore[arg-type]
+@pytest.mark.parametrize("layout", IMITATIONS)
+def test_class_names(layout: SynthLayout) -> None:
+    names, ordered = IMITATIONS[layout].class_names, IMITATIONS[layout].order_class_names
     assert len(set(names)) == 12
     assert list(names) != sorted(names)  # so that the order of classes matters
     assert any("/" in name for name in names)
     assert any("+" in name for name in names)
     assert not any("[" in name for name in names)
-    assert set(order_class_names(layout)) < set(names)  # type: ignore[arg-type]
-    assert len(order_class_names(layout)) == 10  # type: ignore[arg-type]
+    assert set(ordered) < set(names)
+    assert len(ordered) == 10
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -91,7 +92,7 @@ def test_a_scene_reversed_is_a_scene_of_the_partner_and_its_frames_are_the_rever
 def test_a_clip_of_several_digits_reversed() -> None:
     images, pool = digit_images(), np.arange(1797)
     labels = tuple(action_index(key) for key in ("left", "clockwise", "appear"))
-    drawn = draw_scene(clip_rng("several"), labels, pool, size=96, frames=17, texture_seed=5)
+    drawn = draw_scene(seeded_rng("several"), labels, pool, size=96, frames=17, texture_seed=5)
     turned = reversed_scene(drawn)
     assert turned.labels == tuple(sorted(action_index(key) for key in ("right", "back", "vanish")))
     assert np.array_equal(render(turned, images), render(drawn, images)[::-1])

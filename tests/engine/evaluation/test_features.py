@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.helpers.scored_runs import QUIET, command, untrained
-from tinkit.data.clips.datasets import TestClips
+from tinkit.data.clips.testing import TestClips
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation import features

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 
 from tests.helpers.video_files import decode_all, write_manifest, write_video
-from tinkit.data.clips.datasets import TestClips, TrainClips, clip_rng, load_views, view_rng
 from tinkit.data.clips.loading import LoaderWorkers
 from tinkit.data.clips.loading import test_loader as make_test_loader
+from tinkit.data.clips.opening import clip_rng, view_rng
+from tinkit.data.clips.testing import TestClips, load_views
+from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.sampling import frames as sampling

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips.datasets import TestClips
+from tinkit.data.clips.testing import TestClips
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.evaluation import score as evaluate

@@ -61,7 +61,7 @@ class Clips(torch.utils.data.Dataset[Any]):
 
     def __init__(self, count: int, broken: set[int]) -> None:
         self.manifest = SimpleClips(count)
-        self.config = SimpleNamespace(mirrored=(False,) * VIEWS)
+        self.views = SimpleNamespace(mirrored=(False,) * VIEWS)
         self._broken = broken
 
     def __len__(self) -> int:

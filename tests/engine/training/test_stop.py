@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.tiny_runs import QUIET, TINY, resume, same_weights, tiny, train
-from tinkit.data.clips.datasets import TrainClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.run import Run

@@ -94,6 +94,6 @@ def _find(root: Path, places: tuple[str, ...], what: str, key: str) -> Path:
         if (root / place).is_dir() if place.endswith("/") else (root / place).is_file():
             return root / place
     raise UserError(
-        f"{what} is not there; looked for {', '.join(str(root / place) for place in places)}",
+        f"{what} is missing; looked for {', '.join(str(root / place) for place in places)}",
         fix=f"put the official file there, or name another with {key} (relative to {root})",
     )

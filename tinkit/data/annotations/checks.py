@@ -21,7 +21,7 @@ _CONTROL = r"[\x00-\x1f\x7f]"
 
 
 def check_ids(rows: Rows) -> None:
-    """Refuse an empty id, one with control characters, and one that stands twice (both lines are named)."""
+    """Refuse an empty id, one with control characters, and one that occurs twice (both lines are named)."""
     empty = first_true(pc.or_kleene(pc.is_null(rows.ids), pc.equal(rows.ids, "")))
     if empty is not None:
         raise rows.fail(empty, "the row has no id", expected="the name of a clip")
@@ -40,7 +40,7 @@ def check_ids(rows: Rows) -> None:
     first = int(np.flatnonzero(codes == codes[second])[0])
     raise rows.fail(
         second,
-        f"the id {rows.ids[second].as_py()!r} stands on {rows.unit} {int(rows.lines[first])} already",
+        f"the id {rows.ids[second].as_py()!r} occurs on {rows.unit} {int(rows.lines[first])} already",
         expected="every clip once",
         fix="delete one of the two, or give each an id of its own",
     )
@@ -55,13 +55,13 @@ def check_paths(rows: Rows) -> None:
     if bad is not None:
         raise rows.fail(
             bad,
-            f"the path {paths[bad].as_py()!r} does not lie below the data set's folder",
+            f"the path {paths[bad].as_py()!r} is not below the data set's folder",
             expected="a relative path without '..' and without control characters",
         )
 
 
 def below_root(rows: Rows, config: DataConfig, root: Path) -> Rows:
-    """``rows`` with absolute paths below the clips' folder made relative to it, and ids that are such paths likewise.
+    """``rows`` with absolute paths below the clips' folder made relative to it, and so are ids that are such paths.
 
     Raises :class:`~tinkit.errors.UserError` for those that lie elsewhere.
     """
@@ -81,9 +81,7 @@ def below_root(rows: Rows, config: DataConfig, root: Path) -> Rows:
         inside = media and any(path.startswith(f"{folder.rstrip('/')}/") for folder in roots)
         raise rows.fail(
             outside,
-            f"the path {path!r} does not lie below the {'clips' if inside else 'data set'}' folder".replace(
-                "set'", "set's"
-            ),
+            f"the path {path!r} is not below the {'clips' if inside else 'data set'}' folder".replace("set'", "set's"),
             expected=f"a path relative to {root / media}, or an absolute one below it",
             fix="set data.media_folder = ''"
             if inside

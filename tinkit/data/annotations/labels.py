@@ -19,7 +19,7 @@ _SPLIT_CODES = (0, 1, 2)  # HMDB51: neither, training, testing
 
 
 def label_indices(rows: Rows, classes: ClassNames, config: DataConfig) -> pa.Array:
-    """The labels as class indices: list<int32>, one list a row, a label that is said twice kept once.
+    """The labels as class indices: list<int32>, one list a row, a label that is given twice kept once.
 
     A word that is a class's name is that class; otherwise it is a number, from 0 unless ``data.first_label`` or the
     numbers of the category file say otherwise. Raises :class:`~tinkit.errors.UserError` for a row without a label
@@ -117,7 +117,7 @@ def _refuse_numbers_as_names(
         word = words[at].as_py()
         raise rows.fail(
             int(parents[at]),
-            f"the label {word} is the name of class {names.index(word) + first}, and a number of its own",
+            f"the label {word} is the name of class {names.index(word) + first}, and also a number",
             expected="names that are not numbers, or that number the classes from 0 in order",
             fix="rename the classes",
         )

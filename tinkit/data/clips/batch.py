@@ -28,7 +28,7 @@ class Batch(TypedDict):
     """bool (B,): not valid because they could not be decoded."""
     reason: list[str]
     notes: list[list[Note]]
-    """Of each clip, what is worth saying of it."""
+    """For each clip, what users should know about it."""
 
 
 def collate(items: Sequence[ClipItem], room: Callable[[tuple[int, ...]], Tensor] | None = None) -> Batch:

@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.utils.data._utils import worker as torch_worker
 
 from tinkit.data.clips.batch import Batch, collate
-from tinkit.data.clips.datasets import TestClips, TrainClips
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.workers import Alive, Carried, Work
 
-_LOOK = 0.1  # seconds between two looks at whether anybody still wants batches
+_LOOK = 0.1  # seconds between two looks at whether batches are still wanted
 _PATIENCE = 5.0  # seconds for the thread that pins memory to end
 
 
@@ -82,7 +83,7 @@ def pinned_ahead(batches: Iterator[Batch], depth: int, end: Callable[[], None]) 
             for batch in batches:
                 put({name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()})
             put(None)
-        except BaseException as error:  # whatever it is, it is raised where the batch is waited for
+        except BaseException as error:  # whatever it is, it is raised where the batch is awaited
             put(error)
 
     thread = threading.Thread(target=run, name="pinning", daemon=True)

@@ -1,4 +1,4 @@
-"""One clip as the data sets hand it out."""
+"""One clip as a data set gives it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClipItem(TypedDict):
     reason: str
     """Why the clip is not valid; empty if it is."""
     notes: NotRequired[list[Note]]
-    """What is worth saying of a valid clip: that it was turned, say, or cut off."""
+    """What users should know about a valid clip: that it was turned or cut off, for example."""
 
 
 def make_item(
@@ -42,7 +42,7 @@ def make_item(
     broken: bool,
     notes: Collection[Note] = (),
 ) -> ClipItem:
-    """The item of ``row``, which stands at ``index``; ``reason`` says why it is not valid, if it is not."""
+    """The item of ``row`` at ``index``; ``reason`` says why it is not valid, if it is not."""
     return {
         "frames": torch.from_numpy(frames).movedim(-1, -3),
         "labels": _labels(manifest, row),

@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from tinkit.data.clips.batch import Batch, collate
-from tinkit.data.clips.datasets import TestClips, TrainClips
 from tinkit.data.clips.fetching import begin_fetching, pinned_ahead, received
+from tinkit.data.clips.testing import TestClips
+from tinkit.data.clips.training import TrainClips
 from tinkit.errors import UsageError
 from tinkit.workers import GIVE_UP, Wish, Workers
 
@@ -105,7 +106,7 @@ class Batches:
             yield received(result)
 
     def _clips(self, keys: list[Any]) -> str:
-        """The clips of a batch for people."""
+        """The clips of a batch, in words."""
         rows = [key[1] if isinstance(key, tuple) else key for key in keys]
         names = [repr(self._dataset.manifest.row(row).id) for row in rows[:_NAMED]]
         return ", ".join(names) + (f" and {len(rows) - _NAMED} more clips" if len(rows) > _NAMED else "")

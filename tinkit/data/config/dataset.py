@@ -36,7 +36,7 @@ class DataConfig(Table):
     test: str | None = Field(None, description="Annotation file of the test split, relative to the root.")
     categories: str | None = Field(None, description="File of class names, relative to the root.")
     num_classes: int | None = Field(
-        None, gt=0, le=10**7, description="Count of classes: checked, or in place of a category file that is not there."
+        None, gt=0, le=10**7, description="Count of classes: checked, or in place of a missing category file."
     )
     first_label: Literal[0, 1] | None = Field(None, description="The number of the first class in labels; else 0.")
     negatives: bool = Field(False, description="Whether a clip may belong to no class (multi-label).")
@@ -45,15 +45,19 @@ class DataConfig(Table):
     frame_template: str | None = Field(None, description="Name of an image in a folder, such as {:05d}.jpg, from 1.")
     class_order: ClassOrder | None = Field(None, description="Number named classes as in the file, or sorted.")
     task: Task | None = Field(None, description="Whether a clip may have several labels.")
-    unlabelled: tuple[Split, ...] = Field(("test",), description="Splits whose labels are absent or made up.")
-    delimiter: str | None = Field(None, min_length=1, max_length=1, description="Between a list's or csv's fields.")
-    columns: ListColumns = Field("path frames labels", description="The fields of a list's line.")
+    unlabelled: tuple[Split, ...] = Field(("test",), description="Splits without labels, or with placeholders.")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="Separator of a list's or csv's fields."
+    )
+    columns: ListColumns = Field("path frames labels", description="The fields of a line of a list.")
     part: Literal[1, 2, 3] = Field(1, description="Which of the official partitions into training and testing.")
-    min_frames: int | None = Field(None, ge=1, description="Shorter clips are left out of training, kept in testing.")
+    min_frames: int | None = Field(None, ge=1, description="Shorter clips are left out of training but tested.")
     flow_layout: FlowLayout = Field("flow_x", description="How the images of optical flow are named.")
     flow_folder: str = Field("flow", description="Folder of the clips' optical flow, relative to the root.")
-    turn: bool = Field(True, description="Turn a film as its file says, as players do; false: read it as it is stored.")
-    max_pixels: int = Field(64_000_000, ge=1, description="A frame of more pixels makes its clip a broken one.")
+    turn: bool = Field(
+        True, description="Rotate a video as its file says, as players do; false: read frames as they are stored."
+    )
+    max_pixels: int = Field(64_000_000, ge=1, description="A clip with a frame of more pixels counts as broken.")
     max_frame_mb: int = Field(384, ge=1, description="Megabytes that decoding a frame may take, by its header.")
     max_clip_pixels: int = Field(
         100_000_000_000, ge=1, description="Pixels of all the frames that are decoded to read a clip once."
@@ -129,7 +133,7 @@ class DataConfig(Table):
 def resolve_root(config: DataConfig) -> Path:
     """The absolute folder of the data set: ``data.root`` (which ``--data`` fills), else ``$TINKIT_DATA/NAME``.
 
-    Raises :class:`~tinkit.errors.UserError` that says how to name it, when it is not named or not there.
+    Raises :class:`~tinkit.errors.UserError` that says how to name it, when it is not named or does not exist.
     """
     name = config.name or config.dataset
     how = f"give --data DIR, set data.root in the recipe, or put the data into $TINKIT_DATA/{name}"
@@ -138,7 +142,7 @@ def resolve_root(config: DataConfig) -> Path:
     elif os.environ.get("TINKIT_DATA"):
         root, said = Path(os.environ["TINKIT_DATA"]).expanduser() / name, "TINKIT_DATA"
     else:
-        raise UserError(f"nobody said where the data set {name!r} is", fix=how)
+        raise UserError(f"the folder of the data set {name!r} is not known", fix=how)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder (named by {said})", expected="the data set's folder", fix=how)
     return root.resolve()

@@ -2,7 +2,7 @@
 
 Two-stream networks (Simonyan and Zisserman 2014, arXiv 1406.2199, section 3.1) read ``flow_length`` consecutive fields
 of optical flow as one image of twice as many channels; TSN (Wang et al. 2016, arXiv 1608.00859, section 3.2) does the
-same for a segment, and stacks differences of consecutive RGB frames likewise.
+same for a segment, and stacks differences of consecutive RGB frames in the same way.
 """
 
 from __future__ import annotations

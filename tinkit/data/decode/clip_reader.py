@@ -27,7 +27,7 @@ Note = Literal[
     "scaled to the first size",
     "fewer frames than listed",
 ]
-"""What is worth saying of a clip that can be read."""
+"""What users should know about a clip that can be read."""
 
 _PROBE_BYTES = 256 * 1024 * 1024
 
@@ -120,7 +120,7 @@ def is_shortage(error: Exception) -> bool:
 
 
 def notes_text(notes: Mapping[str, int]) -> str:
-    """How many clips have which note, for people: ``3 turned, 1 cut off``."""
+    """How many clips have which note, in words: ``3 turned, 1 cut off``."""
     return ", ".join(f"{count} {note}" for note, count in sorted(notes.items()))
 
 

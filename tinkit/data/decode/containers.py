@@ -28,7 +28,7 @@ _MAX_INDEX = 64 * 1024 * 1024  # bytes of a box with an mp4's tables that are lo
 _BOXES = frozenset(b"ftyp styp pdin moov mdat moof mfra free skip wide sidx ssix prft emsg meta uuid udta".split())
 _WITH_TABLES = frozenset((b"moov", b"moof"))
 
-# What people call films, or what is saved in their place: (offset, bytes, what it is).
+# What is sometimes saved as a video: (offset, bytes, what it is).
 _OTHERS = (
     (0, b"\xff\xd8\xff", "a JPEG image, or a stream of them (mjpeg)"),
     (0, b"\x89PNG", "a PNG image, perhaps a moving one (apng)"),
@@ -54,18 +54,18 @@ _OTHERS = (
 
 
 def what_else(path: Path) -> str:
-    """What a file is that libav does not read as a film."""
+    """What a file is that libav does not read as a video."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     for offset, magic, what in _OTHERS:
         if head[offset : offset + len(magic)] == magic:
-            return f"{what}, not a film"
+            return f"{what}, not a video"
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "a web page, not a film: the download failed"
+        return "a web page, not a video: the download failed"
     if head and not head.strip(b"\0"):
         return "begins with zeros: the download or the copy is not whole"
-    return "no film in a container that is read"
+    return "not a video in a supported container"
 
 
 def announced_size(path: Path) -> tuple[int, int] | None:
@@ -77,7 +77,7 @@ def announced_size(path: Path) -> tuple[int, int] | None:
     form = head.find(b"strf", head.find(b"vids")) + 8
     if head[:4] == b"RIFF" and 8 < form <= len(head) - 12:
         width, height = (int.from_bytes(head[at : at + 4], "little", signed=True) for at in (form + 4, form + 8))
-        return abs(width), abs(height)  # a picture that stands on its head has a negative height
+        return abs(width), abs(height)  # a picture stored upside down has a negative height
     return None
 
 

@@ -1,6 +1,6 @@
 """One image file as 8-bit RGB or grey levels. What it may cost is asked of its header before it is decoded.
 
-Levels of 16 bits become ``round(v / 257)``, so that 65535 is 255; floating-point levels, whose range nobody knows, are
+Levels of 16 bits become ``round(v / 257)``, so that 65535 is 255; floating-point levels, whose range is unknown, are
 refused. Alpha is dropped. The orientation that a camera notes in a JPEG's EXIF data is not applied: pixels are read as
 they are stored, and the images of no published set have one.
 """
@@ -23,7 +23,7 @@ from PIL import Image, ImageFile
 
 from tinkit.data.decode import jpeg
 from tinkit.data.decode.clip_reader import BrokenClip, Frame, describe, is_shortage
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 
 MAX_IMAGE_BYTES = 256 * 1024 * 1024
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
@@ -46,7 +46,7 @@ _MORE_BYTES = {"WEBP": 12, "BMP": 4, "PPM": 4, "TIFF": 4}  # a pixel, for buffer
 _TILE_WIDTH, _TILE_LENGTH, _BITS, _PHOTOMETRIC, _SAMPLES = 322, 323, 258, 262, 277  # tags of TIFF
 
 
-def read_image(path: Path, reading: Reading, *, grey: bool = False) -> Frame:
+def read_image(path: Path, decoding: DecodeSettings, *, grey: bool = False) -> Frame:
     """One image file as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
 
     Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
@@ -62,18 +62,18 @@ def read_image(path: Path, reading: Reading, *, grey: bool = False) -> Frame:
     data = path.read_bytes()
     if not data:
         raise BrokenClip("the file is empty")
-    pixels = _read_jpeg(data, reading, grey=grey) if data[:2] == b"\xff\xd8" else None
-    return _read_with_pillow(data, "L" if grey else "RGB", reading) if pixels is None else pixels
+    pixels = _read_jpeg(data, decoding, grey=grey) if data[:2] == b"\xff\xd8" else None
+    return _read_with_pillow(data, "L" if grey else "RGB", decoding) if pixels is None else pixels
 
 
-def _read_jpeg(data: bytes, reading: Reading, *, grey: bool) -> Frame | None:
+def _read_jpeg(data: bytes, decoding: DecodeSettings, *, grey: bool) -> Frame | None:
     """The pixels of a JPEG; None for one of other colours, or with a fault that may be harmless."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
-    reading.check_pixels(width, height)
-    jpeg.check_cost(data, width, height, reading)
+    decoding.check_pixels(width, height)
+    jpeg.check_cost(data, width, height, decoding)
     if colours not in ("RGB", "YCbCr", "Gray"):
         return None
     try:
@@ -83,11 +83,11 @@ def _read_jpeg(data: bytes, reading: Reading, *, grey: bool) -> Frame | None:
     return pixels[..., 0] if grey else pixels
 
 
-def _read_with_pillow(data: bytes, mode: str, reading: Reading) -> Frame:
+def _read_with_pillow(data: bytes, mode: str, decoding: DecodeSettings) -> Frame:
     """What simplejpeg refuses, or (CMYK) converts with other roundings than Pillow's."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _check_cost(image, data, reading)
+            _check_cost(image, data, decoding)
             if image.mode == "F":
                 raise BrokenClip("floating-point levels, whose range is unknown; convert them to 8 or 16 bits")
             if image.mode.startswith("I"):
@@ -95,35 +95,35 @@ def _read_with_pillow(data: bytes, mode: str, reading: Reading) -> Frame:
             if (raw := _wide_mode(image)) is not None:
                 return _as_mode(_narrowed(image, data, raw), mode)
             return _as_mode(image, mode)
-    except Image.DecompressionBombError as error:  # far beyond our limit, unless somebody has raised that
-        raise BrokenClip(f"{error} (data.max_pixels = {reading.max_pixels:,})") from error
+    except Image.DecompressionBombError as error:  # far beyond our limit, unless the user has raised that
+        raise BrokenClip(f"{error} (data.max_pixels = {decoding.max_pixels:,})") from error
     except DECODER_ERRORS as error:
         if is_shortage(error):
             raise
         raise BrokenClip(describe(error)) from error
 
 
-def _check_cost(image: ImageFile.ImageFile, data: bytes, reading: Reading) -> None:
+def _check_cost(image: ImageFile.ImageFile, data: bytes, decoding: DecodeSettings) -> None:
     """Refuse what would take too much memory or time, before anything is decoded."""
     width, height = image.size
-    reading.check_pixels(width, height)
+    decoding.check_pixels(width, height)
     kind = image.format or ""
     own = _OWN_BYTES.get(image.mode, 4)
     wide = _wide_mode(image) is not None or image.mode.startswith("I")
-    reading.check_memory(width, height, own + 3 + _MORE_BYTES.get(kind, 3 * wide))
+    decoding.check_memory(width, height, own + 3 + _MORE_BYTES.get(kind, 3 * wide))
     if kind == "JPEG":
-        jpeg.check_cost(data, width, height, reading)
+        jpeg.check_cost(data, width, height, decoding)
     tags: Any = getattr(image, "tag_v2", {})
     tile_width, tile_length = _number(tags, _TILE_WIDTH), _number(tags, _TILE_LENGTH)
     if tile_width and tile_length:
         samples, bits = _number(tags, _SAMPLES) or 1, _number(tags, _BITS) or 8
-        reading.check_memory(tile_width, tile_length, samples * bits / 8)
+        decoding.check_memory(tile_width, tile_length, samples * bits / 8)
     if any(part[0] in ("bmp_rle", "ppm_plain") for part in image.tile):
-        reading.check_image_seconds(len(data) * _RUN_SECONDS, f"{len(data):,} bytes of runs or numbers")
+        decoding.check_image_seconds(len(data) * _RUN_SECONDS, f"{len(data):,} bytes of runs or numbers")
 
 
 def _number(tags: Any, tag: int) -> int:
-    """A tag's value, the first of several; 0 where there is none, or no number."""
+    """A tag's value, the first of several; 0 where it is missing or not an integer."""
     value = tags.get(tag, 0)
     value = value[0] if isinstance(value, tuple) and value else value
     return value if isinstance(value, int) else 0

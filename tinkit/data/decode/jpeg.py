@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tinkit.data.decode.clip_reader import BrokenClip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 
 SCAN_SECONDS = 3e-9
 """Processor seconds a pixel and scan, on a slow machine."""
@@ -17,7 +17,7 @@ _BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
 _NEXT = re.compile(rb"\xff+[\x02-\xcf\xd8-\xfe]")  # what ends a scan's data: no stuffed byte, no restart
 
 
-def check_cost(data: bytes, width: int, height: int, reading: Reading) -> None:
+def check_cost(data: bytes, width: int, height: int, decoding: DecodeSettings) -> None:
     """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` if the JPEG in ``data`` takes more time or memory
     than may be.
 
@@ -25,11 +25,14 @@ def check_cost(data: bytes, width: int, height: int, reading: Reading) -> None:
     """
     pixels = width * height
     most = len(data) // _SMALLEST_SCAN
-    if most * pixels * SCAN_SECONDS <= reading.max_image_seconds and pixels * _MANY_BYTES <= reading.max_frame_mb * 1e6:
+    if (
+        most * pixels * SCAN_SECONDS <= decoding.max_image_seconds
+        and pixels * _MANY_BYTES <= decoding.max_frame_mb * 1e6
+    ):
         return
     scans, spread = count_scans(data)
-    reading.check_image_seconds(scans * pixels * SCAN_SECONDS, f"{width}x{height} pixels in {scans:,} scans")
-    reading.check_memory(width, height, _MANY_BYTES + 1 if spread else 3)
+    decoding.check_image_seconds(scans * pixels * SCAN_SECONDS, f"{width}x{height} pixels in {scans:,} scans")
+    decoding.check_memory(width, height, _MANY_BYTES + 1 if spread else 3)
 
 
 def count_scans(data: bytes) -> tuple[int, bool]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on
 from tinkit.data.decode.image_file import read_image
-from tinkit.data.decode.settings import Reading, Spending
+from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.layouts.layout import Media
 from tinkit.data.paths.image_names import template_pattern
 
-_WHOLE = Reading()
+_WHOLE = DecodeSettings()
 _TIMED_PIXELS = 150_000
 
 
@@ -21,36 +21,36 @@ def open_clip(
     frame_template: str | None = None,
     start: int = 0,
     frames: int | None = None,
-    reading: Reading = _WHOLE,
+    decoding: DecodeSettings = _WHOLE,
 ) -> ClipReader:
     """Open the clip at ``path``: a video file, or a folder of images named by ``frame_template`` (``{:05d}.jpg``).
 
     ``start`` and ``frames`` cut a window out of it (mmaction2's lists with an offset): frame 0 is the ``start``-th
-    found, and at most ``frames`` are counted. Fewer found than announced is no fault: the count is what is there, and
-    the reader's notes say so. Raises :class:`BrokenClip` if nothing can be read,
+    found, and at most ``frames`` are counted. Finding fewer than announced is not a fault: the count is what was
+    found, and the reader's notes say so. Raises :class:`BrokenClip` if nothing can be read,
     :class:`~tinkit.errors.UserError` for an impossible template.
     """
     if media == "frames":
-        return _ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, reading)
+        return _ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, decoding)
     from tinkit.data.decode.video import VideoReader  # libav is loaded only by those who read videos
 
-    return VideoReader(path, start, frames, reading)
+    return VideoReader(path, start, frames, decoding)
 
 
 class ImageReader(ClipReader):
-    """Reads image files, within the limits of ``reading``."""
+    """Reads image files, within the limits of ``decoding``."""
 
-    def __init__(self, folder: Path, reading: Reading) -> None:
+    def __init__(self, folder: Path, decoding: DecodeSettings) -> None:
         self.notes = set()
-        self._folder, self._reading, self._spending = folder, reading, Spending(reading)
-        self._large = False  # images so large that asking for the time costs nothing beside them
+        self._folder, self._decoding, self._spending = folder, decoding, Spending(decoding)
+        self._large = False  # images so large that asking for the time costs nothing in comparison
 
     def read_image(self, name: str, *, grey: bool = False) -> Frame:
         """The image called ``name`` in the clip's folder. Raises :class:`BrokenClip` that names it."""
         if self._large:
             self._spending.begin()
         try:
-            image = read_image(self._folder / name, self._reading, grey=grey)
+            image = read_image(self._folder / name, self._decoding, grey=grey)
         except BrokenClip as error:
             raise BrokenClip(f"{name}: {error.reason}") from error
         pixels = image.shape[0] * image.shape[1]
@@ -67,8 +67,8 @@ class ImageReader(ClipReader):
 class _ImageFolder(ImageReader):
     """A folder of images, one a frame, numbered without a gap from 0 or 1."""
 
-    def __init__(self, folder: Path, template: str, start: int, frames: int | None, reading: Reading) -> None:
-        super().__init__(folder, reading)
+    def __init__(self, folder: Path, template: str, start: int, frames: int | None, decoding: DecodeSettings) -> None:
+        super().__init__(folder, decoding)
         if not folder.is_dir():
             what = "no such folder, but a file" if folder.exists() else "no such folder"
             raise BrokenClip(

@@ -1,4 +1,4 @@
-"""A film's frames at the size of its first, where their own is another: by ffmpeg's own filter, to the same pixels."""
+"""A video's frames scaled to the size of its first where they differ: by ffmpeg's own filter, to the same pixels."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from time import thread_time
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 
-_LOOK_PIXELS = 4_000_000  # the clock is looked at once for so many pixels decoded
+_LOOK_PIXELS = 4_000_000  # pixels decoded from one look at the clock to the next
 _FRAME_PIXELS = 65_536  # what a frame counts for at least: a smaller one costs no less to look at
 
 
 @dataclass(frozen=True)
-class Reading:
+class DecodeSettings:
     """What the keys of the same names in ``[data]`` say."""
 
     turn: bool = True
@@ -28,13 +28,13 @@ class Reading:
     max_clip_seconds: float = 300.0
 
     @classmethod
-    def of(cls, config: DataConfig) -> Reading:
+    def of(cls, config: DataConfig) -> DecodeSettings:
         """What the ``[data]`` table says."""
         return cls(**{key: getattr(config, key) for key in cls.__dataclass_fields__})
 
     @classmethod
-    def as_trained(cls, config: DataConfig, trained: DataConfig) -> Reading:
-        """What ``config`` says, but that films are turned or not as they were for the model that reads them."""
+    def as_trained(cls, config: DataConfig, trained: DataConfig) -> DecodeSettings:
+        """What ``config`` says, but videos are rotated, or not, as they were for the model that reads them."""
         return replace(cls.of(config), turn=trained.turn)
 
     def check_pixels(self, width: int, height: int) -> None:
@@ -67,14 +67,14 @@ class Reading:
 class Spending:
     """What decoding one clip has cost so far: pixels, and seconds of the thread that decodes."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, decoding: DecodeSettings) -> None:
+        self._decoding = decoding
         self._pixels = self._unseen = 0
         self._seconds = 0.0
         self._since = thread_time()
 
     def begin(self) -> None:
-        """Decoding begins, or goes on after somebody else has used the thread."""
+        """Decoding begins, or continues after another user of the thread."""
         self._since = thread_time()
 
     def end(self) -> None:
@@ -82,13 +82,13 @@ class Spending:
         self._look()
 
     def count(self, pixels: int) -> None:
-        """So many pixels were decoded. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` beyond the limit."""
+        """Count decoded pixels. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` beyond the limit."""
         self._pixels += pixels
-        if self._pixels > self._reading.max_clip_pixels:
-            raise BrokenClip(f"more pixels to decode than data.max_clip_pixels = {self._reading.max_clip_pixels:,}")
+        if self._pixels > self._decoding.max_clip_pixels:
+            raise BrokenClip(f"more pixels to decode than data.max_clip_pixels = {self._decoding.max_clip_pixels:,}")
 
     def add(self, pixels: int) -> None:
-        """So many pixels were decoded; the clock is looked at now and then. Raises as :meth:`count` does."""
+        """Count decoded pixels, and look at the clock now and then. Raises as :meth:`count` does."""
         self._unseen += pixels if pixels > _FRAME_PIXELS else _FRAME_PIXELS
         self._pixels += pixels
         if self._unseen > _LOOK_PIXELS:
@@ -98,5 +98,5 @@ class Spending:
     def _look(self) -> None:
         now = thread_time()
         self._seconds, self._since, self._unseen = self._seconds + now - self._since, now, 0
-        if self._seconds > self._reading.max_clip_seconds:
-            raise BrokenClip(f"takes longer to decode than data.max_clip_seconds = {self._reading.max_clip_seconds:g}")
+        if self._seconds > self._decoding.max_clip_seconds:
+            raise BrokenClip(f"takes longer to decode than data.max_clip_seconds = {self._decoding.max_clip_seconds:g}")

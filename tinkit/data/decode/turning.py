@@ -1,4 +1,6 @@
-"""How a film's frames are turned before they are shown: by the matrix that a telephone notes, as ffmpeg obeys it."""
+"""How a video's frames are rotated before they are shown: by the display matrix that phones write, as ffmpeg applies
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ _UPRIGHT: Matrix = (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
 
 
 def matrix_of(frame: VideoFrame) -> Matrix | None:
-    """How ``frame`` is to be shown; None where nothing is said, or that it is upright."""
+    """How ``frame`` is to be shown; None where the file does not say, or says upright."""
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None

@@ -18,15 +18,15 @@ import av
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from tinkit.data.decode import containers, film, jpeg, turning
+from tinkit.data.decode import containers, jpeg, libav, turning
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on, describe, is_shortage
 from tinkit.data.decode.scaling import Scaler
-from tinkit.data.decode.settings import Reading, Spending
+from tinkit.data.decode.settings import DecodeSettings, Spending
 
 KEPT_BYTES = 64 * 1024 * 1024
 """Packets of up to this many bytes are kept for decoding; those of a longer video are read from the file again."""
 
-_PACKET_BYTES = 1024  # of memory that a packet takes beside its data
+_PACKET_BYTES = 1024  # of memory that a packet takes besides its data
 _PACKETS_A_LOOK = 4096  # packets counted from one look at the clock to the next
 _HELD_FRAMES = {"gif": 8.0}  # frames that a decoder holds while it makes one; of the others, 3 or few more
 _PADDING = 65_536  # pixels: decoders look at sizes padded to whole blocks; exact ones are looked at here
@@ -37,7 +37,7 @@ class VideoReader(ClipReader):
     """The first video stream of a file, turned as it says, at its first frame's size; pixel aspect is not applied.
 
     Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a missing or empty file, one without a video
-    stream, and what is beyond the limits of ``reading``. ``kept_bytes`` is :data:`KEPT_BYTES` but in tests.
+    stream, and what is beyond the limits of ``decoding``. ``kept_bytes`` is :data:`KEPT_BYTES` but in tests.
     """
 
     errors = (av.error.FFmpegError, OSError, UnicodeDecodeError)
@@ -47,13 +47,13 @@ class VideoReader(ClipReader):
         path: Path,
         start: int = 0,
         frames: int | None = None,
-        reading: Reading = Reading(),
+        decoding: DecodeSettings = DecodeSettings(),
         *,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        self._path, self._start, self._kept_bytes, self._reading = path, start, kept_bytes, reading
+        self._path, self._start, self._kept_bytes, self._decoding = path, start, kept_bytes, decoding
         self.notes = set()
-        self._spending = Spending(reading)
+        self._spending = Spending(decoding)
         self._reformatter: Any = VideoReformatter()  # one for all frames: it keeps its tables
         self._packets: list[Any] | None = None
         self._source: Iterator[Any] | None = None
@@ -68,7 +68,7 @@ class VideoReader(ClipReader):
                 self._stored_size = self._check_size()
                 self._index_packets()
                 self.take_window(self._count, start, frames)
-            except BaseException:  # whatever it is, it goes on from here
+            except BaseException:  # whatever it is, it is raised again
                 self.close()
                 raise
 
@@ -80,7 +80,7 @@ class VideoReader(ClipReader):
             self._head.close()
 
     def _look_at_file(self) -> str:
-        """What a file that was cut off lacks, in words; empty for one that is whole, or does not say."""
+        """What a truncated file lacks, in words; empty for one that is intact, or does not announce its size."""
         if not self._path.is_file():
             but = ", but a folder (data.media = 'frames' reads those of images)" if self._path.is_dir() else ""
             raise BrokenClip(f"no such file{but}")
@@ -110,7 +110,7 @@ class VideoReader(ClipReader):
     def _open(self) -> None:
         # without the prefix a name such as "concat:a|b" would be a protocol
         source = f"file:{self._path}" if self._head is None else self._head
-        self._container, self._stream = film.open_film(source, 2 * self._reading.max_pixels + _PADDING)
+        self._container, self._stream = libav.open_video(source, 2 * self._decoding.max_pixels + _PADDING)
         self._codec: Any = self._stream.codec_context
 
     def _check_size(self) -> tuple[int, int]:
@@ -119,10 +119,10 @@ class VideoReader(ClipReader):
         if not width:
             width, height = containers.announced_size(self._path) or (0, 0)
         if width:
-            self._reading.check_pixels(width, height)
+            self._decoding.check_pixels(width, height)
             pixel = self._codec.format.padded_bits_per_pixel / 8 if self._codec.format else 2
             held = _HELD_FRAMES.get(self._codec.name, 3.0)
-            self._reading.check_memory(width, height, held * pixel + _RGB_BYTES)
+            self._decoding.check_memory(width, height, held * pixel + _RGB_BYTES)
         return width, height
 
     def _index_packets(self) -> None:
@@ -161,7 +161,7 @@ class VideoReader(ClipReader):
         visible = [time for time, show in zip(times, shown, strict=True) if show]
         known = sorted(time for time in visible if time is not None)
         missing = max(0, self._stream.frames - len(times)) if self._missing_bytes else 0
-        if first is None or len(set(known)) < len(visible) or self._times_are_guessed(visible == known):
+        if first is None or len(set(known)) < len(visible) or self._times_are_guessed(ascending=visible == known):
             self._found = sum(1 for _ in self._run(keys[0], None))
             self._spending.end()
             self._count = self._found + missing
@@ -181,7 +181,7 @@ class VideoReader(ClipReader):
                 self._starts.append(start)
                 self._keys.append(key)
 
-    def _times_are_guessed(self, ascending: bool) -> bool:
+    def _times_are_guessed(self, *, ascending: bool) -> bool:
         """AVI holds no presentation times. libav makes them up, wrongly where it should have reordered and did not."""
         return ascending and self._container.format.name == "avi" and self._codec.has_b_frames
 
@@ -210,7 +210,7 @@ class VideoReader(ClipReader):
     def _pixels(self, frame: VideoFrame) -> Frame:
         """A frame as RGB, in the size of the first and turned."""
         size = frame.width, frame.height
-        self._reading.check_pixels(*size)
+        self._decoding.check_pixels(*size)
         if size != (self._first_size or self._stored_size) and size != self._size_of_first():
             self.notes.add("scaled to the first size")
             rgb: Any = self._scaler(frame)
@@ -224,7 +224,7 @@ class VideoReader(ClipReader):
         matrix = self._matrices[frame.rotation]
         if matrix is None:
             return pixels
-        if not self._reading.turn or turning.quarter_turns(matrix) is None:
+        if not self._decoding.turn or turning.quarter_turns(matrix) is None:
             self.notes.add("to be turned, but read as stored")
             return pixels
         self.notes.add("turned")
@@ -233,10 +233,10 @@ class VideoReader(ClipReader):
     def _size_of_first(self) -> tuple[int, int]:
         """Width and height of the first frame, which need not be those that the header has."""
         if self._first_size is None:
-            with VideoReader(self._path, reading=self._reading, kept_bytes=0) as other:
+            with VideoReader(self._path, decoding=self._decoding, kept_bytes=0) as other:
                 first = next(other._run(other._keys[0], None))[1]
                 self._first_size = first.width, first.height
-            self._reading.check_pixels(*self._first_size)
+            self._decoding.check_pixels(*self._first_size)
             self._scaler = Scaler(*self._first_size)
         return self._first_size
 
@@ -256,7 +256,7 @@ class VideoReader(ClipReader):
             skip = rank is not None and wanted is not None and time is not None and rank.get(time) not in needed
             codec.skip_frame = "NONREF" if skip else "DEFAULT"
             if scans:
-                jpeg.check_cost(bytes(packet), codec.width, codec.height, self._reading)
+                jpeg.check_cost(bytes(packet), codec.width, codec.height, self._decoding)
             for frame in codec.decode(packet):
                 yield (count if rank is None else rank.get(frame.pts)), frame
                 count += 1

@@ -1,6 +1,6 @@
-"""Optical flow computed from frames, by OpenCV: what a flow model reads where nobody has computed it before.
+"""Optical flow computed from frames, by OpenCV: what a flow model reads where none was computed before.
 
-As TSN has it (Wang et al. 2016, arXiv 1608.00859, section 3.2 and its code): flow between consecutive grey frames,
+As in TSN (Wang et al. 2016, arXiv 1608.00859, section 3.2 and its code): flow between consecutive grey frames,
 clipped to -bound..bound pixels and kept as 0..255.
 """
 
@@ -27,14 +27,14 @@ class FlowSettings(Table):
     """How flow is computed and kept.
 
     ``dis`` is dense inverse search (Kroeger et al. 2016, arXiv 1603.03590), ``tvl1`` the dual TV-L1 method (Zach et al.
-    2007) of the published two-stream models, some hundred times slower. ``bound``, in pixels, becomes 0 and 255.
+    2007) of the published two-stream models, some hundred times slower. ``bound``, in pixels, maps to 0 and 255.
     ``short_side``: frames are scaled to it first; None: flow is computed at their own size.
     """
 
     method: Method = "dis"
     """How flow is computed: dense inverse search, or TV-L1, some hundred times slower."""
     bound: float = Field(20.0, gt=0)
-    """The largest motion that is told apart, in pixels."""
+    """The largest motion that is distinguished, in pixels."""
     short_side: int | None = Field(None, ge=16, le=4096)
     """Frames are scaled to it first, in pixels. Left out: flow is computed at their own size."""
 

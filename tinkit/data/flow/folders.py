@@ -22,14 +22,14 @@ import numpy as np
 from tinkit.data.config.dataset import DataConfig, FlowLayout
 from tinkit.data.decode.clip_reader import BrokenClip, Frame
 from tinkit.data.decode.open_clip import ImageReader, find_numbers
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
 from tinkit.errors import UserError
 
-_WHOLE = Reading()
+_WHOLE = DecodeSettings()
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FlowFiles:
     """Where a data set's flow lies: in ``folder`` below the root, each clip as it lies below ``media_folder``.
 
     A video's folder is called as the file is, without its suffix. ``frame_template`` names the images of the layout
-    packed. Raises :class:`~tinkit.errors.UserError` for one that is no template.
+    packed. Raises :class:`~tinkit.errors.UserError` for one that is not a template.
     """
 
     folder: str
@@ -88,8 +88,7 @@ class FlowFiles:
         tried = [self.clip_folder(manifest.root, manifest.row(int(row)).path) for row in rows]
         if not any(folder.is_dir() for folder in tried):
             raise UserError(
-                f"none of {len(tried)} clips of {manifest.split!r} that were looked for has optical flow, such as "
-                f"{tried[0]}",
+                f"none of {len(tried)} sampled clips of {manifest.split!r} has optical flow, such as {tried[0]}",
                 fix="compute it with `tinkit data flow`, or name where it is with data.flow_folder (relative to the "
                 "root) and how with data.flow_layout",
             )
@@ -98,7 +97,7 @@ class FlowFiles:
 class FlowFolder(ImageReader):
     """A clip's optical flow, from its folder: frame i is pair i, uint8 (H, W, 2), x and y.
 
-    ``start`` and ``frames`` cut a window of so many frames out of the clip, as
+    ``start`` and ``frames`` cut a window of that many frames out of the clip, as
     :func:`~tinkit.data.decode.open_clip.open_clip` does: one pair less, for the last would lead out of it. Raises
     :class:`~tinkit.data.decode.clip_reader.BrokenClip` if an image is missing, or x without its y.
     """
@@ -109,9 +108,9 @@ class FlowFolder(ImageReader):
         templates: tuple[str, ...],
         start: int = 0,
         frames: int | None = None,
-        reading: Reading = _WHOLE,
+        decoding: DecodeSettings = _WHOLE,
     ) -> None:
-        super().__init__(folder, reading)
+        super().__init__(folder, decoding)
         found = [find_numbers(folder, template) for template in templates]
         if found[0] != found[-1]:
             raise BrokenClip(f"{len(found[0])} images of flow in x, {len(found[-1])} in y")
@@ -132,5 +131,5 @@ class FlowFolder(ImageReader):
 
 
 def _six_digits(name: str) -> str:
-    """A clip's name as the layout x_suffix has it; one that is no number stays."""
+    """A clip's name as the layout x_suffix has it; one that is not a number stays."""
     return f"{int(name):06d}" if name.isascii() and name.isdigit() else name

@@ -20,7 +20,7 @@ import simplejpeg
 
 from tinkit.data.decode.clip_reader import BrokenClip, Frame
 from tinkit.data.decode.open_clip import open_clip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.computed import ComputedFlow, FlowSettings, flow_function
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
@@ -33,7 +33,7 @@ from tinkit.files.locks import InUseError, writing
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"
-"""In the folder of flow: how it was computed, so that nobody mixes two ways in one data set."""
+"""In the folder of flow: how it was computed, so that one data set never mixes two methods."""
 
 _QUALITY = 95
 _CLIPS_A_TASK = 4
@@ -43,7 +43,7 @@ _OWNER = ".owner"
 
 @dataclass(frozen=True)
 class FlowResult:
-    """What became of the clips: computed now, found there already, and {path: why} for those that have no flow."""
+    """What happened to the clips: computed now, found complete, and {path: why} for those that have no flow."""
 
     made: int
     found: int
@@ -66,7 +66,7 @@ class _How:
     frame_template: str
     files: FlowFiles
     settings: FlowSettings
-    reading: Reading
+    decoding: DecodeSettings
 
 
 def make_flow(
@@ -76,11 +76,12 @@ def make_flow(
     *,
     workers: int = 2,
     on_clips: Callable[[int], None] | None = None,
-    reading: Reading = Reading(),
+    decoding: DecodeSettings = DecodeSettings(),
 ) -> FlowResult:
     """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet.
 
-    In ``workers`` processes (in this one if 0); ``on_clips(n)`` hears of n more. A clip's folder appears when it is
+    In ``workers`` processes (in this one if 0); ``on_clips(n)`` is called with n more. A clip's folder appears when
+    it is
     whole, so that an interrupted run is completed by the same call, and several of them may run at once. A clip that
     cannot be decoded is reported and left out. Raises :class:`~tinkit.errors.UserError`, before anything is written, if
     OpenCV is missing, if the folder holds flow that was computed otherwise, and if it is that of the frames themselves.
@@ -93,7 +94,7 @@ def make_flow(
     if on_clips is not None:
         on_clips(len(wanted) - len(todo))
     failed: dict[str, str] = {}
-    how = _How(manifests[0].frame_template, files, settings, reading)
+    how = _How(manifests[0].frame_template, files, settings, decoding)
     # the processes must have ended before their workshop is removed
     with _workshop(root / files.folder) as shop, closing(_run(todo, shop, how, workers)) as results:
         for count, reasons in results:
@@ -135,7 +136,7 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
         # what begins with a dot may be another run's, which is just writing this down
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise UserError(
-                f"{folder} is there already, and `tinkit data flow` did not begin it",
+                f"{folder} exists already, and `tinkit data flow` did not create it",
                 fix="name a new folder with data.flow_folder",
             )
         write_atomic(state, json.dumps(wanted, indent=1) + "\n")
@@ -160,7 +161,7 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
 def _workshop(folder: Path) -> Iterator[Path]:
     """A folder of this run's own in which clips are made; those of runs that were killed are removed.
 
-    Its lock lies beside it and is taken before it is made, so that there is no moment in which it seems abandoned.
+    Its lock lies beside it and is taken before it is made, so that it never seems abandoned.
     """
     for lock in folder.glob(f".{_SHOP}*{_OWNER}.lock"):
         owner = lock.with_name(lock.name[1 : -len(".lock")])
@@ -197,8 +198,8 @@ def _run(todo: Sequence[_Job], shop: Path, how: _How, workers: int) -> Generator
             yield len(task), failed
     except WorkerLostError as error:
         raise UserError(
-            f"{error.problem}; the clips that are whole are kept",
-            fix="the same command goes on; if memory was short, with fewer --workers",
+            f"{error.problem}; finished clips are kept",
+            fix="run the same command again to resume; if memory was short, use fewer --workers",
         ) from None
 
 
@@ -226,7 +227,7 @@ def _make_clip(job: _Job, shop: Path, how: _How, alive: Alive) -> None:
     temporary.chmod(shop.parent.stat().st_mode & 0o777)  # temporary folders are for their owner alone
     templates = how.files.templates(job.folder)
     try:
-        with open_clip(job.clip, how.files.media, how.frame_template, reading=how.reading) as clip:
+        with open_clip(job.clip, how.files.media, how.frame_template, decoding=how.decoding) as clip:
             flow = ComputedFlow(clip, how.settings)
             for index, pair in flow.frames(range(flow.num_frames)):
                 alive()

@@ -52,7 +52,7 @@ class DatasetLayout:
     """Where a set has no file of class names: what finds them in the training annotation, as ``module:function``. It
     takes the annotation's path and gives :class:`~tinkit.files.class_names.ClassNames`."""
     separator: str | None = None
-    """What stands between id and labels, where it is always the same."""
+    """What separates id and labels, where it is always the same."""
     split_codes: bool = False
     """Whether a file of split codes (1: training, 2: testing) could be mistaken for one of labels."""
     keys: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""One's own data: csv or Parquet with the columns id, path, labels and, if wanted, source."""
+"""Your own data: csv or Parquet with the columns id, path, labels and, if wanted, source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = ("id", "path", "labels", "source")
 def read_table(annotation: AnnotationFile) -> Rows:
     """The rows of a table with a header. ``labels`` are class names or indices, between semicolons or, where the cell
     as a whole is not a class, spaces; in Parquet the column may hold lists. Other columns are refused: a misspelt
-    ``labels`` would be lost without a word.
+    ``labels`` would be lost silently.
     """
     file, labelled = annotation.path, annotation.labelled
     if file.suffix.lower() in (".parquet", ".pq"):
@@ -63,7 +63,7 @@ def _from_csv(file: Path, delimiter: str, *, labelled: bool) -> tuple[np.ndarray
                     file=file,
                     line=reader.line_num,
                     expected=f"{len(header)}: {delimiter.join(header)}",
-                    fix="put several labels between semicolons, and quotation marks around a field that holds "
+                    fix="separate several labels with semicolons, and put quotation marks around a field that holds "
                     f"{delimiter!r}",
                 )
             lines.append(reader.line_num)
@@ -113,7 +113,7 @@ def _check_columns(file: Path, names: list[str], delimiter: str | None, *, label
         for other in ",;\t|":
             if other != delimiter and set(needed) <= {part.strip(' "') for part in names[0].split(other)}:
                 raise UserError(
-                    f"the columns stand between {other!r}, not {delimiter!r}",
+                    f"the columns are separated by {other!r}, not {delimiter!r}",
                     file=file,
                     line=1,
                     expected=expected,

@@ -1,4 +1,4 @@
-"""The manifest: one split of a data set as one Arrow table, memory-mapped, whatever its annotation looked like.
+"""The manifest: one split of a data set as one Arrow table, memory-mapped, whatever the form of its annotation.
 
 It is built from the official files the first time, kept beside the data (``ROOT/.tinkit/``) or, where that cannot be
 written, in the cache, and built again when those files or the configuration change, or when the file is damaged.
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from tinkit.data.annotations.annotation import annotation_files
 from tinkit.data.config.dataset import DataConfig, resolve_root
 from tinkit.data.layouts.layout import SPLITS, Media, Split
-from tinkit.data.manifest.table import SCHEMA, VERSION, build_table, read_table, write_table
+from tinkit.data.manifest.table import SCHEMA, VERSION, build_manifest_table, read_manifest_table, write_manifest_table
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
@@ -133,7 +133,7 @@ class Manifest:
         if not any(clip_path(self.root, path).exists() for path in tried):
             cause = why_missing(self.root, tried)
             raise UserError(
-                f"none of {len(tried)} clips of {self.split!r} that were looked for is there, such as "
+                f"none of {len(tried)} sampled clips of {self.split!r} exists, such as "
                 f"{self.root / tried[0]}" + (f": {cause[0]}" if cause else ""),
                 fix=cause[1]
                 if cause
@@ -185,7 +185,7 @@ def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> M
             manifest = _open_if_fresh(place, root, key)
             if manifest is not None:
                 return manifest
-    built = _open(_write(build_table(config, root, name, key), places), root)
+    built = _open(_write(build_manifest_table(config, root, name, key), places), root)
     assert built is not None  # it has just been written, and sealed
     return built
 
@@ -246,7 +246,7 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             with in_turn(lambda: writing(place)):  # noqa: B023 - called at once
                 sweep(place)
-                write_table(table, place)
+                write_manifest_table(table, place)
             return place
         except OSError as problem:
             if problem.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -261,7 +261,7 @@ def _write(table: pa.Table, places: list[Path]) -> Path:
 
 
 def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
-    """The manifest in ``file`` if it is there, whole and was built under ``key``."""
+    """The manifest in ``file`` if it exists, is intact and was built under ``key``."""
     if lock_file(file).exists():  # its writer is at work, or was killed when all but this was done
         with suppress(InUseError, OSError), writing(file):
             sweep(file)
@@ -269,13 +269,13 @@ def _open_if_fresh(file: Path, root: Path, key: str) -> Manifest | None:
         return _open(file, root, key)
     except DamagedFileError as problem:
         logger.warning("%s: %s; this manifest is built again", file, problem.problem)
-    except OSError:  # it is not there, or not for us to read
+    except OSError:  # it does not exist, or may not be read
         pass
     return None
 
 
 def _open(file: Path, root: Path, key: str | None = None) -> Manifest | None:
-    found = read_table(file, key)
+    found = read_manifest_table(file, key)
     if found is None:
         return None
     table, about = found

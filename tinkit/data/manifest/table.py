@@ -54,13 +54,13 @@ class ManifestAbout(BaseModel):
     skipped: tuple[str, ...]
 
 
-def write_table(table: pa.Table, file: Path) -> None:
+def write_manifest_table(table: pa.Table, file: Path) -> None:
     """Write a manifest's table to ``file``, atomically and sealed, in one record batch. Raises OSError."""
     with atomic_path(file) as temporary, sealed_writer(temporary, table.schema) as writer:
         writer.write_table(table.combine_chunks(), max_chunksize=max(len(table), 1))
 
 
-def read_table(file: Path, key: str | None = None) -> tuple[pa.Table, ManifestAbout] | None:
+def read_manifest_table(file: Path, key: str | None = None) -> tuple[pa.Table, ManifestAbout] | None:
     """The table in ``file``, mapped into memory, and what it says of itself; None if it was built under another key.
 
     Raises :class:`~tinkit.files.arrow.DamagedFileError` for a file that is damaged or holds what no manifest can, and
@@ -108,7 +108,7 @@ def _wrong(table: pa.Table, about: ManifestAbout) -> str | None:
     return None
 
 
-def build_table(config: DataConfig, root: Path, split: Split, key: str) -> pa.Table:
+def build_manifest_table(config: DataConfig, root: Path, split: Split, key: str) -> pa.Table:
     """The table of ``split``, read from the annotation below ``root``; ``key`` is noted in its metadata.
 
     Raises :class:`~tinkit.errors.UserError` naming file and line for what an annotation file has wrong.

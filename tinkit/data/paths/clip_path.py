@@ -23,7 +23,7 @@ def clip_path(root: Path, path: str) -> Path:
     """
     if not path or _ESCAPE.search(path):
         raise UserError(
-            f"the manifest's path {path!r} does not lie below the data set's folder",
+            f"the manifest's path {path!r} is not below the data set's folder",
             file=root,
             fix="the manifest was changed or damaged: build it again with `tinkit data prepare --rebuild`",
         )

@@ -16,7 +16,7 @@ def template_problem(template: str) -> str:
     """What is wrong with a template; empty if nothing is. It is looked at before it makes any name."""
     match = _PLAIN.fullmatch(template)
     if match is None:
-        return "it is no plain file name with one number field"
+        return "it is not a plain file name with one number field"
     widths = [int(digits) for digits in re.findall(r"\d{1,9}", match[2])]
     if len(template) > NAME_MOST or max(widths, default=0) > NAME_MOST:
         return f"its names are longer than a file's can be ({NAME_MOST} bytes)"

@@ -11,7 +11,7 @@ _SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".MP4", ".
 _MOST_FOLDERS = 200  # below the root that are looked into
 _MOST_ENTRIES = 100_000  # of a folder whose names are compared
 _PLACE = (
-    "the path as it stands, and the folder that data.media_folder names (relative to the data set's folder), must "
+    "the path as written, and the folder that data.media_folder names (relative to the data set's folder), must "
     "lead to the clip"
 )
 
@@ -68,7 +68,7 @@ def _other_folder(root: Path, path: str) -> Found:
     for first in range(1, len(parts)):
         shorter = "/".join(parts[first:])
         if (root / shorter).exists():
-            return f"there is no folder {'/'.join(parts[:first])!r} before them", shorter, f"{_PLACE}: set it to ''"
+            return f"the folder {'/'.join(parts[:first])!r} does not exist there", shorter, f"{_PLACE}: set it to ''"
     folders = [entry for entry in itertools.islice(_entries(root), _MOST_FOLDERS) if entry.is_dir()]
     for folder, first in itertools.product(folders, range(len(parts))):
         other = folder / "/".join(parts[first:])

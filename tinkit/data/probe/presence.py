@@ -35,19 +35,19 @@ class Presence:
 
     @property
     def lacking(self) -> int:
-        """Those that cannot be read, whatever they hold."""
+        """Those that cannot be read."""
         return self.missing + self.empty
 
 
 def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = None) -> Presence:
-    """Look at the file of every clip, without opening it; ``on_files(n)`` hears of n more.
+    """Look at the file of every clip, without opening it; ``on_files(n)`` is called with n more.
 
     A clip of the other kind (a file where a folder of images should be) counts as missing.
     """
     paths = list(dict.fromkeys(manifest.table.column("path").to_pylist()))
     counts, first = {"missing": 0, "empty": 0}, None
     for number, path in enumerate(paths, 1):
-        state = _state(str(clip_path(manifest.root, path)), manifest.media == "frames")
+        state = _state(str(clip_path(manifest.root, path)), folder=manifest.media == "frames")
         if state is not None:
             counts[state] += 1
             first = first or path
@@ -73,7 +73,7 @@ def require_present(manifest: Manifest, found: Presence) -> None:
 
 
 def words(found: Presence) -> str:
-    """What is missing, for people."""
+    """What is missing, in words."""
     return f"{found.missing} of {found.files} clips are missing and {found.empty} are empty"
 
 
@@ -122,7 +122,7 @@ def _template_in(folder: Path) -> str | None:
     return None
 
 
-def _state(path: str, folder: bool) -> str | None:
+def _state(path: str, *, folder: bool) -> str | None:
     """``missing`` or ``empty``, or None for what may be a clip. Text paths: a million Path objects take seconds."""
     try:
         status = os.stat(path)  # noqa: PTH116

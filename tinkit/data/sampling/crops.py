@@ -97,7 +97,7 @@ def ten(width: int, height: int, size: int) -> list[Box]:
     return boxes + [replace(box, mirrored=True) for box in boxes]
 
 
-def views(width: int, height: int, size: int, spatial: int) -> list[Box]:
+def test_boxes(width: int, height: int, size: int, spatial: int) -> list[Box]:
     """The ``spatial`` (1, 3, 5 or 10) test crops of a frame. Raises KeyError for another number."""
     if spatial == 1:
         return [centre(width, height, size)]
@@ -112,7 +112,7 @@ def cut(frame: Frame, box: Box) -> Frame:
 
 def mirror(pixels: Frame, *, flow: bool) -> Frame:
     """(..., H, W, C) turned left to right. What moved right then moves left: every second channel of flow, x, becomes
-    255 - x, as TSN has it."""
+    255 - x, as TSN does."""
     turned = pixels[..., ::-1, :]
     if flow:
         turned = turned.copy()

@@ -101,7 +101,7 @@ def centre(num_frames: int, num_segments: int) -> Indices:
     """Testing: the middle of each segment, ``int(tick/2 + tick*i)`` with ``tick = N / T``; (T,) int64.
 
     In double precision as the reference computes it, whose rounding falls below a whole number now and then when T
-    is no power of two: frames are the same as in the published results.
+    is not a power of two: frames are the same as in the published results.
     """
     _check(num_frames)
     tick = num_frames / num_segments

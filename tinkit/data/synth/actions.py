@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 Motion = Literal["horizontal", "vertical", "scale", "turn", "fade", "shake", "blink"]
-SynthLayout = Literal["mmit", "sthv1", "sthv2"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,10 @@ class Action:
     mmit: str
     template: str
 
-    def name(self, layout: SynthLayout) -> str:
-        """The class name in a layout; Something-Something's is the template without its brackets."""
-        return self.mmit if layout == "mmit" else self.template.replace("[", "").replace("]", "")
+    @property
+    def plain(self) -> str:
+        """The template without its brackets: what Something-Something's lists call the class."""
+        return self.template.replace("[", "").replace("]", "")
 
 
 # In the order of the category files, which is not the alphabetical one.
@@ -46,8 +46,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("blink", "blink", False, "blinking/flashing", "Blinking [something] on+off"),
 )
 
-_INDEX = {action.key: index for index, action in enumerate(ACTIONS)}
-
 # Class index -> the class of the same clip played backwards.
 PARTNER: Mapping[int, int] = MappingProxyType(
     {
@@ -65,23 +63,3 @@ PARTNER: Mapping[int, int] = MappingProxyType(
 
 # The classes that single frames, and unordered sets of frames, cannot tell from their partners.
 ORDER_CLASSES: tuple[int, ...] = tuple(index for index, partner in PARTNER.items() if partner != index)
-
-
-def reversed_labels(labels: Iterable[int]) -> tuple[int, ...]:
-    """The class indices (in the order of the category files) of a clip played backwards, sorted."""
-    return tuple(sorted(PARTNER[label] for label in labels))
-
-
-def class_names(layout: SynthLayout) -> tuple[str, ...]:
-    """The names of the classes in the order of the category file."""
-    return tuple(action.name(layout) for action in ACTIONS)
-
-
-def order_class_names(layout: SynthLayout) -> tuple[str, ...]:
-    """The names of the classes that only the order of time tells apart."""
-    return tuple(ACTIONS[index].name(layout) for index in ORDER_CLASSES)
-
-
-def action_index(key: str) -> int:
-    """The class index of an action's key, such as ``left``."""
-    return _INDEX[key]

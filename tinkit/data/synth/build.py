@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tinkit.data.layouts.catalogue import LAYOUTS
 from tinkit.data.layouts.layout import SPLITS, Split
-from tinkit.data.synth.clips import SynthClip, SynthSpec, draw_clip
-from tinkit.data.synth.media import write_jpg_folder, write_mp4, write_webm
+from tinkit.data.synth.clips import SynthSpec, draw_clip
+from tinkit.data.synth.imitations import IMITATIONS
 from tinkit.data.synth.official import answers_csv, official_files
 from tinkit.data.synth.render import digit_images, digit_targets, render
-from tinkit.data.synth.scenes import digit_pools
+from tinkit.data.synth.scenes import SynthClip, digit_pools
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.group import sweep, writing_in
@@ -49,9 +49,10 @@ def answers_path(root: Path) -> Path:
 def synthesise(
     spec: SynthSpec, root: Path, *, workers: int = 2, on_clips: Callable[[int], None] | None = None
 ) -> SynthResult:
-    """Make the challenge in ``root``, in ``workers`` processes (in this one if 0); ``on_clips(n)`` hears of n more.
+    """Make the challenge in ``root``, in ``workers`` processes (in this one if 0); ``on_clips(n)`` is called with n
+    more.
 
-    A set that was begun with the same numbers is completed: what is there is left alone. The annotation files come
+    A set that was begun with the same numbers is completed: existing clips are left alone. The annotation files come
     last, so a half-made set has none. Raises :class:`~tinkit.errors.UserError`, before anything is written, if
     ``root`` holds anything else.
     """
@@ -99,7 +100,7 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
     if not state.exists():
         if root.exists() and (not root.is_dir() or any(path != lock_file(root) for path in root.iterdir())):
             raise UserError(
-                f"{root} is there already, and tinkit synth did not begin it",
+                f"{root} exists already, and `tinkit synth` did not create it",
                 fix="choose a folder that is new or empty",
             )
         write_atomic(state, json.dumps(wanted, indent=1) + "\n")
@@ -123,7 +124,7 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
 
 
 def _run(spec: SynthSpec, root: Path, workers: int) -> Generator[tuple[int, int]]:
-    """Make every clip that is not there; yields (clips, of them made now) as tasks end."""
+    """Make every missing clip; yields (clips, of them made now) as tasks end."""
     tasks = [
         (split, start, min(start + _CLIPS_A_TASK, spec.count(split)))
         for split in SPLITS
@@ -140,7 +141,7 @@ def _run(spec: SynthSpec, root: Path, workers: int) -> Generator[tuple[int, int]
             yield stop - start, made
     except WorkerLostError as error:
         raise UserError(
-            error.problem, fix="the same command goes on; if memory was short, with fewer --workers"
+            error.problem, fix="run the same command again to resume; if memory was short, use fewer --workers"
         ) from None
 
 
@@ -155,29 +156,22 @@ def _begin_worker(spec: SynthSpec, root: Path, number: int) -> Work:
 
 
 def _named(task: tuple[Split, int, int]) -> str:
-    """A task for people."""
+    """A task, in words."""
     split, start, stop = task
     return f"clips {start} to {stop - 1} of {split}"
 
 
 def _make(spec: SynthSpec, root: Path, split: Split, start: int, stop: int, alive: Alive = lambda: None) -> int:
-    """Render and write the clips ``start`` to ``stop`` of ``split`` that are not there; how many that were."""
+    """Render and write the clips ``start`` to ``stop`` of ``split`` that are missing; how many that were."""
     digits = digit_images()
-    folder = root / LAYOUTS[spec.layout].media_folder
+    folder, style = root / LAYOUTS[spec.layout].media_folder, IMITATIONS[spec.layout]
     made = 0
     for clip in _draw(spec, split, start, stop):
         alive()
-        path = folder / (f"{clip.id}.webm" if spec.layout == "sthv2" else clip.id)
+        path = folder / f"{clip.id}{style.suffix}"
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        frames = render(clip.scene, digits)
-        match spec.layout:
-            case "mmit":
-                write_mp4(path, frames)
-            case "sthv1":
-                write_jpg_folder(path, frames)
-            case "sthv2":
-                write_webm(path, frames)
+        style.write_clip(path, render(clip.scene, digits))
         made += 1
     return made

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
+from tinkit.data.layouts.catalogue import LAYOUTS
 from tinkit.data.layouts.layout import Split
-from tinkit.data.synth.actions import ACTIONS, SynthLayout
-from tinkit.data.synth.scenes import Scene, clip_rng, draw_scene
+from tinkit.data.synth.actions import ACTIONS
+from tinkit.data.synth.imitations import IMITATIONS, ClipName, SynthLayout
+from tinkit.data.synth.scenes import SynthClip, draw_scene, seeded_rng
 from tinkit.errors import UsageError
 
 _NUMBER_OF_LABELS = (0.6, 0.3, 0.1)  # chances of one, two and three labels in a multi-label clip
 _DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _CLIPS_A_SOURCE = 2
+# Something-Something's ids are numbers; every split has a million of its own.
+_FIRST_NUMBERS: Mapping[Split, int] = MappingProxyType({"train": 1_000_000, "val": 2_000_000, "test": 3_000_000})
 
 
 @dataclass(frozen=True)
@@ -46,45 +52,28 @@ class SynthSpec:
         return {"train": self.clips, "val": self.val, "test": self.test}[split]
 
 
-@dataclass(frozen=True)
-class SynthClip:
-    """A clip of the challenge: its official id, what happens in it, and which digit is seen first."""
-
-    id: str
-    scene: Scene
-    digit_name: str
-
-    @property
-    def labels(self) -> tuple[int, ...]:
-        """The class indices in the order of the category file's lines, sorted."""
-        return self.scene.labels
-
-
 def draw_clip(spec: SynthSpec, split: Split, number: int, pool: np.ndarray, targets: np.ndarray) -> SynthClip:
     """Clip ``number`` (from 0) of ``split``. ``pool`` are the digit images it may show, ``targets`` what they show.
 
     Two neighbours in number are cut from one source, and share its background.
     """
     source = number // _CLIPS_A_SOURCE
-    rng = clip_rng(spec.seed, split, number)
-    count = 1 + int(rng.choice(3, p=_NUMBER_OF_LABELS)) if spec.layout == "mmit" else 1
+    rng = seeded_rng(spec.seed, split, number)
+    several = LAYOUTS[spec.layout].task == "multi-label"
+    count = 1 + int(rng.choice(3, p=_NUMBER_OF_LABELS)) if several else 1
     actions = tuple(int(action) for action in rng.choice(len(ACTIONS), count, replace=False))
-    texture_seed = int(clip_rng(spec.seed, split, "source", source).integers(2**31))
+    texture_seed = int(seeded_rng(spec.seed, split, "source", source).integers(2**31))
     scene = draw_scene(rng, actions, pool, size=spec.size, frames=spec.frames, texture_seed=texture_seed)
     digit_name = _DIGIT_NAMES[int(targets[scene.digits[0].image])]
-    if spec.layout == "mmit":
-        # Folders are named by what is shown, and so tell nothing of the action.
-        clip_id = f"number+{digit_name}/yt-{_video_name(spec.seed, split, source)}_{1 + 3 * (number % 2)}.mp4"
-    else:
-        clip_id = str(_first_number(split) + number)
-    return SynthClip(clip_id, scene, digit_name)
+    name = ClipName(
+        number=_FIRST_NUMBERS[split] + number,
+        video=_video_name(spec.seed, split, source),
+        second=1 + 3 * (number % _CLIPS_A_SOURCE),
+        digit=digit_name,
+    )
+    return SynthClip(IMITATIONS[spec.layout].clip_id(name), scene, digit_name)
 
 
 def _video_name(seed: int, split: Split, source: int) -> str:
     """Eleven characters, as the sites name their videos."""
     return hashlib.blake2b(f"{seed}/{split}/{source}".encode(), digest_size=6).hexdigest()[:11]
-
-
-def _first_number(split: Split) -> int:
-    """Something-Something's ids are numbers; every split has a million of its own."""
-    return {"train": 1_000_000, "val": 2_000_000, "test": 3_000_000}[split]

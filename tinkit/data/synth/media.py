@@ -16,7 +16,7 @@ FRAMES_PER_SECOND = 12
 
 
 def write_mp4(path: Path, frames: np.ndarray) -> None:
-    """Write (F, H, W, 3) uint8 RGB, H and W even, as mp4: H.264 where the encoder is there, else MPEG-4 part 2."""
+    """Write (F, H, W, 3) uint8 RGB, H and W even, as mp4: H.264 where that encoder exists, else MPEG-4 part 2."""
     import av
 
     if "libx264" in av.codecs_available:

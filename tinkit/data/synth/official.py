@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinkit.data.layouts.catalogue import LAYOUTS
 from tinkit.data.layouts.layout import SPLITS, Split
-from tinkit.data.synth.actions import ACTIONS, SynthLayout, class_names, order_class_names
-from tinkit.data.synth.clips import SynthClip
+from tinkit.data.synth.imitations import IMITATIONS, SynthLayout
+from tinkit.data.synth.scenes import SynthClip
 
 Clips = Mapping[Split, Sequence[SynthClip]]
 
@@ -21,17 +20,13 @@ def official_files(layout: SynthLayout, clips: Clips) -> dict[str, str]:
 
     Beside the official ones, ``order_classes.txt`` names the classes that only the order of time tells apart.
     """
-    files = {LAYOUTS[layout].places(split)[0]: _annotation(layout, split, clips[split]) for split in SPLITS}
-    names = class_names(layout)
-    match layout:
-        case "mmit":
-            categories = "".join(f"{name},{index}\n" for index, name in enumerate(names))
-        case "sthv1":
-            categories = "".join(f"{name}\n" for name in names)
-        case "sthv2":
-            categories = json.dumps({name: str(index) for index, name in enumerate(names)}, indent=0) + "\n"
-    files[LAYOUTS[layout].categories[0]] = categories
-    files[str(order_classes_path(Path(), layout))] = "".join(f"{name}\n" for name in order_class_names(layout))
+    style, places = IMITATIONS[layout], LAYOUTS[layout]
+    files = {
+        places.places(split)[0]: style.test_list(clips[split]) if split == "test" else style.annotation(clips[split])
+        for split in SPLITS
+    }
+    files[places.categories[0]] = style.categories(style.class_names)
+    files[str(order_classes_path(Path(), layout))] = "".join(f"{name}\n" for name in style.order_class_names)
     return files
 
 
@@ -42,7 +37,7 @@ def order_classes_path(root: Path, layout: SynthLayout) -> Path:
 
 def answers_csv(layout: SynthLayout, clips: Sequence[SynthClip]) -> str:
     """``id,labels`` with a header; labels are class indices as the manifest numbers them, between spaces."""
-    names = class_names(layout)
+    names = IMITATIONS[layout].class_names
     order = sorted(names) if LAYOUTS[layout].class_order == "alphabetical" else list(names)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -50,22 +45,3 @@ def answers_csv(layout: SynthLayout, clips: Sequence[SynthClip]) -> str:
     for clip in clips:
         writer.writerow((clip.id, " ".join(str(order.index(names[label])) for label in clip.labels)))
     return text.getvalue()
-
-
-def _annotation(layout: SynthLayout, split: Split, clips: Sequence[SynthClip]) -> str:
-    labelled = split != "test"
-    match layout:
-        case "mmit":
-            rows = (",".join((clip.id, *(map(str, clip.labels) if labelled else ()))) for clip in clips)
-        case "sthv1":
-            rows = (f"{clip.id};{ACTIONS[clip.labels[0]].name(layout)}" if labelled else clip.id for clip in clips)
-        case "sthv2":
-            entries = (_v2_entry(clip) if labelled else {"id": clip.id} for clip in clips)
-            return json.dumps(list(entries), indent=0) + "\n"
-    return "".join(f"{row}\n" for row in rows)
-
-
-def _v2_entry(clip: SynthClip) -> dict[str, object]:
-    template, thing = ACTIONS[clip.labels[0]].template, f"a {clip.digit_name}"
-    label = template.replace("[something]", thing)
-    return {"id": clip.id, "label": label, "template": template, "placeholders": [thing]}

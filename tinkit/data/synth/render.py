@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tinkit.data.synth.scenes import Digit, Scene, clip_rng
+from tinkit.data.synth.scenes import Digit, Scene, seeded_rng
 
 _TEXTURE = 128  # side of a texture, which repeats
 _GLYPH = 64  # side of a digit's enlarged image
@@ -51,7 +51,7 @@ def _background(scene: Scene) -> np.ndarray:
 
 def _texture(seed: int) -> np.ndarray:
     """(128, 128, 3) float32, 10 to 100: smooth noise that repeats without a seam."""
-    rng = clip_rng(seed, "texture")
+    rng = seeded_rng(seed, "texture")
     frequencies = np.fft.fftfreq(_TEXTURE)[:, None] ** 2 + np.fft.rfftfreq(_TEXTURE)[None, :] ** 2
     spectrum = np.fft.rfft2(rng.standard_normal((3, _TEXTURE, _TEXTURE)))
     noise = np.fft.irfft2(spectrum * np.exp(-frequencies * 2 * (np.pi * rng.uniform(4, 7)) ** 2), s=(_TEXTURE,) * 2)

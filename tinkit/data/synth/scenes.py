@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinkit.data.layouts.layout import Split
-from tinkit.data.synth.actions import ACTIONS, PARTNER, Motion
+from tinkit.data.synth.actions import ACTIONS, Motion
 
-Box = tuple[float, float, float, float]  # left, top, width, height in pixels
+Region = tuple[float, float, float, float]  # left, top, width, height in pixels
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,21 @@ class Scene:
         return tuple(sorted(digit.action for digit in self.digits))
 
 
-def reversed_scene(scene: Scene) -> Scene:
-    """The scene played backwards: every track reversed, every action its partner."""
-    return replace(
-        scene,
-        pan=scene.pan[::-1],
-        digits=tuple(replace(_reversed_tracks(digit), action=PARTNER[digit.action]) for digit in scene.digits),
-    )
+@dataclass(frozen=True)
+class SynthClip:
+    """A clip of the challenge: its official id, what happens in it, and which digit is seen first."""
+
+    id: str
+    scene: Scene
+    digit_name: str
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The class indices in the order of the category file's lines, sorted."""
+        return self.scene.labels
 
 
-def clip_rng(*parts: int | str) -> np.random.Generator:
+def seeded_rng(*parts: int | str) -> np.random.Generator:
     """A generator that depends on ``parts`` alone: never on the order or the process in which clips are made."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
@@ -74,7 +79,7 @@ def clip_rng(*parts: int | str) -> np.random.Generator:
 
 def digit_pools(seed: int, count: int) -> dict[Split, np.ndarray]:
     """Disjoint sets of the ``count`` digit images for the splits: 60% train, 20% val, 20% test."""
-    order = clip_rng(seed, "digits").permutation(count)
+    order = seeded_rng(seed, "digits").permutation(count)
     first, second = count * 6 // 10, count * 8 // 10
     return {"train": order[:first], "val": order[first:second], "test": order[second:]}
 
@@ -105,7 +110,7 @@ def draw_scene(
     return Scene(width, height, texture_seed, pan, digits)
 
 
-def _regions(rng: np.random.Generator, count: int, width: int, height: int) -> list[Box]:
+def _regions(rng: np.random.Generator, count: int, width: int, height: int) -> list[Region]:
     """``count`` boxes that share the frame, in random order; the sides, which crops cut off, stay free."""
     margin = 0.4 * (width - height)
     left, inner = margin, width - 2 * margin
@@ -123,7 +128,7 @@ def _regions(rng: np.random.Generator, count: int, width: int, height: int) -> l
     return [boxes[index] for index in rng.permutation(count)]
 
 
-def _draw_digit(rng: np.random.Generator, action: int, image: int, region: Box, frames: int) -> Digit:
+def _draw_digit(rng: np.random.Generator, action: int, image: int, region: Region, frames: int) -> Digit:
     """One digit that does ``action`` within ``region``."""
     left, top, width, height = region
     short, long = sorted((width, height))
@@ -145,7 +150,7 @@ def _draw_digit(rng: np.random.Generator, action: int, image: int, region: Box, 
     return _reversed_tracks(moved) if ACTIONS[action].backwards else moved
 
 
-def _moved(rng: np.random.Generator, digit: Digit, motion: Motion, region: Box) -> Digit:
+def _moved(rng: np.random.Generator, digit: Digit, motion: Motion, region: Region) -> Digit:
     """``digit`` with the tracks of ``motion``, forwards: right, down, approach, clockwise, appear."""
     _, _, width, height = region
     frames = len(digit.x)

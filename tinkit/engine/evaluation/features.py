@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.clips.datasets import TestClips, load_views, require_files
+from tinkit.data.clips.opening import require_files
+from tinkit.data.clips.testing import TestClips, load_views
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest, open_manifest
@@ -114,8 +115,8 @@ def features_of_split(
         require_files(manifest, recipe.clip, flow)
         network = world.first(lambda: _Network(run, weights, views, amp, world))
         world.first(lambda: plan.check_same(network.checkpoint))
-        reading = Reading.as_trained(data or recipe.data, recipe.data)
-        clips, kept = TestClips(manifest, recipe.clip, views, flow, reading), _OnDisk(blocks)
+        decoding = DecodeSettings.as_trained(data or recipe.data, recipe.data)
+        clips, kept = TestClips(manifest, recipe.clip, views, flow, decoding), _OnDisk(blocks)
         batch, title = max(1, views.batch // views.count), f"features of {split} {views.views}"
         try:
             each_clip(network, clips, recipe.train, reporter, kept, batch=batch, title=title, world=world, stop=stop)
@@ -171,7 +172,7 @@ def _features_of_files(run: Run, weights: str, paths: Sequence[Path], views: Vie
         try:
             media: Media = "frames" if path.is_dir() else "video"
             template = recipe.data.layout.frame_template
-            frames = load_views(path, media, recipe.clip, views, template, Reading.of(recipe.data))
+            frames = load_views(path, media, recipe.clip, views, template, DecodeSettings.of(recipe.data))
         except BrokenClip as error:
             reasons[str(path)] = error.reason
             rows.append(None)

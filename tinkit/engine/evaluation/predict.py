@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinkit.data.clips.datasets import load_noted_views
+from tinkit.data.clips.testing import load_noted_views
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import BrokenClip, Note
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.layouts.layout import Media
 from tinkit.data.sampling.flips import flip_permutation
 from tinkit.engine.evaluation.protocol import check_segments
@@ -54,7 +54,7 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
         try:
             media: Media = "frames" if path.is_dir() else "video"
             template = recipe.data.layout.frame_template
-            frames, notes = load_noted_views(path, media, recipe.clip, config, template, Reading.of(recipe.data))
+            frames, notes = load_noted_views(path, media, recipe.clip, config, template, DecodeSettings.of(recipe.data))
         except BrokenClip as error:
             predictions.append(Prediction(path, (), error.reason))
             continue

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinkit.data.clips.datasets import TestClips
+from tinkit.data.clips.testing import TestClips
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.partial import Block, Blocks
@@ -107,7 +107,7 @@ def score_split(
     kept = _Kept(len(clips) if world.main else 0, len(clips.manifest.classes), blocks)
 
     def look(frames: Tensor) -> Tensor:
-        return score_views(model, pixels, frames, average, task, amp, clips.config.mirrored, swap)
+        return score_views(model, pixels, frames, average, task, amp, clips.views.mirrored, swap)
 
     was_training = model.training
     model.eval()

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinkit.data.clips.batch import Batch
-from tinkit.data.clips.datasets import TestClips
 from tinkit.data.clips.loading import LoaderWorkers, test_loader
+from tinkit.data.clips.testing import TestClips
 from tinkit.engine.distributed.signals import StopSignal
 from tinkit.engine.distributed.stall import Watch
 from tinkit.engine.distributed.world import World

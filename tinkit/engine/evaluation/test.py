@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from tinkit import metrics
-from tinkit.data.clips.datasets import TestClips, require_files
+from tinkit.data.clips.opening import require_files
+from tinkit.data.clips.testing import TestClips
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.decode.clip_reader import notes_text
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.data.sampling.flips import flip_permutation
@@ -178,7 +179,7 @@ def _make(
         scored = score_split(
             model,
             Pixels(model, device, recipe.train.channels_last),
-            TestClips(manifest, recipe.clip, views, flow, Reading.as_trained(data or recipe.data, recipe.data)),
+            TestClips(manifest, recipe.clip, views, flow, DecodeSettings.as_trained(data or recipe.data, recipe.data)),
             recipe.train,
             reporter,
             batch=max(1, views.batch // views.count),

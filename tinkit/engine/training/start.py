@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinkit.data.clips.datasets import require_files
+from tinkit.data.clips.opening import require_files
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest, join, open_manifest
 from tinkit.engine.distributed.world import World

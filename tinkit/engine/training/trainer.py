@@ -13,9 +13,9 @@ import torch
 
 from tinkit import metrics
 from tinkit.data.clips.batch import Batch
-from tinkit.data.clips.datasets import TrainClips
 from tinkit.data.clips.loading import LoaderWorkers, Share, train_loader
-from tinkit.data.decode.settings import Reading
+from tinkit.data.clips.training import TrainClips
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.signals import StopSignal
@@ -91,8 +91,8 @@ class Trainer:
         loss = Loss.of(recipe.loss, train_set)
         metric = recipe.train.metric or metrics.challenge_metric(train_set.task)
         self.metric = metrics.check_metric(metric, train_set.task, len(train_set.classes))
-        reading = Reading.of(recipe.data)
-        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, FlowFiles.of(recipe.data), reading)
+        decoding = DecodeSettings.of(recipe.data)
+        self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, FlowFiles.of(recipe.data), decoding)
         pixels = Pixels(self.model, self.device, recipe.train.channels_last)
         self.train_step = TrainStep(
             recipe,

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from tinkit import metrics
-from tinkit.data.clips.datasets import TestClips
+from tinkit.data.clips.testing import TestClips
 from tinkit.data.decode.clip_reader import notes_text
-from tinkit.data.decode.settings import Reading
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.engine.distributed.signals import StopSignal
@@ -30,7 +30,7 @@ class Validator:
 
     def __init__(self, recipe: Recipe, manifest: Manifest, pixels: Pixels, reporter: Reporter, world: World) -> None:
         views = recipe.test.model_copy(update={"views": "1x1", "sampling": "even", "flip": False})
-        self.clips = TestClips(manifest, recipe.clip, views, FlowFiles.of(recipe.data), Reading.of(recipe.data))
+        self.clips = TestClips(manifest, recipe.clip, views, FlowFiles.of(recipe.data), DecodeSettings.of(recipe.data))
         self._recipe, self._pixels = recipe, pixels
         self._reporter, self._world = reporter, world
         self._labels = mark_labels(manifest.table["labels"].to_pylist(), len(manifest.classes)) if world.main else None

@@ -1,4 +1,4 @@
-"""A film, opened by libav: which containers, which stream, on how many threads."""
+"""A video file, opened by libav: which containers, which stream, on how many threads."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from av.stream import Disposition
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.containers import Head
 
-# Containers that hold their own pictures. Playlists and scripts, which name other files, and text art are no clips.
+# Containers that hold their own pictures. Playlists and scripts, which name other files, and text art are refused.
 _DEMUXERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,mxf,nut,dv,rm"
 _TIMEOUT = 60.0  # seconds libav may wait for the file system
-# PyAV before 19 refuses some real files' text unless told otherwise; later ones replace what is no text by themselves.
+# PyAV before 19 refuses some real files' text unless told otherwise; later ones replace undecodable text by themselves.
 _OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if hasattr(Container, "metadata_errors") else {}
 
 
-def open_film(source: str | Head, max_pixels: int) -> tuple[Any, Any]:
+def open_video(source: str | Head, max_pixels: int) -> tuple[Any, Any]:
     """The container and its first video stream, whose frames may have ``max_pixels``.
 
     Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` where there is none, and what libav does.

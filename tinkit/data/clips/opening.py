@@ -1,0 +1,103 @@
+"""What clips for training and for testing share: their reader, their draws, and the frames that they fill.
+
+Pixels leave here as uint8; they are normalised on the device. Frames lie in memory as (..., H, W, C) and are given
+as a permuted view (..., C, H, W): with the last four axes taken as images that is torch's channels_last, at no cost.
+C is 3 for RGB; for flow and RGB differences a segment's consecutive frames lie behind one another in it
+(:func:`~tinkit.data.config.modality.read_channels`; the differences themselves are taken on the device).
+A clip that cannot be read keeps its place: its frames are zero, ``valid`` is False and ``reason`` says why.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinkit.data.config.modality import channels_a_frame, read_channels
+from tinkit.data.config.views import ClipConfig
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.flow.folders import FlowFiles, FlowFolder
+from tinkit.data.manifest.manifest import Manifest, ManifestRow
+from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.image_names import template_pattern
+from tinkit.data.sampling.resize import load_kernel
+
+USUAL = DecodeSettings()
+"""How pixels are read unless a recipe says otherwise."""
+
+
+def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
+    """The generator of one clip in one epoch: a function of nothing but (seed, epoch, id)."""
+    return _generator(f"{seed}\0{epoch}\0{clip_id}")
+
+
+def view_rng(clip_id: str) -> np.random.Generator:
+    """The generator of one clip's test views: a function of its id, so that they are the same every time."""
+    return _generator(f"views\0{clip_id}")
+
+
+def _generator(key: str) -> np.random.Generator:
+    digest = blake2b(key.encode(errors="surrogateescape"), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+
+
+def require_files(manifest: Manifest, clip: ClipConfig, flow: FlowFiles | None = None) -> None:
+    """Raise :class:`~tinkit.errors.UserError` if of a few clips of ``manifest`` not one has what ``clip`` reads."""
+    files = flow_asked_for(clip, flow)
+    if files is None:
+        manifest.require_media()
+    else:
+        files.require(manifest)
+
+
+def open_row(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None, decoding: DecodeSettings) -> ClipReader:
+    """The open clip of ``row``, or its optical flow where ``flow`` says where that lies.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`, also for a clip without frames.
+    """
+    reader: ClipReader
+    if flow is None:
+        path = clip_path(manifest.root, row.path)
+        reader = open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames, decoding)
+    else:
+        folder = flow.clip_folder(manifest.root, row.path)
+        reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames, decoding)
+    if reader.num_frames < 1:
+        reader.close()
+        raise BrokenClip("no frame found")
+    return reader
+
+
+def channels_of(clip: ClipConfig) -> int:
+    """The channels of a segment as it leaves here."""
+    return read_channels(clip.modality, clip.flow_length)
+
+
+def flow_asked_for(clip: ClipConfig, flow: FlowFiles | None) -> FlowFiles | None:
+    """``flow`` if ``clip`` reads optical flow, else None."""
+    if clip.modality != "flow":
+        return None
+    if flow is None:
+        raise ValueError("clip.modality = 'flow' needs to know where flow lies: give flow=FlowFiles.of(data)")
+    return flow
+
+
+def by_frame(frames: NDArray[np.uint8], clip: ClipConfig) -> NDArray[np.uint8]:
+    """(..., H, W, C) as a view (..., H, W, L, channels of a frame): the consecutive frames of a segment apart."""
+    return frames.reshape(*frames.shape[:-1], -1, channels_a_frame(clip.modality))
+
+
+def check_shape(frame: Frame, shape: tuple[int, ...] | None) -> None:
+    """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a frame of another shape than the first one's."""
+    if frame.shape != shape:
+        raise BrokenClip("frames of different sizes")
+
+
+def prepare_to_read(manifest: Manifest) -> None:
+    """Before any worker starts: refuse a template that names no files, which is no broken clip, and load the kernel."""
+    load_kernel()
+    if manifest.media == "frames":
+        template_pattern(manifest.frame_template)

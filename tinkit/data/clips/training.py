@@ -1,0 +1,119 @@
+"""Clips for training: a torch data set over a manifest (see :mod:`tinkit.data.clips.opening`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from tinkit.data.clips.item import ClipItem, make_item
+from tinkit.data.clips.opening import (
+    USUAL,
+    by_frame,
+    channels_of,
+    check_shape,
+    clip_rng,
+    flow_asked_for,
+    open_row,
+    prepare_to_read,
+)
+from tinkit.data.config.modality import frames_a_segment
+from tinkit.data.config.views import ClipConfig
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.flow.folders import FlowFiles
+from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.sampling import crops
+from tinkit.data.sampling import frames as sampling
+from tinkit.data.sampling.flips import flip_permutation
+
+NO_LABEL = "no label"
+
+
+class ShortClip(BrokenClip):
+    """A clip that can be decoded, of fewer frames than training takes."""
+
+
+class TrainClips(Dataset[ClipItem]):
+    """Training clips: item ``(epoch, index)`` is row ``index`` of ``manifest`` as ``epoch`` sees it.
+
+    Frames, crop and flip are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has the labels that
+    ``clip.flip_labels`` makes of its own. A clip without a label is not valid. ``flow`` says where optical flow lies;
+    only ``clip.modality = "flow"`` asks. ``decoding`` is how pixels are read, and what that may cost.
+
+    Raises :class:`~tinkit.errors.UserError` for ``flip_labels`` that do not go with the classes.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        clip: ClipConfig,
+        seed: int,
+        flow: FlowFiles | None = None,
+        decoding: DecodeSettings = USUAL,
+    ) -> None:
+        prepare_to_read(manifest)
+        self.manifest, self._decoding = manifest, decoding
+        self.clip = clip
+        self.seed = seed
+        self._flow = flow_asked_for(clip, flow)
+        self._flipped = torch.from_numpy(flip_permutation(manifest.classes, clip.flip_labels))
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def __getitem__(self, key: tuple[int, int]) -> ClipItem:
+        epoch, index = key
+        row = self.manifest.row(index)
+        size = self.clip.size
+        frames = np.zeros((self.clip.num_segments, size, size, channels_of(self.clip)), dtype=np.uint8)
+        if row.labels is None:
+            return make_item(self.manifest, index, row, frames, NO_LABEL, broken=False)
+        try:
+            with open_row(self.manifest, row, self._flow, self._decoding) as reader:
+                flip = self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
+        except BrokenClip as error:
+            frames, broken = np.zeros_like(frames), not isinstance(error, ShortClip)
+            return make_item(self.manifest, index, row, frames, error.reason, broken=broken)
+        item = make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
+        if flip:
+            labels = item["labels"]
+            item["labels"] = labels[self._flipped] if labels.ndim else self._flipped[labels]
+        return item
+
+    def _fill(self, frames: NDArray[np.uint8], reader: ClipReader, rng: np.random.Generator) -> bool:
+        """Draw, read and cut the frames; returns whether they are mirrored.
+
+        The order of the draws is part of what makes a run repeatable.
+        """
+        clip = self.clip
+        shown = reader.num_frames + (clip.modality == "flow")  # pairs of flow are one fewer
+        if shown < self.manifest.min_frames:
+            raise ShortClip(f"{shown} frames, fewer than data.min_frames = {self.manifest.min_frames}")
+        length = frames_a_segment(clip.modality, clip.flow_length)
+        firsts = sampling.train_frames(
+            clip.sampling, reader.num_frames, clip.num_segments, clip.stride, rng, short=clip.short, length=length
+        )
+        indices = sampling.stacks(firsts, reader.num_frames, length)
+        flip = bool(rng.random() < 0.5) and clip.flip
+        box, shape = None, None
+        parts = by_frame(frames, clip)
+        for index, frame in reader.frames(indices.ravel().tolist()):
+            if box is None:
+                box, shape = replace(self._box(frame, rng), mirrored=flip), frame.shape
+            check_shape(frame, shape)
+            (t, place), *others = np.argwhere(indices == index)
+            crops.cut_into(parts[t, :, :, place], frame, box)
+            for other, its_place in others:
+                parts[other, :, :, its_place] = parts[t, :, :, place]
+            del frame  # one frame in memory at a time
+        return flip
+
+    def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
+        height, width = frame.shape[:2]
+        if self.clip.crop == "centre":
+            return crops.centre(width, height, min(width, height))
+        return crops.multiscale(width, height, self.clip.size, self.clip.scales, rng)
