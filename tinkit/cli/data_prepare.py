@@ -83,12 +83,15 @@ def prepare(
 
     if not probe and (report or dask or shard):
         raise UsageError("--report, --dask and --shard go with probing", fix="leave out --no-probe")
+    part = _shard(shard)
+    if max_bad is not None:
+        _limit(max_bad, 0)
     config = data_config(what, data, overrides)
     root = resolve_root(config)
     manifests = [open_manifest(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
     found = [_count(manifest) for manifest in manifests]
     there = all(one.lacking <= tolerated(one.files) for one in found) or max_bad is not None or report is not None
-    reports = _probe(config, manifests, Engine(workers, dask), _shard(shard)) if probe and there else []
+    reports = _probe(config, manifests, Engine(workers, dask), part) if probe and there else []
     if report is not None and reports:
         _write(report, reports)
     _tell(root, manifests, found, reports, as_json=as_json)
@@ -180,15 +183,20 @@ def _more(probed: list[Probed]) -> dict[str, Any]:
     return {word: counts[word] for word in ("good", "no video", "no frames", "unreadable", "duplicate by content")}
 
 
-def _judge(report: Report, limit: str | None) -> None:
-    """Raise :class:`~tinkit.errors.UserError` where more clips cannot be read than is tolerated."""
-    from tinkit.data.probe.presence import tolerated
+def _limit(text: str, clips: int) -> int:
     from tinkit.data.probe.report import limit_of
 
     try:
-        most = tolerated(report.clips) if limit is None else limit_of(limit, report.clips)
+        return limit_of(text, clips)
     except ValueError:
-        raise UsageError(f"--max-bad {limit} is neither", expected="a number of clips, or percent: 20, 0.5%") from None
+        raise UsageError(f"--max-bad {text} is neither", expected="a number of clips, or percent: 20, 0.5%") from None
+
+
+def _judge(report: Report, limit: str | None) -> None:
+    """Raise :class:`~tinkit.errors.UserError` where more clips cannot be read than is tolerated."""
+    from tinkit.data.probe.presence import tolerated
+
+    most = tolerated(report.clips) if limit is None else _limit(limit, report.clips)
     if report.bad > most:
         bad = {word: count for word, count in report.counts.items() if word in report.examples and count}
         first = next((path for word, path in report.examples.items() if path and bad.get(word)), "")
