@@ -10,6 +10,7 @@
 #include "operators/borrowed.h"
 #include "operators/chain.h"
 #include "operators/operators.h"
+#include "operators/resize.h"
 #include "operators/steering_backward.h"
 
 STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
@@ -39,4 +40,13 @@ extern "C" __attribute__((visibility("default"))) int tinkit_use_level(const cha
   const tinkit::Level* level = tinkit::level_named(name);
   if (level != nullptr) tinkit::current_level() = level;
   return level != nullptr;
+}
+
+// An image at another size, as Pillow's bilinear filter gives it (tinkit/data/sampling/resize.py has the weights).
+extern "C" __attribute__((visibility("default"))) void tinkit_resize(
+    const uint8_t* pixels, int64_t stride, int64_t width, int64_t height, int64_t channels, const int32_t* x_first,
+    const int32_t* x_weight, int64_t x_size, int64_t x_taps, const int32_t* y_first, const int32_t* y_weight,
+    int64_t y_size, int64_t y_taps, int columns_first, int mirrored, uint8_t* to, int64_t to_stride) {
+  tinkit::resize({pixels, stride, width, height, channels}, {x_first, x_weight, x_size, int(x_taps)},
+                 {y_first, y_weight, y_size, int(y_taps)}, columns_first, mirrored, {to, to_stride});
 }

@@ -8,21 +8,25 @@ import typer
 
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
-from tinkit.cli.data_options import data_config, wanted_splits
-from tinkit.cli.options import DataOption, DatasetArgument, JsonOption, SetOption, SplitOption, SplitsOption
+from tinkit.cli.data_new import EPILOG as NEW_EPILOG
+from tinkit.cli.data_new import new
+from tinkit.cli.data_options import data_config
+from tinkit.cli.data_prepare import EPILOG as PREPARE_EPILOG
+from tinkit.cli.data_prepare import prepare, summary_of
+from tinkit.cli.options import DataOption, DatasetArgument, JsonOption, SetOption, SplitOption
 from tinkit.cli.parser import examples
 from tinkit.errors import UserError
-from tinkit.terminal import Notices, note, print_json, print_line, print_table
+from tinkit.terminal import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.data.layouts.layout import DatasetLayout
     from tinkit.data.manifest.manifest import Manifest
-    from tinkit.data.probe.presence import Presence
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Data sets: build their manifests, look into them, compute their optical flow.",
+    help="Data sets: begin one of your own, build manifests, look into them, compute optical flow.",
     epilog=examples(
+        "tinkit data new videos",
         "tinkit data list",
         "tinkit data prepare mmit --data data/mmit",
         "tinkit data show mmit_r50 --split val --data data/mmit",
@@ -30,17 +34,22 @@ app = typer.Typer(
         "tinkit data flow mmit --data data/mmit",
     ),
 )
+app.command("prepare", epilog=PREPARE_EPILOG)(prepare)
+app.command("new", epilog=NEW_EPILOG)(new)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
 
 
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
 def list_layouts(*, as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
+    from tinkit.data.config.dataset import DataConfig
     from tinkit.data.layouts.catalogue import LAYOUTS
     from tinkit.data.layouts.layout import SPLITS
 
+    layouts = {name: DataConfig(dataset=name).layout for name in LAYOUTS}
+
     if as_json:
-        print_json([_layout_values(name, layout) for name, layout in LAYOUTS.items()])
+        print_json([_layout_values(name, layout) for name, layout in layouts.items()])
         return
     rows = [
         {
@@ -51,50 +60,9 @@ def list_layouts(*, as_json: JsonOption = False) -> None:
             "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
             "task": layout.task,
         }
-        for name, layout in LAYOUTS.items()
+        for name, layout in layouts.items()
     ]
     print_table("Layouts (files relative to the data set's folder)", rows)
-
-
-@app.command("prepare", epilog=examples("tinkit data prepare mmit --data data/mmit", "tinkit data prepare mine.toml"))
-def prepare(
-    what: DatasetArgument,
-    *,
-    data: DataOption = None,
-    overrides: SetOption = None,
-    split: SplitsOption = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild manifests that are up to date.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Read and check the annotations, and build the manifests (train, val, and test where there is a list of it).
-
-    Every clip's file is looked for, and one clip of each split is decoded. Exits with 1 where more than 1% of a split's
-    clips are missing or empty (of few clips: more than five, or than a tenth).
-    """
-    from tinkit.data.config.dataset import resolve_root
-    from tinkit.data.manifest.manifest import open_manifest
-    from tinkit.data.probe.presence import decode_one, require_present, words
-
-    config = data_config(what, data, overrides)
-    root = resolve_root(config)
-    manifests = [open_manifest(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
-    found = [_count(manifest) for manifest in manifests]
-    rows = [
-        _summary(manifest) | {"missing": one.missing, "empty": one.empty}
-        for manifest, one in zip(manifests, found, strict=True)
-    ]
-    print_table(f"Manifests of {root}", rows, as_json=as_json)
-    for manifest in manifests:
-        for line in manifest.skipped:
-            note(f"{manifest.split}: {line}")
-    note("looked for every clip's file, and decodes one clip of each split; the others are not decoded")
-    for manifest, one in zip(manifests, found, strict=True):
-        manifest.require_media()
-        decode_one(manifest)
-        if one.lacking:
-            note(f"{manifest.split}: {words(one)}, such as {manifest.root / (one.first or '')}")
-    for manifest, one in zip(manifests, found, strict=True):
-        require_present(manifest, one)
 
 
 @app.command("show", epilog=examples("tinkit data show mmit --split val -n 5", "tinkit data show mmit --id a/b_1.mp4"))
@@ -135,7 +103,7 @@ def stats(
     from tinkit.data.manifest.manifest import open_manifest
 
     manifest = open_manifest(data_config(what, data, overrides), split)
-    summary = _summary(manifest)
+    summary = summary_of(manifest)
     counts = manifest.label_counts()
     classes = [
         {"index": index, "class": name, "clips": int(clips), "percent": 100 * int(clips) / max(len(manifest), 1)}
@@ -165,29 +133,6 @@ def _layout_values(name: str, layout: DatasetLayout) -> dict[str, Any]:
         "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
         "task": layout.task,
         "class order": layout.class_order,
-    }
-
-
-def _count(manifest: Manifest) -> Presence:
-    from tinkit.data.probe.presence import count_present
-
-    notices = Notices()
-    with notices.bar(f"files of {manifest.split}", len(manifest), shown=notices.is_terminal) as bar:
-        return count_present(manifest, bar.advance)
-
-
-def _summary(manifest: Manifest) -> dict[str, Any]:
-    import pyarrow.compute as pc
-
-    counts = manifest.label_counts()
-    return {
-        "split": manifest.split,
-        "clips": len(manifest),
-        "sources": pc.count_distinct(manifest.table.column("source")).as_py(),
-        "classes": len(manifest.classes),
-        "labels": int(counts.sum()) if manifest.labelled else None,
-        "classes without a clip": int((counts == 0).sum()) if manifest.labelled else None,
-        "manifest": str(manifest.file),
     }
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from tinkit.timm_import import import_timm
 
 logger = logging.getLogger(__name__)
 
 _TALKERS = ("huggingface_hub", "timm", "httpx", "urllib3", "requests")  # a line and a wait for every try
+_HUB = "https://huggingface.co"
+_PATIENCE = 3.0  # seconds
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -32,6 +37,21 @@ def fetching(name: str) -> Iterator[None]:
     finally:
         for talker, level in zip(talkers, levels, strict=True):
             talker.setLevel(level)
+
+
+def can_be_had(name: str) -> bool:
+    """Whether the pretrained weights of ``name`` are on this machine, or its hub answers within some seconds."""
+    if _is_here(name):
+        return True
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        return False
+    address = urlsplit(os.environ.get("HF_ENDPOINT") or _HUB)
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+        with socket.create_connection((address.hostname or "", port), timeout=_PATIENCE):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _is_here(name: str) -> bool:

@@ -60,7 +60,7 @@ class Native:
 
     ``file`` where it is kept (None: nowhere); ``level`` the instruction set that it chose; ``compiler`` who made it,
     ``seconds`` what that took, both only if this process did; ``problem`` why it is not loaded, None if it is.
-    ``output`` is what a compiler said that failed.
+    ``output`` is what a compiler said that failed; ``library`` the library, for what is no operator of PyTorch's.
     """
 
     file: Path | None = None
@@ -69,6 +69,7 @@ class Native:
     seconds: float | None = None
     problem: str | None = None
     output: str = ""
+    library: ctypes.CDLL | None = None
 
     @property
     def loaded(self) -> bool:
@@ -131,7 +132,8 @@ def open_library(kernels: Path) -> Native:
     if ready is None:
         return Native(problem=f"no C++ compiler was found ($CXX, {', '.join(_COMPILERS)})")
     try:
-        return Native(file=ready.file, level=_register(ready))
+        library = _register(ready)
+        return Native(file=ready.file, level=_level(library), library=library)
     except OSError as error:
         return Native(problem=f"{ready.file} cannot be loaded: {error}")
 
@@ -180,7 +182,7 @@ def _compiled(kernels: Path, key: str, compiler: Compiler) -> Native:
 
     kept = keep(key, ".so", build)
     try:
-        level = _register(kept)
+        library = _register(kept)
     except OSError as error:
         problem = KernelError(f"what {compiler.command[0]} made cannot be loaded: {error}")
         if kept.made or kept.file is None:
@@ -189,11 +191,17 @@ def _compiled(kernels: Path, key: str, compiler: Compiler) -> Native:
             kept.file.unlink()
         kept = Kept(build(), None, made=True) if kept.file.exists() else keep(key, ".so", build)
         try:
-            level = _register(kept)
+            library = _register(kept)
         except OSError:
             raise problem from error
     made_by = f"{shlex.join(compiler.command)} {compiler.version.splitlines()[0]}" if seconds else None
-    return Native(file=kept.file, level=level, compiler=made_by, seconds=seconds[0] if seconds else None)
+    return Native(
+        file=kept.file,
+        level=_level(library),
+        compiler=made_by,
+        seconds=seconds[0] if seconds else None,
+        library=library,
+    )
 
 
 def _compile(kernels: Path, compiler: Compiler) -> bytes:
@@ -210,8 +218,8 @@ def _compile(kernels: Path, compiler: Compiler) -> bytes:
         raise KernelError(f"nothing can be compiled in a temporary folder: {problem}") from problem
 
 
-def _register(kept: Kept) -> str | None:
-    """Load the library, whose static objects register the kernels; the instruction set that it has chosen, if it tells.
+def _register(kept: Kept) -> ctypes.CDLL:
+    """Load the library, whose static objects register the kernels.
 
     The checked bytes are loaded, from a file in memory or a private folder: whatever happens to the file
     in the cache, and where that may hold no programs (noexec). Raises OSError if it is none for this machine.
@@ -222,15 +230,15 @@ def _register(kept: Kept) -> str | None:
             descriptor = os.memfd_create("tinkit-kernels", os.MFD_CLOEXEC)
             with os.fdopen(os.dup(descriptor), "wb") as handle:
                 handle.write(kept.data)
-            return _load_file(Path(f"/proc/self/fd/{descriptor}"))
+            return ctypes.CDLL(f"/proc/self/fd/{descriptor}")
     with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
         file = Path(folder, "library.so")
         file.write_bytes(kept.data)
-        return _load_file(file)
+        return ctypes.CDLL(str(file))
 
 
-def _load_file(file: Path) -> str | None:
-    library = ctypes.CDLL(str(file))
+def _level(library: ctypes.CDLL) -> str | None:
+    """The instruction set that the library has chosen, if it tells."""
     if not hasattr(library, "tinkit_level"):
         return None
     library.tinkit_level.restype = ctypes.c_char_p

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "image.h"
+
 namespace tinkit {
 
 struct Grid {
@@ -165,6 +167,8 @@ struct Level {
   Kernels float32, float64, float16, bfloat16;
   void (*steer32)(const Steer<float>&, float* room, int64_t begin, int64_t end);
   void (*steer64)(const Steer<double>&, double* room, int64_t begin, int64_t end);
+  void (*along_rows)(const Image&, const MeanOf&, bool mirrored, const Target&, uint8_t* room);
+  void (*along_columns)(const Image&, const MeanOf&, const Target&);
 };
 
 struct Half {

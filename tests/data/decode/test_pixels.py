@@ -23,7 +23,6 @@ from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFolder
 from tinkit.data.manifest.manifest import open_manifest
-from tinkit.data.sampling import crops
 from tinkit.engine.evaluation.predict import predict
 from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.exchange.imported import named_run
@@ -63,15 +62,6 @@ def test_the_orientation_of_a_photograph_is_not_applied(tmp_path: Path) -> None:
     assert np.array_equal(read_image_of(tmp_path / "a", plain, "jpg"), read_image_of(tmp_path / "b", noted, "jpg"))
     pages = (ROOT / "docs/recipes.md").read_text()
     assert re.search(r"EXIF data is\s+\*\*not\*\* applied", pages)
-
-
-def test_large_frames_are_resized_in_strips_to_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (210, 333, 3), dtype=np.uint8)
-    for width, height in ((40, 30), (333, 50), (500, 210), (17, 400)):
-        truth = crops.resize(pixels, width, height)
-        monkeypatch.setattr(crops, "_STRIP_PIXELS", 5000)
-        assert np.array_equal(crops.resize(pixels, width, height), truth)
-        monkeypatch.undo()
 
 
 def test_an_angle_that_is_no_right_one_is_left_and_said(tmp_path: Path) -> None:

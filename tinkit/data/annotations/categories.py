@@ -19,13 +19,18 @@ def classes_of(config: DataConfig, file: Path | None) -> ClassNames:
     if file is None:
         return ClassNames(tuple(str(number) for number in range(first, first + (count or 0))))
     found = read_class_names(file, count)
-    if count is not None and count != len(found.names):
-        raise UserError(
-            f"the file names {len(found.names)} classes",
-            file=file,
-            expected=f"{count}, as data.num_classes says",
-            fix="leave data.num_classes out, or name the file of this version in data.categories",
-        )
+    check_count(config, found, file)
     if config.layout.class_order == "alphabetical":  # by code point, as TSN, TRN, TSM and TIN number V1's classes
         return replace(found, names=tuple(sorted(found.names)))
     return found
+
+
+def check_count(config: DataConfig, found: ClassNames, file: Path) -> None:
+    """Raise :class:`~tinkit.errors.UserError` where ``file`` names another number of classes than the recipe."""
+    if config.num_classes not in (None, len(found.names)):
+        raise UserError(
+            f"the file names {len(found.names)} classes",
+            file=file,
+            expected=f"{config.num_classes}, as data.num_classes says",
+            fix="leave data.num_classes out, or name the file of this version in data.categories",
+        )

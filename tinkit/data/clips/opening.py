@@ -23,6 +23,7 @@ from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
+from tinkit.data.sampling.resize import load_kernel
 
 USUAL = DecodeSettings()
 """How pixels are read unless a recipe says otherwise."""
@@ -95,7 +96,8 @@ def check_shape(frame: Frame, shape: tuple[int, ...] | None) -> None:
         raise BrokenClip("frames of different sizes")
 
 
-def check_frame_names(manifest: Manifest) -> None:
-    """A template that cannot be read is the user's mistake, not a broken clip: it is found before any worker starts."""
+def prepare_to_read(manifest: Manifest) -> None:
+    """Before any worker starts: refuse a template that names no files, which is no broken clip, and load the kernel."""
+    load_kernel()
     if manifest.media == "frames":
         template_pattern(manifest.frame_template)

@@ -16,10 +16,10 @@ from tinkit.data.clips.opening import (
     USUAL,
     by_frame,
     channels_of,
-    check_frame_names,
     check_shape,
     flow_asked_for,
     open_row,
+    prepare_to_read,
     view_rng,
 )
 from tinkit.data.config.modality import frames_a_segment
@@ -54,7 +54,7 @@ class TestClips(Dataset[ClipItem]):
         flow: FlowFiles | None = None,
         decoding: DecodeSettings = USUAL,
     ) -> None:
-        check_frame_names(manifest)
+        prepare_to_read(manifest)
         self.manifest, self._decoding = manifest, decoding
         self.clip = clip
         self.views = views

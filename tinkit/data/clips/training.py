@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,11 +14,11 @@ from tinkit.data.clips.opening import (
     USUAL,
     by_frame,
     channels_of,
-    check_frame_names,
     check_shape,
     clip_rng,
     flow_asked_for,
     open_row,
+    prepare_to_read,
 )
 from tinkit.data.config.modality import frames_a_segment
 from tinkit.data.config.views import ClipConfig
@@ -53,7 +55,7 @@ class TrainClips(Dataset[ClipItem]):
         flow: FlowFiles | None = None,
         decoding: DecodeSettings = USUAL,
     ) -> None:
-        check_frame_names(manifest)
+        prepare_to_read(manifest)
         self.manifest, self._decoding = manifest, decoding
         self.clip = clip
         self.seed = seed
@@ -97,18 +99,17 @@ class TrainClips(Dataset[ClipItem]):
         )
         indices = sampling.stacks(firsts, reader.num_frames, length)
         flip = bool(rng.random() < 0.5) and clip.flip
-        size, box, shape = clip.size, None, None
+        box, shape = None, None
         parts = by_frame(frames, clip)
         for index, frame in reader.frames(indices.ravel().tolist()):
             if box is None:
-                box, shape = self._box(frame, rng), frame.shape
+                box, shape = replace(self._box(frame, rng), mirrored=flip), frame.shape
             check_shape(frame, shape)
-            pixels = crops.resize(crops.cut(frame, box), size, size)
-            if flip:
-                pixels = crops.mirror(pixels, flow=clip.modality == "flow")
-            for t, place in np.argwhere(indices == index):
-                parts[t, :, :, place] = pixels
-            del frame, pixels  # one frame in memory at a time
+            (t, place), *others = np.argwhere(indices == index)
+            crops.cut_into(parts[t, :, :, place], frame, box)
+            for other, its_place in others:
+                parts[other, :, :, its_place] = parts[t, :, :, place]
+            del frame  # one frame in memory at a time
         return flip
 
     def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:

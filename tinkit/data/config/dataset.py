@@ -18,7 +18,7 @@ from tinkit.table import Table
 
 FlowLayout = Literal["flow_x", "x_suffix", "packed"]
 
-_KEYS_OF_SOME = ("columns", "delimiter")  # the keys that only some layouts take
+_KEYS_OF_SOME = ("columns", "delimiter", "part")  # the keys that only some layouts take
 
 
 class DataConfig(Table):
@@ -53,6 +53,7 @@ class DataConfig(Table):
         None, min_length=1, max_length=1, description="Separator of a list's or csv's fields."
     )
     columns: ListColumns = Field("path frames labels", description="The fields of a line of a list.")
+    part: Literal[1, 2, 3] = Field(1, description="Which of the official partitions into training and testing.")
     min_frames: int | None = Field(None, ge=1, description="Shorter clips are left out of training but tested.")
     flow_layout: FlowLayout = Field("flow_x", description="How the images of optical flow are named.")
     flow_folder: str = Field("flow", description="Folder of the clips' optical flow, relative to the root.")
@@ -115,9 +116,9 @@ class DataConfig(Table):
         usual = LAYOUTS[self.dataset]
         return replace(
             usual,
-            train=usual.train if self.train is None else (self.train,),
-            val=usual.val if self.val is None else (self.val,),
-            test=usual.test if self.test is None else (self.test,),
+            train=self._places(usual.train, self.train),
+            val=self._places(usual.val, self.val),
+            test=self._places(usual.test, self.test),
             categories=usual.categories if self.categories is None else (self.categories,),
             media_folder=usual.media_folder if self.media_folder is None else self.media_folder,
             media=self.media or usual.media,
@@ -126,6 +127,10 @@ class DataConfig(Table):
             task=self.task or usual.task,
             min_frames=self.min_frames or usual.min_frames,
         )
+
+    def _places(self, usual: tuple[str, ...], chosen: str | None) -> tuple[str, ...]:
+        """Where an annotation may lie: where its key says, else the layout's places for ``part``."""
+        return tuple(place.format(part=self.part) for place in usual) if chosen is None else (chosen,)
 
 
 def resolve_root(config: DataConfig) -> Path:

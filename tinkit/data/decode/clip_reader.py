@@ -12,6 +12,7 @@ import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -30,6 +31,17 @@ Note = Literal[
 """What users should know about a clip that can be read."""
 
 _PROBE_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What a clip's file says beside its frames: ``rate`` frames a second and ``seconds`` long, 0 where unknown; the
+    numbers of the frames that others are decoded from; whether there is sound."""
+
+    rate: float = 0.0
+    seconds: float = 0.0
+    keyframes: tuple[int, ...] = ()
+    sound: bool = False
 
 
 class BrokenClip(Exception):  # noqa: N818 - an event that is recorded, not a fault of the program
@@ -78,6 +90,10 @@ class ClipReader(ABC):
         if frames is not None and left < frames:
             self.notes.add("fewer frames than listed")
         self.num_frames = left if frames is None else max(0, min(left, frames))
+
+    def facts(self) -> ClipFacts:
+        """What the file says beside its frames; nothing for images."""
+        return ClipFacts()
 
     @abstractmethod
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from tinkit.data.decode import containers, jpeg, libav, turning
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on, describe, is_shortage
+from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, ClipReader, Frame, broken_on, describe, is_shortage
 from tinkit.data.decode.scaling import Scaler
 from tinkit.data.decode.settings import DecodeSettings, Spending
 
@@ -78,6 +78,14 @@ class VideoReader(ClipReader):
         self._container.close()
         if self._head is not None:
             self._head.close()
+
+    def facts(self) -> ClipFacts:
+        """Frame rate, length, keyframes and sound, as the file announces them."""
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        length = self._stream.duration
+        base = self._stream.time_base
+        seconds = float(length * base) if length and base else (self._container.duration or 0) / 1e6
+        return ClipFacts(float(rate or 0), max(0.0, seconds), tuple(self._starts), bool(self._container.streams.audio))
 
     def _look_at_file(self) -> str:
         """What a truncated file lacks, in words; empty for one that is intact, or does not announce its size."""

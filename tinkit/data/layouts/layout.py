@@ -48,15 +48,18 @@ class DatasetLayout:
     min_frames: int = 1
     numbered: bool = False
     """Whether labels are numbers that index the file of class names, which then cannot be sorted."""
+    class_reader: str = ""
+    """Where a set has no file of class names: what finds them in the training annotation, as ``module:function``. It
+    takes the annotation's path and gives :class:`~tinkit.files.class_names.ClassNames`."""
     separator: str | None = None
     """What separates id and labels, where it is always the same."""
     split_codes: bool = False
     """Whether a file of split codes (1: training, 2: testing) could be mistaken for one of labels."""
     keys: frozenset[str] = frozenset()
-    """The keys of ``[data]`` that only some layouts take, and this one does: ``columns``, ``delimiter``."""
+    """The keys of ``[data]`` that only some layouts take, and this one does: ``columns``, ``delimiter``, ``part``."""
 
     def places(self, split: Split) -> tuple[str, ...]:
-        """Where the annotation of ``split`` may lie, relative to the root."""
+        """Where the annotation of ``split`` may lie, relative to the root; a place that ends in a slash is a folder."""
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
 
@@ -66,7 +69,11 @@ class AnnotationFile:
 
     path: Path
     split: Split
+    root: Path = Path()
+    """The data set's folder, absolute."""
     media: Media = "video"
+    media_folder: str = ""
+    """The folder of the clips, relative to the root."""
     classes: tuple[str, ...] = ()
     """The names of the classes by index."""
     labelled: bool = True
@@ -74,6 +81,13 @@ class AnnotationFile:
     columns: ListColumns = "path frames labels"
     delimiter: str | None = None
     """As ``data.delimiter`` says; None where the layout's own is meant."""
+    part: int = 1
+    """Which of several official partitions, from 1."""
+
+    @property
+    def media_root(self) -> Path:
+        """The folder of the clips."""
+        return self.root / self.media_folder
 
 
 Reader = Callable[[AnnotationFile], "Rows"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,6 +48,11 @@ def read_list(annotation: AnnotationFile) -> Rows:
     words = split_words(labels.cast(pa.string()), r"[\s,]+" if delimiter is None else f"[{re.escape(delimiter)},\\s]+")
     rows = Rows(file=annotation.path, lines=lines_at, ids=paths, paths=paths, labels=words)
     return rows if numbers == 0 else _with_frames(rows, ints, numbers)
+
+
+def read_pyslowfast(annotation: AnnotationFile) -> Rows:
+    """The rows of a list of PySlowFast: path and label, between spaces unless the delimiter says otherwise."""
+    return read_list(replace(annotation, columns="path labels"))
 
 
 def _fields_by_pattern(lines: pa.Array, numbers: int, delimiter: str | None) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tinkit.errors import UserError
 from tinkit.files.class_headers import unquoted
 from tinkit.files.class_names import without_brackets
 from tinkit.files.json import parse_json
-from tinkit.files.text import read_text
+from tinkit.files.text import read_lines, read_text
 
 
 def read_something_v1(annotation: AnnotationFile) -> Rows:
@@ -25,12 +26,15 @@ def read_something_v1(annotation: AnnotationFile) -> Rows:
     row = pc.extract_regex(lines, r"^(?P<id>[^;]*?)\s*(?:;\s*(?P<label>.*))?$")
     ids = pa.array([unquoted(word) for word in pc.struct_field(row, "id").to_pylist()], pa.string())
     texts = [unquoted(word or "") for word in pc.struct_field(row, "label").to_pylist()]
+    labels = [[text] if text else [] for text in texts]
+    if annotation.split == "test" and annotation.labelled and not any(labels):
+        labels = _answers(annotation.path, ids.to_pylist())
     return Rows(
         file=annotation.path,
         lines=numbers,
         ids=ids,
         paths=_file_names(ids, annotation.media),
-        labels=pa.array([[text] if text else [] for text in texts], pa.list_(pa.string())),
+        labels=pa.array(labels, pa.list_(pa.string())),
     )
 
 
@@ -48,6 +52,8 @@ def read_something_v2(annotation: AnnotationFile) -> Rows:
             raise UserError(f"entry {number} is {json.dumps(entry)[:200]}", file=file, expected=_V2)
         ids.append(clip)
         labels.append([without_brackets(label)] if label else [])
+    if annotation.split == "test" and annotation.labelled and not any(labels):
+        labels = _answers(file, ids)
     names = pa.array(ids, pa.string())
     lines = _entry_lines(text, len(ids))
     return Rows(
@@ -60,6 +66,22 @@ def read_something_v2(annotation: AnnotationFile) -> Rows:
     )
 
 
+def _answers(file: Path, ids: list[str]) -> list[list[str]]:
+    """The labels of a test list, out of ``test-answers.csv`` (``id;label text``) where that lies beside it."""
+    answers = file.with_name(_ANSWERS)
+    if not answers.is_file():
+        return [[] for _ in ids]
+    known: dict[str, str] = {}
+    for number, line in enumerate(read_lines(answers), 1):
+        if line.strip():
+            clip, semicolon, text = line.partition(";")
+            if not semicolon:
+                raise UserError(f"{line!r} has no label", file=answers, line=number, expected="id;label text")
+            known[unquoted(clip.strip())] = unquoted(text.strip())
+    return [[known[clip]] if clip in known else [] for clip in ids]
+
+
+_ANSWERS = "test-answers.csv"
 _V2 = 'a list of {"id": "78687", "label": ..., "template": "Holding [something]", ...}; in a test list only "id"'
 
 

@@ -225,8 +225,9 @@ def _key(config: DataConfig, root: Path, split: Split) -> str:
     """Changes when the configuration, the annotation files or the format of manifests do."""
     parts: list[Any] = [VERSION, _config_hash(config), split]
     for file in filter(None, annotation_files(config, root, split)):
-        status = file.stat()
-        parts.append([str(file), status.st_size, status.st_mtime_ns])
+        for part in sorted(file.iterdir()) if file.is_dir() else (file,):
+            status = part.stat()
+            parts.append([str(part), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -61,7 +61,7 @@ def require_present(manifest: Manifest, found: Presence) -> None:
 
     That is 1% of them, or five where these are at most a tenth.
     """
-    if found.lacking <= min(max(_BORNE, _SHARE * found.files), _MOST * found.files):
+    if found.lacking <= tolerated(found.files):
         return
     assert found.first is not None
     cause = why_missing(manifest.root, [found.first])
@@ -70,6 +70,11 @@ def require_present(manifest: Manifest, found: Presence) -> None:
         expected=f"at most {_SHARE:.0%}, or {_BORNE} if these are at most {_MOST:.0%}: training stops at more of them",
         fix=cause[1] if cause else "download them, or take them out of the annotation",
     )
+
+
+def tolerated(files: int) -> int:
+    """How many of ``files`` may be missing or unreadable: 1%, or five where these are at most a tenth."""
+    return int(min(max(_BORNE, _SHARE * files), _MOST * files))
 
 
 def words(found: Presence) -> str:

@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 
 from tinkit.data.decode.clip_reader import BrokenClip, Frame
+from tinkit.data.sampling.resize import resize, resize_into
 
 SNAP = 3
 """Crops whose side differs from the input's by less than this many pixels take the input's."""
 
 _SCALED_PIXELS = 16_000_000  # of a frame with its short side scaled, or four squares of that side
-_STRIP_PIXELS = 1 << 22  # a larger frame is resized in strips, so that PIL's four bytes a pixel are not all there
 
 # In quarters of the free way, (x, y): corners, centre, edge middles, quarters.
 _POSITIONS = (
@@ -126,29 +125,12 @@ def is_flow(frame: Frame) -> bool:
     return frame.shape[-1] == 2
 
 
-def resize(frame: Frame, width: int, height: int) -> Frame:
-    """``frame`` resized to ``width`` x ``height`` by PIL's bilinear filter; itself if it has that size already.
-
-    The vectors of flow are resized like colours: they keep their length in pixels of the original, as published.
-    """
-    if frame.shape[:2] == (height, width):
-        return frame
-    if is_flow(frame):  # PIL has no image of two plain channels
-        return np.stack([resize(frame[..., channel], width, height) for channel in range(2)], axis=-1)
-    if frame.shape[0] * frame.shape[1] > _STRIP_PIXELS and frame.shape[1] != width:
-        frame = _narrow(frame, width)
-    image = Image.fromarray(np.ascontiguousarray(frame)).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def _narrow(frame: Frame, width: int) -> Frame:
-    """``frame`` at another width: PIL's first pass, which looks at one row at a time, so that strips change nothing."""
-    rows = max(1, _STRIP_PIXELS // frame.shape[1])
-    narrow = np.empty((len(frame), width, *frame.shape[2:]), np.uint8)
-    for top in range(0, len(frame), rows):
-        strip = Image.fromarray(np.ascontiguousarray(frame[top : top + rows]))
-        narrow[top : top + rows] = strip.resize((width, strip.height), Image.Resampling.BILINEAR)
-    return narrow
+def cut_into(target: Frame, frame: Frame, box: Box) -> None:
+    """Fill ``target`` (h, w, C) with the pixels that ``box`` shows, at that size."""
+    pixels = frame[box.top : box.top + box.height, box.left : box.left + box.width]
+    resize_into(target, pixels, mirrored=box.mirrored)
+    if box.mirrored and is_flow(pixels):
+        target[..., ::2] = 255 - target[..., ::2]
 
 
 def scale_short_side(frame: Frame, scale: int) -> Frame:

@@ -1,0 +1,233 @@
+"""``tinkit data prepare``: manifests built, and every clip of theirs opened."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinkit.cli.data_options import data_config, wanted_splits
+from tinkit.cli.options import DataOption, DatasetArgument, JsonOption, SetOption, SplitsOption
+from tinkit.cli.parser import examples
+from tinkit.errors import UsageError, UserError
+from tinkit.terminal import Notices, note, print_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tinkit.data.config.dataset import DataConfig
+    from tinkit.data.manifest.manifest import Manifest
+    from tinkit.data.probe.presence import Presence
+    from tinkit.data.probe.report import Report
+    from tinkit.data.probe.survey import Shard
+
+EPILOG = examples(
+    "tinkit data prepare mmit --data data/mmit",
+    "tinkit data prepare mine.toml --report clips.csv --max-bad 0.5%",
+    "tinkit data prepare kinetics400 --data /data/k400 --no-probe",
+    "tinkit data prepare kinetics400 --data /data/k400 --shard 3/16",
+    "tinkit data prepare kinetics400 --data /data/k400 --dask tcp://head:8786",
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What clips are probed by: processes of this machine, or a dask cluster."""
+
+    workers: int | None
+    dask: str | None
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What was found of a split: every clip's row, and the summary."""
+
+    table: pa.Table
+    report: Report
+
+
+def prepare(
+    what: DatasetArgument,
+    *,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    split: SplitsOption = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild manifests that are up to date.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Open every clip; else only look whether its file is there.")
+    ] = True,
+    report: Annotated[Path | None, typer.Option("--report", help="A csv with a line for every clip.")] = None,
+    max_bad: Annotated[
+        str | None,
+        typer.Option("--max-bad", metavar="N|P%", help="Exit with 1 if more clips of a split cannot be read."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core unless given.")] = None,
+    dask: Annotated[str | None, typer.Option("--dask", metavar="ADDRESS", help="Probe on a dask cluster.")] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Probe part I of N; a run without it joins them.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the annotations, build the manifests, and open every clip.
+
+    Of each clip the frames are counted, and the first one is decoded. Clips that were probed before, and have not
+    changed since, are not opened again; an interrupted run continues. Exits with 1 where more than 1% of a split's
+    clips cannot be read (of few clips: more than five, or than a tenth), or more than --max-bad says.
+    """
+    from tinkit.data.config.dataset import resolve_root
+    from tinkit.data.manifest.manifest import open_manifest
+    from tinkit.data.probe.presence import decode_one, require_present, tolerated, words
+
+    if not probe and (report or dask or shard):
+        raise UsageError("--report, --dask and --shard go with probing", fix="leave out --no-probe")
+    part = _shard(shard)
+    if max_bad is not None:
+        _limit(max_bad, 0)
+    config = data_config(what, data, overrides)
+    root = resolve_root(config)
+    manifests = [open_manifest(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
+    found = [_count(manifest) for manifest in manifests]
+    there = all(one.lacking <= tolerated(one.files) for one in found) or max_bad is not None or report is not None
+    reports = _probe(config, manifests, Engine(workers, dask), part) if probe and there else []
+    if report is not None and reports:
+        _write(report, reports)
+    _tell(root, manifests, found, reports, as_json=as_json)
+    if not reports and shard is None:
+        note("looked for every clip's file, and decodes one clip of each split; the others are not decoded")
+    for manifest, one in zip(manifests, found, strict=True):
+        manifest.require_media()
+        decode_one(manifest)
+        if one.lacking:
+            note(f"{manifest.split}: {words(one)}, such as {manifest.root / (one.first or '')}")
+    for manifest, one in zip(manifests, found, strict=True):
+        if max_bad is None:
+            require_present(manifest, one)
+    for probed in reports:
+        _judge(probed.report, max_bad)
+
+
+def _tell(
+    root: Path, manifests: list[Manifest], found: list[Presence], reports: list[Probed], *, as_json: bool
+) -> None:
+    """The manifests, and what was found of their clips."""
+    rows = [
+        summary_of(manifest)
+        | {"missing": one.missing, "empty": one.empty}
+        | (_more(reports[number:]) if as_json else {})
+        for number, (manifest, one) in enumerate(zip(manifests, found, strict=True))
+    ]
+    print_table(f"Manifests of {root}", rows, as_json=as_json)
+    for manifest in manifests:
+        for line in manifest.skipped:
+            note(f"{manifest.split}: {line}")
+    if reports and not as_json:
+        print_table("Clips", [row for one in reports for row in one.report.rows()])
+
+
+def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, shard: Shard) -> list[Probed]:
+    """The clips of every split opened, and what was found; nothing yet of a mere shard."""
+    from tinkit.data.decode.settings import DecodeSettings
+    from tinkit.data.probe.clip import HowToProbe
+    from tinkit.data.probe.report import report_of
+    from tinkit.data.probe.survey import survey
+
+    probed = []
+    for manifest in manifests:
+        how = HowToProbe(str(manifest.root), manifest.media, manifest.frame_template, DecodeSettings.of(config))
+        total = len(set(manifest.table.column("path").to_pylist()))
+        with Notices().bar(f"opening clips of {manifest.split}", len(range(shard.part - 1, total, shard.parts))) as bar:
+            table = survey(manifest, how, partial(_spread, engine), shard, bar.advance)
+        if shard.parts == 1:
+            probed.append(Probed(table, report_of(manifest, table)))
+    if shard.parts > 1:
+        note(f"probed part {shard.part} of {shard.parts}; when all are, run the command without --shard")
+    return probed
+
+
+def _spread(engine: Engine, function: Any) -> Any:
+    """The clips' probing over the engine."""
+    from tinkit.data.probe.clip import ClipProbe
+    from tinkit.data.probe.spread import Spread, dask_cluster, processes
+
+    workers = engine.workers or len(os.sched_getaffinity(0))
+    make = processes(workers) if engine.dask is None else dask_cluster(engine.dask)
+    return Spread(make, function, workers, lambda path: ClipProbe(path, "unreadable", "its reader crashed"))
+
+
+def _shard(text: str | None) -> Shard:
+    from tinkit.data.probe.survey import WHOLE, Shard
+
+    if text is None:
+        return WHOLE
+    parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
+        raise UsageError(f"--shard {text} is not a part", expected="I/N with I from 1 to N, such as 3/16")
+    return Shard(int(parts[1]), int(parts[2]))
+
+
+def _write(file: Path, probed: list[Probed]) -> None:
+    from tinkit.data.probe.report import write_report
+
+    write_report(file, {one.report.split: one.table for one in probed})
+    note(f"wrote {file}")
+
+
+def _more(probed: list[Probed]) -> dict[str, Any]:
+    """What the survey adds to the row of a manifest: counts by status."""
+    if not probed:
+        return {}
+    counts = probed[0].report.counts
+    return {word: counts[word] for word in ("good", "no video", "no frames", "unreadable", "duplicate by content")}
+
+
+def _limit(text: str, clips: int) -> int:
+    from tinkit.data.probe.report import limit_of
+
+    try:
+        return limit_of(text, clips)
+    except ValueError:
+        raise UsageError(f"--max-bad {text} is neither", expected="a number of clips, or percent: 20, 0.5%") from None
+
+
+def _judge(report: Report, limit: str | None) -> None:
+    """Raise :class:`~tinkit.errors.UserError` where more clips cannot be read than is tolerated."""
+    from tinkit.data.probe.presence import tolerated
+
+    most = tolerated(report.clips) if limit is None else _limit(limit, report.clips)
+    if report.bad > most:
+        bad = {word: count for word, count in report.counts.items() if word in report.examples and count}
+        first = next((path for word, path in report.examples.items() if path and bad.get(word)), "")
+        raise UserError(
+            f"{report.split}: {report.bad} of {report.clips} clips cannot be read, such as {first}",
+            expected=f"at most {most}",
+            fix="replace them, or take them out of the annotation; --report FILE lists every clip",
+        )
+
+
+def summary_of(manifest: Manifest) -> dict[str, Any]:
+    """A manifest in a row."""
+    import pyarrow.compute as pc
+
+    counts = manifest.label_counts()
+    return {
+        "split": manifest.split,
+        "clips": len(manifest),
+        "sources": pc.count_distinct(manifest.table.column("source")).as_py(),
+        "classes": len(manifest.classes),
+        "labels": int(counts.sum()) if manifest.labelled else None,
+        "classes without a clip": int((counts == 0).sum()) if manifest.labelled else None,
+        "manifest": str(manifest.file),
+    }
+
+
+def _count(manifest: Manifest) -> Presence:
+    from tinkit.data.probe.presence import count_present
+
+    notices = Notices()
+    with notices.bar(f"files of {manifest.split}", len(manifest), shown=notices.is_terminal) as bar:
+        return count_present(manifest, bar.advance)

@@ -1,0 +1,88 @@
+"""Kinetics-400, -600 and -700: csv files with a header, and clips called ``ID_START_END`` in one of several ways.
+
+The annotation names a video of YouTube's and two times. Copies of the set differ in where the clip lies (a folder a
+split, a folder a class, or both) and in whether the times have six digits. So the folders are listed once, and a row
+takes the file that is its own. What CVDF offers in place of damaged clips of Kinetics-400 goes before.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+
+from tinkit.data.layouts.csv_table import read_columns
+from tinkit.data.layouts.layout import AnnotationFile, Split
+from tinkit.data.layouts.on_disk import clips_in, first_folder
+from tinkit.data.layouts.rows import Rows
+from tinkit.files.class_names import ClassNames
+
+_FOLDERS: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "videos_train", "rawframes_train", "train_256", "compress/train_256"),
+    "val": ("val", "videos_val", "rawframes_val", "val_256", "compress/val_256", "validate"),
+    "test": ("test", "videos_test", "rawframes_test", "test_256"),
+}
+_REPLACEMENT = "replacement"  # CVDF's archive holds one more folder
+_ID_LENGTH = 11
+_NAME = re.compile(r"^(?P<id>.{11})_(?P<start>\d+)_(?P<end>\d+)$")  # ids may hold `_` themselves
+
+Clip = tuple[str, int]  # the video's id and the second that the clip begins at
+
+
+def read_kinetics(annotation: AnnotationFile) -> Rows:
+    """The rows of an official csv; the id is the video's at YouTube, which has one clip a set.
+
+    A row whose clip is not there gets the name that the official script gives it, and is found missing.
+    """
+    lines, columns = read_columns(
+        annotation.path, ("youtube_id", "time_start", "time_end"), ("label", "split", "is_cc")
+    )
+    ids = columns["youtube_id"]
+    rows = Rows(
+        file=annotation.path,
+        lines=lines,
+        ids=pa.array(ids, pa.string()),
+        paths=pa.nulls(len(ids), pa.string()),
+        labels=_labels(columns.get("label"), len(ids)),
+        source=pa.array(ids, pa.string()),
+    )
+    folder = first_folder(annotation.media_root, _FOLDERS[annotation.split])
+    images = annotation.media == "frames"
+    found = {_clip_of(name): path for name, path in clips_in(annotation.media_root, folder, folders_of_images=images)}
+    replaced = {
+        name[:_ID_LENGTH]: path
+        for name, path in clips_in(annotation.media_root, _REPLACEMENT, folders_of_images=images)
+        if not images
+    }
+    paths = []
+    for index, (video, start, end) in enumerate(zip(ids, columns["time_start"], columns["time_end"], strict=True)):
+        first, last = _seconds(rows, index, start), _seconds(rows, index, end)
+        expected = f"{folder}/{video}_{first:06d}_{last:06d}" + ("" if images else ".mp4")
+        paths.append(replaced.get(video) or found.get((video, first)) or found.get((video, -1)) or expected)
+    return Rows(rows.file, rows.lines, rows.ids, pa.array(paths, pa.string()), rows.labels, source=rows.source)
+
+
+def kinetics_classes(file: Path) -> ClassNames:
+    """The classes of an official csv, in alphabetical order: the set has no file of them."""
+    _, columns = read_columns(file, ("label",))
+    return ClassNames(tuple(sorted(set(columns["label"]) - {""})))
+
+
+def _labels(words: list[str] | None, count: int) -> pa.Array:
+    return pa.array([[word] if word else [] for word in words or [""] * count], pa.list_(pa.string()))
+
+
+def _clip_of(name: str) -> Clip:
+    """The video and the start that a file's name says; -1 where it says the video alone."""
+    parts = _NAME.match(name)
+    return (parts["id"], int(parts["start"])) if parts else (name, -1)
+
+
+def _seconds(rows: Rows, index: int, word: str) -> int:
+    try:
+        return int(float(word))
+    except ValueError:
+        raise rows.fail(index, f"{word!r} is not a time", expected="seconds from the start of the video") from None
+    except OverflowError:
+        raise rows.fail(index, f"{word!r} is not a time", expected="a finite number of seconds") from None

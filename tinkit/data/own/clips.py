@@ -1,0 +1,154 @@
+"""Clips of one's own, before they are a data set: where each lies, what it shows, and what it was cut from."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinkit.data.layouts.layout import Media, Split
+from tinkit.data.layouts.on_disk import VIDEO_SUFFIXES
+from tinkit.errors import UserError
+
+SPLIT_WORDS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "validate"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+"""What people call the splits, in folders and in columns."""
+
+ANNOTATIONS = "annotations"
+"""The folder, in that of the clips, where their annotations are written."""
+
+_PIECE = re.compile(r"^(?P<source>.+?)[ _.-]+(?:part|clip|cut|seg|scene)?[ _-]?\d{1,3}$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class OwnClip:
+    """One clip: its path relative to the folder, the names of its labels, and its source and split where known."""
+
+    path: str
+    labels: tuple[str, ...]
+    source: str = ""
+    split: Split | None = None
+
+
+@dataclass(frozen=True)
+class OwnClips:
+    """The clips of one folder. ``skipped`` says what was left out, in words, with how often."""
+
+    root: Path
+    clips: tuple[OwnClip, ...]
+    media: Media = "video"
+    frame_template: str = ""
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of all labels, sorted."""
+        return tuple(sorted({label for clip in self.clips for label in clip.labels}))
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip has several labels, or none."""
+        return any(len(clip.labels) != 1 for clip in self.clips)
+
+
+def with_sources(clips: Iterable[OwnClip]) -> tuple[OwnClip, ...]:
+    """The clips with a source each: what they say, else the common stem of numbered pieces in one folder.
+
+    ``dance_1.mp4`` and ``dance_2.mp4`` are pieces of ``dance``. A name that stands alone is its own source.
+    """
+    clips = tuple(clips)
+    stems = {clip.path: _stem(clip.path) for clip in clips}
+    together = Counter(stems.values())
+    return tuple(
+        clip if clip.source else replace(clip, source=stems[clip.path] if together[stems[clip.path]] > 1 else clip.path)
+        for clip in clips
+    )
+
+
+def check_names(names: Sequence[str], file: Path) -> None:
+    """Refuse names of classes that a csv of labels cannot hold."""
+    for name in names:
+        if ";" in name or "\n" in name or not name.strip():
+            raise UserError(f"the class name {name!r} cannot be written down", file=file, expected="a name without ';'")
+
+
+def clips_in_folders(root: Path) -> OwnClips:
+    """The clips of a folder that has a folder for each class; or one for each split, and in these one for each class.
+
+    A clip is a video file, or a folder of numbered images. Raises :class:`~tinkit.errors.UserError` where there is
+    none, and for videos that lie beside the folders of classes, since their class is not known.
+    """
+    tops = _folders(root)
+    splits = {top.name: SPLIT_WORDS[top.name.lower()] for top in tops if top.name.lower() in SPLIT_WORDS}
+    by_split = bool(splits) and len(splits) == len(tops)
+    found: list[OwnClip] = []
+    skipped: Counter[str] = Counter()
+    images: list[Path] = []
+    for parent, split in [(top, splits[top.name]) for top in tops] if by_split else [(root, None)]:
+        _refuse_loose(parent)
+        for folder in _folders(parent):
+            for path in sorted(folder.rglob("*")):
+                if path.is_dir() or any(part.startswith(".") for part in path.relative_to(root).parts):
+                    continue
+                if path.suffix.lower() in VIDEO_SUFFIXES:
+                    found.append(OwnClip(path.relative_to(root).as_posix(), (folder.name,), split=split))
+                elif path.suffix.lower() in (".jpg", ".jpeg", ".png"):
+                    images.append(path)
+                else:
+                    skipped[f"{path.suffix.lower() or 'files without suffix'}"] += 1
+    if found or not images:
+        skipped.update(path.suffix.lower() for path in images)
+        if not found:
+            raise UserError("no video in a folder of a class", file=root, fix=_SHAPE)
+        return OwnClips(root, with_sources(found), skipped=tuple(f"{n} {kind}" for kind, n in sorted(skipped.items())))
+    return _of_images(root, images, splits if by_split else {})
+
+
+_SHAPE = "make a folder for each class, and put its videos into it: FOLDER/jump/a.mp4; or give a csv that names them"
+
+
+def _of_images(root: Path, images: list[Path], splits: dict[str, Split]) -> OwnClips:
+    folders = sorted({image.parent for image in images})
+    first = min(image for image in images if image.parent == folders[0])
+    number = re.search(r"\d+$", first.stem)
+    if number is None:
+        raise UserError(f"{first.name} has no number", file=first, expected="images numbered from 0 or 1: 00001.jpg")
+    template = f"{first.stem[: number.start()]}{{:0{len(number[0])}d}}{first.suffix}"
+    clips = []
+    for folder in folders:
+        parts = folder.relative_to(root).parts
+        at = 1 if splits else 0
+        if len(parts) < at + 2:
+            raise UserError("images lie in a class's folder, not in a clip's", file=folder, fix=_SHAPE)
+        split = splits[parts[0]] if splits else None
+        clips.append(OwnClip(folder.relative_to(root).as_posix(), (parts[at],), split=split))
+    return OwnClips(root, with_sources(clips), "frames", template)
+
+
+def _folders(parent: Path) -> list[Path]:
+    """The folders in ``parent``, but for hidden ones and the one that annotations are written to."""
+    return sorted(
+        path
+        for path in parent.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and path.name != ANNOTATIONS
+    )
+
+
+def _refuse_loose(parent: Path) -> None:
+    loose = sorted(path for path in parent.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    if loose:
+        raise UserError(
+            f"{len(loose)} videos lie in no class's folder, such as {loose[0].name}", file=parent, fix=_SHAPE
+        )
+
+
+def _stem(path: str) -> str:
+    parent, _, name = path.rpartition("/")
+    stem = name.rpartition(".")[0] or name
+    piece = _PIECE.match(stem)
+    return f"{parent}/{piece['source'] if piece else stem}"

@@ -1,0 +1,168 @@
+"""Clips out of any csv: which column holds the paths, which the labels, is guessed from what the cells hold, and told.
+
+The column of paths is the one whose cells are files. That of labels has a telling name, or the fewest different values;
+several columns of 0 and 1 are a class each.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinkit.data.layouts.on_disk import VIDEO_SUFFIXES
+from tinkit.data.own.clips import SPLIT_WORDS, OwnClip, OwnClips, with_sources
+from tinkit.errors import UserError, did_you_mean
+from tinkit.files.text import check_lines, read_text
+
+_LABEL_WORDS = ("labels", "label", "class", "classes", "category", "categories", "action", "actions", "tag", "tags")
+_SOURCE_WORDS = ("source", "group", "session", "subject", "person", "original", "video_id")
+_SEPARATORS = re.compile(r"\s*[;|]\s*")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what, by name, or by number from 1 where the file has no header."""
+
+    path: str | None = None
+    label: str | None = None
+    split: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A csv: names of columns, rows, and whether the first line was a header."""
+
+    file: Path
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
+    header: bool
+
+    def column(self, name: str) -> list[str]:
+        at = self.names.index(name)
+        return [row[at] for row in self.rows]
+
+
+def clips_in_csv(file: Path, root: Path, said: Columns) -> tuple[OwnClips, str]:
+    """The clips that a csv names, below ``root``, and in words how it was read.
+
+    ``said`` are the columns that the user has named; the others are guessed. Raises
+    :class:`~tinkit.errors.UserError` where no column holds files, or none can be the labels.
+    """
+    sheet = _open(file, root)
+    paths = _named(sheet, said.path) or _path_column(sheet, root)
+    rest = [name for name in sheet.names if name != paths]
+    split = _named(sheet, said.split) or next((name for name in rest if _is_split(sheet.column(name))), None)
+    source = _named(sheet, said.source) or next((name for name in rest if name.lower() in _SOURCE_WORDS), None)
+    rest = [name for name in rest if name not in (split, source)]
+    labels, how = _labels(sheet, _named(sheet, said.label), rest)
+    found = {name: _on_disk(root, name) for name in sheet.column(paths)}
+    lost = [name for name, path in found.items() if path is None]
+    clips = [
+        OwnClip(
+            path,
+            words,
+            f"{source}={row_source}" if source and row_source else "",
+            SPLIT_WORDS[row_split.lower()] if split else None,
+        )
+        for name, words, row_source, row_split in zip(
+            sheet.column(paths),
+            labels,
+            sheet.column(source) if source else [""] * len(labels),
+            sheet.column(split) if split else [""] * len(labels),
+            strict=True,
+        )
+        if (path := found[name]) is not None
+    ]
+    if not clips:
+        raise UserError(f"none of the files in the column {paths!r} is there, such as {lost[0]}", file=file, fix=_WHERE)
+    words = f"paths in {paths!r}, labels in {how}"
+    words += f", split in {split!r}" if split else ""
+    words += f", source in {source!r}" if source else ""
+    skipped = (f"{len(lost)} clips that are not there, such as {lost[0]}",) if lost else ()
+    return OwnClips(root, with_sources(clips), skipped=skipped), words
+
+
+_WHERE = "name the folder of the videos with --clips FOLDER, and the column of paths with --path-column NAME"
+
+
+def _open(file: Path, root: Path) -> _Sheet:
+    text = check_lines(read_text(file), file)
+    for delimiter in ",;\t|":
+        try:
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+            rows = [(reader.line_num, tuple(cell.strip() for cell in row)) for row in reader if any(row)]
+        except csv.Error:
+            continue
+        if len(rows) > 1 and len(rows[0][1]) > 1 and len({len(row) for _, row in rows}) == 1:
+            break
+    else:
+        raise UserError("not a table", file=file, expected="a csv of two columns or more, a clip a row")
+    first = rows[0][1]
+    header = not any(_on_disk(root, cell) for cell in first) and len(set(first)) == len(first)
+    names = first if header else tuple(str(number) for number in range(1, len(first) + 1))
+    kept = rows[1:] if header else rows
+    return _Sheet(file, names, tuple(row for _, row in kept), tuple(line for line, _ in kept), header)
+
+
+def _named(sheet: _Sheet, name: str | None) -> str | None:
+    if name is not None and name not in sheet.names:
+        kind = "columns" if sheet.header else "columns by number, since the first line is a clip"
+        raise UserError(
+            f"no column {name!r}{did_you_mean(name, sheet.names)}",
+            file=sheet.file,
+            expected=f"one of the {kind}: {', '.join(sheet.names)}",
+        )
+    return name
+
+
+def _path_column(sheet: _Sheet, root: Path) -> str:
+    """The column whose cells are files, most of them."""
+    few = range(0, len(sheet.rows), max(1, len(sheet.rows) // 200))
+    hits = {name: sum(_on_disk(root, sheet.column(name)[at]) is not None for at in few) for name in sheet.names}
+    best = max(hits, key=lambda name: hits[name])
+    if not hits[best]:
+        raise UserError(f"no column names files below {root}", file=sheet.file, fix=_WHERE)
+    return best
+
+
+def _on_disk(root: Path, name: str) -> str | None:
+    """The path of a clip relative to ``root``: as it is written, or with a video's suffix added."""
+    if not name or "\0" in name or len(name) > 1000:
+        return None
+    given = Path(name)
+    if given.is_absolute():
+        if not given.is_relative_to(root):
+            return None
+        given = given.relative_to(root)
+    if ".." in given.parts:
+        return None
+    for path in (given, *(given.with_name(given.name + suffix) for suffix in sorted(VIDEO_SUFFIXES))):
+        if (root / path).is_file():
+            return path.as_posix()
+    return None
+
+
+def _is_split(cells: list[str]) -> bool:
+    return all(cell.lower() in SPLIT_WORDS for cell in cells)
+
+
+def _labels(sheet: _Sheet, said: str | None, rest: Sequence[str]) -> tuple[list[tuple[str, ...]], str]:
+    """The labels of every row, and in words where they were found."""
+    marks = [name for name in rest if sheet.header and set(sheet.column(name)) <= {"0", "1", "0.0", "1.0"}]
+    telling = [name for word in _LABEL_WORDS for name in rest if name.lower() == word]
+    if said is None and not telling and len(marks) > 1:
+        table = zip(*(sheet.column(name) for name in marks), strict=True)
+        words = [tuple(name for name, cell in zip(marks, row, strict=True) if float(cell)) for row in table]
+        return words, f"{len(marks)} columns of 0 and 1, {marks[0]!r} to {marks[-1]!r}"
+    kinds = {name: len(set(sheet.column(name))) for name in rest}
+    few = [name for name in rest if 1 < kinds[name] <= max(2, len(sheet.rows) // 2)]
+    chosen = said or next(iter(telling), None) or min(few, key=lambda name: kinds[name], default=None)
+    if chosen is None:
+        raise UserError("no column can be the labels", file=sheet.file, fix="name it with --label-column NAME")
+    return [tuple(filter(None, _SEPARATORS.split(cell))) for cell in sheet.column(chosen)], repr(chosen)

@@ -1,0 +1,127 @@
+"""What one clip's file, or folder of images, is: opened, counted, and its first frame decoded."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal, get_args
+
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.layouts.layout import Media
+
+Status = Literal["good", "missing", "empty", "no video", "no frames", "unreadable"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+_USUAL = DecodeSettings()
+_PIECE = 1 << 16  # bytes looked at, at the beginning, in the middle and at the end of a file
+
+
+@dataclass(frozen=True)
+class ClipProbe:
+    """A clip as it lies on disk. ``reason`` says why it is not good.
+
+    ``size`` bytes and ``changed`` (nanoseconds) tell whether the file is still the one that was probed; ``digest``
+    (hexadecimal) is equal for files of equal size whose beginning, middle and end are equal, empty for folders.
+    ``frames`` are counted, not announced; ``rate`` frames a second and ``seconds`` are 0 where unknown; ``keyframes``
+    are the numbers of the frames that can be decoded without others, empty for images.
+    """
+
+    path: str
+    status: Status
+    reason: str = ""
+    size: int = 0
+    changed: int = 0
+    digest: str = ""
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    rate: float = 0.0
+    seconds: float = 0.0
+    keyframes: tuple[int, ...] = ()
+    sound: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class HowToProbe:
+    """Where the clips of a manifest lie, and how they are read."""
+
+    root: str
+    media: Media
+    frame_template: str
+    decoding: DecodeSettings = _USUAL
+
+
+def probe_clips(how: HowToProbe, paths: tuple[str, ...]) -> list[ClipProbe]:
+    """Probe several clips, one after the other: what is sent to another process at a time."""
+    return [probe_clip(how, path) for path in paths]
+
+
+def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
+    """Probe one clip. Whatever is wrong with it is its status; a machine without memory or descriptors raises."""
+    place = Path(how.root, path)
+    size, changed = state_of(place)
+    if size < 0:
+        return ClipProbe(path, "missing", "no such file or folder")
+    if size == 0 and how.media == "video":
+        return ClipProbe(path, "empty", "the file is empty", size, changed)
+    digest = _digest(place, size) if how.media == "video" else ""
+    try:
+        with open_clip(place, how.media, how.frame_template, decoding=how.decoding) as clip:
+            if clip.num_frames < 1:
+                return ClipProbe(path, "no frames", "no frame found", size, changed, digest)
+            first = clip.read([0])[0]
+            facts = clip.facts()
+            return ClipProbe(
+                path=path,
+                status="good",
+                size=size,
+                changed=changed,
+                digest=digest,
+                frames=clip.num_frames,
+                width=first.shape[1],
+                height=first.shape[0],
+                rate=facts.rate,
+                seconds=facts.seconds,
+                keyframes=facts.keyframes,
+                sound=facts.sound,
+                notes=tuple(sorted(clip.notes)),
+            )
+    except BrokenClip as error:
+        return ClipProbe(path, _status(error.reason), error.reason, size, changed, digest)
+
+
+def state_of(place: Path) -> tuple[int, int]:
+    """Bytes and time of the last change (nanoseconds) of a file or folder; (-1, 0) where there is none."""
+    try:
+        status = os.stat(place)  # noqa: PTH116 - a million Path.stat take longer
+    except OSError:
+        return -1, 0
+    return (0 if stat.S_ISDIR(status.st_mode) else status.st_size), status.st_mtime_ns
+
+
+def _status(reason: str) -> Status:
+    if "no video" in reason:
+        return "no video"
+    return "no frames" if "no frame found" in reason or "no image is named" in reason else "unreadable"
+
+
+def _digest(place: Path, size: int) -> str:
+    """Of the size, and of all of a small file or of three pieces of a large one."""
+    digest = blake2b(str(size).encode(), digest_size=16)
+    try:
+        with place.open("rb") as file:
+            if size <= 3 * _PIECE:
+                digest.update(file.read(3 * _PIECE))
+            else:
+                for start in (0, size // 2, size - _PIECE):
+                    file.seek(start)
+                    digest.update(file.read(_PIECE))
+    except OSError:
+        return ""
+    return digest.hexdigest()

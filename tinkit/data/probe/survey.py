@@ -1,0 +1,171 @@
+"""Every clip of a manifest probed: in parallel, resumable after a kill, and only what has changed since.
+
+Results are written block by block beside the manifest, each file whole or absent. What a killed survey has written
+stands; the next one goes on from there. Shards (``part`` of ``parts``) write blocks of their own, which any later
+survey of the whole set finds, so that what no shard has probed is probed then: nothing is missing in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clips, state_of
+from tinkit.data.probe.spread import Spread
+from tinkit.files.arrow import DamagedFileError, open_arrow, sealed_writer
+from tinkit.files.atomic import atomic_path
+from tinkit.files.locks import writing
+
+SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("status", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("changed", pa.int64()),
+        pa.field("digest", pa.string()),
+        pa.field("frames", pa.int32()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("rate", pa.float64()),
+        pa.field("seconds", pa.float64()),
+        pa.field("keyframes", pa.list_(pa.int32())),
+        pa.field("sound", pa.bool_()),
+        pa.field("notes", pa.list_(pa.string())),
+    ]
+)
+_CHUNK = 32  # clips that a process probes at a time
+_LOST_SHARE = 0.005  # of a set, at most, is probed again after a kill
+_MOST_BLOCK = 5000
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``part`` (from 1) of ``parts``: every ``parts``-th clip."""
+
+    part: int = 1
+    parts: int = 1
+
+
+WHOLE = Shard()
+
+
+def probes_file(manifest: Manifest) -> Path:
+    """Where the probes of a manifest's clips are kept: beside it."""
+    return manifest.file.with_suffix(".probes.arrow")
+
+
+def read_probes(manifest: Manifest) -> pa.Table:
+    """What is known of the manifest's clips, a row a clip, of each the newest.
+
+    Damaged files are left out: their clips are probed again.
+    """
+    tables = []
+    for file in (probes_file(manifest), *_blocks(manifest)):
+        try:
+            opened = open_arrow(file)
+            opened.verify()
+            table = opened.reader().read_all()
+        except (DamagedFileError, OSError, pa.ArrowException):
+            continue
+        if table.schema.equals(SCHEMA):
+            tables.append(table)
+    table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    newest = {path: row for row, path in enumerate(table.column("path").to_pylist())}
+    return table if len(newest) == len(table) else table.take(pa.array(newest.values(), pa.int64()))
+
+
+def survey(
+    manifest: Manifest,
+    how: HowToProbe,
+    spread: Callable[[Callable[[tuple[str, ...]], list[ClipProbe]]], Spread[str, ClipProbe]],
+    shard: Shard = WHOLE,
+    on_probed: Callable[[int], None] = lambda count: None,
+) -> pa.Table:
+    """Probe the clips of ``manifest``, or of one shard of it, and keep what is found: all that is known, by SCHEMA.
+
+    A clip is probed again if its file has another size or time than when it was probed. ``on_probed(n)`` is called
+    with n more clips, those included that were known. Raises :class:`~tinkit.files.locks.InUseError` while another
+    survey of the same shard is at work.
+    """
+    paths = list(dict.fromkeys(manifest.table.column("path").to_pylist()))
+    wanted = paths[shard.part - 1 :: shard.parts]
+    target = probes_file(manifest)
+    with writing(_block_stem(target, shard)):
+        stale = _stale(how, wanted, read_probes(manifest))
+        on_probed(len(wanted) - len(stale))
+        fresh: list[ClipProbe] = []
+        block = max(_CHUNK, min(_MOST_BLOCK, int(_LOST_SHARE * len(wanted))))
+        chunks = [tuple(stale[at : at + _CHUNK]) for at in range(0, len(stale), _CHUNK)]
+        for results in spread(partial(probe_clips, how)).results(chunks):
+            fresh.extend(results)
+            on_probed(len(results))
+            if len(fresh) >= block:
+                _write_block(target, shard, fresh)
+                fresh = []
+        _write_block(target, shard, fresh)
+        found = read_probes(manifest)
+        if shard.parts == 1:
+            found = _join(manifest, target, paths, found)
+    return found
+
+
+def _stale(how: HowToProbe, wanted: list[str], known: pa.Table) -> list[str]:
+    """The clips that were never probed, or whose file is another one now; missing ones are looked for again."""
+    rows = {path: row for row, path in enumerate(known.column("path").to_pylist())}
+    sizes, times = (known.column(name).to_numpy() for name in ("size", "changed"))
+    gone = np.array(known.column("status").to_pylist(), object) == "missing"
+    stale = []
+    for path in wanted:
+        row = rows.get(path)
+        size, changed = (-1, 0) if row is None else state_of(Path(how.root, path))
+        if row is None or gone[row] != (size < 0) or (size >= 0 and (size, changed) != (sizes[row], times[row])):
+            stale.append(path)
+    return stale
+
+
+def _join(manifest: Manifest, target: Path, paths: list[str], found: pa.Table) -> pa.Table:
+    """One file of all probes, in the manifest's order, in place of the blocks."""
+    rows = {path: row for row, path in enumerate(found.column("path").to_pylist())}
+    joined = found.take(pa.array([rows[path] for path in paths], pa.int64())).combine_chunks()
+    blocks = _blocks(manifest)
+    if blocks or len(joined) != len(found):
+        _write(target, joined)
+        for block in blocks:
+            block.unlink(missing_ok=True)
+    return joined
+
+
+def _block_stem(target: Path, shard: Shard) -> Path:
+    return target.with_name(f"{target.stem}-{shard.part}-of-{shard.parts}")
+
+
+def _blocks(manifest: Manifest) -> list[Path]:
+    """Oldest first, within a shard."""
+    target = probes_file(manifest)
+    return sorted(target.parent.glob(f"{target.stem}-*-of-*.block-*.arrow"))
+
+
+def _write_block(target: Path, shard: Shard, probes: list[ClipProbe]) -> None:
+    if probes:
+        stem = _block_stem(target, shard).name
+        number = len(list(target.parent.glob(f"{stem}.block-*.arrow")))
+        _write(target.with_name(f"{stem}.block-{number:06d}.arrow"), _table_of(probes))
+
+
+def _table_of(probes: Iterable[ClipProbe]) -> pa.Table:
+    rows = [asdict(probe) for probe in probes]
+    columns: dict[str, list[Any]] = {item.name: [row[item.name] for row in rows] for item in fields(ClipProbe)}
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _write(file: Path, table: pa.Table) -> None:
+    with atomic_path(file) as temporary, sealed_writer(temporary, SCHEMA) as writer:
+        writer.write_table(table)
