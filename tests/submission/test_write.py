@@ -108,7 +108,9 @@ def test_rows_whose_scores_become_equal_are_counted(tmp_path: Path, monkeypatch:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    scores=hnp.arrays(np.float32, (3, 5), elements=st.floats(-60, 60, width=32) | st.sampled_from([0.5, 0.501, 0.502])),
+    scores=hnp.arrays(
+        np.float32, (3, 5), elements=st.floats(-60, 60, width=32) | st.sampled_from([0.5, 0.5 + 2**-10, 0.5 + 2**-9])
+    ),
     precision=st.sampled_from([1, 2, 3, 9, 17]),
 )
 def test_the_count_of_rows_made_equal_is_that_of_the_texts(scores: np.ndarray, precision: int) -> None:
