@@ -7,6 +7,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-slow test-all check format clean gpu help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
+.PHONY: docs docs-check
 .PHONY: proof-faults proof-resume proof-train proof-wheel
 
 help: ## list the targets
@@ -85,6 +86,17 @@ bench-zoo: $(STAMP) ## every backbone with every temporal module, into benchmark
 
 docs-models: $(STAMP) ## docs/models.md anew, of what was measured before
 	$(BIN)/python -m benchmarks.zoo --docs
+
+SITE = build/site
+
+docs: $(STAMP) ## the documentation as a site, into build/site; offline, warnings are errors
+	$(BIN)/python -c 'import sphinx' 2>/dev/null || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m docs.made
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --quiet --fail-on-warning --jobs 2 docs $(SITE)
+	@echo "open $(SITE)/index.html"
+
+docs-check: docs ## the site in a browser: accessibility, links, requests, widths, into benchmarks/results/docs.csv
+	$(BIN)/python -m benchmarks.docs $(SITE)
 
 flow-demo: $(STAMP) ## RGB, differences and optical flow on the demo's challenge, into benchmarks/results/flow_demo.md
 	$(BIN)/python -m benchmarks.flow_demo

@@ -63,7 +63,7 @@ class Conv2Plus1d(nn.Module):
 class ResNet3d(nn.Module):
     """Clips (B, 3, T, H, W) to features (B, ``num_features``): stem, four stages, the mean over time and space.
 
-    ``depth`` is one of :data:`~tinkit.models.clipnets.blocks.BLOCKS`; bottlenecks from 50 on. ``variant`` is
+    ``depth`` is one of ``blocks.BLOCKS``; bottlenecks from 50 on. ``variant`` is
     ``x_temporal``
     or ``torchvision``; ``stem_pool`` (R(2+1)D of ``x_temporal`` only) pools 3x3 pixels behind the stem. ``mc3`` is
     torchvision's only.

@@ -1,0 +1,81 @@
+"""Sphinx's settings for the site that `make docs` builds from this folder, offline and with warnings as errors."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+project = "tinkit"
+author = "the tinkit authors"
+extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc"]
+exclude_patterns = ["api/modules.rst"]
+
+html_theme = "furo"
+html_title = "tinkit"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+
+myst_heading_anchors = 4  # links to headings work as on GitHub
+myst_enable_extensions = ["attrs_inline"]
+
+# The pages of the Python API: one for each package, listed from the tree. A name is described where it is defined.
+apidoc_modules = [
+    {"path": "../tinkit", "destination": "api", "exclude_patterns": ["../tinkit/cli", "../tinkit/__main__.py"]}
+]
+apidoc_module_first = True
+apidoc_automodule_options = {"members", "show-inheritance"}
+autodoc_default_options = {"ignore-module-all": True}
+autodoc_member_order = "bysource"
+autodoc_use_type_comments = False
+python_use_unqualified_type_names = True
+toc_object_entries = False
+
+# A role in a docstring must lead somewhere within tinkit; names of other packages are text.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!tinkit\.).*")]
+
+
+def surface(app: Any, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    """A package's page begins with what the package offers by itself: the names of `__all__`."""
+    if what == "module" and getattr(found, "__all__", None):
+        words = [word for word in found.__all__ if _has_a_page(getattr(found, word))]
+        lines += ["", "Offered here: " + ", ".join(f":py:obj:`~{name}.{word}`" for word in words) + ".", ""]
+
+
+def _has_a_page(found: Any) -> bool:
+    return inspect.isclass(found) or inspect.isroutine(found)
+
+
+def defined_elsewhere(app: Any, env: Any, node: Any, child: Any) -> Any:
+    """Lead a name that a package passes on to where it is defined; leave type variables of annotations as text."""
+    target = node.get("reftarget", "")
+    module, _, name = target.rpartition(".")
+    if not target.startswith("tinkit."):
+        return None
+    home = ""
+    with suppress(ImportError, AttributeError):
+        found = inspect.unwrap(getattr(import_module(module), name))
+        home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', name)}"
+    domain = env.domains.python_domain
+    reference = None
+    if home not in ("", target):
+        reference = domain.resolve_xref(env, node["refdoc"], app.builder, "obj", home, node, child)
+    is_annotation = not isinstance(child, nodes.literal)
+    return child if reference is None and is_annotation else reference
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls this when it starts."""
+    app.connect("autodoc-process-docstring", surface)
+    app.connect("missing-reference", defined_elsewhere)
