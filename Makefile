@@ -90,7 +90,9 @@ docs-models: $(STAMP) ## docs/models.md anew, of what was measured before
 SITE = build/site
 
 docs: $(STAMP) ## the documentation as a site, into build/site; offline, warnings are errors
-	$(BIN)/python -c 'import sphinx' 2>/dev/null || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	@$(BIN)/python -c 'import furo, myst_parser' 2>/dev/null || $(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check -c constraints.txt $$($(BIN)/python -c 'import tomllib, pathlib; \
+	  print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]["optional-dependencies"]["docs"])')
 	$(BIN)/python -m docs.made
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --quiet --fail-on-warning --jobs 2 docs $(SITE)
 	@echo "open $(SITE)/index.html"

@@ -58,7 +58,7 @@ def _has_a_page(found: Any) -> bool:
 
 
 def defined_elsewhere(app: Any, env: Any, node: Any, child: Any) -> Any:
-    """Lead a name that a package passes on to where it is defined; leave type variables of annotations as text."""
+    """Lead a name that a package passes on to where it is defined; leave names of annotations and bases as text."""
     target = node.get("reftarget", "")
     module, _, name = target.rpartition(".")
     if not target.startswith("tinkit."):
@@ -71,8 +71,8 @@ def defined_elsewhere(app: Any, env: Any, node: Any, child: Any) -> Any:
     reference = None
     if home not in ("", target):
         reference = domain.resolve_xref(env, node["refdoc"], app.builder, "obj", home, node, child)
-    is_annotation = not isinstance(child, nodes.literal)
-    return child if reference is None and is_annotation else reference
+    is_text = name.startswith("_") or not isinstance(child, nodes.literal)
+    return child if reference is None and is_text else reference
 
 
 def setup(app: Any) -> None:
