@@ -2,7 +2,7 @@
 
     python -m benchmarks.docs build/site [--screens FOLDER]
 
-Every page at the width of a telephone and of a desk, in light and dark: what axe-core finds, what sticks out sideways,
+Every page at the width of a telephone (light) and of a desk (dark): what axe-core finds, what sticks out sideways,
 what the page asks for outside of its folder; every link and anchor of it; and whether the search finds something. The
 results go to benchmarks/results/docs.csv; exit code 1 where anything is wrong. Needs Debian's `chromium`, and npm for
 axe-core.
@@ -104,7 +104,7 @@ def faults(page: Page, script: str) -> list[tuple[str, str, str]]:
 def look_at(page: Page, url: str, row: Row, script: str, screen: Path | None) -> list[str]:
     """Open a page in both widths and schemes, and count what is wrong with it into ``row``."""
     said = []
-    for width, scheme in ((PHONE, "light"), (DESK, "dark"), (DESK, "light")):
+    for width, scheme in ((PHONE, "light"), (DESK, "dark")):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(url)

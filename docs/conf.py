@@ -23,6 +23,9 @@ html_theme = "furo"
 html_title = "tinkit"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_show_copyright = False
+smartquotes = False  # options begin with two hyphens
 html_copy_source = False
 html_show_sourcelink = False
 
@@ -34,7 +37,7 @@ apidoc_modules = [
     {"path": "../tinkit", "destination": "api", "exclude_patterns": ["../tinkit/cli", "../tinkit/__main__.py"]}
 ]
 apidoc_module_first = True
-apidoc_automodule_options = {"members", "show-inheritance"}
+apidoc_automodule_options = {"members"}
 autodoc_default_options = {"ignore-module-all": True}
 autodoc_member_order = "bysource"
 autodoc_use_type_comments = False

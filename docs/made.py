@@ -63,7 +63,8 @@ def files() -> dict[str, str]:
 
 def _cell(text: str) -> str:
     """One line, safe in a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    words = re.sub(r"(?<![`\w-])(--[a-z][a-z-]*)(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", r"`\1`", " ".join(text.split()))
+    return words.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -167,7 +168,7 @@ def _parameters(callback: Any) -> Iterator[tuple[type, tuple[str, ...]]]:
         if info.hidden:
             continue
         if isinstance(info, ArgumentInfo):
-            shown = f"`{info.metavar or name.upper()}`" + (
+            shown = f"`{_cell(info.metavar or name.upper())}`" + (
                 "" if parameter.default is inspect.Parameter.empty else ", optional"
             )
             yield ArgumentInfo, (shown, _takes_words(kind, info), "", _cell(info.help or ""))

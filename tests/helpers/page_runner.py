@@ -17,10 +17,10 @@ import pytest
 from tests.helpers.pages import Block
 from tinkit.cli.app import app
 
-SMALL_SET = ("--clips", "16", "--val", "8", "--test", "8", "--size", "40", "--frames", "12", "--workers", "0")
+SMALL_SET = ("--clips", "16", "--val", "12", "--test", "8", "--size", "40", "--frames", "12", "--workers", "0")
 _NETWORK = ("model.backbone=test_resnet", "model.pretrained=false", "clip.num_segments=4")
 _TRAINING = (
-    *_NETWORK, "clip.size=32", "test.scale=32", "test.crop=32", "optim.batch=8", "optim.epochs=2", "optim.lr=0.01",
+    *_NETWORK, "clip.size=32", "test.scale=32", "test.crop=32", "optim.batch=4", "optim.epochs=2", "optim.lr=0.01",
     "schedule.warmup_epochs=1", "train.workers=0", "train.val_every=2", "train.samples=0",
 )  # fmt: skip
 
