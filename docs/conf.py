@@ -37,6 +37,7 @@ apidoc_modules = [
     {"path": "../tinkit", "destination": "api", "exclude_patterns": ["../tinkit/cli", "../tinkit/__main__.py"]}
 ]
 apidoc_module_first = True
+apidoc_max_depth = 1
 apidoc_automodule_options = {"members"}
 autodoc_default_options = {"ignore-module-all": True}
 autodoc_member_order = "bysource"

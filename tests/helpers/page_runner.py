@@ -18,7 +18,7 @@ from tests.helpers.pages import Block
 from tinkit.cli.app import app
 
 SMALL_SET = ("--clips", "16", "--val", "12", "--test", "8", "--size", "40", "--frames", "12", "--workers", "0")
-_NETWORK = ("model.backbone=test_resnet", "model.pretrained=false", "clip.num_segments=4")
+_NETWORK = ("model.pretrained=false", "clip.num_segments=4")
 _TRAINING = (
     *_NETWORK, "clip.size=32", "test.scale=32", "test.crop=32", "optim.batch=4", "optim.epochs=2", "optim.lr=0.01",
     "schedule.warmup_epochs=1", "train.workers=0", "train.val_every=2", "train.samples=0",
@@ -93,7 +93,16 @@ def _small(words: list[str]) -> tuple[str, ...]:
         pairs = zip(SMALL_SET[::2], SMALL_SET[1::2], strict=True)
         return tuple(word for option, value in pairs if option not in words for word in (option, value))
     if words[0] == "train" and "--resume" not in words:
-        return tuple(word for key in _TRAINING for word in ("--set", key))
+        return _set(_backbone(words[1]), *_TRAINING)
     if words[0] in ("test", "convert") and "--recipe" in words:
-        return tuple(word for key in _NETWORK for word in ("--set", key))
+        return _set(_backbone(words[words.index("--recipe") + 1]), *_NETWORK)
     return ()
+
+
+def _backbone(recipe: str) -> str:
+    """The smallest network there is; for recipes that are not the demo's, one whose names other code bases know."""
+    return f"model.backbone={'test_resnet' if recipe.startswith('demo') else 'resnet18'}"
+
+
+def _set(*keys: str) -> tuple[str, ...]:
+    return tuple(word for key in keys for word in ("--set", key))
