@@ -79,7 +79,14 @@ def defined_elsewhere(app: Any, env: Any, node: Any, child: Any) -> Any:
     return child if reference is None and is_text else reference
 
 
+def levelled(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Give the captions of the navigation, which Sphinx calls headings, the level that a heading must have."""
+    if navigation := context.get("furo_navigation_tree"):
+        context["furo_navigation_tree"] = navigation.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app: Any) -> None:
     """Sphinx calls this when it starts."""
     app.connect("autodoc-process-docstring", surface)
     app.connect("missing-reference", defined_elsewhere)
+    app.connect("html-page-context", levelled, priority=900)  # after the theme's own

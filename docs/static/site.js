@@ -1,6 +1,16 @@
-// What scrolls sideways can be scrolled with the keyboard.
 addEventListener("DOMContentLoaded", () => {
+  // What scrolls sideways can be scrolled with the keyboard.
   for (const one of document.querySelectorAll("pre, .table-wrapper")) {
     if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+  }
+  // The two sides of a page say what they are.
+  document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "Pages");
+  document.querySelector(".toc-drawer")?.setAttribute("aria-label", "On this page");
+  // A cell knows its column's title, which stands before it where rows are stacked.
+  for (const table of document.querySelectorAll("table.docutils")) {
+    const titles = [...table.querySelectorAll("thead th")].map((one) => one.textContent);
+    for (const row of table.querySelectorAll("tbody tr")) {
+      [...row.children].forEach((cell, place) => (cell.dataset.title = titles[place] ?? ""));
+    }
   }
 });
