@@ -79,6 +79,17 @@ def defined_elsewhere(app: Any, env: Any, node: Any, child: Any) -> Any:
     return child if reference is None and is_text else reference
 
 
+# Files outside of this folder that pages here include: links to the one lead to the other.
+INCLUDED = {"kernels/README.md": "kernels.md", "CHANGELOG.md": "changes.md"}
+
+
+def links_to_included(app: Any, page: str, source: list[str]) -> None:
+    """Readers of the repository follow links to files, readers of the site those to pages."""
+    up = "../" * page.count("/")
+    for file, place in INCLUDED.items():
+        source[0] = source[0].replace(f"]({up}../{file}", f"]({up}{place}")
+
+
 def levelled(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
     """Give the captions of the navigation, which Sphinx calls headings, the level that a heading must have."""
     if navigation := context.get("furo_navigation_tree"):
@@ -87,6 +98,7 @@ def levelled(app: Any, page: str, template: str, context: dict[str, Any], tree: 
 
 def setup(app: Any) -> None:
     """Sphinx calls this when it starts."""
+    app.connect("source-read", links_to_included)
     app.connect("autodoc-process-docstring", surface)
     app.connect("missing-reference", defined_elsewhere)
     app.connect("html-page-context", levelled, priority=900)  # after the theme's own

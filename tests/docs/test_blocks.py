@@ -15,13 +15,19 @@ from tests.helpers.pages import Block, blocks
 from tests.helpers.places import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "extending").glob("*.md"))]
-RUN = ("bash", "python")
-SHOWN = ("toml", "text", "json")
-# Those of docs/extending/ have tests of their own, test_extending_*.py: they apply a page to a copy of the tree.
+RUN = ("bash", "sh", "python")
+SHOWN = ("toml", "text", "json", "diff")
+OWN = {"fuse.md", "submit.md", "score-files.md"}  # with tests of their own, as the pages of docs/extending/ have
+
+
+def has_own_test(page: Path) -> bool:
+    return page.name in OWN or page.parent.name == "extending"
+
+
 RUNNING = [
     page
     for page in PAGES
-    if page.parent.name != "extending" and any(one.language in RUN and not one.not_run for one in blocks(page))
+    if not has_own_test(page) and any(one.language in RUN and not one.not_run for one in blocks(page))
 ]
 SLOW = {
     "README.md",
@@ -89,6 +95,15 @@ def test_a_page_says_what_its_blocks_are(page: Path) -> None:
             assert not re.search(r"^(\$ |tinkit |make |pip |python )", block.text, re.MULTILINE), f"{block}: commands"
         if block.language == "toml":
             tomllib.loads(block.text)
+
+
+def test_pages_that_do_not_run_here_have_a_test_of_their_own() -> None:
+    others = "".join(
+        file.read_text() for file in Path(__file__).parent.glob("test_*.py") if file.name != Path(__file__).name
+    )
+    for page in filter(has_own_test, PAGES):
+        if any(one.language in RUN and not one.not_run for one in blocks(page)):
+            assert page.name in others, f"no test of tests/docs/ names {page.name}"
 
 
 def test_readme_is_short_and_begins_with_the_two_commands() -> None:

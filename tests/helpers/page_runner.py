@@ -47,7 +47,7 @@ class PageRunner:
             place = self.folder / block.file
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(block.text)
-        elif not block.not_run and block.language == "bash":
+        elif not block.not_run and block.language in ("bash", "sh"):
             for line in re.sub(r"\\\n\s*", " ", block.text).splitlines():
                 self._command(block, shlex.split(line, comments=True))
             return True
