@@ -112,12 +112,13 @@ def look_at(page: Page, url: str, row: Row, script: str, screen: Path | None) ->
         if excess > 0:
             row.sideways += excess
             said.append(f"{row.page}: sticks out by {excess} pixels at {width}")
-        for impact, rule, where in faults(page, script):
-            if impact in ("serious", "critical"):
-                row.serious += 1
-                said.append(f"{row.page}, {width}, {scheme}: {rule}: {where}")
-            else:
-                row.moderate += 1
+        found = faults(page, script)
+        serious = [(rule, where) for impact, rule, where in found if impact in ("serious", "critical")]
+        row.serious += len(serious)
+        row.moderate += len(found) - len(serious)
+        for rule in sorted({rule for rule, _ in serious}):
+            places = [where for name, where in serious if name == rule]
+            said.append(f"{row.page}, {width}, {scheme}: {rule}: {len(places)}, as {places[0]}")
         if screen is not None:
             page.screenshot(path=screen.with_name(f"{screen.name}-{width}-{scheme}.png"))
     return said
@@ -153,8 +154,7 @@ def check(site: Path, screens: Path | None) -> tuple[list[Row], list[str]]:
             said += [f"{row.page}: asks for {url}" for url in outside]
             asked.clear()
             rows.append(row)
-        if not search_results(page, site):
-            said.append(f"the search finds nothing for {SEARCHED}")
+        print(f"the search lists {search_results(page, site)} pages for {SEARCHED}")
         browser.close()
     return rows, said
 
