@@ -125,4 +125,4 @@ gpu: $(STAMP) ## on a CUDA device: tests, compute-sanitizer, benchmark, into ben
 	bash benchmarks/gpu.sh $(BIN)/python
 
 clean: ## remove what the demo and the tests leave
-	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo build dist docs/api .pytest_cache .mypy_cache .ruff_cache
