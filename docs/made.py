@@ -153,7 +153,8 @@ def _command(called: str, command: Any) -> str:
     if command.epilog:
         lines = [line.removeprefix("$ ") for line in command.epilog.splitlines() if line.startswith("$ ")]
         parts += [
-            "\n<!-- not run: the examples of the help; other pages run the commands -->\n```bash\n",
+            "\n<!-- not run: the examples of the help; a test checks their options, other pages run the commands -->\n",
+            "```bash\n",
             *(f"{line}\n" for line in lines),
             "```\n",
         ]

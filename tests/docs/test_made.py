@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
 from docs.made import FOLDER, files
@@ -37,3 +40,21 @@ def test_every_command_is_listed_with_its_options() -> None:
 def test_the_picture_shows_the_committed_results() -> None:
     assert (ROOT / "docs" / "static" / "demo.svg").stat().st_size < 10_000
     assert ">51.8<" in files()["static/demo.svg"]
+
+
+def test_the_examples_of_commands_use_options_that_exist() -> None:
+    """The page marks them as not run; they stand in the help, and so their words are checked here."""
+    seen = 0
+    for section in (FOLDER / "commands.md").read_text().split("\n## `")[1:]:
+        called = section.partition("`")[0]
+        options = {
+            word
+            for row in re.findall(r"^\| (`-.+?) \|", section, re.MULTILINE)
+            for word in re.findall(r"`(-\S+)`", row)
+        }
+        for line in re.findall(r"^tinkit .+$", section, re.MULTILINE):
+            assert line.startswith(called), f"{called}: {line}"
+            used = {word for word in shlex.split(line) if re.match(r"--?[a-z]", word)}
+            assert used <= options, f"{line}: {used - options}"
+            seen += 1
+    assert seen > 50
