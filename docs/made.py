@@ -63,8 +63,13 @@ def files() -> dict[str, str]:
 
 def _cell(text: str) -> str:
     """One line, safe in a cell of a Markdown table."""
-    words = re.sub(r"(?<![`\w-])(--[a-z][a-z-]*)(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", r"`\1`", " ".join(text.split()))
-    return words.replace("|", "\\|").replace("<", "&lt;")
+    return _options_as_code(" ".join(text.split())).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _options_as_code(text: str) -> str:
+    """Options such as --set in backticks, but for those that stand in some."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part[:1] == "`" else re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"`\g<0>`", part) for part in parts)
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -145,7 +150,7 @@ def _command(called: str, command: Any) -> str:
     parameters = list(_parameters(command.callback))
     arguments = [row for kind, row in parameters if kind is ArgumentInfo]
     options = [row for kind, row in parameters if kind is OptionInfo]
-    parts = [help_text + "\n"]
+    parts = [_options_as_code(help_text) + "\n"]
     if arguments:
         parts += ["\n", _table(("argument", "takes", "meaning"), ((row[0], row[1], row[3]) for row in arguments))]
     if options:

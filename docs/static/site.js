@@ -3,6 +3,10 @@ addEventListener("DOMContentLoaded", () => {
   for (const one of document.querySelectorAll("pre, .table-wrapper")) {
     if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
   }
+  // A line does not break after the hyphens of an option.
+  for (const one of document.querySelectorAll("code")) {
+    if (one.textContent.startsWith("--") && one.textContent.length <= 20) one.style.whiteSpace = "nowrap";
+  }
   // The two sides of a page say what they are.
   document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "Pages");
   document.querySelector(".toc-drawer")?.setAttribute("aria-label", "On this page");
