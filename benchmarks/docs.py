@@ -128,6 +128,7 @@ def search_results(page: Page, site: Path) -> int:
     """How many pages the site's own search lists."""
     page.goto(f"{(site / 'search.html').as_uri()}?q={SEARCHED}")
     page.wait_for_selector("#search-results li", timeout=20_000)
+    page.wait_for_timeout(3000)  # they come one after the other
     return page.locator("#search-results li").count()
 
 
