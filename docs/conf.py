@@ -53,12 +53,14 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!tinkit\.).*")]
 def surface(app: Any, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
     """A package's page begins with what the package offers by itself: the names of `__all__`."""
     if what == "module" and getattr(found, "__all__", None):
-        words = [word for word in found.__all__ if _has_a_page(getattr(found, word))]
+        words = [word for word in found.__all__ if _has_a_page(found, word)]
         lines += ["", "Offered here: " + ", ".join(f":py:obj:`~{name}.{word}`" for word in words) + ".", ""]
 
 
-def _has_a_page(found: Any) -> bool:
-    return inspect.isclass(found) or inspect.isroutine(found)
+def _has_a_page(package: Any, word: str) -> bool:
+    """Whether a name of a package is a class, a function, or a module of it that nobody has imported yet."""
+    found = getattr(package, word, None)
+    return found is None or inspect.isclass(found) or inspect.isroutine(found) or inspect.ismodule(found)
 
 
 def defined_elsewhere(app: Any, env: Any, node: Any, child: Any) -> Any:
