@@ -64,7 +64,10 @@ def _has_a_page(package: Any, word: str) -> bool:
 
 
 def defined_elsewhere(app: Any, env: Any, node: Any, child: Any) -> Any:
-    """Lead a name that a package passes on to where it is defined; leave names of annotations and bases as text."""
+    """Lead a name that a package passes on to where it is defined; leave names of annotations and bases as text.
+
+    A role that names nothing stays unresolved, which is a warning, and so an error.
+    """
     target = node.get("reftarget", "")
     module, _, name = target.rpartition(".")
     if not target.startswith("tinkit."):
@@ -73,12 +76,17 @@ def defined_elsewhere(app: Any, env: Any, node: Any, child: Any) -> Any:
     with suppress(ImportError, AttributeError):
         found = inspect.unwrap(getattr(import_module(module), name))
         home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', name)}"
-    domain = env.domains.python_domain
-    reference = None
-    if home not in ("", target):
-        reference = domain.resolve_xref(env, node["refdoc"], app.builder, "obj", home, node, child)
-    is_text = name.startswith("_") or not isinstance(child, nodes.literal)
-    return child if reference is None and is_text else reference
+
+    def resolved(word: str) -> Any:
+        domain = env.domains.python_domain
+        return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", word, node, child)
+
+    reference = resolved(home) if home not in ("", target) else None
+    if reference is not None:
+        return reference
+    if name.startswith("_") or not isinstance(child, nodes.literal):
+        return child
+    return resolved(module) if home else None  # a table or an alias that exists: its module says what it is
 
 
 # Files outside of this folder that pages here include: links to the one lead to the other.
