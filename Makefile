@@ -10,6 +10,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
+.PHONY: docs docs-check
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
@@ -113,6 +114,19 @@ bench-zoo: $(STAMP) ## every backbone with every temporal module, into benchmark
 docs-models: $(STAMP) ## docs/models.md anew, of what was measured before
 	$(BIN)/python -m benchmarks.zoo --docs
 
+SITE = build/site
+
+docs: $(STAMP) ## the documentation as a site, into build/site; offline, warnings are errors
+	@$(BIN)/python -c 'import furo, myst_parser' 2>/dev/null || $(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check -c constraints.txt $$($(BIN)/python -c 'import tomllib, pathlib; \
+	  print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]["optional-dependencies"]["docs"])')
+	$(BIN)/python -m docs.made
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --quiet --fail-on-warning --jobs 2 docs $(SITE)
+	@echo "open $(SITE)/index.html"
+
+docs-check: docs ## the site in a browser: accessibility, links, requests, widths, into benchmarks/results/docs.csv
+	$(BIN)/python -m benchmarks.docs $(SITE)
+
 flow-demo: $(STAMP) ## RGB, differences and optical flow on the demo's challenge, into benchmarks/results/flow_demo.md
 	$(BIN)/python -m benchmarks.flow_demo
 
@@ -142,4 +156,4 @@ gpu: $(if $(WHEELS),,$(STAMP)) ## on a CUDA device: tests, compute-sanitizer, be
 	WHEELS=$(WHEELS) bash benchmarks/gpu.sh $(if $(WHEELS),$(PYTHON),$(BIN)/python)
 
 clean: ## remove what the demo and the tests leave
-	rm -rf demo build dist mutants .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo build dist mutants docs/api .pytest_cache .mypy_cache .ruff_cache

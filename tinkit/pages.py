@@ -25,7 +25,7 @@ _KERNEL_RULE = Path("/sys/kernel/mm/transparent_hugepage/enabled")  # "always [m
 
 @dataclass(frozen=True)
 class Faults:
-    """Page faults while :data:`_PROBE` bytes that were in use before are filled again; None: cannot be counted here."""
+    """Page faults while ``_PROBE`` bytes that were in use before are filled again; None: cannot be counted here."""
 
     main: int | None
     worker: int | None

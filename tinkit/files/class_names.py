@@ -98,7 +98,7 @@ def _numbered(file: Path, lines: list[Line], form: re.Pattern[str]) -> list[Entr
 
 
 def _perhaps_numbered(file: Path, lines: list[Line], form: re.Pattern[str]) -> list[Entry] | None:
-    """As :func:`_numbered` where a space alone is between number and name: None where they may be one."""
+    """As ``_numbered`` where a space alone is between number and name: None where they may be one."""
     matches = [form.match(text) for _, text in lines]
     found = [_entry(number, match) for (number, _), match in zip(lines, matches, strict=True)]
     entries = [entry for entry in found if entry]

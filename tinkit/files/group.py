@@ -184,7 +184,7 @@ def _bring(folder: Path, stage: Path, names: Sequence[str], removed: Sequence[st
 
 
 def _take_back(folder: Path, stage: Path, names: Sequence[str], removed: Sequence[str]) -> None:
-    """The reverse of :func:`_bring`."""
+    """The reverse of ``_bring``."""
     for name in reversed(names):
         if not (stage / "new" / name).exists():
             (folder / name).replace(stage / "new" / name)

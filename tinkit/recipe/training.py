@@ -66,7 +66,7 @@ class ScheduleConfig(Table):
     factor: float = Field(default=0.1, gt=0, lt=1)
     """What ``step`` and ``plateau`` multiply the rate by."""
     patience: int = Field(default=5, ge=0)
-    """``plateau`` bears so many validations in a row without a better metric and lowers the rate at the next."""
+    """``plateau`` tolerates N validations in a row without a better metric, and lowers the rate at the next."""
 
     @model_validator(mode="after")
     def _keys_belong_to_kinds(self) -> ScheduleConfig:
@@ -149,17 +149,17 @@ class TrainConfig(Table):
     workers: int | None = Field(default=None, ge=0)
     """Loader processes of each process; left out: one a core, at most 8. The clips and crops do not depend on it."""
     val_every: int = Field(default=1, ge=1)
-    """Validate after every so many epochs, and after the last."""
+    """Validate after every N epochs, and after the last."""
     metric: MetricName | None = None
     """What ``best`` means; left out: ``sample_map`` for multi-label, ``top1`` for single-label."""
     samples: int = Field(default=4, ge=0, le=64)
     """Validation clips that TensorBoard shows with their likeliest classes."""
     max_broken: float = Field(default=0.01, ge=0, le=1)
     """The share of an epoch's clips that may be undecodable before the run stops with their list. Five clips are
-    borne in any case, unless it is 0, which bears none."""
+    tolerated in any case, unless it is 0, which tolerates none."""
     on_nan: str = "stop"
-    """What a loss or gradient that is no number does: stop the run, or ``skip:N`` leaves out up to N steps of the
-    run. The step's clips are listed in either case."""
+    """What a non-finite loss or gradient does: ``stop`` stops the run, ``skip:N`` leaves out up to N steps of it. The
+    step's clips are listed in either case."""
     stall_limit: float = Field(default=600.0, gt=0, allow_inf_nan=False)
     """Seconds without a sign of life of a data worker, or without progress of a process, after which the work is given
     up; half a minute of waiting is nothing unusual on a busy disk."""
@@ -170,14 +170,14 @@ class TrainConfig(Table):
 
     @property
     def nan_steps(self) -> int:
-        """How many steps without a finite loss or gradient are borne."""
+        """How many steps with a non-finite loss or gradient are tolerated."""
         return int(self.on_nan.removeprefix("skip:")) if self.on_nan != "stop" else 0
 
     @field_validator("on_nan")
     @classmethod
     def _stop_or_skip(cls, text: str) -> str:
         if not re.fullmatch(r"stop|skip:[1-9]\d{0,5}", text):
-            raise ValueError('write "stop", or "skip:N" to bear N such steps in a run')
+            raise ValueError('write "stop", or "skip:N" to tolerate N such steps in a run')
         return text
 
     @model_validator(mode="after")
@@ -191,7 +191,7 @@ class SaveConfig(Table):
     """``[save]``: checkpoints. One is saved at the end of every epoch in any case."""
 
     every: int | str | None = None
-    """Save after every so many steps (500), or when so much time has passed ("10min")."""
+    """Save also after every N steps (``500``), or when so much time has passed (``"10min"``)."""
     keep: int = Field(default=2, ge=1)
     """The newest checkpoints to keep; with two or more there is one to fall back on when the last is damaged."""
 

@@ -41,7 +41,7 @@ class TestClips(Dataset[ClipItem]):
     View ``k * S + s`` is temporal sample k, crop s of S; with ``views.flip`` the mirror images of all follow in the
     same order. ``views.mirrored`` tells which are mirror images; what ``clip.flip_labels`` says about them is for
     those who average their scores. T is ``views.num_segments``, or the clip's. Labels may be absent. ``flow`` and
-    ``decoding`` are as in :class:`TrainClips`.
+    ``decoding`` are as in :class:`~tinkit.data.clips.training.TrainClips`.
     """
 
     __test__ = False  # pytest: not a test

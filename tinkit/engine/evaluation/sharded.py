@@ -65,7 +65,7 @@ def each_clip(
 
     After a signal to the session's ``stop``, in any process, all of them end their batch, bring together what there is
     and raise :class:`~tinkit.errors.Interrupted`. Non-finite values raise
-    :class:`~tinkit.engine.runs.non_finite.NotFiniteError`, which names the clip.
+    :class:`~tinkit.engine.runs.non_finite.NonFiniteError`, which names the clip.
     """
     world, stop = session.world, session.stop
     done = world.share(sink.restore() if world.main else 0)

@@ -246,7 +246,7 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def _unpack(value: Any, tensors: Mapping[str, Tensor], path: Path) -> Any:
-    """What :func:`_pack` was given; tuples have become lists, and keys text."""
+    """What ``_pack`` was given; tuples have become lists, and keys text."""
     if isinstance(value, list):
         return [_unpack(entry, tensors, path) for entry in value]
     if not isinstance(value, dict):

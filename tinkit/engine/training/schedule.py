@@ -28,7 +28,7 @@ class LearningRate:
         """What ``optim.lr`` is multiplied by at ``step`` (from 0).
 
         During the warm-up, with ``w`` the epochs of it and ``s`` its start: linear ``s + (1 - s) * e / w``, exponential
-        ``s ** (1 - e / w)``. After it: ``cosine`` as in :meth:`_cosine`; ``step`` is ``factor`` to the power of the
+        ``s ** (1 - e / w)``. After it: ``cosine`` as in ``_cosine``; ``step`` is ``factor`` to the power of the
         milestones passed; ``plateau`` is ``factor`` to the power of ``drops``, which :func:`plateau` counts.
         """
         schedule, e = self._schedule, step / self._steps_per_epoch
