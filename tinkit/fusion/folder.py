@@ -54,7 +54,7 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
     is not used. Nothing is written unless everything succeeds. Where ``folder`` holds the fusion that this
     would be, nothing is done. Raises :class:`~tinkit.errors.UserError` when it holds another (unless ``force``) or a
     member's score file, when a file is damaged, when members cannot be aligned, when another process writes
-    ``folder``, and as :func:`tinkit.fusion.search.fit`.
+    ``folder``, and as :func:`tinkit.fusion.fitting.fit`.
     """
     _refuse_own_inputs(members, folder)
     head = folder / RECORD
