@@ -11,17 +11,22 @@ import pytest
 
 from tests.helpers.fusion_members import member
 from tinkit.errors import UserError
-from tinkit.fusion import Fitted, align
-from tinkit.fusion.measure import measure_fusion
+from tinkit.fusion import METHODS, Aligned, Combination, Fitted, align
+from tinkit.fusion.combine import equal_mean
+from tinkit.fusion.measure import Measured, measure_fusion
 from tinkit.fusion.record import read_record
 from tinkit.metrics import Metrics, sample_map
 from tinkit.scores import label_matrix
 
 
-def fitted(weights: list[float], estimate: float, equal: float) -> Fitted:
-    """Weights whose estimate is as told, beside that of equal ones."""
+def measured(aligned: Aligned, weights: list[float], estimate: float, equal: float) -> Measured:
+    """What is measured of fitted weights whose estimate is as told, beside that of equal ones."""
     alike, own = (Metrics("multi-label", {"sample_map": value}) for value in (equal, estimate))
-    return Fitted("sample_map", np.array(weights), 60, own, alike, np.array([weights]))
+    learned = {"weights": np.array(weights)}
+    fitted = Fitted("sample_map", learned, 60, own, alike, (learned,))
+    found = measure_fusion(aligned, Combination(METHODS["search"].apply, learned), fitted, "sample_map")
+    assert found is not None
+    return found
 
 
 def test_a_clip_that_all_members_miss_is_left_out_of_what_is_measured() -> None:
@@ -31,7 +36,7 @@ def test_a_clip_that_all_members_miss_is_left_out_of_what_is_measured() -> None:
         dataclasses.replace(one, table=dataclasses.replace(one.table, valid=~gone, scores=one.table.scores))
         for one in members
     ]
-    found = measure_fusion(align(holed, missing="mean"), None, "sample_map")
+    found = measure_fusion(align(holed, missing="mean"), equal_mean(2), None, "sample_map")
     assert found is not None
     kept = [one.table.scores[~gone] for one in members]
     labels = label_matrix(members[0].table)[~gone]
@@ -55,8 +60,7 @@ def test_weights_that_are_no_better_than_equal_ones_are_not_used(
     weights: list[float], estimate: float, reason: str | None
 ) -> None:
     aligned = align([member("good", strength=3.0), member("noise", strength=0.0)])
-    found = measure_fusion(aligned, fitted(weights, estimate, 0.5), "sample_map")
-    assert found is not None
+    found = measured(aligned, weights, estimate, 0.5)
     assert found.reason == reason
     assert (found.rejected is None) == (reason is None)
     assert (
@@ -67,8 +71,7 @@ def test_weights_that_are_no_better_than_equal_ones_are_not_used(
 
 def test_weights_that_are_as_good_as_equal_ones_over_the_whole_split_are_not_used() -> None:
     aligned = align([member("a"), dataclasses.replace(member("a"), name="b")])
-    found = measure_fusion(aligned, fitted([0.75, 0.25], 0.6, 0.5), "sample_map")
-    assert found is not None
+    found = measured(aligned, [0.75, 0.25], 0.6, 0.5)
     assert found.equal["sample_map"] == found.members[0]["sample_map"]  # any mean of the two is the same
     assert found.reason == "whole split"
 
@@ -78,7 +81,7 @@ def test_weights_that_are_as_good_as_equal_ones_over_the_whole_split_are_not_use
     [
         ('{"fit": "val", "outputs": {"val": {"path": "val.arrow"}}, "metrics": {}}', "outputs.val.sha256: "),
         ('{"fit": "val", "outputs": {}, "metrics": {"cross_validated": {}}}', "metrics.cross_validated.counts: "),
-        ("[", "not the record of a fusion: Invalid JSON"),
+        ("[", "not the record of a fusion: not valid JSON: "),
     ],
 )
 def test_a_damaged_record_says_where(tmp_path: Path, content: str, said: Any) -> None:

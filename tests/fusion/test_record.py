@@ -69,6 +69,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "seed": 0,
         "parts": None,
         "fitted_on_clips": None,
+        "learned": {"weights": [0.5, 0.5]},
         "part_weights": None,
         "trial": ["second"],
         "members": [row("é", "é"), row("b", "second")],

@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.fusion_members import member
 from tinkit.errors import UsageError, UserError
-from tinkit.fusion import Member, align, combine, fit, fitting, search_weights
+from tinkit.fusion import Member, align, combine, fit, fitting, search, search_weights
 from tinkit.metrics import evaluate, sample_map
 from tinkit.scores import label_matrix
 
@@ -98,7 +98,7 @@ def test_a_member_that_spoils_the_sum_loses_its_weight() -> None:
     def measure(summed: np.ndarray) -> float:
         return sample_map(summed, np.eye(4))
 
-    weights, value = search_module._ascend(scores, measure, np.array([0.5, 0.5]))
+    weights, value = search._ascend(scores, measure, np.array([0.5, 0.5]))
     assert (weights.tolist(), value) == ([1.0, 0.0], 1.0)
     assert search_weights(scores, measure).tolist() == [1.0, 0.0]
 

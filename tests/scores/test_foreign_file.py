@@ -49,7 +49,7 @@ def test_columns_are_put_in_the_order_of_the_classes(
     ("classes", "width", "problem"),
     [
         (["walk", "run", "walk"], 3, "two columns have the same name"),
-        (["walk", "runs", "1"], 3, "column 'runs' is no class; did you mean 'run'?"),
+        (["walk", "runs", "1"], 3, "column 'runs' is not a class; did you mean 'run'?"),
         (["0", "1", "3"], 3, "the columns are not numbered 0, 1, ... once each"),
         (["0", "1", "1"], 3, "the columns are not numbered 0, 1, ... once each"),
         (None, 2, "2 columns of scores"),

@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers.score_files import INFO, keep, rewritten, table, written
 from tinkit.scores import (
+    ScoreInfo,
     check_scores,
     label_matrix,
     read_info,

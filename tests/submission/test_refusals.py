@@ -68,10 +68,10 @@ def test_a_json_list_says_which_of_two_forms_it_has(tmp_path: Path) -> None:
     assert read_ids(put(tmp_path / "a.json", '[{"id": 7}]')).lines == (1,)
 
 
-def test_a_folder_with_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_a_folder_with_a_name_that_is_not_text(tmp_path: Path) -> None:
     put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4")), "x")
     file, _, problem = refusal(lambda: read_ids(tmp_path))
-    assert (file, problem) == (str(tmp_path), r"holds the file '\udcff.mp4', whose name is no text")
+    assert (file, problem) == (str(tmp_path), r"holds the file '\udcff.mp4', whose name is not text")
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,8 +166,14 @@ def test_a_line_may_have_so_many_bytes_and_no_more(tmp_path: Path, monkeypatch: 
 
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     place = tmp_path / "manifest.json"
+    place.symlink_to("/proc/self/mem")  # its first page cannot be read
+    assert refusal(lambda: described_by(place)) == (str(place), None, "cannot be read: Input/output error")
+
+
+def test_a_folder_is_not_a_manifest_of_ours(tmp_path: Path) -> None:
+    place = tmp_path / "manifest.json"
     place.mkdir()
-    assert refusal(lambda: described_by(place)) == (str(place), None, "cannot be read: Is a directory")
+    assert described_by(place) is None
 
 
 def test_an_archive_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -196,11 +202,11 @@ def messages(tmp_path: Path, content: str | bytes, rules: Any, **options: Any) -
 def test_the_judge_says_what_it_expected(tmp_path: Path) -> None:
     assert messages(tmp_path, "a;1\nb;x;0\n", V2) == [
         "1 labels, expected 2",
-        "'x' is no index of a class, expected 0 or more",
+        "'x' is not the index of a class, expected 0 or more",
     ]
     assert messages(tmp_path, "a;01;3\n", V2, num_classes=3) == [
-        "'01' is no index of a class, expected 0 to 2, without leading zeros",
-        "'3' is no index of a class, expected 0 to 2",
+        "'01' is not the index of a class, expected 0 to 2, without leading zeros",
+        "'3' is not the index of a class, expected 0 to 2",
     ]
     assert messages(tmp_path, "filename,score_0,score_1\na,0.5\n", challenge("mmit")) == ["1 scores, expected 2"]
     assert messages(tmp_path, "a,1,0\n", V2) == ["0 labels, expected 2; is the delimiter ';'?"]

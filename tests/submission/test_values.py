@@ -52,7 +52,7 @@ def test_the_prior_of_ranks_is_their_mean(tmp_path: Path) -> None:
 def test_a_chunk_of_ranked_labels_has_the_names_of_its_own_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    monkeypatch.setattr("tinkit.submission.plan.CHUNK", chunk)
+    monkeypatch.setattr("tinkit.scores.table.CHUNK", chunk)
     scores = np.random.default_rng(5).normal(size=(7, 6)).astype(np.float32)
     table = make_table(scores, kind="logits", task=SINGLE)
     rules = challenge("sthv2", top=3, metrics=("top1",))
@@ -62,7 +62,7 @@ def test_a_chunk_of_ranked_labels_has_the_names_of_its_own_rows(
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])
 def test_a_prior_is_the_mean_over_all_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr("tinkit.submission.plan.CHUNK", chunk)
+    monkeypatch.setattr("tinkit.scores.table.CHUNK", chunk)
     values = np.array([[0.5, 0.25], [0, 0], [1, 0.5], [0, 0.75]], np.float32)
     table = make_table(values, task=MULTI, invalid=[1])
     written = lines(tmp_path, table, challenge("mmit", header=False), fill="prior", max_fill=1)

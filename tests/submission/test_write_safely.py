@@ -107,6 +107,11 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         put(tmp_path / "file" / "a.csv")
 
 
+def test_the_manifest_is_text_that_a_person_reads(tmp_path: Path) -> None:
+    put(tmp_path / "é.csv")
+    assert '\n  "file": "é.csv",\n' in (tmp_path / "manifest.json").read_text(encoding="utf-8")
+
+
 def test_the_manifest_has_the_hashes_of_all_that_went_in(tmp_path: Path) -> None:
     for name in ("s.arrow", "f.json", "c.toml", "ids.txt"):
         (tmp_path / name).write_text("b\na\n" if name == "ids.txt" else name)
