@@ -11,7 +11,10 @@ from pathlib import Path
 
 from tests.helpers.places import ROOT
 
-LEAVES = ("defaults", "errors", "expected", "pages", "run_folder", "table", "terminal", "timm_import")
+LEAVES = (
+    *("architectures", "defaults", "errors", "expected", "pages", "run_folder", "table", "temporal", "terminal"),
+    "timm_import",
+)
 """Files that every room may import, and that import each other only; so is ``tinkit`` itself, with its version."""
 
 HOUSES = ("data", "models")
@@ -19,51 +22,53 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed submission fusion models ops recipe data scores metrics files",
+    " engine.distributed submission fusion models recipe data ops scores metrics files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed models recipe"
     " data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
-    "engine.measure": "engine.runtime models ops recipe data files",
+    "engine.measure": "engine.runtime models recipe data ops files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data",
     "engine.distributed": "",
     "submission": "fusion scores metrics files",
     "fusion": "scores metrics files",
-    "models": "models.clipnets models.foreign models.modality models.temporal models.backbones models.stock ops data",
-    "models.clipnets": "models.foreign models.temporal data",
-    "models.foreign": "models.modality models.temporal models.finite files",
-    "models.modality": "data",
+    "models": "models.clipnets models.foreign models.modality models.classifier models.temporal models.backbones"
+    " models.stock data ops",
+    "models.clipnets": "models.foreign models.classifier",
+    "models.foreign": "models.modality models.classifier models.temporal models.non_finite files",
+    "models.modality": "models.classifier data",
+    "models.classifier": "models.temporal data",
     "models.temporal": "models.backbones models.stock ops",
     "models.backbones": "ops",
-    "models.finite": "",
+    "models.non_finite": "",
     "models.stock": "",
-    "ops": "files",
     "recipe": "data metrics files",
-    "data": "workers metrics files",
+    "data.clips": "data.flow data.sampling data.manifest data.decode data.config data.paths data.layouts workers",
+    "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts workers files",
+    "data.sampling": "data.decode data.config ops",
+    "data.probe": "data.manifest data.decode data.paths data.layouts files",
+    "data.manifest": "data.annotations data.config data.paths data.layouts metrics files",
+    "data.annotations": "data.config data.paths data.layouts files",
+    "data.decode": "data.config data.paths data.layouts",
+    "data.config": "data.paths data.layouts metrics",
+    "data.own": "data.layouts files",
+    "data.synth": "data.layouts workers files",
+    "data.layouts": "metrics files",
+    "data.paths": "",
+    "ops": "files",
     "workers": "",
     "scores": "metrics files",
-    "metrics": "",
+    "metrics": "average_precision",
+    "average_precision": "",
     "files": "",
 }
 
-PENDING: set[tuple[str, str]] = {
-    # a file of its own for the type of a batch ends this
-    ("tinkit.data.fetching", "tinkit.data.loading"),
-    # one base of the classifiers ends these
-    ("tinkit.models.foreign.classes", "tinkit.models.clipnets.video3d"),
-    ("tinkit.models.foreign.classes", "tinkit.models.video"),
-    ("tinkit.models.foreign.layouts", "tinkit.models.clipnets.video3d"),
-    ("tinkit.models.foreign.layouts", "tinkit.models.video"),
-    ("tinkit.models.foreign.load", "tinkit.models.clipnets.video3d"),
-    ("tinkit.models.foreign.load", "tinkit.models.video"),
-    ("tinkit.models.foreign.names_3d", "tinkit.models.clipnets.video3d"),
-    ("tinkit.models.foreign.names_3d", "tinkit.models.video"),
-    ("tinkit.models.foreign.save", "tinkit.models.clipnets.video3d"),
-    ("tinkit.models.foreign.save", "tinkit.models.video"),
-    ("tinkit.models.modality", "tinkit.models"),
-}
-"""Arrows (from, to) between files that go upwards still. What is mended goes from here: a test sees to it."""
+NAMED = {("temporal", "models.temporal")}
+"""Rooms (from, to) of which the one names files of the other in strings; files of its own each may name so.
+
+The rows of ``tinkit/temporal.py`` say which function puts a module into a network, and ``models.temporal`` looks it up.
+"""
 
 
 def modules(folder: Path = ROOT / "tinkit") -> dict[str, Path]:
@@ -82,6 +87,12 @@ def imported(path: Path, known: dict[str, Path]) -> set[str]:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in known else str(node.module) for name in inner}
     return {name for name in found if name in known and known[name] != path}
+
+
+def named(path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of ``known`` that a file names in strings: ``a.b``, or ``a.b:function``, as a table's rows do."""
+    strings = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    return {name for text in strings if (name := str(text).partition(":")[0]) in known and "." in name}
 
 
 def room_of(module: str) -> str:

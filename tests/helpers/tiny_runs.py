@@ -46,7 +46,7 @@ def resume(run: Run, trial: Trial = WHOLE) -> None:
 
 def same_weights(a: Path, b: Path, *, ema: bool = False) -> None:
     """Assert that two checkpoints hold the same bits as weights."""
-    first, second = load_weights(a, ema), load_weights(b, ema)
+    first, second = load_weights(a, ema=ema), load_weights(b, ema=ema)
     assert set(first) == set(second)
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name

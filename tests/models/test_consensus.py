@@ -202,7 +202,7 @@ def test_a_changed_layer_of_a_relation_has_its_effect(name: str, change: str) ->
     scale = Scale(2, 4, 5, 8).eval()
     frames = torch.randn(3, 4, 8)
     scale.fc2.weight.data.normal_(generator=torch.Generator().manual_seed(0))
-    before = scale(frames, 6, False)
+    before = scale(frames, 6, draw=False)
     layer = getattr(scale, name)
     match change:
         case "hook":
@@ -217,7 +217,7 @@ def test_a_changed_layer_of_a_relation_has_its_effect(name: str, change: str) ->
         case _:
             scale = torch.ao.quantization.quantize_dynamic(scale, {nn.Linear})
             changed = None
-    found = scale(frames, 6, False)
+    found = scale(frames, 6, draw=False)
     if changed is None:
         torch.testing.assert_close(found, before, rtol=0.05, atol=0.05 * float(before.abs().max()))
         return

@@ -134,7 +134,7 @@ def _to_resume(name: str, runs: Path, data: Path | None, *, quiet: bool) -> tupl
     from tinkit.run_folder import find_run
 
     run = Run(find_run(name, runs))
-    return run, recipe_to_resume(run, data, quiet)
+    return run, recipe_to_resume(run, data, quiet=quiet)
 
 
 def _to_begin(

@@ -75,7 +75,7 @@ def _run_blocks(blocks: Sequence[Any], x: Tensor) -> Tensor:
             x, beside = _join_by_modules(block, out, shortcut, held), None
         else:
             whole = following is not None and following.downsample is not None  # which reads it before it is interlaced
-            x, beside, pooled = _join(out, shortcut, held, wanted and wanted[0].fold, whole)
+            x, beside, pooled = _join(out, shortcut, held, wanted and wanted[0].fold, whole=whole)
     return x
 
 
@@ -106,7 +106,7 @@ def _join_by_modules(block: Any, out: Tensor, shortcut: Tensor, held: Tensor | N
 
 
 def _join(
-    out: Tensor, shortcut: Tensor, held: Tensor | None, fold: int | None, whole: bool
+    out: Tensor, shortcut: Tensor, held: Tensor | None, fold: int | None, *, whole: bool
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """The block's output; where the next block interlaces a ``fold``, that fold set aside and its mean over pixels."""
     out, shortcut = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (out, shortcut))

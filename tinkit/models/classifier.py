@@ -1,5 +1,4 @@
-"""What every classifier of clips has, whatever its network: the one base of :class:`~tinkit.models.VideoClassifier`
-and :class:`~tinkit.models.Video3D`."""
+"""What every classifier of clips has, whatever its network: the one base of those of images and of clips."""
 
 from __future__ import annotations
 

@@ -103,6 +103,7 @@ class MultiscaleRelation(nn.Module):
         num_classes: int,
         in_features: int = FRAME_FEATURES,
         sampled: int = RELATIONS_SAMPLED,
+        *,
         sample_in_test: bool = False,
     ) -> None:
         super().__init__()
@@ -120,7 +121,7 @@ class MultiscaleRelation(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """(B, T, in_features) -> (B, num_classes), float32 or better."""
         draw = self.training or self.sample_in_test
-        logits = torch.stack([scale(frames, self.sampled, draw) for scale in self.scales])
+        logits = torch.stack([scale(frames, self.sampled, draw=draw) for scale in self.scales])
         return logits.sum(0, dtype=_float32_or_better(logits))
 
     def class_layers(self) -> dict[str, nn.Linear]:
@@ -145,7 +146,7 @@ class Scale(nn.Module):
         relations = torch.tensor(list(combinations(range(num_segments), size)))
         self.register_buffer("relations", relations, persistent=False)  # (relations, size): the frames of each
 
-    def forward(self, frames: Tensor, sampled: int, draw: bool) -> Tensor:
+    def forward(self, frames: Tensor, sampled: int, *, draw: bool) -> Tensor:
         """(B, T, in_features) -> (B, num_classes): the sum over ``sampled`` relations, drawn or expected."""
         relations = cast(Tensor, self.relations)
         counted = min(sampled, len(relations))
@@ -189,6 +190,7 @@ def make_consensus(
     num_classes: int,
     relation_features: int = FRAME_FEATURES,
     relations_sampled: int = RELATIONS_SAMPLED,
+    *,
     sample_in_test: bool = False,
 ) -> Average | EveryFrame | Relation | MultiscaleRelation:
     """The consensus of that name. The last three arguments are for relations; see :class:`MultiscaleRelation`.
@@ -203,7 +205,8 @@ def make_consensus(
         case "trn":
             return Relation(num_segments, num_classes, relation_features)
         case "trn_multiscale":
-            return MultiscaleRelation(num_segments, num_classes, relation_features, relations_sampled, sample_in_test)
+            sizes = (num_segments, num_classes, relation_features)
+            return MultiscaleRelation(*sizes, relations_sampled, sample_in_test=sample_in_test)
     kinds = get_args(ConsensusKind)
     raise UserError(f"no consensus is called {kind!r}{did_you_mean(kind, kinds)}", expected=", ".join(kinds))
 

@@ -29,9 +29,9 @@ class WantedPixels:
     """
 
     channels: int
-    difference: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    difference: bool = False
 
 
 def read_modality(backbone: nn.Module, modality: Modality, flow_length: int = FLOW_LENGTH) -> None:
@@ -89,12 +89,11 @@ def pixels_of(model: Classifier) -> WantedPixels:
     modality, length = model.modality, model.flow_length
     channels, wanted = read_channels(modality, length), model_channels(modality, length)
     if modality == "flow":
-        return WantedPixels(
-            channels, False, (_FLOW_MEAN,) * wanted, (sum(config["std"]) / len(config["std"]),) * wanted
-        )
+        deviation = sum(config["std"]) / len(config["std"])
+        return WantedPixels(channels, mean=(_FLOW_MEAN,) * wanted, std=(deviation,) * wanted)
     if modality == "rgb_diff":
-        return WantedPixels(channels, True, (0.0,) * wanted, (1.0,) * wanted)
-    return WantedPixels(channels, False, tuple(config["mean"]), tuple(config["std"]))
+        return WantedPixels(channels, mean=(0.0,) * wanted, std=(1.0,) * wanted, difference=True)
+    return WantedPixels(channels, mean=tuple(config["mean"]), std=tuple(config["std"]))
 
 
 def differences(frames: Tensor) -> Tensor:

@@ -81,6 +81,7 @@ class VideoClassifier(Classifier):
         num_segments: int = IMAGES.num_segments,
         shift_div: int | None = None,
         dropout: float = IMAGES.dropout,
+        *,
         pretrained: bool | str | Path = False,
         offset_init: float = OFFSET_INIT,
         place: str | None = None,
@@ -101,19 +102,21 @@ class VideoClassifier(Classifier):
         super().__init__()
         row = temporal_module(temporal)
         check_numbers(num_classes=num_classes, num_segments=num_segments, dropout=dropout)
-        check_keys(row, place, shift_place, temporal_pool)
+        check_keys(row, place, shift_place, temporal_pool=temporal_pool)
         check_modality(modality, flow_length)
         check_known(backbone)
         self.temporal = temporal
         self.num_segments = num_segments
         self.modality, self.flow_length = modality, flow_length
         self.shift_div = row.shift_div if shift_div is None else shift_div
-        self.backbone = _make_backbone(backbone, pretrained is True, zero_init_last, backbone_kwargs or {})
-        segments = stage_segments(num_segments, temporal_pool)
+        self.backbone = _make_backbone(
+            backbone, backbone_kwargs or {}, imagenet=pretrained is True, zero_init_last=zero_init_last
+        )
+        segments = stage_segments(num_segments, temporal_pool=temporal_pool)
         settings = ModuleSettings(num_segments, 1 if self.shift_div is None else self.shift_div, offset_init)
         put_modules(row, self.backbone, backbone, settings, segments, place=place, shift_place=shift_place)
         if non_local is not None:
-            add_non_local(self.backbone, segments, non_local, non_local_subsample, non_local_places)
+            add_non_local(self.backbone, segments, non_local, subsample=non_local_subsample, places=non_local_places)
         if temporal_pool:
             add_temporal_pool(self.backbone, num_segments)
         self.segments_left = num_segments // 2 if temporal_pool else num_segments
@@ -128,7 +131,7 @@ class VideoClassifier(Classifier):
         self.classifier = nn.Linear(_features_of(self.backbone), self.consensus.in_features)
         nn.init.normal_(self.classifier.weight, std=classifier_std)
         nn.init.zeros_(self.classifier.bias)
-        self.pretrained_report = self._read_weights(pretrained)
+        self.pretrained_report = self._read_weights(None if isinstance(pretrained, bool) else pretrained)
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, T, C, H, W) -> (B, num_classes), or (B, T, num_classes) with ``consensus = "identity"``."""
@@ -148,9 +151,9 @@ class VideoClassifier(Classifier):
         ends = self.consensus.class_layers() or {"": self.classifier}
         return {f"consensus.{name}" if name else "classifier": layer for name, layer in ends.items()}
 
-    def _read_weights(self, pretrained: bool | str | Path) -> ForeignReport | None:
+    def _read_weights(self, file: str | Path | None) -> ForeignReport | None:
         """Load a file of weights, and turn the first convolution to the modality once those of RGB are in it."""
-        weights = {} if isinstance(pretrained, bool) else read_checkpoint(pretrained)
+        weights = {} if file is None else read_checkpoint(file)
         report = load_foreign(weights, self) if weights else None
         read_modality(self.backbone, self.modality, self.flow_length)
         if report is not None and self.modality != "rgb":
@@ -175,10 +178,10 @@ def freeze_partial_bn(model: nn.Module) -> None:
     own = {module.norm for module in model.modules() if isinstance(module, NonLocal)}
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
     for norm in [norm for norm in norms if norm not in own][1:]:
-        norm.eval().requires_grad_(False)
+        norm.eval().requires_grad_(requires_grad=False)
 
 
-def _make_backbone(name: str, imagenet: bool, zero_init_last: bool, kwargs: Mapping[str, Any]) -> nn.Module:
+def _make_backbone(name: str, kwargs: Mapping[str, Any], *, imagenet: bool, zero_init_last: bool) -> nn.Module:
     """timm's model without its classifier."""
     settings = {**kwargs, "pretrained": imagenet, "num_classes": 0}
     for key in ("global_pool", "features_only"):
@@ -186,7 +189,7 @@ def _make_backbone(name: str, imagenet: bool, zero_init_last: bool, kwargs: Mapp
             raise UserError(f"backbone_kwargs: {key} = {kwargs[key]!r}", expected="one vector of features a frame")
     try:
         with fetching(name) if imagenet else nullcontext():
-            backbone = _created(name, zero_init_last, settings)
+            backbone = _created(name, settings, zero_init_last=zero_init_last)
     # Broad, for only timm runs in here: its models raise anything for arguments that they do not take, and the hub, the
     # network and the disk have errors of their own.
     except Exception as error:
@@ -209,7 +212,7 @@ def _make_backbone(name: str, imagenet: bool, zero_init_last: bool, kwargs: Mapp
     return cast(nn.Module, backbone)
 
 
-def _created(name: str, zero_init_last: bool, settings: Mapping[str, Any]) -> Any:
+def _created(name: str, settings: Mapping[str, Any], *, zero_init_last: bool) -> Any:
     create = import_timm().create_model
     if not zero_init_last:  # True is the default of timm's ResNets
         with suppress(TypeError):  # of a family that has no such setting

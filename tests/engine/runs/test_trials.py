@@ -143,7 +143,7 @@ def test_damaged_files_of_a_run_do_not_end_a_resume(
     run.left_out_path.write_bytes(b"")
     run.weights_path.write_bytes(b"")
     run.recipe_path.write_bytes(b"")
-    taken = recipe_to_resume(run, None, False)
+    taken = recipe_to_resume(run, None, quiet=False)
     assert taken == recipe
     start_training(run, taken, Session(), resume=True)
     told = " ".join(capsys.readouterr().err.split())
@@ -159,7 +159,7 @@ def test_damaged_files_of_a_run_do_not_end_a_resume(
         path.write_bytes(b"")
     run.recipe_path.write_bytes(b"")
     with pytest.raises(UserError):
-        recipe_to_resume(run, None, False)
+        recipe_to_resume(run, None, quiet=False)
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "1.5", "٣", "1e3", "0x2", "99999999999", "2 2", "1_0"])

@@ -51,7 +51,7 @@ def test_golden_logits(dtype: torch.dtype, limit: float) -> None:
 
 
 def block(kind: Any, subsample: bool, channels: int = 6, frames: int = 3) -> NonLocal:
-    module = NonLocal(channels, frames, kind, subsample).double()
+    module = NonLocal(channels, frames, kind, subsample=subsample).double()
     give_named_weights(module)
     return module.eval()
 

@@ -11,12 +11,36 @@ from typing import Any
 import numpy as np
 from av.video.frame import VideoFrame
 
-from tinkit.data.decode.clip_reader import Frame
+from tinkit.data.decode.clip_reader import Frame, Note
 
 Matrix = tuple[int, ...]
 """The nine numbers of a display matrix, a row after another; the first two of each row have 16 bits of fraction."""
 
 _UPRIGHT: Matrix = (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+
+
+class Turner:
+    """Turns the frames of one video, if ``turn``, and puts into ``notes`` what became of those that are to be turned.
+
+    What a rotation means is kept: asking for side data takes longer than decoding a small frame.
+    """
+
+    def __init__(self, notes: set[Note], *, turn: bool) -> None:
+        self._notes, self._turn = notes, turn
+        self._matrices: dict[int, Matrix | None] = {}  # by the frames' rotation in degrees
+
+    def __call__(self, pixels: Frame, frame: VideoFrame) -> Frame:
+        """``pixels`` (H, W, C) of ``frame`` as it is to be shown."""
+        if frame.rotation not in self._matrices:
+            self._matrices[frame.rotation] = matrix_of(frame)
+        matrix = self._matrices[frame.rotation]
+        if matrix is None:
+            return pixels
+        if not self._turn or quarter_turns(matrix) is None:
+            self._notes.add("to be turned, but read as stored")
+            return pixels
+        self._notes.add("turned")
+        return turn(pixels, matrix)
 
 
 def matrix_of(frame: VideoFrame) -> Matrix | None:

@@ -18,10 +18,11 @@ import av
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from tinkit.data.decode import containers, jpeg, libav, turning
+from tinkit.data.decode import containers, jpeg, libav
 from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, ClipReader, Frame, broken_on, describe, is_shortage
 from tinkit.data.decode.scaling import Scaler
 from tinkit.data.decode.settings import DecodeSettings, Spending
+from tinkit.data.decode.turning import Turner
 
 KEPT_BYTES = 64 * 1024 * 1024
 """Packets of up to this many bytes are kept for decoding; those of a longer video are read from the file again."""
@@ -59,7 +60,7 @@ class VideoReader(ClipReader):
         self._source: Iterator[Any] | None = None
         self._read = 0  # packets taken from the source
         self._first_size: tuple[int, int] | None = None
-        self._matrices: dict[int, turning.Matrix | None] = {}  # how frames are turned, by their rotation in degrees
+        self._turned = Turner(self.notes, turn=decoding.turn)
         self._head: containers.Head | None = None
         with broken_on(self.errors):
             self._missing_bytes = self._look_at_file()
@@ -224,17 +225,7 @@ class VideoReader(ClipReader):
             rgb: Any = self._scaler(frame)
         else:
             rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        pixels: Frame = rgb.to_ndarray()
-        if frame.rotation not in self._matrices:  # asking for side data takes longer than decoding a small frame
-            self._matrices[frame.rotation] = turning.matrix_of(frame)
-        matrix = self._matrices[frame.rotation]
-        if matrix is None:
-            return pixels
-        if not self._decoding.turn or turning.quarter_turns(matrix) is None:
-            self.notes.add("to be turned, but read as stored")
-            return pixels
-        self.notes.add("turned")
-        return turning.turn(pixels, matrix)
+        return self._turned(rgb.to_ndarray(), frame)
 
     def _size_of_first(self) -> tuple[int, int]:
         """Width and height of the first frame, which need not be those that the header has."""

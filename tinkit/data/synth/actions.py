@@ -20,9 +20,9 @@ class Action:
 
     key: str
     motion: Motion
-    backwards: bool
     mmit: str
     template: str
+    backwards: bool = False
 
     @property
     def plain(self) -> str:
@@ -32,18 +32,18 @@ class Action:
 
 # In the order of the category files, which is not the alphabetical one.
 ACTIONS: tuple[Action, ...] = (
-    Action("left", "horizontal", True, "moving/sliding left", "Moving [something] to the left"),
-    Action("right", "horizontal", False, "moving/sliding right", "Moving [something] to the right"),
-    Action("up", "vertical", True, "rising", "Moving [something] up"),
-    Action("down", "vertical", False, "falling+sinking", "Moving [something] down"),
-    Action("approach", "scale", False, "approaching", "Bringing [something] closer to the camera"),
-    Action("retreat", "scale", True, "retreating/leaving", "Taking [something] away from the camera"),
-    Action("clockwise", "turn", False, "turning clockwise", "Turning [something] clockwise"),
-    Action("back", "turn", True, "turning back", "Turning [something] back/counter-clockwise"),
-    Action("appear", "fade", False, "appearing", "Showing [something] slowly"),
-    Action("vanish", "fade", True, "vanishing+fading", "Hiding [something] slowly"),
-    Action("shake", "shake", False, "shaking", "Shaking [something]"),
-    Action("blink", "blink", False, "blinking/flashing", "Blinking [something] on+off"),
+    Action("left", "horizontal", "moving/sliding left", "Moving [something] to the left", backwards=True),
+    Action("right", "horizontal", "moving/sliding right", "Moving [something] to the right"),
+    Action("up", "vertical", "rising", "Moving [something] up", backwards=True),
+    Action("down", "vertical", "falling+sinking", "Moving [something] down"),
+    Action("approach", "scale", "approaching", "Bringing [something] closer to the camera"),
+    Action("retreat", "scale", "retreating/leaving", "Taking [something] away from the camera", backwards=True),
+    Action("clockwise", "turn", "turning clockwise", "Turning [something] clockwise"),
+    Action("back", "turn", "turning back", "Turning [something] back/counter-clockwise", backwards=True),
+    Action("appear", "fade", "appearing", "Showing [something] slowly"),
+    Action("vanish", "fade", "vanishing+fading", "Hiding [something] slowly", backwards=True),
+    Action("shake", "shake", "shaking", "Shaking [something]"),
+    Action("blink", "blink", "blinking/flashing", "Blinking [something] on+off"),
 )
 
 # Class index -> the class of the same clip played backwards.

@@ -201,7 +201,7 @@ class _Network:
         self._model, recipe, self.checkpoint = load_model(run, weights, views.num_segments, world)
         self.amp = amp
         prepare_to_test(self._model)
-        self._pixels = Pixels(self._model, choose_device(world), recipe.train.channels_last)
+        self._pixels = Pixels(self._model, choose_device(world), channels_last=recipe.train.channels_last)
 
     @torch.inference_mode()
     def __call__(self, frames: Tensor) -> Tensor:

@@ -49,7 +49,8 @@ def predict(run: Run, weights: str, paths: Sequence[Path], views: ViewConfig | N
     swap = flip_permutation(info["classes"], recipe.clip.flip_labels)
     device = choose_device()
     prepare_to_test(model)
-    pixels, amp = Pixels(model, device, recipe.train.channels_last), amp_of_test(recipe, config, device.type)
+    pixels = Pixels(model, device, channels_last=recipe.train.channels_last)
+    amp = amp_of_test(recipe, config, device.type)
     scorer = Scorer(model, pixels, info["task"], config.average, amp, config.mirrored, swap)
     predictions = []
     for path in paths:

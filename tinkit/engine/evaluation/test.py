@@ -154,7 +154,7 @@ def _make(
     session.reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
     clips = TestClips(manifest, recipe.clip, views, flow, DecodeSettings.as_trained(data, recipe.data))
     swap = flip_permutation(manifest.classes, recipe.clip.flip_labels)
-    pixels = Pixels(model, device, recipe.train.channels_last)
+    pixels = Pixels(model, device, channels_last=recipe.train.channels_last)
     scorer = Scorer(model, pixels, manifest.task, views.average, amp, views.mirrored, swap)
     blocks, batch = _blocks(output, keep_views=request.keep_views), max(1, views.batch // views.count)
     try:

@@ -56,7 +56,7 @@ def open_source(name: str, runs: Path, weights: str | None = None) -> LoadedWeig
         file = read_file(path)
         return LoadedWeights(path, file.state, file.classes)
     if not a_run and path.is_file() and owner_of(path) is None:
-        state, header = read_weights(path, _averaged(weights))
+        state, header = read_weights(path, ema=_averaged(weights))
     elif not a_run and not path.is_file() and (path.suffix or (len(path.parts) > 1 and not path.is_dir())):
         raise UsageError(f"{name}: no such file", expected="a checkpoint's file, or a run")
     else:

@@ -149,12 +149,12 @@ def is_checkpoint(path: Path) -> bool:
     return is_tensor_file(path)
 
 
-def load_weights(path: Path, ema: bool = False) -> dict[str, Tensor]:
+def load_weights(path: Path, *, ema: bool = False) -> dict[str, Tensor]:
     """The model's state dict in a checkpoint, or with ``ema`` that of the averaged model."""
-    return read_weights(path, ema)[0]
+    return read_weights(path, ema=ema)[0]
 
 
-def read_weights(path: Path, ema: bool | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_weights(path: Path, *, ema: bool | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A model's state dict and :func:`read_header` of the same file, though a training may replace it meanwhile.
 
     With ``ema`` the averaged weights, without the raw ones, with None those that the file's header says it means.

@@ -22,7 +22,7 @@ from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 
 
-def recipe_to_resume(run: Run, data_root: Path | None, quiet: bool) -> Recipe:
+def recipe_to_resume(run: Run, data_root: Path | None, *, quiet: bool) -> Recipe:
     """The run's recipe; where its file cannot be read, that in its newest checkpoint, which is said.
 
     ``data_root`` replaces ``data.root``. Raises :class:`~tinkit.errors.UserError` where neither can be read.
@@ -37,7 +37,7 @@ def recipe_to_resume(run: Run, data_root: Path | None, quiet: bool) -> Recipe:
                 if data_root is not None:
                     values["data"]["root"] = str(data_root.absolute())
                 recipe = Recipe.model_validate(values)
-                reporter = Reporter(quiet or environment_number("RANK", 0) > 0)
+                reporter = Reporter(quiet=quiet or environment_number("RANK", 0) > 0)
                 reporter.say(f"{run.recipe_path} cannot be read: the recipe in {path} is taken ({error.problem})")
                 return recipe
         raise

@@ -10,14 +10,14 @@ from tinkit.recipe import Recipe
 
 
 def build_model(
-    recipe: Recipe, num_classes: int, pretrained: bool | str | None = None, num_segments: int | None = None
+    recipe: Recipe, num_classes: int, *, pretrained: bool | str | None = None, num_segments: int | None = None
 ) -> Classifier:
     """The recipe's classifier on the CPU.
 
     ``pretrained`` replaces the recipe's (False if weights are loaded later), ``num_segments`` the clip's.
     """
     start = recipe.model.pretrained if pretrained is None else pretrained
-    model = _network(recipe, num_classes, num_segments or recipe.clip.num_segments, start)
+    model = _network(recipe, num_classes, num_segments or recipe.clip.num_segments, pretrained=start)
     if recipe.train.channels_last:
         lay_channels_last(model)
     if recipe.model.partial_bn:
@@ -33,7 +33,7 @@ def lay_channels_last(model: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
 
 
-def _network(recipe: Recipe, num_classes: int, num_segments: int, pretrained: bool | str) -> Classifier:
+def _network(recipe: Recipe, num_classes: int, num_segments: int, *, pretrained: bool | str) -> Classifier:
     arguments = recipe.model.network_arguments() | {"num_classes": num_classes, "pretrained": pretrained}
     if recipe.model.is_3d:
         return Video3D(num_frames=num_segments, **arguments)

@@ -12,7 +12,7 @@ from tinkit.models.modality import differences, pixels_of
 class Pixels:
     """Turns decoded frames into what the model reads."""
 
-    def __init__(self, model: Classifier, device: torch.device, channels_last: bool) -> None:
+    def __init__(self, model: Classifier, device: torch.device, *, channels_last: bool) -> None:
         wanted = pixels_of(model)
         self._mean = 255 * torch.tensor(wanted.mean, device=device).view(1, -1, 1, 1)
         self._scale = 1 / (255 * torch.tensor(wanted.std, device=device).view(1, -1, 1, 1))

@@ -14,7 +14,7 @@ _PLAIN_SECONDS = 30.0  # without a terminal: a line at most so often
 class Reporter:
     """Progress for people: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         self._notices = Notices()
         self._quiet = quiet
 

@@ -84,7 +84,7 @@ class Trainer:
         self.metric = metrics.check_metric(metric, train_set.task, len(train_set.classes))
         flow, reading = FlowFiles.of(recipe.data), DecodeSettings.of(recipe.data)
         self.train_clips = TrainClips(train_set, recipe.clip, recipe.train.seed, flow, reading)
-        pixels = Pixels(self.learner.model, self.device, recipe.train.channels_last)
+        pixels = Pixels(self.learner.model, self.device, channels_last=recipe.train.channels_last)
         objective = Objective(
             Loss.of(recipe.loss, train_set),
             Mixer(recipe.mix, len(train_set.classes), recipe.train.seed),

@@ -48,7 +48,7 @@ def places_in(backbone: nn.Module, name: str, place: str | None = None, *, alter
         check_known(name)
         modules = _named_by_hand(backbone, place)
     else:
-        modules = _named_by_family(backbone, family_of(name), place, alternate)
+        modules = _named_by_family(backbone, family_of(name), place, alternate=alternate)
     for at, module in modules.items():
         if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
             raise UserError(
@@ -83,7 +83,9 @@ def _matches(name: str, pattern: str) -> bool:
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
-def _named_by_family(backbone: nn.Module, family: Family, place: str | None, alternate: bool) -> dict[str, nn.Module]:
+def _named_by_family(
+    backbone: nn.Module, family: Family, place: str | None, *, alternate: bool
+) -> dict[str, nn.Module]:
     wanted = family.places if place is None else (place,)
     depths = {stage: len(blocks) for stage, blocks in blocks_in(backbone, family)}
     step = 2 if alternate and family.alternate and depths[family.alternate] >= family.alternate_from else 1
@@ -149,7 +151,9 @@ def _shadow(backbone: nn.Module) -> nn.Module:
     """A copy of the backbone on the meta device: shapes without values."""
     tensors: list[Tensor] = [*backbone.parameters(), *backbone.buffers()]
     without = {
-        id(one): nn.Parameter(one.detach().to("meta"), False) if isinstance(one, nn.Parameter) else one.to("meta")
+        id(one): nn.Parameter(one.detach().to("meta"), requires_grad=False)
+        if isinstance(one, nn.Parameter)
+        else one.to("meta")
         for one in tensors
     }
     return copy.deepcopy(backbone, without)

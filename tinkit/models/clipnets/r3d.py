@@ -72,13 +72,13 @@ class ResNet3d(nn.Module):
 
     pretrained_cfg: dict[str, tuple[float, ...]]
 
-    def __init__(self, family: Family, depth: int, variant: str, stem_pool: bool = False) -> None:
+    def __init__(self, family: Family, depth: int, variant: str, *, stem_pool: bool = False) -> None:
         super().__init__()
         self.family, self.variant = family, variant
         self.num_features = WIDTHS[-1] * expansion(depth)
         self.conv1 = self._stem()
         self.bn1 = nn.BatchNorm3d(WIDTHS[0])
-        self.maxpool = self._stem_pool(stem_pool)
+        self.maxpool = self._stem_pool(wanted=stem_pool)
         channels = WIDTHS[0]
         for stage, (width, blocks) in enumerate(zip(WIDTHS, BLOCKS[depth], strict=True), 1):
             self.add_module(f"layer{stage}", self._stage(stage, depth, channels, width, blocks))
@@ -97,7 +97,7 @@ class ResNet3d(nn.Module):
             return Conv2Plus1d(3, WIDTHS[0], (3, 7, 7), STEM_STRIDE, mid)
         return conv3d(3, WIDTHS[0], (7 if self.variant == "x_temporal" else 3, 7, 7), STEM_STRIDE)
 
-    def _stem_pool(self, wanted: bool) -> nn.Module:
+    def _stem_pool(self, *, wanted: bool) -> nn.Module:
         if self.variant == "x_temporal" and self.family == "r3d":
             return nn.MaxPool3d(3, stride=2, padding=1)
         return nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)) if wanted else nn.Identity()

@@ -60,6 +60,7 @@ class Video3D(Classifier):
         num_frames: int = CLIPS.num_segments,
         variant: Variant3D | None = None,
         dropout: float = CLIPS.dropout,
+        *,
         speed_ratio: int | None = None,
         lateral_kernel: int | None = None,
         stem_pool: bool | None = None,
@@ -83,7 +84,7 @@ class Video3D(Classifier):
         else:
             _refuse("speed_ratio", speed_ratio, "SlowFast (slowfast_*)")
             _refuse("lateral_kernel", lateral_kernel, "SlowFast (slowfast_*)")
-            self.backbone = _resnet3d(cast(Family, self.family), self.depth, self.variant, stem_pool)
+            self.backbone = _resnet3d(cast(Family, self.family), self.depth, self.variant, stem_pool=stem_pool)
         self.backbone.pretrained_cfg = PIXELS[self.variant]
         start_weights(self.backbone, zero_init_last=zero_init_last)
         self.dropout = nn.Dropout(dropout)
@@ -118,7 +119,7 @@ def _slowfast(
     return SlowFast(depth, variant, num_frames, speed_ratio, kernel)
 
 
-def _resnet3d(family: Family, depth: int, variant: Variant3D, stem_pool: bool | None) -> ResNet3d:
+def _resnet3d(family: Family, depth: int, variant: Variant3D, *, stem_pool: bool | None) -> ResNet3d:
     if family == "r2plus1d" and variant == "x_temporal":
         return ResNet3d(family, depth, variant, stem_pool=stem_pool is None or stem_pool)
     _refuse("stem_pool", stem_pool, "R(2+1)D of X-Temporal (r2plus1d_*, variant x_temporal)")

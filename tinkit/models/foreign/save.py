@@ -160,11 +160,11 @@ def _wrappers(model: Classifier, code_base: str) -> dict[str, str]:
             if f"{block}.temporal" in dict(model.named_modules()):
                 raise _no_place(code_base, f"{block}, whose input is shifted and which a non-local block follows")
             found[block] = "block"
-            found |= _branches(name, module, as_one)
+            found |= _branches(name, module, as_one=as_one)
     return found
 
 
-def _branches(name: str, module: NonLocal, as_one: bool) -> dict[str, str]:
+def _branches(name: str, module: NonLocal, *, as_one: bool) -> dict[str, str]:
     """Of a non-local block: the sequence of convolution and pooling, and mmaction2's module around a convolution."""
     inner = ["conv"] if as_one else []
     pooled = ["0", *inner] if module.subsample else inner

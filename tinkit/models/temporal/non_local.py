@@ -56,7 +56,7 @@ class NonLocal(nn.Module):
     """
 
     def __init__(
-        self, channels: int, num_segments: int, kind: NonLocalKind = "embedded_gaussian", subsample: bool = True
+        self, channels: int, num_segments: int, kind: NonLocalKind = "embedded_gaussian", *, subsample: bool = True
     ) -> None:
         super().__init__()
         kinds = get_args(NonLocalKind)
@@ -110,6 +110,7 @@ def add_non_local(
     backbone: nn.Module,
     segments: Mapping[str, int],
     kind: NonLocalKind = "embedded_gaussian",
+    *,
     subsample: bool = True,
     places: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
@@ -128,7 +129,7 @@ def add_non_local(
             if list(chosen).count(index) > 1:
                 raise UserError(f"{stage} names block {index} more than once", expected="every block once at most")
             if str(index) in blocks:
-                module = NonLocal(widths[stage], segments[stage], kind, subsample)
+                module = NonLocal(widths[stage], segments[stage], kind, subsample=subsample)
                 put_after(backbone, stage, str(index), f"non_local{index}", module)
             elif places is not None:
                 raise UserError(

@@ -46,7 +46,7 @@ def add_temporal_pool(backbone: nn.Module, num_segments: int) -> None:
     put_first(backbone, POOLED_STAGE, "temporal_pool", TemporalPool(num_segments))
 
 
-def stage_segments(num_segments: int, temporal_pool: bool = False) -> dict[str, int]:
+def stage_segments(num_segments: int, *, temporal_pool: bool = False) -> dict[str, int]:
     """How many frames of a clip each stage of a ResNet sees; the head sees as many as the last."""
     first = STAGES.index(POOLED_STAGE)
     later = num_segments // 2 if temporal_pool else num_segments

@@ -23,7 +23,7 @@ def temporal_module(name: str) -> TemporalModule:
     return row
 
 
-def check_keys(row: TemporalModule, place: str | None, shift_place: str, temporal_pool: bool) -> None:
+def check_keys(row: TemporalModule, place: str | None, shift_place: str, *, temporal_pool: bool) -> None:
     """Raise :class:`~tinkit.errors.UserError` for what the row's module does not take, and for an empty ``place``."""
     if place == "":
         raise UserError("place is empty", expected="a module's name, as in 'blocks.*.attn'; or no place at all")

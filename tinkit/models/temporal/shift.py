@@ -54,7 +54,7 @@ class TemporalShift(nn.Module):
         features = self.layout.view(x)
         fold = features.shape[1] // self.shift_div
         shift = _Shift if torch.compiler.is_compiling() else _ShiftBothWays
-        return self.layout.back(cast(Tensor, shift.apply(features, self.num_segments, fold, False)), x)
+        return self.layout.back(cast(Tensor, shift.apply(features, self.num_segments, fold, 1)), x)
 
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
@@ -62,7 +62,9 @@ class TemporalShift(nn.Module):
 
 
 class _Shift(torch.autograd.Function):
-    """Two parts of the channels moved by a frame each; the gradient is the same with the directions exchanged.
+    """Two parts of the channels moved by a frame each; the gradient is the same in the other direction.
+
+    ``direction`` is 1 where the first part takes the next frame, -1 where it takes the previous one.
 
     Written as one step since autograd would copy the whole gradient once for each of the four parts that are written.
     """
@@ -70,11 +72,11 @@ class _Shift(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, num_segments: int, fold: int, exchanged: bool) -> Tensor:
+    def forward(x: Tensor, num_segments: int, fold: int, direction: int) -> Tensor:
         shifted = x.clone()
         out, clips = (y.unflatten(0, (y.shape[0] // num_segments, num_segments)) for y in (shifted, x))
         first, second = slice(fold), slice(fold, 2 * fold)
-        ahead, back = (second, first) if exchanged else (first, second)
+        ahead, back = (first, second) if direction == 1 else (second, first)
         out[:, :-1, ahead] = clips[:, 1:, ahead]
         out[:, -1, ahead] = 0
         out[:, 1:, back] = clips[:, :-1, back]
@@ -83,12 +85,12 @@ class _Shift(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, ctx.num_segments, ctx.fold, ctx.exchanged = inputs
+        _, ctx.num_segments, ctx.fold, ctx.direction = inputs
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         shift = _Shift if torch.compiler.is_compiling() else _ShiftBothWays
-        return shift.apply(grad, ctx.num_segments, ctx.fold, not ctx.exchanged), None, None, None
+        return shift.apply(grad, ctx.num_segments, ctx.fold, -ctx.direction), None, None, None
 
 
 class _ShiftBothWays(_Shift):
@@ -96,7 +98,7 @@ class _ShiftBothWays(_Shift):
 
     @staticmethod
     def jvp(ctx: Any, along: Tensor, *_: None) -> Tensor:
-        return _ShiftBothWays.apply(along, ctx.num_segments, ctx.fold, ctx.exchanged)
+        return _ShiftBothWays.apply(along, ctx.num_segments, ctx.fold, ctx.direction)
 
 
 def put_shift(place: Place, settings: ModuleSettings) -> None:
