@@ -32,7 +32,7 @@ from tinkit.errors import UserError
 from tinkit.recipe import Recipe
 
 from .outcome import Outcome
-from .run_writers import QUIET, left_behind, run_in, save_step, small_state, trained_in
+from .run_folder import QUIET, left_behind, run_in, save_step, small_state, trained_in
 
 
 def weights_matrix(folder: Path, recipe: Recipe, seed: int) -> Iterator[Outcome]:

@@ -53,6 +53,10 @@ def test_an_option_of_several_commands_means_the_same_in_each() -> None:
         "--bench": "of a machine, and of networks",
         "--seconds": "of a machine, and of networks",
         "--answers": "of scores, and of a submission",
+        "--classes": "of a converted file, and of one's own videos",
+        "--clips": "how many to make; the folder that one's own lie in",
+        "--val": "how many clips to make; the share of one's own",
+        "--workers": "that make clips or flow, or none; that probe, where a broken file may end one",
     }
     helps: dict[str, set[str]] = {}
     for command in get_command(app).commands.values():  # type: ignore[attr-defined]

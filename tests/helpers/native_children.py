@@ -32,6 +32,17 @@ class Told:
     warnings: list[str]
 
 
+def loaded(told: Told, answer: str = "one") -> bool:
+    """Whether the library was loaded, is the one that gives ``answer``, and nothing was warned of."""
+    return told.state.loaded and told.answer == answer and told.warnings == []
+
+
+def plain(told: Told, why: str) -> bool:
+    """Whether nothing was loaded and ``why`` was said, once."""
+    said = [line for line in told.warnings if "plain PyTorch" in line]
+    return not told.state.loaded and told.answer is None and len(said) == 1 and why in said[0]
+
+
 @dataclass
 class Child:
     process: BaseProcess

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -15,31 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.helpers.cpu_operators import ROUNDING, SUMMING, assert_close, opened_library, ops
 from tests.helpers.named_weights import GOLDEN
 from tests.helpers.native_truth import Case, Truth, draw, exact, truth
-from tinkit.ops import native
-
-ops = torch.ops.tinkit
 
 LEVELS = ["baseline", "AVX2", "AVX-512", "AVX512-BF16"]
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
-# Relative to what is rounded: one rounding to the dtype of the features, some in that of the sums.
-ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-14, torch.float16: 6e-4, torch.bfloat16: 5e-3}
-SUMMING = {torch.float32: 2e-6, torch.float64: 1e-14, torch.float16: 2e-6, torch.bfloat16: 2e-6}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def library() -> ctypes.CDLL:
-    if not native.load():
-        pytest.skip(f"no native kernels: {native.state().problem}")
-    library = ctypes.CDLL(str(native.state().file)) if native.state().file else ctypes.CDLL(None)
-    if not hasattr(library, "tinkit_level"):
-        pytest.skip("the library is in no file that can be opened again")
-    library.tinkit_level.restype = ctypes.c_char_p
-    names = ["interlace", "interlace_fold", "interlace_write_", "fold_restore_", "fold_mean"]
-    for name in (*names, "interlace_backward", "interlace_fold_backward", "steer"):
-        assert torch._C._dispatch_has_kernel_for_dispatch_key(f"tinkit::{name}", "CPU"), name
-    return library
+    return opened_library()
 
 
 @pytest.fixture(scope="module", params=LEVELS)
@@ -49,13 +34,6 @@ def level(request: pytest.FixtureRequest, library: ctypes.CDLL) -> Iterator[str]
     assert library.tinkit_level().decode() == request.param
     yield request.param
     library.tinkit_use_level(None)
-
-
-def assert_close(found: Tensor, wanted: np.ndarray, tolerance: float, scale: np.ndarray | float = 1.0) -> None:
-    """Elementwise: the error is at most ``tolerance`` times the larger of ``scale`` and the value."""
-    assert tuple(found.shape) == wanted.shape
-    error = np.abs(exact(found) - wanted)
-    assert (error <= tolerance * np.maximum(scale, np.abs(wanted)) + 1e-300).all(), float(error.max())
 
 
 def assert_right(case: Case, wanted: Truth | None = None) -> None:
@@ -238,84 +216,3 @@ def test_errors_are_at_most_twice_those_of_plain_pytorch(dtype: torch.dtype, cha
         error, allowed = (float(np.abs(exact(tensor) - value).max()) for tensor in (found, rough))
         print(f"{dtype} {name}: {error:.1e}, plain {allowed:.1e}")
         assert error <= 2 * allowed, name
-
-
-def test_empty_batches_and_frames() -> None:
-    for shape, channels_last in itertools.product([(0, 8, 3, 3), (8, 8, 0, 3)], [False, True]):
-        case = draw(shape, 4, 4, 8, channels_last=channels_last)  # type: ignore[arg-type]
-        assert ops.interlace(*case.steered).shape == shape
-        assert ops.interlace_fold(*case.steered).shape == shape
-        gradients = ops.interlace_backward(case.grad, *case.steered)
-        assert [gradient.shape for gradient in gradients] == [case.x.shape, case.offset.shape, case.gain.shape]
-        assert not any(gradient.any() for gradient in gradients[1:])
-        saved = ops.interlace_write_(case.x, case.offset, case.gain, 8, False)
-        ops.fold_restore_(case.x, saved)
-        assert ops.fold_mean(case.x, 8).shape == (shape[0], 8)
-    assert ops.fold_mean(torch.ones(2, 3, 0, 4), 3).isnan().all()
-
-
-def test_other_layouts_are_read_as_they_are_meant() -> None:
-    """Features and gradients that overlap, have gaps or other orders, and steering of any dtype and strides."""
-    case = draw((8, 12, 5, 6), 4, 2, 8)
-    wanted = truth(case)
-    gaps = torch.cat([case.x, case.x], 3)[..., :6]
-    turned = case.x.transpose(2, 3).contiguous().transpose(2, 3)
-    for x in (gaps, turned):
-        assert_close(ops.interlace(x, *case.steered[1:]), wanted.out, 1e-6)
-        assert ops.interlace(x, *case.steered[1:]).stride() == torch.empty_like(x).stride()
-        assert_close(ops.interlace_fold(x, *case.steered[1:]), wanted.out[:, :8], 1e-6)
-        found = ops.interlace_backward(case.grad, x, *case.steered[1:])
-        assert_close(found[0], wanted.x, 1e-6)
-        assert_close(found[1], wanted.offset, 2e-6, wanted.offset_terms)
-        assert_close(ops.fold_mean(x, 8), exact(x)[:, :8].mean((2, 3)), 2e-6)
-        with pytest.raises(RuntimeError, match="in place"):
-            ops.interlace_write_(x, case.offset, case.gain, 8, False)
-    ones = torch.ones(1, 1, 1, 1).expand(case.x.shape)
-    wanted = truth(case._replace(grad=ones))
-    last = case.x.contiguous(memory_format=torch.channels_last)
-    found = ops.interlace_backward(ones, last, *case.steered[1:])
-    assert found[0].stride() == last.stride()
-    assert_close(found[2], wanted.gain, 2e-6, wanted.gain_terms)
-    for dtype in (torch.float64, torch.float16, torch.bfloat16):
-        gain, offset = case.gain.to(dtype).transpose(0, 1).contiguous().transpose(0, 1), case.offset.to(dtype)
-        rounded = case._replace(offset=offset.float(), gain=gain.float())
-        assert_close(ops.interlace(case.x, offset, gain, 8), truth(rounded).out, 1e-6)
-        found = ops.interlace_backward(case.grad, case.x, offset, gain, 8)
-        assert found[1].dtype == found[2].dtype == dtype
-        assert_close(found[2], truth(rounded).gain, ROUNDING.get(dtype, 1e-6) + 2e-6, truth(rounded).gain_terms)
-
-
-WRONG = {
-    "dimensions": (lambda x, o, g: (x[0], o, g, 8), r"\(24, 5, 6\)"),
-    "groups": (lambda x, o, g: (x, o[:, :3], g, 8), r"\(2, 3\).*\(2, 8, 4\)"),
-    "rows": (lambda x, o, g: (x[:15], o, g, 8), r"\(15, 24, 5, 6\)"),
-    "fold not in groups": (lambda x, o, g: (x, o, g, 10), "fold 10"),
-    "fold beyond the channels": (lambda x, o, g: (x, o, g, 28), "fold 28"),
-    "fold of nothing": (lambda x, o, g: (x, o, g, 0), "fold 0"),
-    "no groups": (lambda x, o, g: (x, o[:, :0], g[..., :0], 8), "fold"),
-    "integers": (lambda x, o, g: (x.long(), o, g, 8), "floating.*Long"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_arguments_are_refused_before_anything_is_read(name: str) -> None:
-    change, message = WRONG[name]
-    arguments = change(torch.randn(16, 24, 5, 6), torch.rand(2, 4), torch.rand(2, 8, 4))
-    for operator in (ops.interlace, ops.interlace_fold):
-        with pytest.raises(RuntimeError, match=message):
-            operator(*arguments)
-    with pytest.raises(RuntimeError, match=message):
-        ops.interlace_backward(arguments[0], *arguments)
-
-
-def test_gradients_of_other_shapes_or_dtypes_are_refused() -> None:
-    case = draw((8, 8, 3, 3), 4, 4, 4)
-    for grad in (case.grad[:, :4], case.grad[:4], case.grad.double()):
-        with pytest.raises(RuntimeError, match="8 channels"):
-            ops.interlace_backward(grad, *case.steered)
-    with pytest.raises(RuntimeError, match="4 channels"):
-        ops.interlace_fold_backward(case.grad, *case.steered)
-    with pytest.raises(RuntimeError, match="what was saved"):
-        ops.fold_restore_(case.x, case.x[:4])
-    with pytest.raises(RuntimeError, match="fold_mean"):
-        ops.fold_mean(case.x, 9)

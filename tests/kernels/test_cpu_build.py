@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.native_children import Told, Workshop
+from tests.helpers.native_children import Workshop, loaded, plain
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="native kernels are built on POSIX systems"),
@@ -55,16 +55,6 @@ def shop(tmp_path: Path) -> Workshop:
     shop = Workshop(tmp_path)
     shop.compiler()
     return shop
-
-
-def loaded(told: Told, answer: str = "one") -> bool:
-    return told.state.loaded and told.answer == answer and told.warnings == []
-
-
-def plain(told: Told, why: str) -> bool:
-    """Nothing was loaded; ``why`` was said, once."""
-    said = [line for line in told.warnings if "plain PyTorch" in line]
-    return not told.state.loaded and told.answer is None and len(said) == 1 and why in said[0]
 
 
 def wait_until(happened: Callable[[], bool]) -> None:

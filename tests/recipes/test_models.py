@@ -131,8 +131,11 @@ def test_the_command_measures() -> None:
 def test_what_does_not_fit_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'resnet50'"):
         command("resnet5")
-    with pytest.raises(UsageError, match="no network fits"):
+    with pytest.raises(UsageError, match="no temporal module is called 'trn'; did you mean 'tsn'"):
         command("resnet50", "--temporal", "trn")
+    with pytest.raises(UsageError, match=r"no network fits rasnet\*") as caught:
+        command("rasnet*")
+    assert "resnet50" in str(caught.value)
 
 
 def test_the_page_is_made_of_the_recipes_and_the_csv() -> None:

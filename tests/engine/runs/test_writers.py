@@ -19,16 +19,9 @@ import pytest
 import tinkit.engine.evaluation.test
 import tinkit.engine.exchange.imported
 import tinkit.files.locks
-from benchmarks.faults.run_writers import (
-    Writer,
-    held,
-    kill_outcomes,
-    left_behind,
-    run_in,
-    save_step,
-    small_writers,
-    state_of,
-)
+from benchmarks.faults.run_folder import left_behind, run_in, save_step
+from benchmarks.faults.run_locks import held, state_of
+from benchmarks.faults.run_writers import Writer, kill_outcomes, small_writers
 from tests.helpers.tiny_runs import QUIET, TINY, tiny, train
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.features import features_of_split

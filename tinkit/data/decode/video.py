@@ -8,7 +8,7 @@ a jump is exact in every container: packets are passed over, never looked for by
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 
 from tinkit.data.decode import containers, jpeg, libav
 from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, ClipReader, Frame, broken_on, describe, is_shortage
+from tinkit.data.decode.numbering import number_by_time
 from tinkit.data.decode.scaling import Scaler
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.decode.turning import Turner
@@ -59,6 +60,7 @@ class VideoReader(ClipReader):
         self._packets: list[Any] | None = None
         self._source: Iterator[Any] | None = None
         self._read = 0  # packets taken from the source
+        self._rank: dict[int | None, int] | None = None
         self._first_size: tuple[int, int] | None = None
         self._turned = Turner(self.notes, turn=decoding.turn)
         self._head: containers.Head | None = None
@@ -164,35 +166,25 @@ class VideoReader(ClipReader):
     def _number_frames(self, times: list[int | None], keys: list[int], shown: list[bool]) -> None:
         """Number the frames by presentation time; where times are unknown, by decoding them all."""
         self._times = times
-        self._starts, self._keys = [0], [keys[0]]
-        self._rank: dict[int | None, int] | None = None
-        first = times[keys[0]]
-        visible = [time for time, show in zip(times, shown, strict=True) if show]
-        known = sorted(time for time in visible if time is not None)
         missing = max(0, self._stream.frames - len(times)) if self._missing_bytes else 0
-        if first is None or len(set(known)) < len(visible) or self._times_are_guessed(ascending=visible == known):
+        visible = [time for time, show in zip(times, shown, strict=True) if show]
+        numbering = None
+        if not self._times_are_guessed(visible):
+            numbering = number_by_time(times, keys, visible, self._last_dts if missing else None)
+        if numbering is None:
+            self._rank, self._starts, self._keys = None, [0], [keys[0]]
             self._found = sum(1 for _ in self._run(keys[0], None))
             self._spending.end()
             self._count = self._found + missing
-            return
-        # A stream cut out of another may begin inside a group of pictures: what refers to frames before the first
-        # keyframe cannot be decoded and is not shown.
-        order = known[bisect_left(known, first) :]
-        self._count = len(order) + missing
-        if missing and self._last_dts is not None:
-            # Of those shown after the last one there was decoded, a missing one may come first: which is unknown.
-            order = order[: bisect_right(order, self._last_dts)]
-        self._found = len(order)
-        self._rank = {time: index for index, time in enumerate(order)}
-        for key in keys[1:]:
-            time = times[key]
-            if (start := 0 if time is None else bisect_left(order, time)) > self._starts[-1]:
-                self._starts.append(start)
-                self._keys.append(key)
+        else:
+            self._rank, self._starts, self._keys = numbering.rank, numbering.starts, numbering.keys
+            self._found, self._count = len(numbering.rank), numbering.shown + missing
 
-    def _times_are_guessed(self, *, ascending: bool) -> bool:
+    def _times_are_guessed(self, visible: list[int | None]) -> bool:
         """AVI holds no presentation times. libav makes them up, wrongly where it should have reordered and did not."""
-        return ascending and self._container.format.name == "avi" and self._codec.has_b_frames
+        if self._container.format.name != "avi" or not self._codec.has_b_frames:
+            return False
+        return visible == sorted(time for time in visible if time is not None)
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
         wanted = [index + self._start for index in wanted]
