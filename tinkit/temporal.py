@@ -37,9 +37,10 @@ class TemporalModule:
 
     ``name`` is the value of ``model.temporal``, ``title`` how papers write it, ``what`` what it does, in a few words.
     ``put`` is the function ``module:name`` that puts it at one place of a backbone, called with a
-    :class:`~tinkit.models.backbones.places.Place` and a :class:`~tinkit.models.temporal.placed.ModuleSettings`; empty where
-    nothing is put anywhere. ``shift_div`` is the published one: one channel in ``shift_div`` moves; None where none
-    does. ``keys`` are those of ``[model]`` that only some temporal modules take, and this one does (:data:`KEYS`).
+    :class:`~tinkit.models.backbones.places.Place` and a :class:`~tinkit.models.temporal.placed.ModuleSettings`; empty
+    where nothing is put anywhere. ``shift_div`` is the published one: one channel in ``shift_div`` moves; None where
+    none does. ``keys`` are those of ``[model]`` that only some temporal modules take, and this one does
+    (:data:`KEYS`).
 
     ``any_place``: it precedes modules of every kind, so that ``tinkit models`` shows it in every family; else in a
     ResNet-50 alone. ``alternate``: in very deep networks it goes into every second block

@@ -170,7 +170,7 @@ def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_was_given
     resume(broken, trial)
     same_weights(whole.checkpoint("last"), broken.checkpoint("last"))
     shutil.rmtree(broken.checkpoints)
-    with pytest.raises(UserError, match="begin again"):
+    with pytest.raises(UserError, match="begin a new run"):
         resume(broken)
 
 
