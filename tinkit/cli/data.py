@@ -10,14 +10,15 @@ from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
 from tinkit.cli.data_new import EPILOG as NEW_EPILOG
 from tinkit.cli.data_new import new
-from tinkit.cli.data_options import data_config
 from tinkit.cli.data_prepare import EPILOG as PREPARE_EPILOG
-from tinkit.cli.data_prepare import prepare, summary_of
+from tinkit.cli.data_prepare import prepare
 from tinkit.cli.data_show import EPILOG as SHOW_EPILOG
 from tinkit.cli.data_show import show
-from tinkit.cli.options import DataOption, DatasetArgument, JsonOption, SetOption, SplitOption
+from tinkit.cli.data_stats import EPILOG as STATS_EPILOG
+from tinkit.cli.data_stats import stats
+from tinkit.cli.options import JsonOption
 from tinkit.cli.parser import examples
-from tinkit.terminal import print_json, print_line, print_table
+from tinkit.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from tinkit.data.layouts.layout import DatasetLayout
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command("prepare", epilog=PREPARE_EPILOG)(prepare)
 app.command("new", epilog=NEW_EPILOG)(new)
 app.command("show", epilog=SHOW_EPILOG)(show)
+app.command("stats", epilog=STATS_EPILOG)(stats)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
 
 
@@ -65,37 +67,6 @@ def list_layouts(*, as_json: JsonOption = False) -> None:
         for name, layout in layouts.items()
     ]
     print_table("Layouts (files relative to the data set's folder)", rows)
-
-
-@app.command("stats", epilog=examples("tinkit data stats mmit --split val", "tinkit data stats mmit --json"))
-def stats(
-    what: DatasetArgument,
-    *,
-    data: DataOption = None,
-    overrides: SetOption = None,
-    split: SplitOption = "train",
-    as_json: JsonOption = False,
-) -> None:
-    """Count labels: how many clips have each class, how many labels a clip has."""
-    from tinkit.data.manifest.manifest import open_manifest
-
-    manifest = open_manifest(data_config(what, data, overrides), split)
-    summary = summary_of(manifest)
-    counts = manifest.label_counts()
-    classes = [
-        {"index": index, "class": name, "clips": int(clips), "percent": 100 * int(clips) / max(len(manifest), 1)}
-        for index, (name, clips) in enumerate(zip(manifest.classes, counts, strict=True))
-    ]
-    a_clip = [{"labels": n, "clips": int(clips)} for n, clips in enumerate(manifest.labels_a_clip()) if clips]
-    if as_json:
-        print_json({**summary, "labels_a_clip": a_clip, "per_class": classes})
-        return
-    print_table(f"{split} of {manifest.root}", [summary])
-    if not manifest.labelled:
-        print_line("the labels of this split are unknown")
-        return
-    print_table("Labels a clip", a_clip)
-    print_table("Clips a class", sorted(classes, key=lambda row: -int(row["clips"])))
 
 
 def _layout_values(name: str, layout: DatasetLayout) -> dict[str, Any]:

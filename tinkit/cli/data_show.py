@@ -122,10 +122,9 @@ def _indices(manifest: Manifest, count: int, start: int | None, seed: int | None
     if ids:
         return [_index_of(manifest, clip_id) for clip_id in ids]
     if seed is not None:
-        import numpy as np
+        from tinkit.data.look.draw import drawn_rows
 
-        drawn = np.random.default_rng(seed).choice(len(manifest), min(count, len(manifest)), replace=False)
-        return sorted(map(int, drawn))
+        return drawn_rows(manifest, count, seed)
     first = start or 0
     return list(range(first, min(first + count, len(manifest))))
 
