@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FORMATS = (".png", ".svg")
-_COLUMNS, _BINS, _NAME = 3, 40, 40  # panels beside each other; bars of a histogram; letters of a class's name
+_COLUMNS, _BINS = 3, 40  # panels beside each other; bars of a histogram
+_PAIRS, _LETTERS = 20, 60  # pairs of classes that a panel has room for; letters of their names
 _PANEL = (4.5, 3.2)  # inches
 
 
@@ -88,9 +89,10 @@ def _draw_labels(axes: Axes, clips: np.ndarray) -> None:
 
 
 def _draw_pairs(axes: Axes, pairs: Sequence[tuple[str, int]]) -> None:
-    places = np.arange(len(pairs))
-    axes.barh(places, [count for _, count in pairs])
-    names = [plain(name) if len(name) <= _NAME else f"{plain(name[: _NAME - 1])}…" for name, _ in pairs]
+    shown = pairs[:_PAIRS]
+    places = np.arange(len(shown))
+    axes.barh(places, [count for _, count in shown])
+    names = [plain(name if len(name) <= _LETTERS else name[: _LETTERS - 3] + "...") for name, _ in shown]
     axes.set_yticks(places, names, fontsize=7, parse_math=False)
     axes.invert_yaxis()
     axes.set(title="classes that occur together", xlabel="clips")
