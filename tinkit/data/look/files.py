@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from tinkit.data.manifest.manifest import Manifest
 
 _QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
+_READ = ("frames", "seconds", "rate", "width", "height", "size", "keyframes", "sound")  # of what probing keeps
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,23 @@ class FilesSeen:
 def files_seen(manifest: Manifest, probes: pa.Table, most_sizes: int = 5) -> FilesSeen:
     """What ``probes`` (:func:`~tinkit.data.probe.survey.read_probes`) says of the files of ``manifest``."""
     paths = pc.unique(manifest.table.column("path"))
-    probes = probes.filter(pc.is_in(probes.column("path"), value_set=paths))
-    good = probes.filter(pc.equal(probes.column("status"), "good"))
-    sizes = Counter(zip(good.column("width").to_pylist(), good.column("height").to_pylist(), strict=True)).most_common(
-        most_sizes
-    )
+    ours = pc.is_in(probes.column("path"), value_set=paths)
+    good = probes.select(_READ).filter(pc.and_(ours, pc.equal(probes.column("status"), "good")))
     return FilesSeen(
         files=len(paths),
-        probed=len(probes),
+        probed=int(pc.sum(ours).as_py() or 0),
         good=len(good),
         with_sound=int(pc.sum(good.column("sound")).as_py() or 0) if manifest.media == "video" else None,
-        sizes=tuple((f"{width}x{height}", count) for (width, height), count in sizes),
+        sizes=_common_sizes(good, most_sizes),
         measures=_measures(manifest, good),
     )
+
+
+def _common_sizes(good: pa.Table, most: int) -> tuple[tuple[str, int], ...]:
+    counts = good.group_by(["width", "height"]).aggregate([([], "count_all")])
+    order = [("count_all", "descending"), ("width", "descending"), ("height", "descending")]
+    rows = counts.sort_by(order).slice(0, most).to_pylist()
+    return tuple((f"{row['width']}x{row['height']}", row["count_all"]) for row in rows)
 
 
 def _measures(manifest: Manifest, good: pa.Table) -> tuple[Measure, ...]:
@@ -92,15 +96,15 @@ def keyframe_distances(good: pa.Table) -> NDArray[np.float64]:
     That many frames are decoded at most to see one of them.
     """
     counts = pc.list_value_length(good.column("keyframes")).to_numpy()
-    with_some = good.filter(pa.array(counts > 0))
+    with_some = good.select(["keyframes", "frames"]).filter(pa.array(counts > 0))
     counts = counts[counts > 0]
     if not len(counts):
         return np.zeros(0)
     starts = np.cumsum(counts) - counts
-    flat = pc.list_flatten(with_some.column("keyframes")).to_numpy().astype(np.float64)
-    following = np.append(flat[1:], 0)
+    flat = pc.list_flatten(with_some.column("keyframes")).to_numpy()
+    following = np.append(flat[1:], flat[:1])  # the last one is replaced, as the last of every file is
     following[starts + counts - 1] = with_some.column("frames").to_numpy()
-    return np.maximum.reduceat(following - flat, starts)
+    return np.maximum.reduceat(following - flat, starts).astype(np.float64)
 
 
 def rows_of(measures: Sequence[Measure]) -> list[dict[str, str | int | float]]:
