@@ -70,13 +70,17 @@ def test_val_is_shown_as_tested_and_train_on_request(
 ) -> None:
     page = tmp_path / "v.html"
     words = ("data", "show", "demo_tin", "--data", root, *SMALL, "-n", "2", "--html", page)
-    views = ("--set", "test.views=2x3")
+    views = ("--views", "2x3")
     assert command(monkeypatch, *words, *views, "--split", "val") == 0
     assert page.read_text().count("<img ") == 2 * 6 * 4
     assert "sample 2 of 2, crop 3 of 3" in page.read_text()
-    assert command(monkeypatch, *words, *views, "--views") == 0
+    assert command(monkeypatch, *words, *views) == 0
     assert page.read_text().count("<img ") == 6 * 4
-    assert command(monkeypatch, *words, *views, "--split", "val", "--epoch", "3") == 0
+    assert command(monkeypatch, *words, "--split", "val") == 0
+    assert page.read_text().count("<img ") == 2 * 4
+    assert "sample 1 of 1, crop 1 of 1" in page.read_text()
+    assert command(monkeypatch, *words, "--split", "val", "--epoch", "3") == 0
+    assert "epoch 3" in page.read_text()
     assert page.read_text().count("<img ") == 2 * 4
 
 
@@ -85,8 +89,9 @@ def test_val_is_shown_as_tested_and_train_on_request(
     [
         ("demo_tin --epoch 1", "--epoch is about a contact sheet"),
         ("demo_tin --side 50", "--side is about a contact sheet"),
-        ("demo_tin --views", "--views is about a contact sheet"),
-        ("demo_tin --views --epoch 1 --html x.html", "leave one out"),
+        ("demo_tin --views 1x1", "--views is about a contact sheet"),
+        ("demo_tin --views 1x1 --epoch 1 --html x.html", "leave one out"),
+        ("demo_tin --views 2x4 --html x.html", "does not name views"),
         ("mmit --html x.html", "is a layout"),
         ("demo_tin --html x --png x", "name the same file"),
         ("demo_tin --seed 1 --start 2", "give one of them"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinkit.cli.data_options import data_config
-from tinkit.cli.options import DataOption, DatasetArgument, JsonOption, SetOption, SplitOption
+from tinkit.cli.options import DataOption, DatasetArgument, JsonOption, SetOption, SplitOption, ViewsOption
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError, UserError
 from tinkit.terminal import Notices, note, print_table
@@ -26,7 +26,7 @@ EPILOG = examples(
     "tinkit data show mmit --id a/b_1.mp4",
     "tinkit data show mmit_r50 --html clips.html",
     "tinkit data show mmit_r50 --epoch 2 --seed 1 --count 20 --png clips.png",
-    "tinkit data show mmit_r50 --split val --set test.views=2x3 --html views.html",
+    "tinkit data show mmit_r50 --split val --views 2x3 --html views.html",
 )
 
 
@@ -37,7 +37,7 @@ class _Sheets:
     png: Path | None
     html: Path | None
     epoch: int | None
-    views: bool
+    views: str | None
     side: int | None
 
     def __bool__(self) -> bool:
@@ -61,9 +61,7 @@ def show(
     epoch: Annotated[
         int | None, typer.Option(min=1, help="Draw the clips as this epoch trains on them; 1 for train.")
     ] = None,
-    views: Annotated[
-        bool, typer.Option("--views", help="Draw every view of a test; the rule for val and test.")
-    ] = False,
+    views: ViewsOption = None,
     side: Annotated[
         int | None,
         typer.Option(min=16, max=1024, help="The longest side of a drawn frame, in pixels; 112 if not given."),
@@ -73,7 +71,8 @@ def show(
     """Show clips of a split: ids, paths, class names; with --html or --png also what the model is given.
 
     A contact sheet has the frames of each clip after sampling, crop and mirroring: of train as an epoch of the
-    recipe's training reads them, of val and test every view of the recipe's test. Clips that cannot be read are
+    recipe's training reads them, of val and test, or with
+    --views, every view of a test. Clips that cannot be read are
     marked with the reason. Of optical flow the hue is the direction and white is still; of RGB differences grey is no
     change; of a segment's stack the middle one is drawn.
     """
@@ -96,11 +95,11 @@ def _check_sheets(sheets: _Sheets, what: str, data: Path | None, overrides: list
     from tinkit.recipe.load import load_recipe
 
     if not sheets:
-        given = {"--epoch": sheets.epoch, "--views": sheets.views or None, "--side": sheets.side}
+        given = {"--epoch": sheets.epoch, "--views": sheets.views, "--side": sheets.side}
         for option in (name for name, value in given.items() if value is not None):
             raise UsageError(f"{option} is about a contact sheet", fix="add --html FILE or --png FILE")
         return None
-    if sheets.epoch is not None and sheets.views:
+    if sheets.epoch is not None and sheets.views is not None:
         raise UsageError("--epoch draws clips as training reads them, --views as a test does", fix="leave one out")
     if what in LAYOUTS:
         raise UsageError(
@@ -160,31 +159,33 @@ def _clips(
     from tinkit.data.clips.opening import require_files
     from tinkit.data.clips.testing import TestClips
     from tinkit.data.clips.training import TrainClips
+    from tinkit.data.config.views import override_views
     from tinkit.data.decode.settings import DecodeSettings
     from tinkit.data.flow.folders import FlowFiles
     from tinkit.data.look.clips import About, as_tested, as_trained
 
     flow, reading, clip = FlowFiles.of(recipe.data), DecodeSettings.of(recipe.data), recipe.clip
     require_files(manifest, clip, flow)
-    training = sheets.epoch is not None or (manifest.split == "train" and not sheets.views)
+    training = sheets.epoch is not None or (manifest.split == "train" and sheets.views is None)
     most = sheets.side or 112
-    frames = clip.num_segments if training else recipe.test.num_segments or clip.num_segments
-    pixels = clip.size if training else recipe.test.crop
+    test = override_views(recipe.test, views=sheets.views)
+    frames = clip.num_segments if training else test.num_segments or clip.num_segments
+    pixels = clip.size if training else test.crop
     title = f"{recipe.name}: {manifest.split} of {manifest.root}"
-    way = f"epoch {sheets.epoch or 1} of training" if training else f"views {recipe.test.views} of a test"
+    way = f"epoch {sheets.epoch or 1} of training" if training else f"views {test.views} of a test"
     facts = f"{len(indices)} of {len(manifest)} clips, {way}; {frames} frames of {pixels}x{pixels} pixels"
     about = About(
         title=title,
         facts=facts + ("" if clip.modality == "rgb" else f"; {clip.modality}"),
         clips=len(indices),
-        strips=1 if training else recipe.test.count,
+        strips=1 if training else test.count,
         frames=frames,
         side=min(most, pixels),
     )
     if training:
         clips = TrainClips(manifest, clip, recipe.train.seed, flow, reading)
         return as_trained(clips, indices, (sheets.epoch or 1) - 1, most), about
-    return as_tested(TestClips(manifest, clip, recipe.test, flow, reading), indices, most), about
+    return as_tested(TestClips(manifest, clip, test, flow, reading), indices, most), about
 
 
 def _index_of(manifest: Manifest, clip_id: str) -> int:

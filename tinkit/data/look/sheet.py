@@ -35,8 +35,7 @@ def png_sheet(file: Path, about: About) -> Iterator[Callable[[ShownClip], None]]
         raise UsageError(
             f"the sheet would have {width}x{height} pixels",
             expected=f"at most {_MOST_PIXELS:,} pixels",
-            fix="show fewer clips (--count), smaller frames (--side) or fewer views (--set test.views=1x1), or write "
-            "--html",
+            fix="show fewer clips (--count), smaller frames (--side) or fewer views (--views), or write --html",
         )
     canvas = _Canvas(width, height)
     canvas.line(about.title, _HEAD, _INK)
