@@ -30,6 +30,8 @@ class ClipItem(TypedDict):
     """Why the clip is not valid; empty if it is."""
     notes: NotRequired[list[Note]]
     """What users should know about a valid clip: that it was turned or cut off, for example."""
+    mirrored: NotRequired[bool]
+    """In training: whether the frames are mirror images."""
 
 
 def make_item(

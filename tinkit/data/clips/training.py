@@ -79,6 +79,7 @@ class TrainClips(Dataset[ClipItem]):
             frames, broken = np.zeros_like(frames), not isinstance(error, ShortClip)
             return make_item(self.manifest, index, row, frames, error.reason, broken=broken)
         item = make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
+        item["mirrored"] = flip
         if flip:
             labels = item["labels"]
             item["labels"] = labels[self._flipped] if labels.ndim else self._flipped[labels]
