@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -122,7 +122,8 @@ def _live(kernels: Path, environment: dict[str, str], wait: Callable[[], int], p
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_char_p
     answer = getenv(b"LIBRARY_SAYS")
-    pipe.send(Told(state, answer and answer.decode(), heard.messages))
+    told = replace(state, library=None)  # a library stays in its process
+    pipe.send(Told(told, answer and answer.decode(), heard.messages))
 
 
 class _Heard(logging.Handler):
