@@ -119,7 +119,7 @@ def test_names_of_classes_that_are_none(tmp_path: Path, classes: Any) -> None:
     save_file(WEIGHTS, tmp_path / "a.safetensors", {"classes": json.dumps(classes)})
     torch.save({"state_dict": WEIGHTS, "meta": {"classes": classes}}, tmp_path / "a.pth")
     for name in ("a.safetensors", "a.pth"):
-        with pytest.raises(UserError, match="no list of text"):
+        with pytest.raises(UserError, match="not a list of text"):
             read_file(tmp_path / name)
 
 
