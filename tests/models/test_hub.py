@@ -16,7 +16,7 @@ from tinkit.models.hub import fetching
 def test_a_network_that_is_away_is_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def tries(*_: object) -> None:
+    def tries(*_: object, **__: object) -> None:
         for talker in ("huggingface_hub.utils._http", "timm.models._hub", "urllib3.connectionpool"):
             logging.getLogger(talker).warning("Retrying in 1s [Retry 1/5].")
         raise OSError("the hub is away")

@@ -226,7 +226,7 @@ def without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
         tinkit.engine.evaluation.test, "load_model", lambda run, word, *_: (nothing, None, run.checkpoint(word))
     )
     monkeypatch.setattr(tinkit.engine.evaluation.test, "prepare_to_test", lambda _: None)
-    monkeypatch.setattr(tinkit.engine.evaluation.test, "Pixels", lambda *_: None)
+    monkeypatch.setattr(tinkit.engine.evaluation.test, "Pixels", lambda *_, **__: None)
     monkeypatch.setattr(tinkit.engine.evaluation.test, "score_split", score)
 
 
