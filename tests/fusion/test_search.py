@@ -7,13 +7,16 @@ import functools
 import itertools
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.helpers.fusion_members import member
 from tinkit.errors import UsageError, UserError
-from tinkit.fusion import Member, align, combine, fit, fitting, search, search_weights
+from tinkit.fusion import METHODS, Examples, Member, Options, align, combine, fit, fitting, search, search_weights
+from tinkit.fusion.arrays import Learned, Matrix
 from tinkit.metrics import evaluate, sample_map
 from tinkit.scores import label_matrix
 
@@ -114,6 +117,35 @@ def test_a_large_split_is_fitted_on_a_draw_of_it(monkeypatch: pytest.MonkeyPatch
     assert found.rows == 50
     assert found.cross_validated.counts["measured"] == 200
     assert measured(aligned, found.learned["weights"], "sample_map") > measured(aligned, None, "sample_map")
+
+
+def test_a_method_is_given_what_was_said_and_no_more_clips_than_it_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "FIT_ROWS", 25)
+    aligned = align([member("a"), member("b")])
+    labels = label_matrix(combine(aligned)).astype(bool)
+    place = {row.tobytes(): number for number, row in enumerate(aligned.scores[0])}
+    given: list[tuple[Examples, Options]] = []
+
+    def learn(examples: Examples, options: Options) -> Learned:
+        given.append((examples, options))
+        return METHODS["mean-logits"].start(options)
+
+    def mean(scores: Sequence[Matrix], valid: NDArray[np.bool_], learned: Learned) -> NDArray[np.float64]:
+        assert (valid.dtype, valid.shape) == (bool, (2, len(scores[0])))
+        return METHODS["mean-logits"].apply(scores, valid, learned)
+
+    method = dataclasses.replace(METHODS["mean-logits"], fit=learn, apply=mean)
+    fit(aligned, "class_map", method=method, keys={"width": 3}, parts=4, seed=7)
+    assert len(given) == 5
+    for examples, options in given:
+        assert options == Options(members=2, classes=6, metric="class_map", seed=7, keys={"width": 3})
+        rows = [place[row.tobytes()] for row in examples.scores[0]]
+        assert len(set(rows)) == 25
+        assert rows == sorted(rows)
+        np.testing.assert_array_equal(examples.scores[1], aligned.scores[1][rows])
+        np.testing.assert_array_equal(examples.labels, labels[rows])
+        alike = np.array([aligned.source[row] for row in rows])
+        assert ((examples.source[:, None] == examples.source) == (alike[:, None] == alike)).all()
 
 
 def test_clips_without_labels_or_scores_take_no_part() -> None:

@@ -47,8 +47,17 @@ def test_prior_of_a_ranking_and_of_logits(tmp_path: Path) -> None:
     np.testing.assert_allclose(got, np.exp([3, 0, 1]) / np.exp([3, 0, 1]).sum(), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("task", "value"), [(MULTI, "0.5"), (SINGLE, "0.25")])
-def test_uniform_has_no_opinion(tmp_path: Path, task: str, value: str) -> None:
-    table = make_table([[0.1, 0.2, 0.3, 0.4]] * 2, task=task, invalid=[0])
-    rules = challenge("mmit", task=task, header=False, metrics=("sample_map",) if task == MULTI else ("top1",))
+@pytest.mark.parametrize(
+    ("task", "kind", "value"),
+    [
+        (MULTI, "probabilities", "0.5"),
+        (SINGLE, "probabilities", "0.25"),
+        (MULTI, "ranks", "0.5"),
+        (SINGLE, "ranks", "0.5"),  # the place in the middle
+    ],
+)
+def test_uniform_has_no_opinion(tmp_path: Path, task: str, kind: str, value: str) -> None:
+    table = make_table([[0.1, 0.2, 0.3, 0.4]] * 2, task=task, kind=kind, invalid=[0])
+    metrics = ("sample_map",) if task == MULTI else ("top1",)
+    rules = challenge("mmit", task=task, values="any", header=False, metrics=metrics)
     assert write(tmp_path, table, rules, fill="uniform", max_fill=1).splitlines()[0] == f"c0,{','.join([value] * 4)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -131,11 +130,15 @@ def load_spec(path: Path, changes: dict[str, Any] | None = None) -> EnsembleSpec
         )  # the file must stand on its own: its errors are not the command line's
     except ValidationError as error:
         raise explain(error, EnsembleSpec, file.place) from error
-    values = copy.deepcopy(file.values)
-    for member in values["members"]:
-        if "scores" in member:
-            member["scores"] = {split: path.parent / name for split, name in member["scores"].items()}
-    return make_spec(values, changes)
+    members = [_from_folder(member, path.parent) for member in file.values["members"]]
+    return make_spec(file.values | {"members": members}, changes)
+
+
+def _from_folder(member: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A member's keys, with its score files resolved against ``folder``."""
+    if "scores" not in member:
+        return member
+    return member | {"scores": {split: folder / name for split, name in member["scores"].items()}}
 
 
 def make_spec(values: dict[str, Any], changes: dict[str, Any] | None = None) -> EnsembleSpec:
