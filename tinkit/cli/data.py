@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinkit.cli.data_export import EPILOG as EXPORT_EPILOG
+from tinkit.cli.data_export import export
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
 from tinkit.cli.data_new import EPILOG as NEW_EPILOG
@@ -32,11 +34,13 @@ app = typer.Typer(
         "tinkit data show mmit_r50 --split val --data data/mmit",
         "tinkit data stats mmit --data data/mmit",
         "tinkit data flow mmit --data data/mmit",
+        "tinkit data export mmit --data data/mmit --format tsn --out lists",
     ),
 )
 app.command("prepare", epilog=PREPARE_EPILOG)(prepare)
 app.command("new", epilog=NEW_EPILOG)(new)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
+app.command("export", epilog=EXPORT_EPILOG)(export)
 
 
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
