@@ -16,11 +16,15 @@ from tinkit.data.probe.clip import state_of
 
 @dataclass(frozen=True)
 class ListedClip:
-    """A clip of a list: its path relative to the data set, first frame (from 0), frames (None: unknown), labels."""
+    """A clip of a list: its path relative to the data set, first frame (from 0), frames (None: unknown), labels.
+
+    ``segment``: whether it is a part of its file, or may be one.
+    """
 
     path: str
     start: int
     frames: int | None
+    segment: bool
     labels: tuple[int, ...] | None
 
 
@@ -57,7 +61,8 @@ def clips_to_list(manifest: Manifest, probes: pa.Table) -> ClipsToList:
             continue
         unopened += probe["status"] != "good"
         labels = None if row["labels"] is None else tuple(row["labels"])
-        listed.append(ListedClip(row["path"], row["start"], frames, labels))
+        segment = row["start"] > 0 or (row["frames"] is not None and frames != probe["frames"])
+        listed.append(ListedClip(row["path"], row["start"], frames, segment, labels))
     return ClipsToList(manifest.split, tuple(listed), left_out, example, unopened)
 
 

@@ -40,19 +40,24 @@ class ListFormat:
     """The kit's own setting of the fields' separator; None where it reads spaces only."""
 
 
-_TSN = ListFormat(
-    title="TSN",
-    file="{split}_videofolder.txt",
-    classes="category.txt",
-    settings="root_path = {prefix!r}, image_tmpl = {template!r}",
-    frames=True,
-    between_labels=",",
-)
-
 FORMATS: Mapping[tuple[Kit, Media], ListFormat] = MappingProxyType(
     {
-        ("tsn", "frames"): _TSN,
-        ("tsn", "video"): _TSN,
+        ("tsn", "frames"): ListFormat(
+            title="TSN",
+            file="{split}_videofolder.txt",
+            classes="category.txt",
+            settings="root_path = {prefix!r}, image_tmpl = {template!r}",
+            frames=True,
+            between_labels=",",
+        ),
+        ("tsn", "video"): ListFormat(
+            title="TSN",
+            file="{split}_videofolder.txt",
+            classes="category.txt",
+            settings="root_path = {prefix!r}",
+            frames=True,
+            between_labels=",",
+        ),
         ("mmaction2", "frames"): ListFormat(
             title="mmaction2's RawframeDataset",
             file="{split}.txt",

@@ -42,13 +42,13 @@ def needs_offset(form: ListFormat, splits: Sequence[ClipsToList]) -> bool:
     Raises :class:`~tinkit.errors.UserError` where the kit cannot read segments.
     """
     clips = [clip for one in splits for clip in one.clips]
-    begins = next((clip for clip in clips if clip.start), None)
-    if begins is not None and not form.offset:
+    lost = next((clip for clip in clips if clip.segment and not form.offset and (clip.start or not form.frames)), None)
+    if lost is not None:
         raise UserError(
-            f"{begins.path} is a segment from frame {begins.start} on, which lists of {form.title} cannot say",
+            f"{lost.path} is a segment from frame {lost.start} on, which lists of {form.title} cannot say",
             fix="cut the videos into clips, or write them as folders of images and use --format mmaction2",
         )
-    return begins is not None
+    return any(clip.start for clip in clips)
 
 
 def write_lists(folder: Path, texts: dict[str, str], form: ListFormat, classes: Sequence[str], *, force: bool) -> None:
