@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.data.layouts.on_disk import VIDEO_SUFFIXES
-from tinkit.data.own.clips import SPLIT_WORDS, OwnClip, OwnClips, with_sources
+from tinkit.data.own.clips import SPLIT_WORDS, OwnClip, OwnClips, can_be_written, with_sources
 from tinkit.errors import UserError, did_you_mean
 from tinkit.files.text import check_lines, read_text
 
@@ -133,7 +133,7 @@ def _path_column(sheet: _Sheet, root: Path) -> str:
 
 def _on_disk(root: Path, name: str) -> str | None:
     """The path of a clip relative to ``root``: as it is written, or with a video's suffix added."""
-    if not name or "\0" in name or len(name) > 1000:
+    if not name or not can_be_written(name) or len(name) > 1000:
         return None
     given = Path(name)
     if given.is_absolute():
