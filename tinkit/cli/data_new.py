@@ -110,7 +110,9 @@ def _recipe(own: OwnClips, name: str, clips: tuple[OwnClip, ...], classes: int) 
 
     trained = sum(clip.split == "train" for clip in clips)
     task: Task = "multi-label" if own.multi_label else "single-label"
-    return starter_recipe(OwnSet(name, own.root, task, own.media, own.frame_template, trained, classes), this_machine())
+    negatives = any(not clip.labels for clip in clips)
+    found = OwnSet(name, own.root, task, own.media, own.frame_template, trained, classes, negatives)
+    return starter_recipe(found, this_machine())
 
 
 def _tell(clips: tuple[OwnClip, ...], names: tuple[str, ...]) -> None:

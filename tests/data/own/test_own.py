@@ -146,6 +146,14 @@ class TestTables:
         assert rows == [("a.mp4", ("jump", "wave")), ("b.mp4", ())]
         assert "3 columns of 0 and 1" in words
 
+    def test_rows_without_a_label_and_repeated_ones_are_left_out_and_said(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+        (tmp_path / "labels.csv").write_text("file,label\na.mp4,x\na.mp4,x\nb.mp4,\nc.mp4,y\n")
+        own, _ = clips_in_csv(tmp_path / "labels.csv", tmp_path, Columns())
+        assert [(clip.path, clip.labels) for clip in own.clips] == [("a.mp4", ("x",)), ("c.mp4", ("y",))]
+        assert own.skipped == ("1 rows without a label", "1 rows that repeat others")
+        assert not own.multi_label
+
     def test_several_labels_a_cell_splits_and_sources(self, tmp_path: Path) -> None:
         touch(tmp_path, "a.mp4", "b.mp4")
         rows = ("a.mp4,jump; run,train,ann,1", "b.mp4,run,valid,bob,1", "lost.mp4,run,train,ann,2")
@@ -166,6 +174,8 @@ class TestTables:
             ("file,label\na.mp4,a\n", {"label": "labl"}, "no column 'labl'; did you mean 'label'"),
             ("file,n\na.mp4,1.5\nb.mp4,2.5\nc.mp4,3.5\n", {}, "no column can be the labels"),
             ("just one column\nmore\n", {}, "not a table"),
+            ("file,label\na.mp4,u\na.mp4,w\nb.mp4,u\n", {}, "in several rows"),
+            ("file,split,label\na.mp4,train,u\nb.mp4,trian,w\n", {"split": "split"}, "'trian' is not a split"),
             ("file,label\n../a.mp4,u\n../../b.mp4,w\n", {}, "no column names files"),
         ],
     )
