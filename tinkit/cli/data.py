@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tinkit.cli.data_export import EPILOG as EXPORT_EPILOG
+from tinkit.cli.data_export import export
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
 from tinkit.cli.data_new import EPILOG as NEW_EPILOG
@@ -34,6 +36,7 @@ app = typer.Typer(
         "tinkit data show mmit_r50 --data data/mmit --html clips.html",
         "tinkit data stats mmit --data data/mmit",
         "tinkit data flow mmit --data data/mmit",
+        "tinkit data export mmit --data data/mmit --format tsn --out lists",
     ),
 )
 app.command("prepare", epilog=PREPARE_EPILOG)(prepare)
@@ -41,6 +44,7 @@ app.command("new", epilog=NEW_EPILOG)(new)
 app.command("show", epilog=SHOW_EPILOG)(show)
 app.command("stats", epilog=STATS_EPILOG)(stats)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
+app.command("export", epilog=EXPORT_EPILOG)(export)
 
 
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))

@@ -71,6 +71,12 @@ def new(
     for line in own.skipped:
         note(f"left out: {line}")
     names = _classes(own, classes)
+    if len(names) < 2:
+        raise UserError(
+            f"all clips have one label, {names[0]!r}" if names else "no clip has a label",
+            file=root,
+            expected="two classes or more to tell apart",
+        )
     check_names(names, root)
     divided = split_clips(own.clips, val, seed)
     write_annotations(root / ANNOTATIONS, divided, names, force=force)
@@ -104,8 +110,9 @@ def _recipe(own: OwnClips, name: str, clips: tuple[OwnClip, ...], classes: int) 
 
     trained = sum(clip.split == "train" for clip in clips)
     task: Task = "multi-label" if own.multi_label else "single-label"
-    task = "multi-label" if own.multi_label else "single-label"
-    return starter_recipe(OwnSet(name, own.root, task, own.media, own.frame_template, trained, classes), this_machine())
+    negatives = any(not clip.labels for clip in clips)
+    found = OwnSet(name, own.root, task, own.media, own.frame_template, trained, classes, negatives)
+    return starter_recipe(found, this_machine())
 
 
 def _tell(clips: tuple[OwnClip, ...], names: tuple[str, ...]) -> None:

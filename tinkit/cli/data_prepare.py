@@ -141,7 +141,7 @@ def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, shard:
         how = HowToProbe(str(manifest.root), manifest.media, manifest.frame_template, DecodeSettings.of(config))
         total = len(set(manifest.table.column("path").to_pylist()))
         with Notices().bar(f"opening clips of {manifest.split}", len(range(shard.part - 1, total, shard.parts))) as bar:
-            table = survey(manifest, how, partial(_spread, engine), shard, bar.advance)
+            table = survey(manifest, how, partial(spread_over, engine), shard, bar.advance)
         if shard.parts == 1:
             probed.append(Probed(table, report_of(manifest, table)))
     if shard.parts > 1:
@@ -149,10 +149,11 @@ def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, shard:
     return probed
 
 
-def _spread(engine: Engine, function: Any) -> Any:
+def spread_over(engine: Engine, function: Any) -> Any:
     """The clips' probing over the engine."""
     from tinkit.data.probe.clip import ClipProbe
-    from tinkit.data.probe.spread import Spread, dask_cluster, processes
+    from tinkit.data.probe.cluster import dask_cluster
+    from tinkit.data.probe.spread import Spread, processes
 
     workers = engine.workers or len(os.sched_getaffinity(0))
     make = processes(workers) if engine.dask is None else dask_cluster(engine.dask)

@@ -39,6 +39,7 @@ class OwnSet:
     frame_template: str
     clips: int
     classes: int
+    negatives: bool = False
 
 
 def backbone_for(machine: Machine) -> str:
@@ -59,6 +60,7 @@ def starter_recipe(own: OwnSet, machine: Machine) -> str:
     rate = 0.01 if machine.weights else 0.05
     data: dict[str, Any] = {"dataset": "table", "name": own.name, "root": str(own.root), "task": own.task}
     data |= {"media": own.media} | ({"frame_template": own.frame_template} if own.media == "frames" else {})
+    data |= {"negatives": True} if own.negatives else {}
     # From a random start, branches that begin at zero and a small classifier would spend the few epochs waking up.
     cold = {} if machine.weights else {"zero_init_last": False, "classifier_std": 0.05}
     start = "from ImageNet weights" if machine.weights else "from a random start: no ImageNet weights could be had"

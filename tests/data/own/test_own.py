@@ -69,6 +69,55 @@ class TestFolders:
         assert "folder for each class" in str(caught.value)
 
 
+class TestOddNames:
+    @pytest.mark.parametrize("name", ["a;b", " jump ", "ju\nmp", "a\udcff"])
+    def test_a_class_that_a_csv_cannot_hold_is_refused(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(UserError, match="cannot be written down"):
+            clips_in_folders(touch(tmp_path, f"{name}/x.mp4", "sit/y.mp4"))
+
+    def test_files_that_a_csv_cannot_hold_and_links_to_nowhere_are_left_out_and_said(self, tmp_path: Path) -> None:
+        touch(tmp_path, "jump/a.mp4", "jump/b\n.mp4", "jump/c\udcff.mp4", "sit/d.mp4")
+        (tmp_path / "sit/e.mp4").symlink_to("gone.mp4")
+        (tmp_path / "run").mkdir()
+        own = clips_in_folders(tmp_path)
+        assert [clip.path for clip in own.clips] == ["jump/a.mp4", "sit/d.mp4"]
+        assert own.skipped == (
+            "2 files whose names cannot be written into a csv",
+            "1 folder without a video, 'run'",
+            "1 links that lead nowhere",
+        )
+
+    def test_folders_of_images_named_otherwise_are_left_out_and_said(self, tmp_path: Path) -> None:
+        for clip in ("a/one", "b/two", "b/three"):
+            write_images(tmp_path / clip, 3)
+        for image in (tmp_path / "b/three").iterdir():
+            image.rename(image.with_name(f"img_{image.name}"))
+        own = clips_in_folders(tmp_path)
+        assert [clip.path for clip in own.clips] == ["a/one", "b/two"]
+        assert own.skipped == ("1 folders whose images are not named like {:05d}.jpg",)
+
+    @pytest.mark.parametrize(
+        ("names", "words"),
+        [
+            (["train/a/x.mp4", "val/a/y.mp4", "extra/z.mp4"], "extra lies beside them"),
+            (["annotations/x.mp4", "sit/y.mp4"], "videos lie in annotations"),
+        ],
+    )
+    def test_what_could_mean_two_things_is_refused(self, tmp_path: Path, names: list[str], words: str) -> None:
+        with pytest.raises(UserError, match=words):
+            clips_in_folders(touch(tmp_path, *names))
+
+    @pytest.mark.parametrize("names", [("3", "5", "7"), ("1", "2"), ('"jump"', "sit"), ("name", "sit")])
+    def test_names_that_would_be_read_as_something_else_are_refused(
+        self, tmp_path: Path, names: tuple[str, ...]
+    ) -> None:
+        clips = [OwnClip(f"{at}.mp4", (name,), str(at), "train") for at, name in enumerate(names)]
+        with pytest.raises(UserError) as caught:
+            write_annotations(tmp_path / "annotations", clips, names, force=False)
+        assert "rename" in str(caught.value)
+        assert not list((tmp_path / "annotations").glob("*.*"))
+
+
 class TestTables:
     def read(self, root: Path, text: str, **said: str) -> tuple[list[tuple[str, tuple[str, ...]]], str]:
         (root / "labels.csv").write_text(text)
@@ -97,6 +146,14 @@ class TestTables:
         assert rows == [("a.mp4", ("jump", "wave")), ("b.mp4", ())]
         assert "3 columns of 0 and 1" in words
 
+    def test_rows_without_a_label_and_repeated_ones_are_left_out_and_said(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+        (tmp_path / "labels.csv").write_text("file,label\na.mp4,x\na.mp4,x\nb.mp4,\nc.mp4,y\n")
+        own, _ = clips_in_csv(tmp_path / "labels.csv", tmp_path, Columns())
+        assert [(clip.path, clip.labels) for clip in own.clips] == [("a.mp4", ("x",)), ("c.mp4", ("y",))]
+        assert own.skipped == ("1 rows without a label", "1 rows that repeat others")
+        assert not own.multi_label
+
     def test_several_labels_a_cell_splits_and_sources(self, tmp_path: Path) -> None:
         touch(tmp_path, "a.mp4", "b.mp4")
         rows = ("a.mp4,jump; run,train,ann,1", "b.mp4,run,valid,bob,1", "lost.mp4,run,train,ann,2")
@@ -117,6 +174,8 @@ class TestTables:
             ("file,label\na.mp4,a\n", {"label": "labl"}, "no column 'labl'; did you mean 'label'"),
             ("file,n\na.mp4,1.5\nb.mp4,2.5\nc.mp4,3.5\n", {}, "no column can be the labels"),
             ("just one column\nmore\n", {}, "not a table"),
+            ("file,label\na.mp4,u\na.mp4,w\nb.mp4,u\n", {}, "in several rows"),
+            ("file,split,label\na.mp4,train,u\nb.mp4,trian,w\n", {"split": "split"}, "'trian' is not a split"),
             ("file,label\n../a.mp4,u\n../../b.mp4,w\n", {}, "no column names files"),
         ],
     )
@@ -157,7 +216,21 @@ def test_a_split_keeps_sources_together_and_every_class_in_training(
         with pytest.raises(UserError, match="1 source"):
             split_clips(clips, share, seed)
         return
+    labels_of = {
+        source: {name for c in clips if c.source == source for name in c.labels}
+        for source in {clip.source for clip in clips}
+    }
+    spare = [
+        source
+        for source in labels_of
+        if labels_of[source] <= {name for other in labels_of if other != source for name in labels_of[other]}
+    ]
+    if not spare:
+        with pytest.raises(UserError, match="no clip can be held out"):
+            split_clips(clips, share, seed)
+        return
     divided = split_clips(clips, share, seed)
+    assert any(clip.split == "val" for clip in divided)
     assert [clip.path for clip in divided] == [clip.path for clip in clips]
     splits = {
         source: {clip.split for clip in divided if clip.source == source} for source in {c.source for c in divided}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tinkit.data.layouts.layout import Media, Split
 from tinkit.data.layouts.on_disk import VIDEO_SUFFIXES
+from tinkit.data.paths.image_names import template_pattern
 from tinkit.errors import UserError
 
 SPLIT_WORDS: dict[str, Split] = {
@@ -73,8 +74,18 @@ def with_sources(clips: Iterable[OwnClip]) -> tuple[OwnClip, ...]:
 def check_names(names: Sequence[str], file: Path) -> None:
     """Refuse names of classes that a csv of labels cannot hold."""
     for name in names:
-        if ";" in name or "\n" in name or not name.strip():
-            raise UserError(f"the class name {name!r} cannot be written down", file=file, expected="a name without ';'")
+        if ";" in name or not name or not can_be_written(name):
+            raise UserError(
+                f"the class name {name!r} cannot be written down",
+                file=file,
+                expected="a name without ';', in UTF-8, without spaces at its ends",
+                fix="rename it",
+            )
+
+
+def can_be_written(path: str) -> bool:
+    """Whether a csv gives a name back as it was: text, on one line, without spaces at its ends."""
+    return path == path.strip() and path.isprintable()
 
 
 def clips_in_folders(root: Path) -> OwnClips:
@@ -86,14 +97,26 @@ def clips_in_folders(root: Path) -> OwnClips:
     tops = _folders(root)
     splits = {top.name: SPLIT_WORDS[top.name.lower()] for top in tops if top.name.lower() in SPLIT_WORDS}
     by_split = bool(splits) and len(splits) == len(tops)
+    if len(splits) > 1 and not by_split:
+        others = ", ".join(top.name for top in tops if top.name not in splits)
+        raise UserError(
+            f"{', '.join(splits)} are splits, and {others} lies beside them",
+            file=root,
+            fix="move it away, or into a split; classes called so need a csv",
+        )
     found: list[OwnClip] = []
     skipped: Counter[str] = Counter()
     images: list[Path] = []
     for parent, split in [(top, splits[top.name]) for top in tops] if by_split else [(root, None)]:
         _refuse_loose(parent)
         for folder in _folders(parent):
+            check_names([folder.name], root)
+            before = len(found) + len(images)
             for path in sorted(folder.rglob("*")):
                 if path.is_dir() or any(part.startswith(".") for part in path.relative_to(root).parts):
+                    continue
+                if problem := _unusable(path, root):
+                    skipped[problem] += 1
                     continue
                 if path.suffix.lower() in VIDEO_SUFFIXES:
                     found.append(OwnClip(path.relative_to(root).as_posix(), (folder.name,), split=split))
@@ -101,6 +124,8 @@ def clips_in_folders(root: Path) -> OwnClips:
                     images.append(path)
                 else:
                     skipped[f"{path.suffix.lower() or 'files without suffix'}"] += 1
+            if len(found) + len(images) == before:
+                skipped[f"folder without a video, {folder.name!r}"] += 1
     if found or not images:
         skipped.update(path.suffix.lower() for path in images)
         if not found:
@@ -113,21 +138,29 @@ _SHAPE = "make a folder for each class, and put its videos into it: FOLDER/jump/
 
 
 def _of_images(root: Path, images: list[Path], splits: dict[str, Split]) -> OwnClips:
-    folders = sorted({image.parent for image in images})
-    first = min(image for image in images if image.parent == folders[0])
+    by_folder: dict[Path, list[Path]] = {}
+    for image in sorted(images):
+        by_folder.setdefault(image.parent, []).append(image)
+    folders = sorted(by_folder)
+    first = by_folder[folders[0]][0]
     number = re.search(r"\d+$", first.stem)
     if number is None:
         raise UserError(f"{first.name} has no number", file=first, expected="images numbered from 0 or 1: 00001.jpg")
     template = f"{first.stem[: number.start()]}{{:0{len(number[0])}d}}{first.suffix}"
-    clips = []
+    clips, others = [], 0
+    pattern = template_pattern(template)
     for folder in folders:
+        if not any(pattern.fullmatch(image.name) for image in by_folder[folder]):
+            others += 1
+            continue
         parts = folder.relative_to(root).parts
         at = 1 if splits else 0
         if len(parts) < at + 2:
             raise UserError("images lie in a class's folder, not in a clip's", file=folder, fix=_SHAPE)
         split = splits[parts[0]] if splits else None
         clips.append(OwnClip(folder.relative_to(root).as_posix(), (parts[at],), split=split))
-    return OwnClips(root, with_sources(clips), "frames", template)
+    skipped = (f"{others} folders whose images are not named like {template}",) if others else ()
+    return OwnClips(root, with_sources(clips), "frames", template, skipped)
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -139,7 +172,18 @@ def _folders(parent: Path) -> list[Path]:
     )
 
 
+def _unusable(path: Path, root: Path) -> str | None:
+    """Why a file cannot be a clip whatever it holds, in words, or None."""
+    if not can_be_written(path.relative_to(root).as_posix()):
+        return "files whose names cannot be written into a csv"
+    return None if path.is_file() else "links that lead nowhere"
+
+
 def _refuse_loose(parent: Path) -> None:
+    if any(path.suffix.lower() in VIDEO_SUFFIXES for path in (parent / ANNOTATIONS).rglob("*")):
+        raise UserError(
+            f"videos lie in {ANNOTATIONS}, where annotations are written", file=parent, fix="rename that folder"
+        )
     loose = sorted(path for path in parent.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     if loose:
         raise UserError(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinkit.data.layouts.on_disk import VIDEO_SUFFIXES
-from tinkit.data.own.clips import SPLIT_WORDS, OwnClip, OwnClips, with_sources
+from tinkit.data.own.clips import SPLIT_WORDS, OwnClip, OwnClips, can_be_written, with_sources
 from tinkit.errors import UserError, did_you_mean
 from tinkit.files.text import check_lines, read_text
 
@@ -59,8 +60,11 @@ def clips_in_csv(file: Path, root: Path, said: Columns) -> tuple[OwnClips, str]:
     rest = [name for name in sheet.names if name != paths]
     split = _named(sheet, said.split) or next((name for name in rest if _is_split(sheet.column(name))), None)
     source = _named(sheet, said.source) or next((name for name in rest if name.lower() in _SOURCE_WORDS), None)
+    if split is not None:
+        _check_splits(sheet, split)
     rest = [name for name in rest if name not in (split, source)]
     labels, how = _labels(sheet, _named(sheet, said.label), rest)
+    one_column = how.startswith(("'", '"'))  # an empty cell is a label that is lacking; zeros in all columns are not
     found = {name: _on_disk(root, name) for name in sheet.column(paths)}
     lost = [name for name, path in found.items() if path is None]
     clips = [
@@ -77,15 +81,20 @@ def clips_in_csv(file: Path, root: Path, said: Columns) -> tuple[OwnClips, str]:
             sheet.column(split) if split else [""] * len(labels),
             strict=True,
         )
-        if (path := found[name]) is not None
+        if (path := found[name]) is not None and (words or not one_column)
     ]
     if not clips:
         raise UserError(f"none of the files in the column {paths!r} is there, such as {lost[0]}", file=file, fix=_WHERE)
     words = f"paths in {paths!r}, labels in {how}"
     words += f", split in {split!r}" if split else ""
     words += f", source in {source!r}" if source else ""
-    skipped = (f"{len(lost)} clips that are not there, such as {lost[0]}",) if lost else ()
-    return OwnClips(root, with_sources(clips), skipped=skipped), words
+    skipped = [f"{len(lost)} clips that are not there, such as {lost[0]}"] if lost else []
+    empty = sum(not row for row in labels) if one_column else 0
+    skipped += [f"{empty} rows without a label"] if empty else []
+    once = list(dict.fromkeys(clips))
+    skipped += [f"{len(clips) - len(once)} rows that repeat others"] if len(once) < len(clips) else []
+    _check_once(once, file)
+    return OwnClips(root, with_sources(once), skipped=tuple(skipped)), words
 
 
 _WHERE = "name the folder of the videos with --clips FOLDER, and the column of paths with --path-column NAME"
@@ -133,7 +142,7 @@ def _path_column(sheet: _Sheet, root: Path) -> str:
 
 def _on_disk(root: Path, name: str) -> str | None:
     """The path of a clip relative to ``root``: as it is written, or with a video's suffix added."""
-    if not name or "\0" in name or len(name) > 1000:
+    if not name or not can_be_written(name) or len(name) > 1000:
         return None
     given = Path(name)
     if given.is_absolute():
@@ -146,6 +155,28 @@ def _on_disk(root: Path, name: str) -> str | None:
         if (root / path).is_file():
             return path.as_posix()
     return None
+
+
+def _check_splits(sheet: _Sheet, split: str) -> None:
+    for line, cell in zip(sheet.lines, sheet.column(split), strict=True):
+        if cell.lower() not in SPLIT_WORDS:
+            raise UserError(
+                f"{cell!r} is not a split{did_you_mean(cell, tuple(SPLIT_WORDS))}",
+                file=sheet.file,
+                line=line,
+                expected="train, val or test",
+            )
+
+
+def _check_once(clips: Sequence[OwnClip], file: Path) -> None:
+    """Refuse a clip of which two rows say different things."""
+    doubled = next((path for path, count in Counter(clip.path for clip in clips).items() if count > 1), None)
+    if doubled is not None:
+        raise UserError(
+            f"{doubled} is in several rows, which say different things",
+            file=file,
+            fix="write all labels of a clip into one row, between semicolons",
+        )
 
 
 def _is_split(cells: list[str]) -> bool:

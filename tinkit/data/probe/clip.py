@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -13,6 +14,7 @@ from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.layouts.layout import Media
+from tinkit.errors import UserError
 
 Status = Literal["good", "missing", "empty", "no video", "no frames", "unreadable"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -58,7 +60,15 @@ class HowToProbe:
 
 
 def probe_clips(how: HowToProbe, paths: tuple[str, ...]) -> list[ClipProbe]:
-    """Probe several clips, one after the other: what is sent to another process at a time."""
+    """Probe several clips, one after the other: what is sent to another process at a time.
+
+    Raises :class:`~tinkit.errors.UserError` on a machine that does not see the data set: its clips are not missing.
+    """
+    if not Path(how.root).is_dir():
+        raise UserError(
+            f"{how.root} is not there on {socket.gethostname()}, which was to open clips",
+            fix="mount the data set's folder at the same place on every machine",
+        )
     return [probe_clip(how, path) for path in paths]
 
 

@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from multiprocessing import get_context
 from typing import Any, Generic, TypeVar
 
+from tinkit.data.probe.cluster import ClusterExecutor
 from tinkit.errors import UserError
 
 Task = TypeVar("Task")
@@ -36,26 +37,6 @@ def processes(workers: int) -> Callable[[], Executor]:
     """What makes an executor of ``workers`` processes of this machine."""
     # A forked process would share locks with threads of this one; a server is forked before there are any.
     return lambda: ProcessPoolExecutor(workers, mp_context=get_context("forkserver"))
-
-
-def dask_cluster(address: str) -> Callable[[], Executor]:
-    """What makes an executor of the dask cluster whose scheduler is at ``address``."""
-
-    def connect() -> Executor:
-        try:
-            from distributed import Client
-        except ImportError:
-            raise UserError("dask.distributed is not installed", fix="pip install 'tinkit[dask]'") from None
-        try:
-            executor: Executor = Client(address, timeout=20).get_executor(pure=False, retries=3)
-        except (OSError, ValueError) as problem:
-            raise UserError(
-                f"no dask scheduler answers at {address}: {problem}",
-                expected="an address such as tcp://host:8786, where `dask scheduler` runs",
-            ) from None
-        return executor
-
-    return connect
 
 
 def _require_alive(executor: Executor) -> None:
@@ -76,6 +57,7 @@ def _nothing() -> None:
 class Spread(Generic[Task, Result]):
     """Gives chunks of tasks to ``function`` on an executor, ``workers`` of which work at a time.
 
+    Of a cluster, as many work as it has when work is given out: it may grow and shrink.
     ``lost(task)`` is the result of a task that broke the executor every time.
     """
 
@@ -86,7 +68,7 @@ class Spread(Generic[Task, Result]):
         workers: int,
         lost: Callable[[Task], Result],
     ) -> None:
-        self._make, self._function, self._window, self._lost = make, function, workers * _WINDOW, lost
+        self._make, self._function, self._workers, self._lost = make, function, workers, lost
 
     def results(self, chunks: Sequence[tuple[Task, ...]]) -> Iterator[list[Result]]:
         """The results of every chunk, as they come; what is under way is dropped if the caller stops."""
@@ -108,7 +90,8 @@ class Spread(Generic[Task, Result]):
         running: dict[Future[list[Result]], tuple[Task, ...]] = {}
         try:
             while waiting or running:
-                while waiting and len(running) < self._window:
+                window = _WINDOW * (executor.workers if isinstance(executor, ClusterExecutor) else self._workers)
+                while waiting and len(running) < window:
                     chunk = waiting.popleft()
                     suspects.append(chunk)
                     running[executor.submit(self._function, chunk)] = chunk
