@@ -11,6 +11,7 @@ STAMP = $(VENV)/.tinkit-ready
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
 .PHONY: docs docs-check
+.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
@@ -89,6 +90,14 @@ format: $(STAMP) ## apply the formatters and the linter's fixes
 
 bench-metrics: $(STAMP) ## metrics against scikit-learn's loop
 	$(BIN)/python -m benchmarks.metrics
+
+# Kits that tinkit does not depend on are installed beside the environment; where one cannot be had its rows are left out.
+bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchmarks/results/data.csv
+	for peer in decord==0.6.0 torchcodec==0.13.0; do \
+	  test -d build/peers/$${peer%%=*} || \
+	  $(BIN)/python -m pip install --quiet --no-deps --target build/peers $$peer || echo "left out: $$peer" >&2; \
+	done
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data
 
 bench-engine: $(STAMP) ## what the engine adds to a step, into benchmarks/results/engine.csv
 	$(BIN)/python -m benchmarks.engine

@@ -80,6 +80,14 @@ def test_it_survives_the_way_to_a_worker_that_is_not_forked(root: Path) -> None:
     assert copy.classes == manifest.classes
 
 
+def test_reading_rows_adds_nothing_to_what_is_sent_to_a_worker(root: Path) -> None:
+    manifest = open_manifest(config(root), "train")
+    size, rows = len(pickle.dumps(manifest)), [manifest.row(index) for index in range(len(manifest))]
+    sent = pickle.dumps(manifest)
+    assert len(sent) == size
+    assert [pickle.loads(sent).row(index) for index in range(len(manifest))] == rows
+
+
 def test_it_is_kept_and_rebuilt_only_when_it_must_be(root: Path) -> None:
     file = open_manifest(config(root), "train").file
     made = file.stat().st_ino

@@ -69,15 +69,16 @@ class TrainClips(Dataset[ClipItem]):
         epoch, index = key
         row = self.manifest.row(index)
         size = self.clip.size
-        frames = np.zeros((self.clip.num_segments, size, size, channels_of(self.clip)), dtype=np.uint8)
+        shape = self.clip.num_segments, size, size, channels_of(self.clip)
         if row.labels is None:
-            return make_item(self.manifest, index, row, frames, NO_LABEL, broken=False)
+            return make_item(self.manifest, index, row, np.zeros(shape, np.uint8), NO_LABEL, broken=False)
+        frames = np.empty(shape, np.uint8)
         try:
             with open_row(self.manifest, row, self._flow, self._decoding) as reader:
                 flip = self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
         except BrokenClip as error:
-            frames, broken = np.zeros_like(frames), not isinstance(error, ShortClip)
-            return make_item(self.manifest, index, row, frames, error.reason, broken=broken)
+            broken = not isinstance(error, ShortClip)
+            return make_item(self.manifest, index, row, np.zeros(shape, np.uint8), error.reason, broken=broken)
         item = make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
         item["mirrored"] = flip
         if flip:
@@ -102,14 +103,18 @@ class TrainClips(Dataset[ClipItem]):
         flip = bool(rng.random() < 0.5) and clip.flip
         box, shape = None, None
         parts = by_frame(frames, clip)
-        for index, frame in reader.frames(indices.ravel().tolist()):
+        places: dict[int, list[NDArray[np.uint8]]] = {}  # of each frame, where it is shown
+        for t, stack in enumerate(indices.tolist()):
+            for place, index in enumerate(stack):
+                places.setdefault(index, []).append(parts[t, :, :, place])
+        for index, frame in reader.frames(list(places)):
             if box is None:
                 box, shape = replace(self._box(frame, rng), mirrored=flip), frame.shape
             check_shape(frame, shape)
-            (t, place), *others = np.argwhere(indices == index)
-            crops.cut_into(parts[t, :, :, place], frame, box)
-            for other, its_place in others:
-                parts[other, :, :, its_place] = parts[t, :, :, place]
+            first, *others = places[index]
+            crops.cut_into(first, frame, box)
+            for other in others:
+                other[:] = first
             del frame  # one frame in memory at a time
         return flip
 

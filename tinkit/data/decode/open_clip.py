@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class ImageReader(ClipReader):
         if self._large:
             self._spending.begin()
         try:
-            image = read_image(self._folder / name, self._decoding, grey=grey)
+            image = read_image(f"{self._folder}/{name}", self._decoding, grey=grey)
         except BrokenClip as error:
             raise BrokenClip(f"{name}: {error.reason}") from error
         pixels = image.shape[0] * image.shape[1]
@@ -92,7 +93,12 @@ def find_numbers(folder: Path, template: str) -> range:
     with broken_on((OSError,)):
         if not folder.is_dir():
             raise BrokenClip("no such folder")
-        names = [pattern.fullmatch(entry.name) for entry in folder.iterdir()]
+        entries = os.listdir(folder)  # noqa: PTH208 - a Path an image takes longer than all else that is done here
+    first = 0 if template.format(0) in entries else 1
+    usual = range(first, first + len(entries))
+    if entries and set(entries) == set(map(template.format, usual)):  # nothing else lies there, and nothing is missing
+        return usual
+    names = map(pattern.fullmatch, entries)
     numbers = sorted(int(name[1]) for name in names if name and template.format(int(name[1])) == name[0])
     if not numbers:
         raise BrokenClip(f"no image is named like {template}")

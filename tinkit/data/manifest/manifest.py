@@ -11,7 +11,8 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,18 @@ class Manifest:
         """The clip at ``index`` (from 0). Raises IndexError outside 0..N-1."""
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
-        values = {name: self.table.column(name)[index].as_py() for name in SCHEMA.names}
+        values = {name: column[index].as_py() for name, column in self._columns}
         labels = values.pop("labels")
         return ManifestRow(**values, labels=None if labels is None else tuple(labels))
+
+    @cached_property
+    def _columns(self) -> list[tuple[str, pa.ChunkedArray]]:
+        """The table's columns by name: to look one up takes longer than to read a value."""
+        return [(name, self.table.column(name)) for name in SCHEMA.names]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to a worker that is not forked: the columns would go with their table and once more."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def head(self, count: int) -> Manifest:
         """The first ``count`` clips, or all if there are fewer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from tinkit.errors import UserError
@@ -29,6 +30,7 @@ def template_problem(template: str) -> str:
     return "its names are the same for every number, or no plain file names" if not _differ(*names) else ""
 
 
+@functools.lru_cache(64)
 def template_pattern(template: str) -> re.Pattern[str]:
     """A regular expression whose group 1 is the number in a file name made by ``template``.
 

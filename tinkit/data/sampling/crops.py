@@ -53,16 +53,18 @@ def multiscale_sizes(width: int, height: int, size: int, scales: Sequence[float]
 
 def multiscale_boxes(width: int, height: int, crop: tuple[int, int]) -> list[Box]:
     """The 13 places of a training crop of ``crop`` = (width, height)."""
-    step_x, step_y = (width - crop[0]) // 4, (height - crop[1]) // 4
-    return [Box(x * step_x, y * step_y, *crop) for x, y in _POSITIONS]
+    return [_at(position, width, height, crop) for position in _POSITIONS]
+
+
+def _at(position: tuple[int, int], width: int, height: int, crop: tuple[int, int]) -> Box:
+    return Box(position[0] * ((width - crop[0]) // 4), position[1] * ((height - crop[1]) // 4), *crop)
 
 
 def multiscale(width: int, height: int, size: int, scales: Sequence[float], rng: np.random.Generator) -> Box:
     """A training crop: one of the sizes, at one of the places, both drawn uniformly."""
     sizes = multiscale_sizes(width, height, size, scales)
     crop = sizes[rng.integers(len(sizes))]
-    boxes = multiscale_boxes(width, height, crop)
-    return boxes[rng.integers(len(boxes))]
+    return _at(_POSITIONS[rng.integers(len(_POSITIONS))], width, height, crop)
 
 
 def centre(width: int, height: int, size: int) -> Box:

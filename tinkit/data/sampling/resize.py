@@ -84,8 +84,8 @@ class _Kernel:
         x, y = _means(width, to_width), _means(height, to_height)
         self._function(
             *(frame.ctypes.data, frame.strides[0], width, height, channels),
-            *(x.first.ctypes.data, x.weight.ctypes.data, to_width, x.weight.shape[1]),
-            *(y.first.ctypes.data, y.weight.ctypes.data, to_height, y.weight.shape[1]),
+            *x.arguments,
+            *y.arguments,
             *(self._columns_first(width, height, to_width, to_height), mirrored),
             *(target.ctypes.data, target.strides[0]),
         )
@@ -145,6 +145,8 @@ class _Means:
 
     def __init__(self, first: NDArray[np.int64], weight: NDArray[np.int32]) -> None:
         self.first, self.weight = first.astype(np.int32), np.ascontiguousarray(weight)
+        self.arguments = (self.first.ctypes.data, self.weight.ctypes.data, *self.weight.shape)
+        """What the kernel is told: where both are, their size and how many taps there are."""
 
 
 @functools.lru_cache(_SIZES)
