@@ -120,10 +120,29 @@ def test_score_files_of_earlier_releases_are_known_again() -> None:
     assert canonical_json(ViewConfig(views="10x3", batch=3, stride=5), CLIP) == text
 
 
+def test_a_frame_rate_is_part_of_the_protocol_and_the_stride_beside_it_is_not() -> None:
+    one, other, strided = (
+        ViewConfig(views="5x1", sampling="dense", **keys)
+        for keys in ({"fps": 7.5, "stride": 3}, {"fps": 7.5}, {"stride": 3})
+    )
+    assert canonical_json(one, CLIP) == canonical_json(other, CLIP) != canonical_json(strided, CLIP)
+    assert protocol_of(one, CLIP) == protocol_of(other, CLIP) != protocol_of(strided, CLIP)
+    stated = entry(views="5x1", sampling="dense", fps=7.5)
+    assert fits(stated, made(one))
+    assert not fits(stated, made(strided))
+    assert not fits(stated, made(one.model_copy(update={"fps": 15.0})))
+    recipe = load_recipe("k400_tsm_r50_dense").recipe
+    assert published_views(recipe, stated).fps == 7.5
+    by_rate = recipe.model_copy(update={"test": one})
+    assert published_views(by_rate, entry(views="5x1", sampling="dense", stride=4)).fps is None
+
+
 def test_a_protocol_in_words() -> None:
     assert protocol_words(protocol_of(ViewConfig(), CLIP)) == "8 frames, 256/224"
     dense = ViewConfig(views="10x3", sampling="dense", stride=8, flip=True, num_segments=16, crop=256)
     assert protocol_words(protocol_of(dense, CLIP)) == "16 frames, 256/256, dense, stride 8, flipped too"
+    by_rate = ViewConfig(views="5x1", sampling="dense", stride=3, fps=7.5)
+    assert protocol_words(protocol_of(by_rate, CLIP)) == "8 frames, 256/224, dense, 7.5 a second"
     assert protocol_words({"crop": 256, "average": "probabilities"}) == "?/256, mean of probabilities"
     assert protocol_words({}) == ""
 

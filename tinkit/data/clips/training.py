@@ -19,6 +19,8 @@ from tinkit.data.clips.opening import (
     flow_asked_for,
     open_row,
     prepare_to_read,
+    require_rate,
+    resampling_of,
 )
 from tinkit.data.config.modality import frames_a_segment
 from tinkit.data.config.views import ClipConfig
@@ -60,6 +62,7 @@ class TrainClips(Dataset[ClipItem]):
         self.clip = clip
         self.seed = seed
         self._flow = flow_asked_for(clip, flow)
+        require_rate(manifest, clip.fps, self._flow, decoding)
         self._flipped = torch.from_numpy(flip_permutation(manifest.classes, clip.flip_labels))
 
     def __len__(self) -> int:
@@ -94,10 +97,7 @@ class TrainClips(Dataset[ClipItem]):
         if shown < self.manifest.min_frames:
             raise ShortClip(f"{shown} frames, fewer than data.min_frames = {self.manifest.min_frames}")
         length = frames_a_segment(clip.modality, clip.flow_length)
-        firsts = sampling.train_frames(
-            clip.sampling, reader.num_frames, clip.num_segments, clip.stride, rng, short=clip.short, length=length
-        )
-        indices = sampling.stacks(firsts, reader.num_frames, length)
+        indices = sampling.stacks(self._firsts(reader, rng, length), reader.num_frames, length)
         flip = bool(rng.random() < 0.5) and clip.flip
         box, shape = None, None
         parts = by_frame(frames, clip)
@@ -111,6 +111,15 @@ class TrainClips(Dataset[ClipItem]):
                 parts[other, :, :, its_place] = parts[t, :, :, place]
             del frame  # one frame in memory at a time
         return flip
+
+    def _firsts(self, reader: ClipReader, rng: np.random.Generator, length: int) -> sampling.Indices:
+        """The first frame of each segment, (T,), by the clip's rule."""
+        clip, frames = self.clip, reader.num_frames
+        seen = resampling_of(reader, clip.fps, self._decoding)
+        if seen is not None:
+            return seen.train_frames(frames, clip.num_segments, rng)
+        rule = (clip.sampling, frames, clip.num_segments, clip.stride)
+        return sampling.train_frames(*rule, rng, short=clip.short, length=length)
 
     def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
         height, width = frame.shape[:2]

@@ -16,6 +16,8 @@ from tinkit.table import Table
 TestRule = Literal["even", "centre", "random", "twice", "dense"]
 Scale = Annotated[float, Field(gt=0, le=1)]
 
+Fps = Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)]
+
 # Published for flow and RGB differences; RGB has 0.66 too.
 _SCALES_OF_MOTION = (1.0, 0.875, 0.75)
 
@@ -57,6 +59,11 @@ def _readable(text: str) -> str:
 ViewsText = Annotated[str, AfterValidator(_readable)]
 
 
+def _check_rate(fps: float | None, sampling: str) -> None:
+    if fps is not None and sampling != "dense":
+        raise ValueError(f"fps = {fps:g} belongs to sampling = 'dense', not to {sampling!r}")
+
+
 class ClipConfig(Table):
     """The ``[clip]`` table: the frames, crop and flip of a training clip."""
 
@@ -70,6 +77,9 @@ class ClipConfig(Table):
         "segments", description="Training: a random frame of each segment, or T frames a stride apart."
     )
     stride: int = Field(2, ge=1, le=256, description="Distance between sampled frames in dense sampling, in frames.")
+    fps: Fps = Field(
+        None, description="Dense sampling by time: T frames at this many a second, whatever a clip's rate and stride."
+    )
     short: Literal["spread", "first"] = Field("spread", description="Clips of fewer than T frames: spread, or frame 0.")
     crop: Literal["multiscale", "centre"] = Field("multiscale", description="Training crop, at the frame's own size.")
     scales: tuple[Scale, ...] = Field(
@@ -88,6 +98,11 @@ class ClipConfig(Table):
         FLOW_LENGTH, ge=1, le=64, description="Flow pairs (rgb_diff: differences) that a segment stacks."
     )
 
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        _check_rate(self.fps, self.sampling)
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _scales_of_the_modality(cls, values: Any) -> Any:
@@ -102,6 +117,7 @@ class ViewConfig(Table):
     views: ViewsText = Field("1x1", description="KxS: K temporal samples by S crops (1, 3, 5 or 10).")
     sampling: TestRule = Field("even", description="Temporal rule; centre is even with one sample.")
     stride: int = Field(2, ge=1, le=256, description="Distance between sampled frames in dense sampling, in frames.")
+    fps: Fps = Field(None, description="Dense sampling by time: frames of a view a second; in place of the stride.")
     flip: bool = Field(False, description="Test the mirror image of every view too.")
     num_segments: int | None = Field(None, ge=1, le=1024, description="Frames of a view; left out: the clip's.")
     scale: int = Field(256, ge=1, le=4096, description="The short side of a frame is resized to this, in pixels.")
@@ -115,6 +131,7 @@ class ViewConfig(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        _check_rate(self.fps, self.sampling)
         if self.crop > self.scale:
             raise ValueError(f"test.crop ({self.crop}) is larger than test.scale ({self.scale})")
         if self.sampling == "centre" and self.parsed.temporal > 1:
@@ -146,13 +163,19 @@ class ViewConfig(Table):
         return plain + (True,) * len(plain) if self.flip else plain
 
 
-def override_views(config: ViewConfig, **changes: str | int | None) -> ViewConfig:
+def override_views(config: ViewConfig, **changes: str | float | None) -> ViewConfig:
     """``config`` with the given keys changed; None changes nothing.
+
+    A stride, or another rule than dense, takes the place of the frame rate that ``config`` has.
 
     Raises :class:`~tinkit.errors.UsageError` for a value that cannot be. It names the command line's option, which is
     called as the key is, but for ``--segments``.
     """
-    given = {key: value for key, value in changes.items() if value is not None}
+    given: dict[str, str | float | None] = {key: value for key, value in changes.items() if value is not None}
+    if given.get("stride") and given.get("fps"):
+        raise UsageError("--stride and --fps are two ways to space frames", fix="leave one of them out")
+    if "stride" in given or given.get("sampling", "dense") != "dense":
+        given.setdefault("fps", None)
     try:
         return ViewConfig.model_validate(config.model_dump() | given)
     except ValidationError as error:
