@@ -30,6 +30,7 @@ from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling
+from tinkit.data.sampling.augment import Augmentation
 from tinkit.data.sampling.flips import flip_permutation
 
 NO_LABEL = "no label"
@@ -42,9 +43,9 @@ class ShortClip(BrokenClip):
 class TrainClips(Dataset[ClipItem]):
     """Training clips: item ``(epoch, index)`` is row ``index`` of ``manifest`` as ``epoch`` sees it.
 
-    Frames, crop and flip are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has the labels that
-    ``clip.flip_labels`` makes of its own. A clip without a label is not valid. ``flow`` says where optical flow lies;
-    only ``clip.modality = "flow"`` asks. ``decoding`` is how pixels are read, and what that may cost.
+    Frames, crop, flip and augmentation are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has
+    the labels that ``clip.flip_labels`` makes of its own. A clip without a label is not valid. ``flow`` says where
+    optical flow lies; only ``clip.modality = "flow"`` asks. ``decoding`` is how pixels are read, and at what cost.
 
     Raises :class:`~tinkit.errors.UserError` for ``flip_labels`` that do not go with the classes.
     """
@@ -62,6 +63,8 @@ class TrainClips(Dataset[ClipItem]):
         self.clip = clip
         self.seed = seed
         self._flow = flow_asked_for(clip, flow)
+        augmented = clip.rand_augment is not None or clip.colour_jitter is not None
+        self._augmentation = Augmentation(clip) if augmented else None
         require_rate(manifest, clip.fps, self._flow, decoding)
         self._flipped = torch.from_numpy(flip_permutation(manifest.classes, clip.flip_labels))
 
@@ -99,14 +102,17 @@ class TrainClips(Dataset[ClipItem]):
         length = frames_a_segment(clip.modality, clip.flow_length)
         indices = sampling.stacks(self._firsts(reader, rng, length), reader.num_frames, length)
         flip = bool(rng.random() < 0.5) and clip.flip
-        box, shape = None, None
+        box, shape, augment = None, None, None
         parts = by_frame(frames, clip)
         for index, frame in reader.frames(indices.ravel().tolist()):
             if box is None:
                 box, shape = replace(self._box(frame, rng), mirrored=flip), frame.shape
+                augment = None if self._augmentation is None else self._augmentation.draw(rng)
             check_shape(frame, shape)
             (t, place), *others = np.argwhere(indices == index)
             crops.cut_into(parts[t, :, :, place], frame, box)
+            if augment is not None:
+                parts[t, :, :, place] = augment(parts[t, :, :, place])
             for other, its_place in others:
                 parts[other, :, :, its_place] = parts[t, :, :, place]
             del frame  # one frame in memory at a time
@@ -125,4 +131,6 @@ class TrainClips(Dataset[ClipItem]):
         height, width = frame.shape[:2]
         if self.clip.crop == "centre":
             return crops.centre(width, height, min(width, height))
+        if self.clip.crop == "resized":
+            return crops.resized(width, height, self.clip.area, self.clip.ratio, rng)
         return crops.multiscale(width, height, self.clip.size, self.clip.scales, rng)
