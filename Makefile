@@ -9,7 +9,6 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
-.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
 .PHONY: docs docs-check
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation

@@ -38,6 +38,14 @@ TSM = [
     ("sthv2_tsm_r101", {("2x3", 256): 63.3}),
 ]  # fmt: skip
 
+# mmaction2's README, "efficient / accurate": recipe, top-1 and top-5 by (views, crop).
+AUGMENTED = {
+    ("1x1", 224, "top1"): 47.85,
+    ("2x3", 256, "top1"): 50.31,
+    ("1x1", 224, "top5"): 76.78,
+    ("2x3", 256, "top5"): 78.18,
+}
+
 BENCHMARKS = {"sthv1", "sthv2", "k400", "k600", "k700", "ucf101", "hmdb51", "mmit", "jester"}
 TRAINING = ("optim.", "schedule.")
 
@@ -161,3 +169,17 @@ def test_what_nobody_reported_has_no_number(name: str) -> None:
     for key, origin in resolved.origins.items():
         if key.startswith(TRAINING) and origin.place != "default":
             assert origin.mark.startswith("assumed"), key
+
+
+def test_the_recipe_with_randaugment_is_tsm_s_beside_its_augmentation() -> None:
+    resolved = load_recipe("sthv1_tsm_r50_randaugment")
+    recipe, plain = resolved.recipe, recipe_of("sthv1_tsm_r50")
+    found = {(entry.views, entry.crop, entry.metric): entry.number for entry in recipe.published}
+    assert found == AUGMENTED
+    assert not recipe.departs
+    other = recipe.clip.model_copy(update={"flip": False, "flip_labels": (), "rand_augment": None})
+    assert other == plain.clip
+    for table in ("data", "model", "optim", "schedule", "loss", "mix", "ema", "train", "test"):
+        assert getattr(recipe, table) == getattr(plain, table)
+    assert resolved.origins["clip.rand_augment"].mark.startswith("assumed")
+    assert resolved.origins["clip.flip"].mark == "published: mmaction2"

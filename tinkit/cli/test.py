@@ -68,6 +68,9 @@ def test(
         str | None, typer.Option(help="The temporal rule: even, centre, random, twice or dense.")
     ] = None,
     stride: Annotated[int | None, typer.Option(min=1, help="Frames from one to the next in dense sampling.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames of a view a second, in dense sampling; in place of --stride.")
+    ] = None,
     segments: SegmentsOption = None,
     scale: Annotated[int | None, typer.Option(min=1, help="The short side, in pixels, before the crop.")] = None,
     crop: CropOption = None,
@@ -99,8 +102,8 @@ def test(
     from tinkit.data.config.views import override_views
     from tinkit.engine.exchange.imported import named_run
 
-    protocol: dict[str, str | int | None] = {"views": views, "sampling": sampling, "stride": stride, "flip": flip}
-    protocol |= {"scale": scale, "crop": crop, "average": average, "num_segments": segments}
+    protocol: dict[str, str | float | None] = {"views": views, "sampling": sampling, "stride": stride, "fps": fps}
+    protocol |= {"flip": flip, "scale": scale, "crop": crop, "average": average, "num_segments": segments}
     if as_published and (given := [name for name, value in {"split": split, **protocol}.items() if value is not None]):
         raise UsageError(
             f"--as-published takes split and protocol from the recipe, and {', '.join(given)} of the command line",

@@ -25,6 +25,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
             "clip.num_segments",
         ),
         **dict.fromkeys(("frame_interval", "sampling_rate", "frame_stride"), "clip.stride"),
+        **dict.fromkeys(("target_fps", "frame_rate", "frames_per_second"), "clip.fps"),
         **dict.fromkeys(("input_size", "img_size", "image_size", "crop_size", "resolution"), "clip.size"),
         **dict.fromkeys(("horizontal_flip", "hflip", "flip_ratio", "random_flip"), "clip.flip"),
         **dict.fromkeys(("arch", "architecture", "base_model", "model_name", "backbone_name"), "model.backbone"),

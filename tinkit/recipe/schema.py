@@ -40,9 +40,11 @@ class Published(Table):
     average: Literal["logits", "probabilities"] | None = None
     """What was averaged over the views. Left out: not stated, or a single view."""
     sampling: TestRule | None = None
-    """The temporal rule of the views. Left out, as the next five may be: as in ``[test]``, or not stated."""
+    """The temporal rule of the views. Left out, as the next six may be: as in ``[test]``, or not stated."""
     stride: int | None = Field(default=None, ge=1)
     """Frames from one to the next in dense sampling."""
+    fps: float | None = Field(default=None, gt=0)
+    """Frames of a view a second, in dense sampling by frame rate."""
     scale: int | None = Field(default=None, ge=1)
     """What the short side of a frame was resized to, in pixels."""
     crop: int | None = Field(default=None, ge=1)

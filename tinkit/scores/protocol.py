@@ -20,6 +20,8 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
         words.append(str(protocol["sampling"]))
     if "stride" in protocol:
         words.append(f"stride {protocol['stride']}")
+    if "fps" in protocol:
+        words.append(f"{protocol['fps']:g} a second")
     if protocol.get("flip"):
         words.append("flipped too")
     if protocol.get("average") == "probabilities":

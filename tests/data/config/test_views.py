@@ -50,6 +50,18 @@ def test_defaults_are_the_published_ones() -> None:
         (ViewConfig, {"scale": 224, "crop": 256}, "larger than"),
         (ViewConfig, {"sampling": "centre", "views": "2x1"}, "one temporal sample"),
         (ViewConfig, {"average": "ranks"}, "average"),
+        (ClipConfig, {"area": (0.5, 0.2)}, "least, then the largest"),
+        (ClipConfig, {"area": (0.0, 0.2)}, "area"),
+        (ClipConfig, {"ratio": (2.0, 0.5)}, "least, then the largest"),
+        (ClipConfig, {"rand_augment": "m7-n4"}, "rand-m7-n4"),
+        (ClipConfig, {"rand_augment": "rand-x3"}, "rand-m7-n4"),
+        (ClipConfig, {"rand_augment": "rand-m7", "modality": "flow"}, "flow"),
+        (ClipConfig, {"colour_jitter": (0.4, 0.4, 0.4, 0.6)}, "colour_jitter"),
+        (ClipConfig, {"colour_jitter": (0.4, 0.4, 0.4, 0.1), "modality": "flow"}, "flow"),
+        (ViewConfig, {"fps": 15}, "belongs to sampling = 'dense'"),
+        (ClipConfig, {"fps": 15}, "belongs to sampling = 'dense'"),
+        (ClipConfig, {"fps": 0, "sampling": "dense"}, "fps"),
+        (ClipConfig, {"fps": float("inf"), "sampling": "dense"}, "fps"),
     ],
 )
 def test_impossible_tables_are_refused(model: type[ClipConfig | ViewConfig], values: dict, message: str) -> None:
@@ -98,3 +110,16 @@ def test_changes_from_the_command_line_are_checked_by_their_option() -> None:
         override_views(config, crop=300)
     with pytest.raises(UsageError, match="--average means"):
         override_views(config, average="means")
+
+
+def test_one_way_to_space_frames_takes_the_place_of_the_other() -> None:
+    by_rate = ViewConfig(sampling="dense", fps=7.5)
+    assert override_views(by_rate, views="5x1").fps == 7.5
+    assert override_views(by_rate, sampling="dense").fps == 7.5
+    assert override_views(by_rate, sampling="even").fps is None
+    assert (override_views(by_rate, stride=4).fps, override_views(by_rate, stride=4).stride) == (None, 4)
+    assert override_views(ViewConfig(sampling="dense", stride=4), fps=15).fps == 15
+    with pytest.raises(UsageError, match="--stride and --fps"):
+        override_views(by_rate, stride=4, fps=15)
+    with pytest.raises(UsageError, match="belongs to sampling = 'dense'"):
+        override_views(ViewConfig(), fps=15)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tinkit.data.config.views import ClipConfig, ViewConfig
 from tinkit.data.sampling import frames as sampling
-from tinkit.engine.evaluation.protocol import canonical_json, fits, protocol_of
-from tinkit.recipe import Published
+from tinkit.engine.evaluation.protocol import canonical_json, fits, protocol_of, published_views
+from tinkit.recipe import Published, load_recipe
 from tinkit.scores import ScoreInfo
 from tinkit.scores.protocol import protocol_words
 
@@ -115,3 +115,25 @@ def test_a_protocol_in_words() -> None:
     assert protocol_words(protocol_of(dense, CLIP)) == "16 frames, 256/256, dense, stride 8, flipped too"
     assert protocol_words({"crop": 256, "average": "probabilities"}) == "?/256, mean of probabilities"
     assert protocol_words({}) == ""
+
+
+def test_a_frame_rate_is_part_of_the_protocol_and_the_stride_beside_it_is_not() -> None:
+    one, other, strided = (
+        ViewConfig(views="5x1", sampling="dense", **keys)
+        for keys in ({"fps": 7.5, "stride": 3}, {"fps": 7.5}, {"stride": 3})
+    )
+    assert canonical_json(one, CLIP) == canonical_json(other, CLIP) != canonical_json(strided, CLIP)
+    assert protocol_of(one, CLIP) == protocol_of(other, CLIP) != protocol_of(strided, CLIP)
+    stated = entry(views="5x1", sampling="dense", fps=7.5)
+    assert fits(stated, made(one))
+    assert not fits(stated, made(strided))
+    assert not fits(stated, made(one.model_copy(update={"fps": 15.0})))
+    recipe = load_recipe("k400_tsm_r50_dense").recipe
+    assert published_views(recipe, stated).fps == 7.5
+    by_rate = recipe.model_copy(update={"test": one})
+    assert published_views(by_rate, entry(views="5x1", sampling="dense", stride=4)).fps is None
+
+
+def test_a_frame_rate_is_said_in_words() -> None:
+    by_rate = ViewConfig(views="5x1", sampling="dense", stride=3, fps=7.5)
+    assert protocol_words(protocol_of(by_rate, CLIP)) == "8 frames, 256/224, dense, 7.5 a second"

@@ -222,3 +222,19 @@ def test_mistakes_are_one_message(
     shown = capsys.readouterr().err
     assert message in shown
     assert "Traceback" not in shown
+
+
+def test_a_test_by_frame_rate_takes_the_place_of_the_stride(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--sampling", "dense", "--fps", "5")
+    assert command(monkeypatch, "test", run.folder, "-q", "--views", "2x1", *options) == 0
+    table = scores_of(run, views="2x1", sampling="dense", fps=5)
+    assert table.info.protocol["fps"] == 5
+    assert "stride" not in table.info.protocol
+    frames = plain_views(run, 0, views="2x1", sampling="dense", fps=5)
+    wanted = np.mean([logits_of(run, view) for view in frames], axis=0)
+    np.testing.assert_allclose(table.scores[0], wanted, rtol=1e-3, atol=1e-4)
+    capsys.readouterr()
+    assert command(monkeypatch, "test", run.folder, "-q", *options, "--stride", "4") == 2
+    assert "--stride and --fps" in capsys.readouterr().err

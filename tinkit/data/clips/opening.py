@@ -23,7 +23,9 @@ from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
+from tinkit.data.sampling.rates import SLOWEST, Resampling
 from tinkit.data.sampling.resize import load_kernel
+from tinkit.errors import UserError
 
 USUAL = DecodeSettings()
 """How pixels are read unless a recipe says otherwise."""
@@ -69,6 +71,32 @@ def open_row(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None, decod
         reader.close()
         raise BrokenClip("no frame found")
     return reader
+
+
+def require_rate(manifest: Manifest, fps: float | None, flow: FlowFiles | None, decoding: DecodeSettings) -> None:
+    """Raise :class:`~tinkit.errors.UserError` if clips are to be seen at ``fps`` and none has a frame rate."""
+    if fps is None or decoding.rate is not None or (manifest.media == "video" and flow is None):
+        return
+    what = "folders of images" if flow is None else "images of optical flow"
+    raise UserError(
+        f"fps = {fps:g} samples by frame rate, and {what} have none",
+        expected="data.rate, the frames a second that the images were written at",
+        fix="--set data.rate=25, for example; or leave clip.fps and test.fps out and give a stride in frames",
+    )
+
+
+def resampling_of(reader: ClipReader, fps: float | None, decoding: DecodeSettings) -> Resampling | None:
+    """How an open clip is seen at ``fps``; None where no rate is asked for.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a clip whose rate is not known.
+    """
+    if fps is None:
+        return None
+    stated = reader.facts().rate
+    rate = stated if stated >= SLOWEST else decoding.rate
+    if rate is None:
+        raise BrokenClip("the file states no frame rate, which fps needs (data.rate gives it)")
+    return Resampling(rate, fps)
 
 
 def channels_of(clip: ClipConfig) -> int:

@@ -20,6 +20,8 @@ from tinkit.data.clips.opening import (
     flow_asked_for,
     open_row,
     prepare_to_read,
+    require_rate,
+    resampling_of,
     view_rng,
 )
 from tinkit.data.config.modality import frames_a_segment
@@ -33,6 +35,7 @@ from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling
+from tinkit.data.sampling.rates import Resampling
 
 
 class TestClips(Dataset[ClipItem]):
@@ -59,6 +62,7 @@ class TestClips(Dataset[ClipItem]):
         self.clip = clip
         self.views = views
         self._flow = flow_asked_for(clip, flow)
+        require_rate(manifest, views.fps, self._flow, decoding)
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -68,7 +72,8 @@ class TestClips(Dataset[ClipItem]):
         frames = _empty_views(self.clip, self.views)
         try:
             with open_row(self.manifest, row, self._flow, self._decoding) as reader:
-                _fill_views(frames, reader, self.clip, self.views, view_rng(row.id))
+                seen = resampling_of(reader, self.views.fps, self._decoding)
+                _fill_views(frames, reader, self.clip, self.views, view_rng(row.id), seen)
         except BrokenClip as error:
             return make_item(self.manifest, index, row, np.zeros_like(frames), error.reason, broken=True)
         return make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
@@ -106,7 +111,8 @@ def load_noted_views(
         if opened.num_frames < 1:
             raise BrokenClip("no frame found")
         reader = ComputedFlow(opened, FlowSettings()) if clip.modality == "flow" else opened
-        _fill_views(frames, reader, clip, views, view_rng(path.name))
+        seen = resampling_of(reader, views.fps, decoding)
+        _fill_views(frames, reader, clip, views, view_rng(path.name), seen)
     return torch.from_numpy(frames).movedim(-1, -3), sorted(reader.notes)
 
 
@@ -116,13 +122,20 @@ def _empty_views(clip: ClipConfig, views: ViewConfig) -> NDArray[np.uint8]:
 
 
 def _fill_views(
-    frames: NDArray[np.uint8], reader: ClipReader, clip: ClipConfig, views: ViewConfig, rng: np.random.Generator
+    frames: NDArray[np.uint8],
+    reader: ClipReader,
+    clip: ClipConfig,
+    views: ViewConfig,
+    rng: np.random.Generator,
+    seen: Resampling | None,
 ) -> None:
     """Read, scale and cut the frames of every view into ``frames`` (V, T, crop, crop, C)."""
     grid, length = views.parsed, frames_a_segment(clip.modality, clip.flow_length)
-    firsts = sampling.test_frames(
-        views.sampling, reader.num_frames, frames.shape[1], grid.temporal, views.stride, rng, length=length
-    )
+    if seen is None:
+        rule = (views.sampling, reader.num_frames, frames.shape[1], grid.temporal, views.stride)
+        firsts = sampling.test_frames(*rule, rng, length=length)
+    else:
+        firsts = seen.test_frames(reader.num_frames, frames.shape[1], grid.temporal)
     samples = sampling.stacks(firsts, reader.num_frames, length)
     parts = by_frame(frames, clip)
     boxes: Sequence[crops.Box] = ()

@@ -19,6 +19,8 @@ from tinkit.data.clips.opening import (
     flow_asked_for,
     open_row,
     prepare_to_read,
+    require_rate,
+    resampling_of,
 )
 from tinkit.data.config.modality import frames_a_segment
 from tinkit.data.config.views import ClipConfig
@@ -28,6 +30,7 @@ from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling
+from tinkit.data.sampling.augment import Augmentation
 from tinkit.data.sampling.flips import flip_permutation
 
 NO_LABEL = "no label"
@@ -40,9 +43,9 @@ class ShortClip(BrokenClip):
 class TrainClips(Dataset[ClipItem]):
     """Training clips: item ``(epoch, index)`` is row ``index`` of ``manifest`` as ``epoch`` sees it.
 
-    Frames, crop and flip are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has the labels that
-    ``clip.flip_labels`` makes of its own. A clip without a label is not valid. ``flow`` says where optical flow lies;
-    only ``clip.modality = "flow"`` asks. ``decoding`` is how pixels are read, and what that may cost.
+    Frames, crop, flip and augmentation are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has
+    the labels that ``clip.flip_labels`` makes of its own. A clip without a label is not valid. ``flow`` says where
+    optical flow lies; only ``clip.modality = "flow"`` asks. ``decoding`` is how pixels are read, and at what cost.
 
     Raises :class:`~tinkit.errors.UserError` for ``flip_labels`` that do not go with the classes.
     """
@@ -60,6 +63,9 @@ class TrainClips(Dataset[ClipItem]):
         self.clip = clip
         self.seed = seed
         self._flow = flow_asked_for(clip, flow)
+        augmented = clip.rand_augment is not None or clip.colour_jitter is not None
+        self._augmentation = Augmentation(clip) if augmented else None
+        require_rate(manifest, clip.fps, self._flow, decoding)
         self._flipped = torch.from_numpy(flip_permutation(manifest.classes, clip.flip_labels))
 
     def __len__(self) -> int:
@@ -96,12 +102,9 @@ class TrainClips(Dataset[ClipItem]):
         if shown < self.manifest.min_frames:
             raise ShortClip(f"{shown} frames, fewer than data.min_frames = {self.manifest.min_frames}")
         length = frames_a_segment(clip.modality, clip.flow_length)
-        firsts = sampling.train_frames(
-            clip.sampling, reader.num_frames, clip.num_segments, clip.stride, rng, short=clip.short, length=length
-        )
-        indices = sampling.stacks(firsts, reader.num_frames, length)
+        indices = sampling.stacks(self._firsts(reader, rng, length), reader.num_frames, length)
         flip = bool(rng.random() < 0.5) and clip.flip
-        box, shape = None, None
+        box, shape, augment = None, None, None
         parts = by_frame(frames, clip)
         places: dict[int, list[NDArray[np.uint8]]] = {}  # of each frame, where it is shown
         for t, stack in enumerate(indices.tolist()):
@@ -110,16 +113,30 @@ class TrainClips(Dataset[ClipItem]):
         for index, frame in reader.frames(list(places)):
             if box is None:
                 box, shape = replace(self._box(frame, rng), mirrored=flip), frame.shape
+                augment = None if self._augmentation is None else self._augmentation.draw(rng)
             check_shape(frame, shape)
             first, *others = places[index]
             crops.cut_into(first, frame, box)
+            if augment is not None:
+                first[:] = augment(first)
             for other in others:
                 other[:] = first
             del frame  # one frame in memory at a time
         return flip
 
+    def _firsts(self, reader: ClipReader, rng: np.random.Generator, length: int) -> sampling.Indices:
+        """The first frame of each segment, (T,), by the clip's rule."""
+        clip, frames = self.clip, reader.num_frames
+        seen = resampling_of(reader, clip.fps, self._decoding)
+        if seen is not None:
+            return seen.train_frames(frames, clip.num_segments, rng)
+        rule = (clip.sampling, frames, clip.num_segments, clip.stride)
+        return sampling.train_frames(*rule, rng, short=clip.short, length=length)
+
     def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
         height, width = frame.shape[:2]
         if self.clip.crop == "centre":
             return crops.centre(width, height, min(width, height))
+        if self.clip.crop == "resized":
+            return crops.resized(width, height, self.clip.area, self.clip.ratio, rng)
         return crops.multiscale(width, height, self.clip.size, self.clip.scales, rng)

@@ -57,6 +57,13 @@ class DataConfig(Table):
     min_frames: int | None = Field(None, ge=1, description="Shorter clips are left out of training but tested.")
     flow_layout: FlowLayout = Field("flow_x", description="How the images of optical flow are named.")
     flow_folder: str = Field("flow", description="Folder of the clips' optical flow, relative to the root.")
+    rate: float | None = Field(
+        None,
+        ge=0.001,
+        le=100_000,
+        allow_inf_nan=False,
+        description="Frames a second of clips whose files do not say: images, optical flow. For clip.fps, test.fps.",
+    )
     turn: bool = Field(
         True, description="Rotate a video as its file says, as players do; false: read frames as they are stored."
     )

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from tinkit.data.config.modality import FLOW_LENGTH, Modality
 from tinkit.defaults import IMAGES
@@ -15,6 +15,17 @@ from tinkit.table import Table
 
 TestRule = Literal["even", "centre", "random", "twice", "dense"]
 Scale = Annotated[float, Field(gt=0, le=1)]
+
+Fps = Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)]
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Ratio = Annotated[float, Field(ge=0.01, le=100)]
+Amount = Annotated[float, Field(ge=0, le=10)]
+Hue = Annotated[float, Field(ge=0, le=0.5)]
+_NUMBER = r"\d{1,3}(\.\d{1,6})?"
+_RAND_AUGMENT = re.compile(
+    rf"rand(-m\d{{1,3}}|-n[1-9]\d?|-p(0\.\d{{1,6}}|1)|-mstd{_NUMBER}|-mmax[1-9]\d{{0,2}}|-inc[01])*"
+)
 
 # Published for flow and RGB differences; RGB has 0.66 too.
 _SCALES_OF_MOTION = (1.0, 0.875, 0.75)
@@ -57,6 +68,11 @@ def _readable(text: str) -> str:
 ViewsText = Annotated[str, AfterValidator(_readable)]
 
 
+def _check_rate(fps: float | None, sampling: str) -> None:
+    if fps is not None and sampling != "dense":
+        raise ValueError(f"fps = {fps:g} belongs to sampling = 'dense', not to {sampling!r}")
+
+
 class ClipConfig(Table):
     """The ``[clip]`` table: the frames, crop and flip of a training clip."""
 
@@ -70,12 +86,29 @@ class ClipConfig(Table):
         "segments", description="Training: a random frame of each segment, or T frames a stride apart."
     )
     stride: int = Field(2, ge=1, le=256, description="Distance between sampled frames in dense sampling, in frames.")
+    fps: Fps = Field(
+        None, description="Dense sampling by time: T frames at this many a second, whatever a clip's rate and stride."
+    )
     short: Literal["spread", "first"] = Field("spread", description="Clips of fewer than T frames: spread, or frame 0.")
-    crop: Literal["multiscale", "centre"] = Field("multiscale", description="Training crop, at the frame's own size.")
+    crop: Literal["multiscale", "resized", "centre"] = Field(
+        "multiscale", description="Training crop, at the frame's own size."
+    )
     scales: tuple[Scale, ...] = Field(
         (1.0, 0.875, 0.75, 0.66),
         min_length=1,
         description="Sides of multiscale crops; for flow and rgb_diff without 0.66 unless given.",
+    )
+    area: tuple[Share, Share] = Field(
+        (0.08, 1.0), description="Least and largest area of a resized crop, as a share of the frame's."
+    )
+    ratio: tuple[Ratio, Ratio] = Field(
+        (3 / 4, 4 / 3), description="Least and largest width of a resized crop over its height."
+    )
+    rand_augment: str | None = Field(
+        None, description="timm's RandAugment, such as rand-m7-n4-mstd0.5-inc1, alike for all frames of a clip."
+    )
+    colour_jitter: tuple[Amount, Amount, Amount, Hue] | None = Field(
+        None, description="Random changes of brightness, contrast, saturation and hue, alike for all frames of a clip."
     )
     size: int = Field(224, ge=1, le=4096, description="Width and height of the model's input, in pixels.")
     flip: bool = Field(True, description="Mirror half of the training clips; off where left and right are labels.")
@@ -87,6 +120,26 @@ class ClipConfig(Table):
     flow_length: int = Field(
         FLOW_LENGTH, ge=1, le=64, description="Flow pairs (rgb_diff: differences) that a segment stacks."
     )
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        _check_rate(self.fps, self.sampling)
+        for key, (least, most) in {"area": self.area, "ratio": self.ratio}.items():
+            if least > most:
+                raise ValueError(f"{key} is the least, then the largest: {least:g} is more than {most:g}")
+        if self.modality == "flow" and (self.rand_augment is not None or self.colour_jitter is not None):
+            raise ValueError("rand_augment and colour_jitter change colours, which optical flow does not have")
+        return self
+
+    @field_validator("rand_augment")
+    @classmethod
+    def _known_to_timm(cls, text: str | None) -> str | None:
+        if text is not None and not _RAND_AUGMENT.fullmatch(text):
+            raise ValueError(
+                f"{text!r} is not timm's RandAugment: rand, then any of -mN (magnitude), -nN (operations), -pX "
+                "(probability of each), -mstdX, -mmaxN, -inc0 or -inc1, as in rand-m7-n4-mstd0.5-inc1"
+            )
+        return text
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +155,7 @@ class ViewConfig(Table):
     views: ViewsText = Field("1x1", description="KxS: K temporal samples by S crops (1, 3, 5 or 10).")
     sampling: TestRule = Field("even", description="Temporal rule; centre is even with one sample.")
     stride: int = Field(2, ge=1, le=256, description="Distance between sampled frames in dense sampling, in frames.")
+    fps: Fps = Field(None, description="Dense sampling by time: frames of a view a second; in place of the stride.")
     flip: bool = Field(False, description="Test the mirror image of every view too.")
     num_segments: int | None = Field(None, ge=1, le=1024, description="Frames of a view; left out: the clip's.")
     scale: int = Field(256, ge=1, le=4096, description="The short side of a frame is resized to this, in pixels.")
@@ -115,6 +169,7 @@ class ViewConfig(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        _check_rate(self.fps, self.sampling)
         if self.crop > self.scale:
             raise ValueError(f"test.crop ({self.crop}) is larger than test.scale ({self.scale})")
         if self.sampling == "centre" and self.parsed.temporal > 1:
@@ -146,13 +201,19 @@ class ViewConfig(Table):
         return plain + (True,) * len(plain) if self.flip else plain
 
 
-def override_views(config: ViewConfig, **changes: str | int | None) -> ViewConfig:
+def override_views(config: ViewConfig, **changes: str | float | None) -> ViewConfig:
     """``config`` with the given keys changed; None changes nothing.
+
+    A stride, or another rule than dense, takes the place of the frame rate that ``config`` has.
 
     Raises :class:`~tinkit.errors.UsageError` for a value that cannot be. It names the command line's option, which is
     called as the key is, but for ``--segments``.
     """
-    given = {key: value for key, value in changes.items() if value is not None}
+    given: dict[str, str | float | None] = {key: value for key, value in changes.items() if value is not None}
+    if given.get("stride") and given.get("fps"):
+        raise UsageError("--stride and --fps are two ways to space frames", fix="leave one of them out")
+    if "stride" in given or given.get("sampling", "dense") != "dense":
+        given.setdefault("fps", None)
     try:
         return ViewConfig.model_validate(config.model_dump() | given)
     except ValidationError as error:

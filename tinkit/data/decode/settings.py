@@ -20,6 +20,7 @@ _FRAME_PIXELS = 65_536  # what a frame counts for at least: a smaller one costs 
 class DecodeSettings:
     """What the keys of the same names in ``[data]`` say."""
 
+    rate: float | None = None
     turn: bool = True
     max_pixels: int = 64_000_000
     max_frame_mb: int = 384

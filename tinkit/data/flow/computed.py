@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, describe
+from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, ClipReader, Frame, describe
 from tinkit.data.sampling import crops
 from tinkit.errors import UserError
 from tinkit.table import Table
@@ -108,6 +108,10 @@ class ComputedFlow(ClipReader):
         if self._settings.short_side is not None:
             frame = crops.scale_short_side(frame, self._settings.short_side)
         return np.asarray(Image.fromarray(frame).convert("L"))
+
+    def facts(self) -> ClipFacts:
+        """What the clip's file says."""
+        return self._clip.facts()
 
     def close(self) -> None:
         """Close the clip."""

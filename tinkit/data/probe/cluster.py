@@ -32,7 +32,7 @@ class ClusterExecutor(Executor):
         self._inner.submit(function, *args, **kwargs).add_done_callback(lambda done: _hand_on(done, outer))
         return outer
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as every executor
         """Drop what is under way, unless it is waited for, and leave the cluster, which goes on."""
         self._inner.shutdown(wait=wait and not cancel_futures)
         self._client.close()

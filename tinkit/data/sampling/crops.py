@@ -6,6 +6,7 @@ pixels beyond the box.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from tinkit.data.sampling.resize import resize, resize_into
 SNAP = 3
 """Crops whose side differs from the input's by less than this many pixels take the input's."""
 
+_TRIALS = 10  # of a crop of random area and shape
 _SCALED_PIXELS = 16_000_000  # of a frame with its short side scaled, or four squares of that side
 
 # In quarters of the free way, (x, y): corners, centre, edge middles, quarters.
@@ -65,6 +67,27 @@ def multiscale(width: int, height: int, size: int, scales: Sequence[float], rng:
     sizes = multiscale_sizes(width, height, size, scales)
     crop = sizes[rng.integers(len(sizes))]
     return _at(_POSITIONS[rng.integers(len(_POSITIONS))], width, height, crop)
+
+
+def resized(
+    width: int, height: int, area: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
+) -> Box:
+    """A training crop of random area and shape: torchvision's RandomResizedCrop.
+
+    The share of the frame's area is uniform in ``area``, the logarithm of width over height is uniform in that of
+    ``ratio``; the place is uniform. What does not fit into the frame is drawn again, ten times in all. Then it is the
+    largest crop in the middle whose shape is in ``ratio``.
+    """
+    for _ in range(_TRIALS):
+        pixels = width * height * rng.uniform(*area)
+        shape = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(pixels * shape)), round(math.sqrt(pixels / shape))
+        if 0 < w <= width and 0 < h <= height:
+            top = int(rng.integers(height - h + 1))
+            return Box(int(rng.integers(width - w + 1)), top, w, h)
+    w = min(width, max(1, round(height * ratio[1])))
+    h = min(height, max(1, round(width / ratio[0])))
+    return Box((width - w) // 2, (height - h) // 2, w, h)
 
 
 def centre(width: int, height: int, size: int) -> Box:

@@ -10,7 +10,7 @@ from tinkit.recipe import Published, Recipe
 from tinkit.scores import ScoreInfo
 
 # The keys of a protocol that a [[published]] entry may state beside its views and average.
-_STATED = ("sampling", "stride", "scale", "crop", "flip", "num_segments")
+_STATED = ("sampling", "stride", "fps", "scale", "crop", "flip", "num_segments")
 
 
 def canonical(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
@@ -18,7 +18,7 @@ def canonical(views: ViewConfig, clip: ClipConfig) -> ViewConfig:
     changes: dict[str, Any] = {}
     if _one_centre(views.sampling, views.views):
         changes["sampling"] = ViewConfig.model_fields["sampling"].default
-    if views.sampling != "dense":
+    if views.sampling != "dense" or views.fps is not None:
         changes["stride"] = ViewConfig.model_fields["stride"].default
     if views.num_segments == clip.num_segments:
         changes["num_segments"] = None
@@ -32,18 +32,18 @@ def canonical_json(views: ViewConfig, clip: ClipConfig) -> str:
     not name one.
     """
     one = canonical(views, clip)
-    later = ("stride", "flip", "num_segments")
+    later = ("stride", "fps", "flip", "num_segments")
     same = {key for key in later if getattr(one, key) == ViewConfig.model_fields[key].default}
     return one.model_dump_json(exclude=same | {"amp", "batch"})
 
 
 def protocol_of(views: ViewConfig, clip: ClipConfig) -> dict[str, Any]:
-    """What a score file records of its views: ``sampling``, ``stride`` (dense only), ``scale``, ``crop``, ``flip``, and
-    ``num_segments``.
+    """What a score file records of its views: ``sampling``, for dense ``stride`` or ``fps``, ``scale``, ``crop``,
+    ``flip``, and ``num_segments``.
     """
     protocol: dict[str, Any] = {"sampling": _rule(views.sampling, views.views)}
     if views.sampling == "dense":
-        protocol["stride"] = views.stride
+        protocol |= {"stride": views.stride} if views.fps is None else {"fps": views.fps}
     protocol |= {"scale": views.scale, "crop": views.crop, "flip": views.flip}
     return protocol | {"num_segments": views.num_segments or clip.num_segments}
 
@@ -53,7 +53,7 @@ def stated(entry: Published) -> dict[str, Any]:
     keys = {key: value for key in _STATED if (value := getattr(entry, key)) is not None}
     if "sampling" in keys:
         keys["sampling"] = _rule(keys["sampling"], entry.views)
-    if keys.get("sampling", "dense") != "dense":
+    if keys.get("sampling", "dense") != "dense" or "fps" in keys:
         keys.pop("stride", None)
     return keys
 
