@@ -9,6 +9,7 @@ from tests.helpers.fusion_members import write_run
 from tinkit import __version__
 from tinkit.files.hashes import sha256_file
 from tinkit.fusion import fuse, make_spec, resolve_members
+from tinkit.fusion.record import read_record
 from tinkit.metrics import evaluate
 from tinkit.scores import label_matrix, read_scores
 
@@ -87,5 +88,6 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
             for split in ("val", "test")
         },
     }
+    assert read_record(out / "fusion.json").sha256 == sha256_file(out / "fusion.json")
     again = fuse(spec, resolve_members(spec.members, spec.splits, tmp_path / "runs"), out)
     assert (again.written, again.record["made_from"], again.weights.tolist()) == (False, made_from, [0.5, 0.5])

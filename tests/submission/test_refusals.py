@@ -16,7 +16,7 @@ from tinkit.submission import IdList, check_submission, plan_submission, read_an
 from tinkit.submission import text as text_module
 from tinkit.submission.findings import Findings
 from tinkit.submission.manifest import described_by
-from tinkit.submission.text import open_bytes, read_lines, zip_members
+from tinkit.submission.text import field_text, open_bytes, read_lines, zip_members
 from tinkit.submission.write import refuse_overwriting
 
 V2 = challenge("sthv2", top=2, metrics=("top1",))
@@ -162,6 +162,11 @@ def test_a_line_may_have_so_many_bytes_and_no_more(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(text_module, "MAX_BYTES", 6)
     assert read(b"ab\nde\n") == [(1, "ab"), (2, "de")]
     assert refusal(lambda: read(b"ab\nde\n\n"))[:2] == (str(tmp_path / "a"), 3)
+
+
+def test_a_text_that_is_half_a_character_has_no_place_in_a_row() -> None:
+    with pytest.raises(ValueError, match=r"^'a\\udcff' is not text$"):
+        field_text("a\udcff", ",", "csv")
 
 
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:

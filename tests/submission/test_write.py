@@ -99,6 +99,23 @@ def test_neighbouring_float32_logits_stay_apart_up_to_22(tmp_path: Path) -> None
         assert (np.diff(got) > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([[0.25, 0.5]] * 3, ["all 3 rows are alike: the scores say the same of every clip"]),
+        ([[0.25, 0.5], [0.25, 0.5], [0.5, 0.25]], []),  # two alike in the first chunk
+        ([[0.25, 0.5]], []),  # of one clip it says nothing
+    ],
+)
+def test_rows_that_are_all_alike_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scores: list[list[float]], said: list[str]
+) -> None:
+    monkeypatch.setattr("tinkit.scores.table.CHUNK", 2)
+    write(tmp_path, make_table(scores), challenge("mmit"))
+    notes = json.loads((tmp_path / "manifest.json").read_text())["notes"]
+    assert [note for note in notes if "alike" in note] == said
+
+
 def test_rows_whose_scores_become_equal_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinkit.scores.table.CHUNK", 2)
     logits = [[50, 60, 0], [0, 0, 1], [1, 2, 3], [99, 98, 97], [0, 0, 0]]
