@@ -85,7 +85,9 @@ def _draw_classes(axes: Axes, counts: np.ndarray) -> None:
 def _draw_labels(axes: Axes, clips: np.ndarray) -> None:
     axes.bar(np.arange(len(clips)), clips)
     axes.set(title="labels a clip", xlabel="labels", ylabel="clips")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_pairs(axes: Axes, pairs: Sequence[tuple[str, int]]) -> None:
