@@ -209,7 +209,7 @@ def test_unknown_labels_are_left_out_or_a_placeholder(tmp_path: Path) -> None:
         ("tsn", "video", ["--delimiter", ","], UsageError, "spaces only"),
         ("mmaction2", "video", ["--delimiter", "x"], UsageError, "--delimiter 'x'"),
         ("mmaction2", "video", ["--delimiter", ""], UsageError, "--delimiter ''"),
-        ("mmaction2", "video", ["--split", "trian"], UsageError, "trian"),
+        ("mmaction2", "video", ["--split", "trainn"], UsageError, "trainn"),
     ],
 )
 def test_what_cannot_be_written(

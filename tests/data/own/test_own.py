@@ -175,7 +175,7 @@ class TestTables:
             ("file,n\na.mp4,1.5\nb.mp4,2.5\nc.mp4,3.5\n", {}, "no column can be the labels"),
             ("just one column\nmore\n", {}, "not a table"),
             ("file,label\na.mp4,u\na.mp4,w\nb.mp4,u\n", {}, "in several rows"),
-            ("file,split,label\na.mp4,train,u\nb.mp4,trian,w\n", {"split": "split"}, "'trian' is not a split"),
+            ("file,split,label\na.mp4,train,u\nb.mp4,trainn,w\n", {"split": "split"}, "'trainn' is not a split"),
             ("file,label\n../a.mp4,u\n../../b.mp4,w\n", {}, "no column names files"),
         ],
     )
