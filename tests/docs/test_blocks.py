@@ -36,6 +36,7 @@ SLOW = {
     "flow.md",
     "export.md",
     "your-videos.md",
+    "look.md",
     "troubleshooting.md",
 }
 
