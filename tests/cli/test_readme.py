@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from tests.helpers.pages import blocks
 from tests.helpers.places import ROOT
 from tinkit.cli.app import app
 from tinkit.files.shipped import shipped_names
@@ -16,13 +17,15 @@ from tinkit.files.shipped import shipped_names
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def code_lines(text: str) -> list[str]:
-    joined = text.replace("\\\n", " ")
-    return [line.strip().split("  #")[0] for line in joined.splitlines() if line.startswith("    ")]
+def code_lines(page: Path) -> list[str]:
+    """The commands of a page's blocks for a shell, without comments."""
+    shown = "".join(block.text for block in blocks(page) if block.language in ("bash", "sh"))
+    joined = shown.replace("\\\n", " ")
+    return [line.strip().split("  #")[0] for line in joined.splitlines() if line.strip()]
 
 
 def test_the_first_two_commands_set_up_show_and_test() -> None:
-    assert code_lines((ROOT / "README.md").read_text())[:2] == ["make demo", "make test"]
+    assert code_lines(ROOT / "README.md")[:2] == ["make demo", "make test"]
     assert "make check\n" in (ROOT / ".ci" / "run").read_text()
     assert "make test\n" in (ROOT / ".ci" / "run").read_text()
 
@@ -30,7 +33,7 @@ def test_the_first_two_commands_set_up_show_and_test() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for name in re.findall(r"`make ([a-z-]+)|^    make ([a-z-]+)", page.read_text(), re.MULTILINE):
+    for name in re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", page.read_text(), re.MULTILINE):
         assert "".join(name) in targets
 
 
@@ -42,7 +45,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def shown_commands() -> list[str]:
     inline = [found for page in PAGES for found in re.findall(r"`(tinkit [a-z]+ [^`]+)`", page.read_text())]
-    blocks = [line for page in PAGES for line in code_lines(page.read_text()) if line.startswith("tinkit ")]
+    blocks = [line for page in PAGES for line in code_lines(page) if line.startswith("tinkit ")]
     return sorted({*inline, *blocks})
 
 

@@ -17,7 +17,12 @@ from tests.helpers.places import ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "extending").glob("*.md"))]
 RUN = ("bash", "sh", "python")
 SHOWN = ("toml", "text", "json", "diff")
-OWN = {"fuse.md", "submit.md", "score-files.md"}  # with tests of their own, as the pages of docs/extending/ have
+OWN = {
+    "fuse.md",
+    "submit.md",
+    "score-files.md",
+    "your-own-videos.md",
+}  # with tests of their own, as the pages of docs/extending/ have
 
 
 def has_own_test(page: Path) -> bool:

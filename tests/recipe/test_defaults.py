@@ -41,7 +41,7 @@ def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every class and function of tinkit.models by name."""
     for module in pkgutil.walk_packages(tinkit.models.__path__, "tinkit.models."):
         for name, item in vars(importlib.import_module(module.name)).items():
-            own = getattr(item, "__module__", "").startswith("tinkit.models")
+            own = (getattr(item, "__module__", None) or "").startswith("tinkit.models")
             if own and (inspect.isfunction(item) or inspect.isclass(item)) and not name.startswith("_"):
                 yield name, item
 

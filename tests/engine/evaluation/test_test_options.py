@@ -227,7 +227,7 @@ def test_mistakes_are_one_message(
 def test_a_test_by_frame_rate_takes_the_place_of_the_stride(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--sampling", "dense", "--fps", "5")
+    options = ("--sampling", "dense", "--fps", "5", "--force")
     assert command(monkeypatch, "test", run.folder, "-q", "--views", "2x1", *options) == 0
     table = scores_of(run, views="2x1", sampling="dense", fps=5)
     assert table.info.protocol["fps"] == 5
