@@ -59,7 +59,7 @@ test-slow: $(STAMP) ## what `make test` leaves out
 
 # What depends on the interpreter and on PyAV, numpy, pandas and pydantic, in two minutes.
 test-interpreter: $(STAMP) ## a part of `make test` for other interpreters: with PYTHON=python3.13 VENV=.venv313
-	$(PYTEST) -m "not slow" tests/recipe tests/files tests/workers tests/data tests/scores tests/models/foreign
+	$(PYTEST) -m "not slow" tests/recipe tests/files tests/workers tests/scores tests/data/clips tests/data/decode
 
 coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/coverage.csv and coverage_gaps.csv
 	rm -rf build/coverage && mkdir -p build/coverage

@@ -99,6 +99,7 @@ def test_the_wheels_are_pinned() -> None:
     assert set(WHEELS) <= {canonicalize_name(name) for name in pinned}
 
 
+@pytest.mark.slow
 def test_the_tests_that_need_a_card_are_collected_with_these_packages_alone(machine: dict[str, str]) -> None:
     files = [str(path.relative_to(ROOT)) for path in GPU_TESTS]
     shown = run(machine, "-m", "pytest", "-m", "gpu", "--collect-only", "-p", "no:cacheprovider", *files)
@@ -107,6 +108,7 @@ def test_the_tests_that_need_a_card_are_collected_with_these_packages_alone(mach
     assert " error" not in shown
 
 
+@pytest.mark.slow
 def test_the_benchmark_and_the_command_start_with_these_packages_alone(machine: dict[str, str]) -> None:
     looked_for = "import benchmarks.gpu_ops, importlib.util as u; print(u.find_spec('onnx'), u.find_spec('xdist'))"
     assert run(machine, "-c", looked_for) == "None None\n"

@@ -67,6 +67,7 @@ def test_a_missing_package_is_missing(tmp_path: Path) -> None:
     assert "No module named 'rich" in ended.stderr
 
 
+@pytest.mark.slow
 def test_predict_needs_neither_tensorboard_nor_pandas(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

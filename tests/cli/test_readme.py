@@ -53,7 +53,7 @@ def shown_commands() -> list[str]:
 def test_shown_commands_parse(line: str) -> None:
     words = shlex.split(line)[1:]
     command = get_command(app)
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     for word in words:

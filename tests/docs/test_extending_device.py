@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.extended_tree import ExtendedTree
 
+pytestmark = pytest.mark.slow  # each in a process of its own, which imports everything
+
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> ExtendedTree:

@@ -38,6 +38,8 @@ from tinkit.engine.exchange.export import read_metadata
 print(json.dumps(read_metadata(path)))
 """
 
+pytestmark = pytest.mark.slow  # each in a process of its own, which imports everything
+
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> ExtendedTree:
