@@ -57,6 +57,31 @@ def annotate(root: Path) -> None:
         (root / f"{split}.txt").write_text("".join(f"{clip} {FRAMES} {int(clip)}\n" for clip in clips))
         name = {"train": "trainingSet", "val": "validationSet"}[split]
         (root / "annotations" / f"{name}.csv").write_text("".join(f"{clip},{int(clip)},7\n" for clip in clips))
+    annotate_folders(root, labels)
+
+
+def annotate_folders(root: Path, labels: list[str]) -> None:
+    """Kinetics, UCF101 and HMDB51, whose clips lie in folders: links to the clips of noise, and the official lists."""
+    (root / "classes.txt").write_text("\n".join(labels) + "\n")
+    for folder in ("ucfTrainTestlist", "testTrainMulti_7030_splits"):
+        (root / folder).mkdir()
+    numbered = "".join(f"{number} {label}\n" for number, label in enumerate(labels, 1))
+    (root / "ucfTrainTestlist" / "classInd.txt").write_text(numbered)
+    for split, clips in CLIPS.items():
+        rows, listed = ["label,youtube_id,time_start,time_end,split\n"], []
+        for clip in clips:
+            label, video = labels[int(clip)], f"clip{clip:0>7}"
+            rows.append(f"{label},{video},0,10,{split}\n")
+            listed.append(f"{label}/v_{clip}.avi {int(clip) + 1}\n")
+            code = 1 if split == "train" else 2
+            (root / "testTrainMulti_7030_splits" / f"{label}_test_split1.txt").write_text(f"v_{clip}.avi {code} \n")
+            for media in ("frames", "flow"):
+                for link in (f"{split}/{video}_000000_000010", f"{label}/v_{clip}"):
+                    (root / media / link).parent.mkdir(exist_ok=True)
+                    (root / media / link).symlink_to(root / media / clip)
+        (root / f"{split}.csv").write_text("".join(rows))
+        name = {"train": "trainlist01.txt", "val": "testlist01.txt"}[split]
+        (root / "ucfTrainTestlist" / name).write_text("".join(listed))
 
 
 def small(name: str, root: Path) -> Recipe:
