@@ -22,14 +22,14 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed submission fusion models recipe data ops scores metrics files",
+    " engine.distributed submission fusion models recipe data ops workers scores metrics files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed models recipe"
     " data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
     "engine.measure": "engine.runtime models recipe data ops files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
-    "engine.runtime": "engine.distributed models recipe data",
+    "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
     "submission": "fusion scores metrics files",
     "fusion": "scores metrics files",

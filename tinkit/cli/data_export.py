@@ -138,7 +138,7 @@ def _opened(config: DataConfig, manifest: Manifest, workers: int | None) -> pa.T
 
     how = HowToProbe(str(manifest.root), manifest.media, manifest.frame_template, DecodeSettings.of(config))
     notices = Notices()
-    total = len(set(manifest.table.column("path").to_pylist()))
+    total = len(manifest.paths)
     with notices.bar(f"frames of {manifest.split}", total, shown=notices.is_terminal) as bar:
         return survey(manifest, how, partial(spread_over, Engine(workers, None)), on_probed=bar.advance)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -139,7 +138,7 @@ def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, shard:
     probed = []
     for manifest in manifests:
         how = HowToProbe(str(manifest.root), manifest.media, manifest.frame_template, DecodeSettings.of(config))
-        total = len(set(manifest.table.column("path").to_pylist()))
+        total = len(manifest.paths)
         with Notices().bar(f"opening clips of {manifest.split}", len(range(shard.part - 1, total, shard.parts))) as bar:
             table = survey(manifest, how, partial(spread_over, engine), shard, bar.advance)
         if shard.parts == 1:
@@ -154,8 +153,9 @@ def spread_over(engine: Engine, function: Any) -> Any:
     from tinkit.data.probe.clip import ClipProbe
     from tinkit.data.probe.cluster import dask_cluster
     from tinkit.data.probe.spread import Spread, processes
+    from tinkit.workers.cores import usable_cores
 
-    workers = engine.workers or len(os.sched_getaffinity(0))
+    workers = engine.workers or usable_cores()
     make = processes(workers) if engine.dask is None else dask_cluster(engine.dask)
     return Spread(make, function, workers, lambda path: ClipProbe(path, "unreadable", "its reader crashed"))
 

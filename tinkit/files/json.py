@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,23 @@ def read_json(path: Path, what: str, *, limit: int = MOST_BYTES, pairs: bool = F
     device, say.
     """
     return parse_json(read_bounded(path, limit, f"{what}, a JSON file"), what, path, pairs=pairs)
+
+
+def unlike(path: Path, what: str, wanted: Mapping[str, Any]) -> str | None:
+    """How the object in the JSON file ``path`` differs from ``wanted``, in words; None where it is the same.
+
+    It says ``key found, not wanted`` for each key, as if the file were empty where it cannot be read.
+    """
+    try:
+        found = read_json(path, what, limit=1 << 20)
+    except UserError:
+        found = {}
+    if found == wanted:
+        return None
+    found = found if isinstance(found, dict) else {}
+    return "; ".join(
+        f"{key} {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value
+    )
 
 
 def parse_json(

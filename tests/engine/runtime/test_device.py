@@ -18,14 +18,15 @@ from tinkit.engine.evaluation import predict as engine_predict
 from tinkit.engine.evaluation import test as engine_test
 from tinkit.engine.evaluation.test import TestRequest, run_test
 from tinkit.engine.runs.run import Run
-from tinkit.engine.runtime import device as choices
-from tinkit.engine.runtime.device import flushed_denormals, limit_threads, usable_cores
+from tinkit.engine.runtime.device import flushed_denormals, limit_threads
 from tinkit.engine.training.start import start_training
 from tinkit.engine.training.step import TrainStep
 from tinkit.errors import UserError
 from tinkit.models import VideoClassifier, video
 from tinkit.ops import native
 from tinkit.scores import read_scores
+from tinkit.workers import cores as cores_of_machine
+from tinkit.workers.cores import usable_cores
 
 
 @pytest.fixture
@@ -111,13 +112,13 @@ def test_the_share_of_a_control_group(tmp_path: Path, files: dict[str, str], cor
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert choices._quota(tmp_path) == cores
+    assert cores_of_machine._quota(tmp_path) == cores
 
 
 @pytest.mark.parametrize(("share", "threads"), [(None, 6), (2.0, 2), (2.5, 3), (0.3, 1), (64.0, 6)])
 def test_threads_are_no_more_than_the_share(monkeypatch: pytest.MonkeyPatch, share: float | None, threads: int) -> None:
     found: list[int] = []
-    monkeypatch.setattr(choices, "_quota", lambda: share)
+    monkeypatch.setattr(cores_of_machine, "_quota", lambda: share)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     monkeypatch.setattr(torch, "set_num_threads", found.append)

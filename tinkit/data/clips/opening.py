@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tinkit.data.config.modality import channels_a_frame, read_channels
 from tinkit.data.config.views import ClipConfig
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, NoFrames
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles, FlowFolder
@@ -69,7 +69,7 @@ def open_row(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None, decod
         reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames, decoding)
     if reader.num_frames < 1:
         reader.close()
-        raise BrokenClip("no frame found")
+        raise NoFrames("no frame found")
     return reader
 
 

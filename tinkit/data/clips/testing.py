@@ -26,7 +26,7 @@ from tinkit.data.clips.opening import (
 )
 from tinkit.data.config.modality import frames_a_segment
 from tinkit.data.config.views import ClipConfig, ViewConfig
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Note
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, NoFrames, Note
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.computed import ComputedFlow, FlowSettings
@@ -109,7 +109,7 @@ def load_noted_views(
     frames = _empty_views(clip, views)
     with open_clip(path, media, frame_template, decoding=decoding) as opened:
         if opened.num_frames < 1:
-            raise BrokenClip("no frame found")
+            raise NoFrames("no frame found")
         reader = ComputedFlow(opened, FlowSettings()) if clip.modality == "flow" else opened
         seen = resampling_of(reader, views.fps, decoding)
         _fill_views(frames, reader, clip, views, view_rng(path.name), seen)

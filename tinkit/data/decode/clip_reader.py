@@ -52,6 +52,14 @@ class BrokenClip(Exception):  # noqa: N818 - an event that is recorded, not a fa
         super().__init__(reason)
 
 
+class NoVideo(BrokenClip):
+    """A file without a video stream."""
+
+
+class NoFrames(BrokenClip):
+    """A video, or a folder of images, without a frame."""
+
+
 class ClipReader(ABC):
     """An open clip: a context manager with ``num_frames`` frames.
 

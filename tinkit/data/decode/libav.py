@@ -9,7 +9,7 @@ import av.logging
 from av.container import Container
 from av.stream import Disposition
 
-from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.clip_reader import BrokenClip, NoVideo
 from tinkit.data.decode.containers import Head
 
 # Containers that hold their own pictures. Playlists and scripts, which name other files, and text art are refused.
@@ -29,7 +29,7 @@ def open_video(source: str | Head, max_pixels: int) -> tuple[Any, Any]:
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not videos or videos[0].codec_context is None:
         container.close()
-        raise BrokenClip("a video stream of an unknown codec" if videos else "no video stream")
+        raise BrokenClip("a video stream of an unknown codec") if videos else NoVideo("no video stream")
     codec = videos[0].codec_context
     codec.thread_count = 1  # the loader's workers are the parallelism
     codec.thread_type = "SLICE"

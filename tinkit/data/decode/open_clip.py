@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, NoFrames, broken_on
 from tinkit.data.decode.image_file import read_image
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.layouts.layout import Media
@@ -101,7 +101,7 @@ def find_numbers(folder: Path, template: str) -> range:
     names = map(pattern.fullmatch, entries)
     numbers = sorted(int(name[1]) for name in names if name and template.format(int(name[1])) == name[0])
     if not numbers:
-        raise BrokenClip(f"no image is named like {template}")
+        raise NoFrames(f"no image is named like {template}")
     if numbers[0] > 1 or numbers[-1] - numbers[0] + 1 != len(numbers):
         missing = next(n for n, found in enumerate(numbers, min(numbers[0], 1)) if n != found)
         raise BrokenClip(f"frame {template.format(missing)} is missing")

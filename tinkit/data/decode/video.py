@@ -19,7 +19,16 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from tinkit.data.decode import containers, jpeg, libav
-from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, ClipReader, Frame, broken_on, describe, is_shortage
+from tinkit.data.decode.clip_reader import (
+    BrokenClip,
+    ClipFacts,
+    ClipReader,
+    Frame,
+    NoFrames,
+    broken_on,
+    describe,
+    is_shortage,
+)
 from tinkit.data.decode.numbering import number_by_time
 from tinkit.data.decode.scaling import Scaler
 from tinkit.data.decode.settings import DecodeSettings, Spending
@@ -158,7 +167,7 @@ class VideoReader(ClipReader):
             if len(times) % _PACKETS_A_LOOK == 0:
                 self._spending.end()
         if not keys:
-            raise BrokenClip("no frame found" if not times else "no keyframe found")
+            raise BrokenClip("no keyframe found") if times else NoFrames("no frame found")
         self._last_dts = packet.dts
         self._packets = packets
         self._number_frames(times, keys, shown)

@@ -28,7 +28,7 @@ from tinkit.data.paths.clip_path import clip_path
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.group import sweep
-from tinkit.files.json import read_json
+from tinkit.files.json import unlike
 from tinkit.files.locks import InUseError, writing
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
@@ -106,7 +106,7 @@ def make_flow(
 
 def count_clips(manifests: Sequence[Manifest]) -> int:
     """How many clips :func:`make_flow` will look at: rows that cut windows out of one video share its flow."""
-    return len({path for manifest in manifests for path in manifest.table.column("path").to_pylist()})
+    return len({path for manifest in manifests for path in manifest.paths})
 
 
 def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
@@ -117,7 +117,7 @@ def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
             fix="name another folder",
         )
     jobs: dict[Path, _Job] = {}
-    for path in dict.fromkeys(path for manifest in manifests for path in manifest.table.column("path").to_pylist()):
+    for path in dict.fromkeys(path for manifest in manifests for path in manifest.paths):
         folder = files.clip_folder(root, path)
         other = jobs.setdefault(folder, _Job(path, clip_path(root, path), folder))
         if other.path != path:
@@ -140,17 +140,10 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
             )
         write_atomic(state, json.dumps(wanted, indent=1) + "\n")
         return
-    try:
-        found = read_json(state, "how the flow in this folder is computed", limit=1 << 20)
-    except UserError:
-        found = None
-    if found != wanted:
-        found = found if isinstance(found, dict) else {}
-        unlike = [
-            f"{key} {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value
-        ]
+    differences = unlike(state, "how the flow in this folder is computed", wanted)
+    if differences is not None:
         raise UserError(
-            f"the flow in {folder} was computed with other settings: {'; '.join(unlike)}",
+            f"the flow in {folder} was computed with other settings: {differences}",
             file=state,
             fix="use the same settings, name another folder with data.flow_folder, or delete this one",
         )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import numpy as np
 import pyarrow as pa
 
+from tinkit.data.layouts.csv_table import csv_rows
 from tinkit.data.layouts.layout import AnnotationFile, Split
 from tinkit.data.layouts.on_disk import first_folder
 from tinkit.data.layouts.rows import Rows
 from tinkit.errors import UserError
-from tinkit.files.text import check_lines, read_text
 
 _FOLDERS: dict[Split, str] = {"train": "training", "val": "validation", "test": "testing"}
 
@@ -23,17 +20,13 @@ def read_moments(annotation: AnnotationFile) -> Rows:
     Clips lie in ``training/`` and ``validation/``, as the archives unpack, or together.
     """
     file = annotation.path
-    reader = csv.reader(io.StringIO(check_lines(read_text(file), file), newline=""), strict=True)
     ids, labels, lines = [], [], []
-    try:
-        for row in reader:
-            if not any(word.strip() for word in row):
-                continue
-            ids.append(row[0].strip())
-            labels.append([row[1].strip()] if len(row) > 1 and row[1].strip() else [])
-            lines.append(reader.line_num)
-    except csv.Error as problem:
-        raise UserError(f"not csv: {problem}", file=file, line=reader.line_num) from None
+    for line, row in csv_rows(file):
+        if not any(word.strip() for word in row):
+            continue
+        ids.append(row[0].strip())
+        labels.append([row[1].strip()] if len(row) > 1 and row[1].strip() else [])
+        lines.append(line)
     if not ids:
         raise UserError("the file is empty", file=file, expected="category/clip.mp4,category,AGREED,DISAGREED")
     media = annotation.media_root

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -12,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tinkit.data.layouts.csv_table import csv_rows
 from tinkit.data.layouts.layout import AnnotationFile
 from tinkit.data.layouts.rows import Rows, split_words
 from tinkit.errors import UserError, did_you_mean
-from tinkit.files.text import check_lines, read_text
 
 _MOST_ROWS = 100_000_000  # a file of some kilobytes may claim any number
 _COLUMNS = ("id", "path", "labels", "source")
@@ -48,28 +46,25 @@ def read_table(annotation: AnnotationFile) -> Rows:
 
 def _from_csv(file: Path, delimiter: str, *, labelled: bool) -> tuple[np.ndarray, list[tuple[str, pa.Array]]]:
     """The lines on which the rows end, and the columns as text."""
-    text = check_lines(read_text(file), file)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    found = csv_rows(file, delimiter)
+    _, first = next(found, (1, []))
+    header = [name.strip().lower() for name in first]
+    _check_columns(file, header, delimiter, labelled=labelled)
     lines, rows = [], []
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        _check_columns(file, header, delimiter, labelled=labelled)
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise UserError(
-                    f"the row has {len(row)} fields",
-                    file=file,
-                    line=reader.line_num,
-                    expected=f"{len(header)}: {delimiter.join(header)}",
-                    fix="separate several labels with semicolons, and put quotation marks around a field that holds "
-                    f"{delimiter!r}",
-                )
-            lines.append(reader.line_num)
-            rows.append(row)
-    except csv.Error as problem:
-        raise UserError(f"not csv: {problem}", file=file, line=reader.line_num) from None
+    for line, row in found:
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise UserError(
+                f"the row has {len(row)} fields",
+                file=file,
+                line=line,
+                expected=f"{len(header)}: {delimiter.join(header)}",
+                fix="separate several labels with semicolons, and put quotation marks around a field that holds "
+                f"{delimiter!r}",
+            )
+        lines.append(line)
+        rows.append(row)
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     named = [
         (name, pa.array((word.strip() for word in column), pa.string(), size=len(rows)))

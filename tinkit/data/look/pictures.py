@@ -16,7 +16,7 @@ def pictures(segments: NDArray[np.uint8], modality: Modality, side: int) -> NDAr
     """Segments (T, C, H, W) as pictures (T, h, w, 3), no side longer than ``side`` pixels; nothing is enlarged.
 
     Of a stack of flow pairs, or of differences, the middle one is drawn. Flow: white is still, the hue is the
-    direction, and the fastest pixel of the T has the fullest colour. Differences: grey is no change.
+    direction, and the fastest pixel of the T has the fullest colour. Differences: grey means unchanged.
     """
     parts = segments.reshape(len(segments), -1, channels_a_frame(modality), *segments.shape[2:]).transpose(
         0, 1, 3, 4, 2

@@ -82,6 +82,11 @@ class Manifest:
         return self.table.column("id").to_pylist()
 
     @property
+    def paths(self) -> list[str]:
+        """The distinct files, or folders of images, in that order: rows that cut windows out of one video share it."""
+        return list(dict.fromkeys(self.table.column("path").to_pylist()))
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the ids and their order, as hexadecimal digits; a million take a tenth of a second.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, get_args
 
-from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.clip_reader import BrokenClip, NoFrames, NoVideo
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.layouts.layout import Media
@@ -46,7 +46,7 @@ class ClipProbe:
     seconds: float = 0.0
     keyframes: tuple[int, ...] = ()
     sound: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
                 notes=tuple(sorted(clip.notes)),
             )
     except BrokenClip as error:
-        return ClipProbe(path, _status(error.reason), error.reason, size, changed, digest)
+        return ClipProbe(path, _status(error), error.reason, size, changed, digest)
 
 
 def state_of(place: Path) -> tuple[int, int]:
@@ -115,10 +115,14 @@ def state_of(place: Path) -> tuple[int, int]:
     return (0 if stat.S_ISDIR(status.st_mode) else status.st_size), status.st_mtime_ns
 
 
-def _status(reason: str) -> Status:
-    if "no video" in reason:
-        return "no video"
-    return "no frames" if "no frame found" in reason or "no image is named" in reason else "unreadable"
+def _status(error: BrokenClip) -> Status:
+    match error:
+        case NoVideo():
+            return "no video"
+        case NoFrames():
+            return "no frames"
+        case _:
+            return "unreadable"
 
 
 def _digest(place: Path, size: int) -> str:

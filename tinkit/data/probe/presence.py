@@ -44,7 +44,7 @@ def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = N
 
     A clip of the other kind (a file where a folder of images should be) counts as missing.
     """
-    paths = list(dict.fromkeys(manifest.table.column("path").to_pylist()))
+    paths = manifest.paths
     counts, first = {"missing": 0, "empty": 0}, None
     for number, path in enumerate(paths, 1):
         state = _state(str(clip_path(manifest.root, path)), folder=manifest.media == "frames")

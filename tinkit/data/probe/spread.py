@@ -20,14 +20,13 @@ from concurrent.futures import (
 )
 from contextlib import ExitStack
 from multiprocessing import get_context
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from tinkit.data.probe.cluster import ClusterExecutor
 from tinkit.errors import UserError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Chunk = tuple[Any, ...]
 
 _WINDOW = 4  # chunks a worker that are given out at a time
 _START = 120.0  # seconds that a process may take to start

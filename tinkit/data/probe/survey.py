@@ -95,11 +95,12 @@ def survey(
     with n more clips, those included that were known. Raises :class:`~tinkit.files.locks.InUseError` while another
     survey of the same shard is at work.
     """
-    paths = list(dict.fromkeys(manifest.table.column("path").to_pylist()))
+    paths = manifest.paths
     wanted = paths[shard.part - 1 :: shard.parts]
     target = probes_file(manifest)
     with writing(_block_stem(target, shard)):
-        stale = _stale(how, wanted, read_probes(manifest))
+        found = read_probes(manifest)
+        stale = _stale(how, wanted, found)
         on_probed(len(wanted) - len(stale))
         fresh: list[ClipProbe] = []
         block = max(_CHUNK, min(_MOST_BLOCK, int(_LOST_SHARE * len(wanted))))
@@ -111,7 +112,8 @@ def survey(
                 _write_block(target, shard, fresh)
                 fresh = []
         _write_block(target, shard, fresh)
-        found = read_probes(manifest)
+        if stale:
+            found = read_probes(manifest)
         if shard.parts == 1:
             found = _join(manifest, target, paths, found)
     return found

@@ -20,7 +20,7 @@ from tinkit.data.synth.scenes import SynthClip, digit_pools
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.group import sweep, writing_in
-from tinkit.files.json import read_json
+from tinkit.files.json import unlike
 from tinkit.files.locks import lock_file
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
@@ -105,17 +105,10 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
             )
         write_atomic(state, json.dumps(wanted, indent=1) + "\n")
         return
-    try:
-        found = read_json(state, "what the synthetic challenge in this folder is", limit=1 << 20)
-    except UserError:
-        found = {}
-    if not isinstance(found, dict) or found != wanted:
-        found = found if isinstance(found, dict) else {}
-        unlike = [
-            f"{key} {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value
-        ]
+    differences = unlike(state, "what the synthetic challenge in this folder is", wanted)
+    if differences is not None:
         raise UserError(
-            f"{root} holds another synthetic challenge: {'; '.join(unlike)}",
+            f"{root} holds another synthetic challenge: {differences}",
             file=state,
             fix="choose another folder, use the same numbers, or delete this one",
         )

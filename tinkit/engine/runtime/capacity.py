@@ -6,9 +6,9 @@ import os
 
 import torch
 
-from tinkit.engine.runtime.device import usable_cores
 from tinkit.models.hub import can_be_had
 from tinkit.recipe.starter import Machine, backbone_for
+from tinkit.workers.cores import usable_cores
 
 
 def this_machine() -> Machine:

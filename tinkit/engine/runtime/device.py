@@ -14,11 +14,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import torch
 
@@ -27,8 +25,7 @@ from tinkit.engine.distributed.world import World
 from tinkit.engine.runtime.precision import PRECISION, Amp, settle_amp
 from tinkit.recipe import Recipe
 from tinkit.recipe.training import TrainConfig
-
-_CGROUPS = Path("/sys/fs/cgroup")
+from tinkit.workers.cores import usable_cores
 
 
 def choose_device(world: World | None = None) -> torch.device:
@@ -79,27 +76,6 @@ def chosen_threads() -> int:
     """PyTorch's own number, at most :func:`usable_cores`, unless ``OMP_NUM_THREADS`` says how many."""
     own = torch.get_num_threads()
     return own if "OMP_NUM_THREADS" in os.environ else min(own, usable_cores())
-
-
-def usable_cores() -> int:
-    """The cores that this process may use: those that it is bound to, or the share that its control group has of them.
-
-    PyTorch knows the former only, and with more threads than the share each waits for the others to be let run.
-    """
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = _quota()
-    return bound if share is None else max(1, min(bound, math.ceil(share)))
-
-
-def _quota(root: Path = _CGROUPS) -> float | None:
-    """The cores' worth of time that the control group is given; None where it has no limit, or the limit is unknown."""
-    with suppress(OSError, ValueError):
-        quota, period = (root / "cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    with suppress(OSError, ValueError):
-        quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        return int(quota) / int(period) if int(quota) > 0 else None
-    return None
 
 
 @contextmanager
