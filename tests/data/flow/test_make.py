@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -118,6 +120,19 @@ def test_a_data_set_is_completed_and_its_broken_clips_are_told(manifest: Manifes
     assert {path: path.stat().st_mtime_ns for path in (folder / "a").iterdir()} == before
     assert sorted(path.name for path in folder.iterdir()) == [".tinkit-flow-running", STATE, "a", "b"]
     assert len(list((folder / "b").iterdir())) == 8
+
+
+def test_runs_that_begin_together_do_not_disturb_each_other(tmp_path: Path) -> None:
+    together = Barrier(4)
+
+    def begin(folder: Path) -> None:
+        together.wait(60)
+        flow_make._claim(folder, FILES, FlowSettings())
+
+    with ThreadPoolExecutor(4) as runs:
+        for number in range(10):
+            list(runs.map(begin, [tmp_path / str(number)] * 4))
+            assert [path.name for path in (tmp_path / str(number)).iterdir()] == [STATE]
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
-from tinkit.files.group import sweep
+from tinkit.files.group import sweep, writing_in
 from tinkit.files.json import unlike
-from tinkit.files.locks import InUseError, writing
+from tinkit.files.locks import InUseError, in_turn, writing
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"
@@ -128,18 +128,17 @@ def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
 def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
     """Write down how the flow in ``folder`` is computed, or refuse if it was computed otherwise."""
     state = folder / STATE
-    if folder.is_dir() and not state.exists():
-        sweep(state)
     wanted = {"layout": files.layout, **settings.model_dump()}
     if not state.exists():
-        # what begins with a dot may be another run's, which is just writing this down
-        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise UserError(
-                f"{folder} exists already, and `tinkit data flow` did not create it",
-                fix="name a new folder with data.flow_folder",
-            )
-        write_atomic(state, json.dumps(wanted, indent=1) + "\n")
-        return
+        with in_turn(lambda: writing_in(folder, state)):
+            sweep(state)
+            if not state.exists():  # else another run has written it meanwhile
+                if any(not path.name.startswith(".") for path in folder.iterdir()):  # the lock's name does
+                    raise UserError(
+                        f"{folder} exists already, and `tinkit data flow` did not create it",
+                        fix="name a new folder with data.flow_folder",
+                    )
+                write_atomic(state, json.dumps(wanted, indent=1) + "\n")
     differences = unlike(state, "how the flow in this folder is computed", wanted)
     if differences is not None:
         raise UserError(
