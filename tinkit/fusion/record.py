@@ -54,6 +54,7 @@ class FusionRecord(_Part):
 
     fit: str | None
     outputs: dict[str, Output]
+    arrays: Output | None = None
     metrics: Estimates
     published: list[PublishedFusion] = []
     trial: list[str] = []
