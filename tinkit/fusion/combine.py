@@ -67,8 +67,8 @@ def equal_mean(count: int) -> Combination:
 def combine(aligned: Aligned, weights: NDArray[np.float64] | None = None, *, name: str = "") -> ScoreTable:
     """The mean of the members' scores with ``weights`` (M,), None meaning equal ones; its kind is theirs.
 
-    Where members miss a clip, see :func:`~tinkit.fusion.ways.mean.weighted_mean`. Raises ValueError for weights that are
-    negative or do not sum to 1.
+    Where members miss a clip, see :func:`~tinkit.fusion.ways.mean.weighted_mean`. Raises ValueError for weights that
+    are negative or do not sum to 1.
     """
     if weights is None:
         return equal_mean(len(aligned.names)).table(aligned, name=name)

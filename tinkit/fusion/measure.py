@@ -18,8 +18,8 @@ class Measured:
     """What was measured on the fitting split: each member alone, their equal mean, the fusion, and its estimate.
 
     ``cross_validated`` is measured on the clips that all members have scores for, and is to be compared with
-    ``cross_validated_equal``, the equal mean on just those; ``improvement`` is what the fitted metric is above, with its
-    interval over sources. ``rejected`` is what a fitted fusion measured that was not
+    ``cross_validated_equal``, the equal mean on just those; ``improvement`` is what the fitted metric is above,
+    with its interval over sources. ``rejected`` is what a fitted fusion measured that was not
     used, since the equal mean is as good or better: over the whole split, or by the cross-validated estimate, as
     ``reason`` says (None: it was used).
     """

@@ -42,8 +42,9 @@ class FusionMethod:
 
     ``keys`` are the keys of an ensemble's toml that mean something with this method only. With ``also_ranks`` it takes
     ranks in the place of logits where a member has nothing else. ``in_auto``: whether ``auto`` tries it; rows stand in
-    the order in which ``auto`` prefers them where they are worth the same, the simplest first. ``pairs_classes``: what is learned grows with the square of the classes.
-    ``begins_with`` names the row whose learned arrays a fit begins with; it finds them itself where it has none.
+    the order in which ``auto`` prefers them where they are worth the same, the simplest first. ``pairs_classes``: what
+    is learned grows with the square of the classes. ``begins_with`` names the row whose learned arrays a fit begins
+    with; it finds them itself where it has none.
     """
 
     name: str

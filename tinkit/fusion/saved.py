@@ -1,7 +1,8 @@
-"""What a fusion has learned, as an ``.npz`` beside its ``fusion.json``: arrays of float64, no pickle, checked by hash."""
+"""What a fusion has learned, as an ``.npz`` beside its ``fusion.json``: float64, no pickle, checked by hash."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import zipfile
@@ -40,8 +41,6 @@ def described(learned: Learned) -> dict[str, Any]:
 
 def read_learned(path: Path, shapes: Mapping[str, tuple[int, ...]], sha256: str) -> dict[str, NDArray[np.float64]]:
     """The arrays that :func:`write_learned` wrote. Raises UserError for anything but finite arrays of ``shapes``."""
-    import hashlib
-
     if not path.is_file():
         raise _damaged("there is no such file", path)
     most = min(_MAX_BYTES, 4096 * (len(shapes) + 1) + 8 * sum(math.prod(shape) for shape in shapes.values()))
