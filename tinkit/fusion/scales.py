@@ -11,6 +11,7 @@ from tinkit.fusion.members import Aligned, Member
 from tinkit.fusion.ways.spread import spread_of
 from tinkit.scores.kinds import Matrix
 
+SPREAD = 2.0  # of logits that become probabilities: as networks that are neither timid nor overconfident have it
 _CLIPS = 20_000  # looked at; of more, every so many
 
 
@@ -20,17 +21,16 @@ def spreads_of(aligned: Aligned) -> NDArray[np.float64]:
 
 
 def to_one_spread(members: Sequence[Member]) -> NDArray[np.float64]:
-    """What to multiply each member's logits with, (M,), so that all spread as the median one does.
+    """What to multiply each member's logits with, (M,), so that all spread by :data:`SPREAD`.
 
-    1 for members that are not logits: their numbers have a meaning of their own.
+    A number that no member decides: were it their mean or median, one member's scale would move what all others say. 1
+    for members that are not logits, whose numbers have a meaning of their own, and for a member that is alone.
     """
-    logits = [member.table.info.kind == "logits" for member in members]
-    spreads = np.array(
-        [_spread(member.table.scores) if own else 1.0 for member, own in zip(members, logits, strict=True)]
+    if len(members) == 1:
+        return np.ones(1)
+    return np.array(
+        [SPREAD / _spread(one.table.scores) if one.table.info.kind == "logits" else 1.0 for one in members], np.float64
     )
-    if not any(logits):
-        return spreads
-    return np.where(logits, float(np.median(spreads[logits])) / spreads, 1.0)
 
 
 def _spread(scores: Matrix) -> float:
