@@ -64,7 +64,7 @@ def content_of(
 ) -> dict[str, Any]:
     """The content of ``fusion.json``, without what is only known once the files are written."""
     chosen, fitted = decision.chosen, decision.fitted
-    weights = weights_of(chosen.learned)
+    weights = decision.weights
     first = next(iter(members[0].files.infos.values()))
     rows = []
     for number, one in enumerate(members):
