@@ -104,7 +104,7 @@ def test_a_key_of_another_method_is_refused_and_one_of_the_files_own_left_out(tm
     file.write_text('method = "search"\nspace = "probabilities"\n[[members]]\nrun = "a"\n')
     found = load_spec(file)
     assert found.row is not None
-    assert found.keys_of(found.row) == {"space": "probabilities"}
+    assert found.keys_of(found.row) == {"space": "probabilities", "scale": "spread"}
     changed = load_spec(file, {"method": "mean-ranks"})
     assert (changed.method, changed.space) == ("mean-ranks", "logits")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.fusion_members import write_run
 from tinkit import __version__
 from tinkit.files.hashes import sha256_file
 from tinkit.fusion import fuse, make_spec, resolve_members
 from tinkit.fusion.record import read_record
+from tinkit.fusion.scales import SPREAD
 from tinkit.metrics import evaluate
 from tinkit.scores import label_matrix, read_scores
 
@@ -50,7 +53,12 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         }
         own = {"name": name, "run": run, "hashes": {"checkpoint": f"checkpoint of {run}"}, "weight": 0.5}
         kinds = {"kind": "logits", "converted_to": "probabilities"}
-        return own | kinds | FACTS | {"scores": scores, "metrics": measured(run)}
+        view = {"view": None, "average": "logits", "protocol": {}, "scaled_by": pytest.approx(SPREAD / spread(run))}
+        return own | kinds | FACTS | view | {"scores": scores, "metrics": measured(run)}
+
+    def spread(run: str) -> float:
+        table = read_scores(files[run]["val"])
+        return float((table.scores - table.scores.mean(axis=1, keepdims=True)).std())
 
     val = read_scores(out / "val.arrow")
     assert val.info.trial
@@ -62,15 +70,25 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "tinkit": __version__,
         "name": "f",
         "method": "mean-probabilities",
+        "chosen": "mean-probabilities",
+        "takes": "probabilities",
         "kind": "probabilities",
         "metric": "sample_map",
         "fit": "val",
         "apply": ["test"],
         "missing": "error",
         "seed": 0,
+        "task": "multi-label",
+        "dataset": "toy",
+        "dataset_version": "1",
+        "classes": [f"class {number}" for number in range(6)],
         "parts": None,
         "fitted_on_clips": None,
         "learned": {"weights": [0.5, 0.5]},
+        "shapes": {"weights": [2]},
+        "arrays": {"path": "fusion.npz", "sha256": sha256_file(out / "fusion.npz")},
+        "choice": None,
+        "notes": [],
         "part_weights": None,
         "trial": ["second"],
         "members": [row("é", "é"), row("b", "second")],
@@ -80,6 +98,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
             "fused": metrics,
             "cross_validated": None,
             "cross_validated_equal_mean": None,
+            "improvement": None,
         },
         "rejected": None,
         "missing_clips": {"val": {"all": 0}, "test": {"all": 0}},

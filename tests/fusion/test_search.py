@@ -158,7 +158,7 @@ def test_clips_without_labels_or_scores_take_no_part() -> None:
         scores = np.where(gone[:, None], np.float32("nan"), base.table.scores)
         table = dataclasses.replace(base.table, valid=~gone, labels=labels, scores=scores)
         members.append(Member(run, table))
-    found = fit(align(members, missing="mean"), "sample_map")
+    found = fit(align(members, missing="mean"), "sample_map", keys={"scale": "none"})
     assert found.rows == 45
     alike = (members[0].table.scores[5:50] + members[1].table.scores[5:50]) / 2
     wanted = sample_map(alike, label_matrix(members[0].table)[5:50])

@@ -15,6 +15,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,14 +84,16 @@ def choose(
     parts: int | None = None,
     seed: int = 0,
     minutes: float = 5.0,
+    keys: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[FusionMethod, Fitted, Choice]:
     """The way that ``auto`` takes, fitted, and how it came to it.
 
-    ``aligned_as`` gives the members' scores as a kind, ``kinds`` are what they are. A way of which the first part's fit
+    ``aligned_as`` gives the members' scores as a kind, ``kinds`` are what they are, ``keys`` as in :func:`fit`. A way
+    of which the first part's fit
     says that ``minutes`` would not do is left out. Otherwise deterministic in ``seed``. Raises as
     :func:`tinkit.fusion.fitting.fit`.
     """
-    tried = _tried(aligned_as, kinds, metric, (parts, seed, time.monotonic() + 60 * minutes))
+    tried = _tried(aligned_as, kinds, metric, (parts, seed, time.monotonic() + 60 * minutes), keys)
     values, judged = [one.by_source for one in tried.ways], [one.judged for one in tried.ways]
     best = max(judged, key=lambda one: one.value)
     won = simplest(judged)
@@ -161,7 +165,11 @@ class _Tried:
 
 
 def _tried(
-    aligned_as: AlignedAs, kinds: Sequence[Kind], metric: MetricName, how: tuple[int | None, int, float]
+    aligned_as: AlignedAs,
+    kinds: Sequence[Kind],
+    metric: MetricName,
+    how: tuple[int | None, int, float],
+    keys: Mapping[str, Any],
 ) -> _Tried:
     """Every way that may be chosen, with its scores out of fold, and of the others why not."""
     parts, seed, until = how
@@ -178,7 +186,7 @@ def _tried(
         if row.pairs_classes and len(given.aligned.infos[0].classes) > _MOST_CLASSES:
             skipped[row.name] = f"more than {_MOST_CLASSES} classes"
             continue
-        options = options_for(given.aligned, metric, seed, {})
+        options = options_for(given.aligned, metric, seed, keys)
         limit = until if row.fit is not None else None
         try:
             begun = next((one.part_learned for one in ways if one.row.name == row.begins_with), None)

@@ -76,7 +76,15 @@ def decide(spec: EnsembleSpec, members: Sequence[Member], metric: MetricName) ->
         return align(members, kind=kind, missing=spec.missing, scale=scale)
 
     if (row := spec.row) is None:
-        row, fitted, choice = choose(aligned_as, kinds, metric, parts=spec.parts, seed=spec.seed, minutes=spec.minutes)
+        row, fitted, choice = choose(
+            aligned_as,
+            kinds,
+            metric,
+            parts=spec.parts,
+            seed=spec.seed,
+            minutes=spec.minutes,
+            keys={"scale": spec.scale},
+        )
         learned_here, aligned = fitted if row.fit else None, aligned_as(row.kind_taken(kinds, spec.space))
         spreads = _spreads(aligned, spec)
         chosen = Combination(row.apply, fitted.learned, row.gives)

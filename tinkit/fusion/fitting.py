@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from tinkit.errors import UserError
+from tinkit.fusion import crossfit
 from tinkit.fusion.arrays import Learned
-from tinkit.fusion.crossfit import FIT_ROWS, labelled, learn, options_for, out_of_fold
+from tinkit.fusion.crossfit import labelled, learn, options_for, out_of_fold
 from tinkit.fusion.estimate import Interval, by_source, difference_interval
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.methods import METHODS, FusionMethod
@@ -68,7 +69,7 @@ def fit(
     return Fitted(
         metric=options.metric,
         learned=learn(method, given, np.arange(given.rows.size), options),
-        rows=min(given.rows.size, FIT_ROWS),
+        rows=min(given.rows.size, crossfit.FIT_ROWS),
         cross_validated=evaluate(held_out, given.labels, task),
         equal=evaluate(plain, given.labels, task),
         part_learned=part_learned,

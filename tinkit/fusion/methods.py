@@ -83,7 +83,6 @@ _ROWS = (
         apply=weighted_mean,
         start=start_alike,
         learns=_ALIKE,
-        keys=frozenset({"scale"}),
         in_auto=True,
     ),
     FusionMethod(
@@ -93,7 +92,6 @@ _ROWS = (
         apply=weighted_mean,
         start=start_equal,
         learns=_EQUAL,
-        keys=frozenset({"scale"}),
         in_auto=True,
     ),
     FusionMethod(
@@ -113,7 +111,7 @@ _ROWS = (
         apply=power_mean,
         start=start_power,
         learns={**_EQUAL, "power": "(1,): of the key `power`"},
-        keys=frozenset({"power", "scale"}),
+        keys=frozenset({"power"}),
     ),
     FusionMethod(
         name="by-hand",
@@ -122,7 +120,7 @@ _ROWS = (
         apply=weighted_mean,
         start=start_by_hand,
         learns={"weights": "(M,): none negative, summing to 1, of the members as they are"},
-        keys=frozenset({"space", "scale"}),
+        keys=frozenset({"space"}),
         also_ranks=True,
     ),
     FusionMethod(

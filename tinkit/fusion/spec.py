@@ -75,7 +75,7 @@ class EnsembleSpec(Table):
     )
     space: Space = Field("logits", description="What a search, or a mean by hand, takes weighted means of.")
     scale: Scale = Field(
-        "spread", description="Logits are divided by their spread, so that no scale decides; or none, as they are."
+        "spread", description="What means divide logits by, so that no scale decides; none: they are as they are."
     )
     power: float = Field(0.5, ge=-20, le=20, allow_inf_nan=False, description="Of the power mean.")
     metric: MetricName | None = Field(None, description="What is fitted for; the challenge's if not given.")
@@ -126,8 +126,8 @@ class EnsembleSpec(Table):
         return METHODS.get(self.method)
 
     def keys_of(self, row: FusionMethod) -> dict[str, Any]:
-        """The values of the keys that only some methods take, ``row`` among them."""
-        own: dict[str, Any] = {key: getattr(self, key) for key in sorted(row.keys)}
+        """The value of ``scale``, and of the keys that only some methods take, ``row`` among them."""
+        own: dict[str, Any] = {key: getattr(self, key) for key in ("scale", *sorted(row.keys))}
         if row.name == "by-hand":
             own["member_weights"] = [1.0 if member.weight is None else member.weight for member in self.members]
         return own
