@@ -89,6 +89,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "arrays": {"path": "fusion.npz", "sha256": sha256_file(out / "fusion.npz")},
         "choice": None,
         "notes": [],
+        "worth": None,
         "part_weights": None,
         "trial": ["second"],
         "members": [row("é", "é"), row("b", "second")],

@@ -28,6 +28,8 @@ def show_fusion(spec: EnsembleSpec, fusion: Fusion) -> None:
     print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
     if record["choice"]:
         _show_choice(record["choice"], record["metric"], record["chosen"])
+    if record["worth"]:
+        _show_worth(record["worth"], record["metric"])
     if measured and (remark := _remark(measured, record["metric"])):
         print_line(f"note: {remark}")
     for remark in record["notes"]:
@@ -39,6 +41,33 @@ def show_fusion(spec: EnsembleSpec, fusion: Fusion) -> None:
             print_line(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
     for split in spec.splits:
         print_line(fusion.folder / f"{split}.arrow")
+
+
+def _show_worth(worth: dict[str, Any], metric: str) -> None:
+    """What each member is worth, which two say most the same, and the classes that the fusion helps and hurts."""
+    names = [one["name"] for one in worth["members"]]
+    rows = []
+    for number, one in enumerate(worth["members"]):
+        others = [(value, names[k]) for k, value in enumerate(worth["correlation"][number]) if k != number]
+        alike = max(others, default=(0.0, ""))
+        known = one["worth"] is not None
+        rows.append(
+            {
+                "member": one["name"],
+                "lost without it": f"{100 * one['worth']:.2f}" if known else "not measured",
+                "standard error": f"{100 * one['standard_error']:.2f}" if known else "",
+                "can go": "yes" if one["can_go"] else "",
+                "errs most like": f"{alike[1]} ({alike[0]:.2f})" if alike[1] else "",
+            }
+        )
+    print_table(f"worth, cross-validated on {worth['clips']} clips, in points of {metric}", rows)
+    if worth["together"] is not None:
+        print_line(f"without all that can go: {100 * worth['together']:.2f} points lost")
+    ranked = sorted((value, name) for name, value in worth["by_class"].items() if value is not None)
+    for said, chosen in (("most helped", ranked[::-1][:3]), ("most hurt", [one for one in ranked[:3] if one[0] < 0])):
+        if chosen:
+            shown = ", ".join(f"{name} {100 * value:+.1f}" for value, name in chosen)
+            print_line(f"classes {said} against the equal mean: {shown}")
 
 
 def _show_choice(choice: dict[str, Any], metric: str, chosen: str) -> None:

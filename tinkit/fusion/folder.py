@@ -24,6 +24,7 @@ from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, rea
 from tinkit.fusion.resolve import MemberFiles
 from tinkit.fusion.saved import ARRAYS, write_learned
 from tinkit.fusion.spec import EnsembleSpec
+from tinkit.fusion.worth import account_of
 from tinkit.metrics import challenge_metric, check_metric
 from tinkit.scores import ScoreTable, verified_scores, write_scores
 
@@ -77,7 +78,7 @@ def _fuse(spec: EnsembleSpec, members: list[OpenedMember], folder: Path, made_fr
     metric = check_metric(spec.metric or challenge_metric(first.task), first.task, len(first.classes))
     decision = decide(spec, members_on(members, spec.splits[0]), metric)
     used = spec.fit if decision.fitted or decision.choice else None
-    measured, notes = None, []
+    measured, account, notes = None, None, []
     missing: dict[str, dict[str, int]] = {}
     outputs: dict[str, ScoreTable] = {}
     for split in spec.splits:
@@ -90,9 +91,12 @@ def _fuse(spec: EnsembleSpec, members: list[OpenedMember], folder: Path, made_fr
             notes += loss_of_ranks(decision, members_on(members, split), spec, measured, metric)
             if measured and measured.rejected:
                 decision, used = decision.fallen_back(), None
+            if measured and spec.worth:
+                account = account_of(aligned, decision, metric, seed=spec.seed, minutes=spec.minutes)
         outputs[split] = described(decision.chosen.table(aligned, name=spec.name), decision, members, used)
     record = content_of(spec, members, metric, decision, measured)
     record |= {"missing_clips": missing, "made_from": made_from, "notes": notes}
+    record["worth"] = account.content(first.classes) if account else None
     _write(folder, record, outputs, decision.chosen.learned)
     return Fusion(folder, record, measured)
 

@@ -71,13 +71,14 @@ class EnsembleSpec(Table):
         _MINUTES,
         gt=0,
         allow_inf_nan=False,
-        description="What `auto` may take; it leaves out ways that would take more.",
+        description="What `auto` may take, and `worth`; what would take more is left out.",
     )
     space: Space = Field("logits", description="What a search, or a mean by hand, takes weighted means of.")
     scale: Scale = Field(
         "spread", description="What means divide logits by, so that no scale decides; none: they are as they are."
     )
     power: float = Field(0.5, ge=-20, le=20, allow_inf_nan=False, description="Of the power mean.")
+    worth: bool = Field(False, description="Whether each member's worth is measured, too, by fits without it.")
     metric: MetricName | None = Field(None, description="What is fitted for; the challenge's if not given.")
     missing: Missing = Field(
         "error", description="A clip that some member has no scores for: error, or mean of the rest."
@@ -179,8 +180,7 @@ def make_spec(values: dict[str, Any], changes: dict[str, Any] | None = None) -> 
 
 def _others(method: str) -> frozenset[str]:
     """The keys that mean nothing with ``method``."""
-    own = METHODS[method].keys if method in METHODS else frozenset({"minutes"})
-    return (OWN_KEYS | {"minutes"}) - own
+    return OWN_KEYS - METHODS[method].keys if method in METHODS else OWN_KEYS
 
 
 def _says_weights(values: dict[str, Any]) -> bool:
