@@ -23,7 +23,7 @@ HOUSES = ("data", "models")
 ROOMS = {
     "cli": "report engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
     " engine.distributed submission inspection fusion models recipe data ops workers scores metrics files",
-    "report": "engine.evaluation engine.runs engine.runtime inspection fusion recipe data scores metrics files",
+    "report": "engine.evaluation engine.runs inspection fusion recipe data scores files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed inspection"
     " models recipe data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",

@@ -12,7 +12,7 @@ from tinkit.cli.parser import examples
 from tinkit.terminal import note, print_line
 
 EPILOG = examples(
-    "tinkit report mmit_tsn_r50 mmit_r50 fusions/mine --out report.html",
+    "tinkit report mmit_tsn_r101 mmit_r50 fusions/mine --out report.html",
     "tinkit report mmit_r50 --split val --no-frames --out report.html",
 )
 
@@ -27,7 +27,9 @@ def report(
     baseline: Annotated[
         str | None, typer.Option(metavar="NAME", help="Improvements are over this one; else over the first TSN.")
     ] = None,
-    frames: Annotated[bool, typer.Option(help="Show frames of the best and worst clips, where the data is.")] = True,
+    no_frames: Annotated[
+        bool, typer.Option("--no-frames", help="Leave out the frames of the best and worst clips.")
+    ] = False,
     runs: RunsOption = Path("runs"),
     fusions: FusionsOption = Path("fusions"),
 ) -> None:
@@ -39,7 +41,7 @@ def report(
     """
     from tinkit.report.report import Request, make_report
 
-    written = make_report(Request(names, runs, fusions, split, baseline, frames), out)
+    written = make_report(Request(names, runs, fusions, split, baseline, frames=not no_frames), out)
     for line in written.absent:
         note(line)
     print_line(f"{written.file} ({written.size / 1e6:.1f} MB): open it in a browser, {out.absolute().as_uri()}")

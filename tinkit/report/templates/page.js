@@ -18,6 +18,7 @@ function colours() {
 async function draw() {
   for (const place of document.querySelectorAll(".chart")) {
     const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
+    if (spec.facet) spec.columns = Math.max(1, Math.floor(place.clientWidth / 260));
     await vegaEmbed(place, spec, { actions: false, renderer: "svg", config: colours() });
     place.dataset.drawn = "yes";
   }
