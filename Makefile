@@ -50,9 +50,11 @@ export PYTHONDONTWRITEBYTECODE =
 ON_TWO = -m pytest -n 2 --dist worksteal
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(ON_TWO)
 # What the operators run in, native kernels or plain PyTorch, is decided once a process. Networks of three dimensions
-# have none of them, and what leaves the house is plain PyTorch either way.
-PLAIN = TINKIT_NATIVE=0 $(PYTEST) tests/ops tests/models tests/engine/exchange/test_export.py --ignore=tests/models/clipnets \
-  --ignore=tests/models/foreign --ignore=tests/models/backbones/test_families_leave.py
+# and the consensus have none of them, what a network reads and what its checkpoints are called has nothing to do with
+# them, and what leaves the house is plain PyTorch either way.
+PLAIN = TINKIT_NATIVE=0 $(PYTEST) tests/ops tests/models tests/engine/exchange/test_export.py \
+  $(addprefix --ignore=tests/models/,clipnets foreign backbones/test_families_leave.py test_consensus.py \
+  test_modality.py test_hub.py)
 
 test: $(STAMP) ## the quick tests, and those of operators and models again in plain PyTorch: six minutes on two cores
 	$(PYTEST) -m "not slow"
