@@ -22,7 +22,7 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed submission fusion models recipe data ops workers scores metrics files",
+    " engine.distributed foreign_scores submission fusion models recipe data ops workers scores metrics files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed models recipe"
     " data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
@@ -31,12 +31,13 @@ ROOMS = {
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
+    "foreign_scores": "submission scores pickles files",
     "submission": "fusion scores metrics files",
     "fusion": "scores metrics files",
     "models": "models.clipnets models.foreign models.modality models.classifier models.temporal models.backbones"
     " models.stock data ops",
     "models.clipnets": "models.foreign models.classifier",
-    "models.foreign": "models.modality models.classifier models.temporal models.non_finite files",
+    "models.foreign": "models.modality models.classifier models.temporal models.non_finite pickles files",
     "models.modality": "models.classifier data",
     "models.classifier": "models.temporal data",
     "models.temporal": "models.backbones models.stock ops",
@@ -63,6 +64,7 @@ ROOMS = {
     "scores": "metrics files",
     "metrics": "average_precision",
     "average_precision": "",
+    "pickles": "",
     "files": "",
 }
 
