@@ -157,7 +157,8 @@ def _id_name(names: Sequence[str], types: dict[str, pa.DataType], form: Form, hi
     known = [name for name in known if word(name) != "index" or name in texts]
     if known or texts:
         return (known or texts)[0]
-    return names[0] if hints.has_ids and len(names) != len(hints.classes or ()) else None
+    counted = re.fullmatch(r"\s*\d+\s*", next(iter(form.second if form.header else form.first), "")) is not None
+    return names[0] if counted and hints.has_ids and len(names) != len(hints.classes or ()) else None
 
 
 def _looks_like_score(name: str, form: Form, hints: Hints) -> bool:

@@ -116,12 +116,17 @@ def _row(value: Any) -> NDArray[Any] | None:
     if isinstance(value, LazyArray):
         value = value.read()
     if isinstance(value, list):
-        value = [np.nan if number is None else number for number in value]
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of unlike lengths
-        return np.empty(0, object)
+        value = _flat([np.nan if number is None else number for number in value])
+    array = np.asarray(value)
     return array[0] if array.ndim == 2 and len(array) == 1 else np.atleast_1d(array)
+
+
+def _flat(values: list[Any]) -> list[Any] | NDArray[Any]:
+    """``values`` without the list around a single one; nothing that has further levels, which may be without end."""
+    if len(values) == 1 and isinstance(values[0], list | np.ndarray):
+        values = list(values[0])
+    nested = any(isinstance(value, list | dict) or (isinstance(value, np.ndarray) and value.ndim) for value in values)
+    return np.empty(0, object) if nested else values
 
 
 def as_ids(values: Any, path: Path) -> list[str]:
@@ -172,10 +177,7 @@ def as_labels(values: Any, count: int) -> list[Labels] | None:
         return None
     for value in values:
         value = value.read() if isinstance(value, LazyArray) else value
-        try:
-            one = np.atleast_1d(np.asarray(value))
-        except ValueError:
-            return None
+        one = np.atleast_1d(np.asarray(_flat(value) if isinstance(value, list) else value))
         if one.ndim != 1 or one.dtype.kind not in "iu":
             return None
         # a made-up label of a split without labels is -1

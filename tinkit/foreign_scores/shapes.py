@@ -32,9 +32,15 @@ def found_in(content: Any, hints: Hints, path: Path, depth: int = 0) -> Found:
 
 
 def _in_dictionary(content: dict[Any, Any], hints: Hints, path: Path, depth: int) -> Found:
+    inner = [name for name in named(content, INSIDE) if isinstance(content[name], dict | list) and content[name]]
+    if hints.head is not None and not heads_of(content):
+        if inner and depth < 2:
+            return found_in(content[inner[0]], hints, path, depth + 1)
+        first = next(iter(content.values()))
+        if isinstance(first, dict) and heads_of(first):
+            return _by_id(content, hints, path)
     key, kind = _score_key(content, hints, path)
     if key is None and not (named(content, IDS) and not _is_row(next(iter(content.values())))):
-        inner = [name for name in named(content, INSIDE) if isinstance(content[name], dict | list) and content[name]]
         if inner and depth < 2:
             return found_in(content[inner[0]], hints, path, depth + 1)
         if len(content) == 1 and isinstance(next(iter(content.values())), np.ndarray | LazyArray):

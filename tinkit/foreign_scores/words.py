@@ -16,7 +16,7 @@ SCORES: Mapping[str, Kind | None] = {
     **dict.fromkeys(("logits", "logit"), "logits"),
     **dict.fromkeys(("probabilities", "probability", "probs", "prob", "softmax", "sigmoid"), "probabilities"),
     **dict.fromkeys(("pred_score", "pred_scores", "scores", "score", "cls_score", "cls_scores", "preds", "pred")),
-    **dict.fromkeys(("predictions", "prediction", "outputs", "output", "y_score", "y_pred")),
+    **dict.fromkeys(("predictions", "prediction", "outputs", "output", "y_score", "y_pred", "data", "values")),
 }
 """Names of scores, with the kind that the name says."""
 LABELS = (
