@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,13 +11,30 @@ import typer
 from tinkit.cli.options import ForceOption, JsonOption
 from tinkit.cli.parser import examples
 from tinkit.cli.score_output import OutOption, place_for, write_table
-from tinkit.cli.scores_import import import_scores
-from tinkit.terminal import print_line, print_table
+from tinkit.cli.scores_import import KindChoice, import_scores
+from tinkit.errors import UsageError
+from tinkit.terminal import note, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.scores import ScoreInfo, ScoreTable
 
 app = typer.Typer(no_args_is_help=True, help="Show, compare, merge and import score files.")
+
+
+class HowChoice(StrEnum):
+    """How score files become one."""
+
+    shards = "shards"
+    parts = "parts"
+    mean = "mean"
+
+
+class MissingChoice(StrEnum):
+    """What becomes of a clip that some files have no scores for."""
+
+    error = "error"
+    mean = "mean"
+
 
 ScoreFile = Annotated[Path, typer.Argument(metavar="SCORES", help="A score file (.arrow).")]
 
@@ -105,21 +123,59 @@ def diff(
         raise typer.Exit(1)
 
 
-@app.command("merge", epilog=examples("tinkit scores merge shard-0.arrow shard-1.arrow --out val-1x1-best.arrow"))
+@app.command(
+    "merge",
+    epilog=examples(
+        "tinkit scores merge shard-0.arrow shard-1.arrow --out val-1x1-best.arrow",
+        "tinkit scores merge runs/part*/scores/val-1x1-best.arrow --how parts --run tin --out tin-val.arrow",
+        "tinkit scores merge runs/seed*/scores/val-1x1-best.arrow --how mean --run tin --out tin-val.arrow",
+    ),
+)
 def merge(
-    files: Annotated[list[Path], typer.Argument(metavar="SCORES...", help="Shards of one split.")],
+    files: Annotated[list[Path], typer.Argument(metavar="SCORES...", help="Score files of one split.")],
     *,
     out: OutOption,
+    how: Annotated[
+        HowChoice,
+        typer.Option(
+            "--how",
+            help="shards: one model's, clips apart. parts: out of fold, each of a model trained without its clips. "
+            "mean: seeds, snapshots or views of a model, averaged over the same clips.",
+        ),
+    ] = HowChoice.shards,
+    run: Annotated[str | None, typer.Option("--run", help="What parts or a mean of several runs are called.")] = None,
+    kind: Annotated[
+        KindChoice | None, typer.Option("--kind", help="What a mean is taken of: logits, probabilities or ranks.")
+    ] = None,
+    missing: Annotated[
+        MissingChoice, typer.Option("--missing", help="A clip that some file of a mean has no scores for.")
+    ] = MissingChoice.error,
     force: ForceOption = False,
 ) -> None:
-    """Join shards of one split, made by one model, into one score file."""
+    """Join score files of one split into one: shards, out-of-fold parts, or the mean of seeds, snapshots or views."""
     from tinkit.scores import verified_scores
+    from tinkit.scores.joining import ReadTable, duplicates, join_parts, mean_of
     from tinkit.scores.tools import merge_tables
 
+    if how is HowChoice.shards and run:
+        raise UsageError("--run names what several models are together", fix="leave it out, or say --how")
+    if how is not HowChoice.mean and (kind or missing is not MissingChoice.error):
+        raise UsageError("--kind and --missing are for a mean", fix="say --how mean, or leave them out")
     with place_for(out, files):
-        table = merge_tables([verified_scores(file)[0] for file in files], files)
+        read = [ReadTable(table, file, digest) for file in files for table, digest in [verified_scores(file)]]
+        match how:
+            case HowChoice.shards:
+                table = merge_tables([one.table for one in read], files)
+            case HowChoice.parts:
+                table = join_parts(read, run)
+            case HowChoice.mean:
+                for first, second in duplicates([one.table for one in read]):
+                    note(
+                        f"{files[first]} and {files[second]} have exactly the same scores: one of them is counted twice"
+                    )
+                table = mean_of(read, run, kind=kind.value if kind else None, missing=missing.value)
         write_table(out, table, force=force)
-    print_line(f"{out}: {len(table)} clips of {len(files)} files")
+    print_line(f"{out}: {len(table)} clips of {len(files)} files, {int((~table.valid).sum())} without scores")
 
 
 app.command(

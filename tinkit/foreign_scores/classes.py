@@ -35,15 +35,15 @@ def order_of(found: Found, classes: tuple[str, ...], path: Path) -> tuple[NDArra
         raise UserError("two columns have the same name", file=path)
     if set(columns) == set(classes):
         return _places(columns, classes), [f"columns named by class{_reordered(columns, classes)}"]
+    plain_columns, plain_classes = tuple(map(_plain, columns)), tuple(map(_plain, classes))
+    if len(set(plain_classes)) == count and set(plain_columns) == set(plain_classes):
+        how = "columns named by class, but for capitals and punctuation"
+        return _places(plain_columns, plain_classes), [how + _reordered(plain_columns, plain_classes)]
     if (numbers := numbers_of(columns)) is not None:
         first = min(numbers)
         if first not in (0, 1) or sorted(numbers) != list(range(first, first + count)):
             raise UserError("the columns are not numbered 0, 1, ... or 1, 2, ... once each", file=path)
         return np.argsort(numbers), [f"columns numbered from {first}"]
-    plain_columns, plain_classes = tuple(map(_plain, columns)), tuple(map(_plain, classes))
-    if len(set(plain_classes)) == count and set(plain_columns) == set(plain_classes):
-        how = "columns named by class, but for capitals and punctuation"
-        return _places(plain_columns, plain_classes), [how + _reordered(plain_columns, plain_classes)]
     known = set(classes)
     strange = [name for name in columns if name not in known]
     more = f" ({len(strange)} columns are not)" if len(strange) > 1 else ""

@@ -55,7 +55,7 @@ class _Within:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
-        self.readline, self.tell = stream.readline, stream.tell
+        self.readline = stream.readline
 
     def read(self, count: int) -> bytes:
         if count > _LARGE_READ:
