@@ -22,7 +22,7 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed foreign_scores submission fusion models recipe data ops workers scores metrics files",
+    " engine.distributed foreign_scores submission fusion models recipe data ops native workers scores metrics files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed models recipe"
     " data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
@@ -49,7 +49,7 @@ ROOMS = {
     "data.export": "data.probe data.manifest data.layouts files",
     "data.clips": "data.flow data.sampling data.manifest data.decode data.config data.paths data.layouts workers",
     "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts workers files",
-    "data.sampling": "data.decode data.config ops",
+    "data.sampling": "data.decode data.config ops native",
     "data.probe": "data.manifest data.decode data.paths data.layouts files",
     "data.manifest": "data.annotations data.config data.paths data.layouts metrics files",
     "data.annotations": "data.config data.paths data.layouts files",
@@ -59,11 +59,12 @@ ROOMS = {
     "data.synth": "data.layouts workers files",
     "data.layouts": "metrics files",
     "data.paths": "",
-    "ops": "files",
+    "ops": "native files",
     "workers": "",
     "scores": "metrics files",
     "metrics": "average_precision",
-    "average_precision": "",
+    "average_precision": "native files",
+    "native": "files",
     "pickles": "",
     "files": "",
 }
