@@ -41,7 +41,7 @@ def main() -> None:
     case = f"{asked.rows}x{asked.classes}, 1 to 6 labels"
     table = Table("metrics", f"{machine('numpy', 'scikit-learn')}; 1 thread, CPU time", asked.out, None)
     if compiled.compared_ap(scores, labels) is None:
-        raise SystemExit("the compiled library is not there: install a C++ compiler")
+        raise SystemExit(f"not compiled: a C++ compiler is needed, and a matrix of {compiled.SMALL:,} numbers or more")
     for name, theirs in loops(scores, labels).items():
         ours = functools.partial(OURS[name], scores, labels)
         if not abs(ours() - theirs()) <= CLOSE:
