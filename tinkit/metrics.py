@@ -235,7 +235,7 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, task: Task, *, valid: ArrayLi
 
 
 def _compared(scores: Matrix, labels: Matrix) -> NDArray[np.float64] | None:
-    """What the compiled library gives; None where it is not used, or where :func:`_checked` is to say what is wrong."""
+    """What the compiled library gives; None where it is not used, or where what is wrong has yet to be said."""
     return compared_ap(scores, labels) if scores.ndim == 2 and labels.shape == scores.shape else None
 
 
