@@ -212,7 +212,7 @@ def test_damage_is_an_error_of_the_file_or_seen_in_nothing(name: str, tmp_path: 
         lambda data: data.__setitem__(slice(at := draw.randrange(len(data)), at + 4), b"\xff\xff\xff\x7f"),
         lambda data: data.__delitem__(slice(at := draw.randrange(len(data)), at + draw.randrange(1, 9))),
     ]
-    for number in range(12):
+    for number in range(8):
         data = bytearray(whole)
         changes[number % len(changes)](data)
         hurt.write_bytes(data)

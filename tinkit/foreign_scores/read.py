@@ -44,7 +44,7 @@ def read_foreign(path: Path, hints: Hints | None = None) -> Found:
     """
     hints = hints or Hints()
     if not path.is_file():
-        raise UserError("no such file", file=path)
+        raise UserError("is not a file" if path.exists() else "no such file", file=path, expected=_FORMS)
     with read_errors(path):
         if path.stat().st_size > MOST_BYTES:
             raise UserError(f"larger than {MOST_BYTES >> 30} GiB", file=path, expected=_FORMS)
