@@ -14,9 +14,9 @@ import pytest
 
 from tests.helpers.native_children import Told, Workshop
 from tests.helpers.processes import running
-from tinkit.ops import cache, compiler
-from tinkit.ops.cache import KernelError
-from tinkit.ops.trusted import TrustedFolder, UntrustedError
+from tinkit.native import cache, compiler
+from tinkit.native.cache import KernelError
+from tinkit.native.trusted import TrustedFolder, UntrustedError
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="native kernels are built on POSIX systems"),
