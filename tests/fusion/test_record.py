@@ -89,6 +89,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "arrays": {"path": "fusion.npz", "sha256": sha256_file(out / "fusion.npz")},
         "choice": None,
         "notes": [],
+        "improvement": None,
         "worth": None,
         "part_weights": None,
         "trial": ["second"],
@@ -99,7 +100,6 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
             "fused": metrics,
             "cross_validated": None,
             "cross_validated_equal_mean": None,
-            "improvement": None,
         },
         "rejected": None,
         "missing_clips": {"val": {"all": 0}, "test": {"all": 0}},
@@ -110,4 +110,5 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
     }
     assert read_record(out / "fusion.json").sha256 == sha256_file(out / "fusion.json")
     again = fuse(spec, resolve_members(spec.members, spec.splits, tmp_path / "runs"), out)
+    assert again.folder == out
     assert (again.written, again.record["made_from"], again.weights.tolist()) == (False, made_from, [0.5, 0.5])

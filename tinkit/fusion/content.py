@@ -102,6 +102,7 @@ def content_of(
         "members": rows,
         "published": [entry.model_dump(exclude_none=True) for entry in spec.published],
         "choice": _chosen(decision.choice),
+        "improvement": dataclasses.asdict(measured.improvement) if measured and measured.improvement else None,
         **_judged(fitted, measured),
     }
 
@@ -169,7 +170,6 @@ def _judged(fitted: Fitted | None, measured: Measured | None) -> dict[str, Any]:
     estimate = {
         "cross_validated": _plain(measured.cross_validated) if measured else None,
         "cross_validated_equal_mean": _plain(measured.cross_validated_equal) if measured else None,
-        "improvement": dataclasses.asdict(measured.improvement) if measured and measured.improvement else None,
     }
     metrics = {
         "equal_mean": _plain(measured.equal) if measured else None,
