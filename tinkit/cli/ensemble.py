@@ -80,7 +80,7 @@ def ensemble(
         ScaleChoice | None, typer.Option("--scale", help="What logits are divided by before a mean (spread).")
     ] = None,
     power: Annotated[float | None, typer.Option("--power", help="Of the power mean (0.5).")] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="What auto may take, and --worth (5).")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="What auto may take, and --worth (15).")] = None,
     worth: Annotated[bool, typer.Option("--worth", help="Measure what each member is worth, too.")] = False,
     metric: Annotated[
         str | None,

@@ -83,7 +83,7 @@ def choose(
     *,
     parts: int | None = None,
     seed: int = 0,
-    minutes: float = 5.0,
+    minutes: float = 15.0,
     keys: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[FusionMethod, Fitted, Choice]:
     """The way that ``auto`` takes, fitted, and how it came to it.

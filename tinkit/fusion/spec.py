@@ -19,7 +19,7 @@ else:  # a Literal, by which errors name all choices, and the nearest
     MethodName = Literal[(AUTO, *METHODS)]
 Space = Literal["logits", "probabilities"]
 Scale = Literal["spread", "none"]
-_MINUTES = 5.0
+_MINUTES = 15.0
 
 
 class MemberSpec(Table):

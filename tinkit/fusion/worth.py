@@ -67,7 +67,7 @@ class Account:
 
 
 def account_of(
-    aligned: Aligned, decision: Decision, metric: MetricName, *, seed: int = 0, minutes: float = 5.0
+    aligned: Aligned, decision: Decision, metric: MetricName, *, seed: int = 0, minutes: float = 15.0
 ) -> Account:
     """The account of a fusion of ``aligned``: its way is refitted without each member, on a draw of the clips."""
     until = time.monotonic() + 60 * minutes
