@@ -57,7 +57,7 @@ class Manifest:
     ``start`` (int32, the first frame, from 0), ``labels`` (list<int32>, null: unknown) and ``source``, in one chunk.
     ``skipped`` reports, a line each, what was left out and why. Clips with fewer than ``min_frames`` frames are
     left out of training. Where several are joined (see :func:`join`), ``split`` is such as ``"train+val"``, the table
-    has a chunk for each and ``file`` is the first's.
+    has a chunk for each, ``file`` is the first's and ``others`` are those of the others.
     """
 
     dataset: str
@@ -72,6 +72,7 @@ class Manifest:
     skipped: tuple[str, ...]
     table: pa.Table
     file: Path
+    others: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -181,6 +182,7 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
         split="+".join(manifest.split for manifest in manifests),
         skipped=tuple(line for manifest in manifests for line in manifest.skipped),
         table=pa.concat_tables([manifest.table for manifest in manifests]),
+        others=tuple(manifest.file for manifest in manifests[1:]),
     )
 
 
