@@ -30,7 +30,7 @@ from tinkit.data.decode.clip_reader import (
     describe,
     is_shortage,
 )
-from tinkit.data.decode.numbering import number_by_time
+from tinkit.data.decode.numbering import Needed, number_by_time
 from tinkit.data.decode.scaling import Scaler
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.decode.turning import Turner
@@ -249,28 +249,25 @@ class VideoReader(ClipReader):
     def _run(self, key: int, wanted: list[int] | None) -> Iterator[tuple[int | None, VideoFrame]]:
         """Decode from packet ``key`` on: ``(number, frame)``; the number is None for a frame that is not counted.
 
-        With ``wanted``, frames that neither it nor another frame needs may be left out.
+        With ``wanted``, frames that neither it nor another frame needs may be left out, and packets behind its last.
         """
-        rank, needed = self._rank, set(wanted or ())
+        rank, begin = self._rank, self._starts[bisect_right(self._keys, key) - 1]
+        needed = None if rank is None or wanted is None else Needed(rank, wanted, begin)
         codec, spend, scans = self._codec, self._spending.add, self._codec.name == "mjpeg"
         count = 0
         self._fed = key
         codec.flush_buffers()
         for packet in self._packets_from(key):
             self._fed += 1
-            skip = (
-                rank is not None
-                and wanted is not None
-                and packet.pts is not None
-                and rank.get(packet.pts) not in needed
-            )
-            codec.skip_frame = "NONREF" if skip else "DEFAULT"
+            codec.skip_frame = "NONREF" if needed is not None and needed.skips(packet.pts) else "DEFAULT"
             if scans:
                 jpeg.check_cost(bytes(packet), codec.width, codec.height, self._decoding)
             for frame in codec.decode(packet):
                 yield (count if rank is None else rank.get(frame.pts)), frame
                 count += 1
             spend(codec.width * codec.height)
+            if needed is not None and not needed.left:
+                break
         for frame in codec.decode(None):
             yield (count if rank is None else rank.get(frame.pts)), frame
             count += 1

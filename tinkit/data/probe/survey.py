@@ -44,8 +44,8 @@ SCHEMA = pa.schema(
         pa.field("notes", pa.list_(pa.string())),
     ]
 )
-_CHUNK = 32  # clips that a process probes at a time
-_LOST_SHARE = 0.005  # of a set, at most, is probed again after a kill
+_CHUNK = 16  # clips that a process probes at a time
+_LOST_SHARE = 0.0025  # of a set, at most, is probed again after a kill
 _MOST_BLOCK = 5000
 
 
