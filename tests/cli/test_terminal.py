@@ -142,12 +142,12 @@ def _main(words: str, redirected: str = "", **environment: str) -> subprocess.Co
 @pytest.mark.parametrize(
     ("words", "redirected", "code", "said"),
     [
-        ("data list", "> /dev/full", 1, "standard output: No space left on device"),
-        ("data list --json", "> /dev/full", 1, "standard output: No space left on device"),
+        ("data layouts", "> /dev/full", 1, "standard output: No space left on device"),
+        ("data layouts --json", "> /dev/full", 1, "standard output: No space left on device"),
         ("--version", "> /dev/full", 1, "standard output: No space left on device"),
         ("submit --help", "> /dev/full", 1, "standard output: No space left on device"),
-        ("data list", ">&-", 0, ""),
-        ("data list", ">&- 2>&- <&-", 0, ""),
+        ("data layouts", ">&-", 0, ""),
+        ("data layouts", ">&- 2>&- <&-", 0, ""),
         ("data nonsense", "2> /dev/full", 2, ""),
         ("data nonsense", "2>&-", 2, ""),
         ("recipes nonsense", "2>&- >&-", 2, ""),

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations.annotation import annotation_files
+from tinkit.data.annotations.annotation import files_read
 from tinkit.data.config.dataset import DataConfig, resolve_root
 from tinkit.data.layouts.layout import SPLITS, Media, Split
 from tinkit.data.manifest.table import SCHEMA, VERSION, build_manifest_table, read_manifest_table, write_manifest_table
@@ -241,7 +241,7 @@ def _config_hash(config: DataConfig) -> str:
 def _key(config: DataConfig, root: Path, split: Split) -> str:
     """Changes when the configuration, the annotation files or the format of manifests do."""
     parts: list[Any] = [VERSION, _config_hash(config), split]
-    for file in filter(None, annotation_files(config, root, split)):
+    for file in files_read(config, root, split):
         for part in sorted(file.iterdir()) if file.is_dir() else (file,):
             status = part.stat()
             parts.append([str(part), status.st_size, status.st_mtime_ns])

@@ -129,9 +129,10 @@ def build_manifest_table(config: DataConfig, root: Path, split: Split, key: str)
         },
         schema=SCHEMA,
     )
-    skipped: list[str] = []
+    skipped = list(rows.notes)
     if split == "train" and rows.stated is not None:
-        table, skipped = _without_short(table, rows.stated, layout.min_frames, rows.file)
+        table, short = _without_short(table, rows.stated, layout.min_frames, rows.file)
+        skipped += short
     about = ManifestAbout(
         version=VERSION,
         key=key,
