@@ -19,6 +19,8 @@ from tinkit.files.system_errors import read_errors
 MAX_BYTES = 1 << 30
 """A text file may not be larger: ten million rows of a list are about this."""
 
+_PIECE = 1 << 20
+
 MAX_LINE = 1 << 20
 """Characters of a line of a list; 1,000 classes of 20 characters take a fiftieth of it."""
 
@@ -114,9 +116,7 @@ def as_utf8(handle: BinaryIO, file: Path) -> BinaryIO:
         return handle
     if b"\0" not in head and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return handle
-    data = handle.read(MAX_BYTES + 1)
-    _refuse_large(len(data), file)
-    return io.BytesIO(decode(data, file).encode())
+    return io.BytesIO(decode(_within_limit(handle, file), file).encode())
 
 
 def require_utf8(file: Path) -> None:
@@ -141,9 +141,19 @@ def not_utf8(line: bytes, number: int, file: Path) -> UserError:
 
 def _bytes_of(file: Path) -> bytes:
     with read_errors(file), file.open("rb") as handle:
-        data = handle.read(MAX_BYTES + 1)
-    _refuse_large(len(data), file)
-    return data
+        return _within_limit(handle, file)
+
+
+def _within_limit(handle: BinaryIO, file: Path) -> bytes:
+    """A file from where ``handle`` stands. Asked for as much as the limit, Python would take that much memory first."""
+    pieces, length = [], 0
+    wanted = max(_PIECE, file.stat().st_size + 1)  # all of a file at once; of a pipe, whose size is 0, by the piece
+    while piece := handle.read(min(wanted, MAX_BYTES + 1)):
+        pieces.append(piece)
+        length += len(piece)
+        _refuse_large(length, file)
+        wanted = _PIECE
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _refuse_large(size: int, file: Path) -> None:
