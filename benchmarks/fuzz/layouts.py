@@ -55,7 +55,7 @@ TREES: dict[str, dict[str, str]] = {
         "EPIC_100_noun_classes.csv": _CLASSES,
     },
     "pyslowfast": {"train.csv": "v/x y.mp4 1\nv/z.mp4 0\n", "classes.txt": "a\nb\n"},
-    "list": {"train.txt": "a/1 30 0\nb 2 20 1\n", "category.txt": "1 x\n2 y\n"},
+    "list": {"train.txt": "a/1 30 0\nb/2 20 1\n", "category.txt": "1 x\n2 y\n"},
     "table": {"train.csv": "id,path,labels,source\n1,a.mp4,x;y,v\n2,b.mp4,y,\n", "classes.txt": "x\ny\n"},
 }
 """Text files by their paths; a list of clips comes first."""

@@ -55,8 +55,9 @@ class Child:
         words = [sys.executable, "-m", "benchmarks.fuzz.child", str(folder)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TINKIT_CACHE": str(folder / "root" / ".cache")}
         self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+            words, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
+        self._said = b""  # and not yet asked for
         self._selector = selectors.DefaultSelector()
         assert self._process.stdout is not None
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
@@ -65,15 +66,17 @@ class Child:
         """Have it read some cases."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{json.dumps([kind, first, last])}\n".encode())
-        self._process.stdin.flush()
 
     def answer(self) -> dict[str, Any] | None:
         """What became of the next case; None where the child has died, or says nothing for too long."""
         assert self._process.stdout is not None
-        if not self._selector.select(SILENCE):
-            return None
-        line = self._process.stdout.readline()
-        return json.loads(line) if line.endswith(b"\n") else None
+        while b"\n" not in self._said:
+            if not self._selector.select(SILENCE) or not (more := os.read(self._process.stdout.fileno(), 1 << 16)):
+                return None
+            self._said += more
+        line, _, self._said = self._said.partition(b"\n")
+        found: dict[str, Any] = json.loads(line)
+        return found
 
     def end(self) -> str:
         """End it; how it ended by itself, in words, if it did."""

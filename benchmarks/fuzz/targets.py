@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.fuzz.layouts import TREES
 from benchmarks.fuzz.material import Files
-from benchmarks.fuzz.mutate import changed, changed_table, changed_text
+from benchmarks.fuzz.mutate import changed, changed_table, changed_text, with_right_sums
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
@@ -102,7 +102,8 @@ def image(suffix: str) -> Target:
         folder = place.root / "clip"
         folder.mkdir(exist_ok=True)
         own = place.media[suffix]
-        (folder / f"00001.{suffix}").write_bytes(changed(rng, rng.choice(own), place.media["jpg"] + place.media["png"]))
+        data = changed(rng, rng.choice(own), place.media["jpg"] + place.media["png"])
+        (folder / f"00001.{suffix}").write_bytes(with_right_sums(data) if rng.random() < 0.6 else data)
         (folder / f"00002.{suffix}").write_bytes(own[0])
         probe = probe_clip(HowToProbe(str(place.root), "frames", f"{{:05d}}.{suffix}"), "clip")
         with suppress(BrokenClip), open_clip(folder, "frames", f"{{:05d}}.{suffix}") as clip:
@@ -189,7 +190,7 @@ def parquet(rng: random.Random, place: Place) -> Said:
 def own_csv(rng: random.Random, place: Place) -> Said:
     """A csv of one's own videos, whose columns are guessed."""
     _own_set(place)
-    text = b"clip,label,split,person\n0.mp4,a,train,p\n1.mp4,b,val,q\nf/2,a,train,r\n"
+    text = b"clip,label,split,person\n0.mp4,a,train,p\n1,b,val,q\n"
     (place.root / "own.csv").write_bytes(changed_text(rng, text, place.words()))
     with suppress(UserError):
         own, _ = clips_in_csv(place.root / "own.csv", place.root, Columns())
@@ -214,7 +215,7 @@ def foreign_scores(rng: random.Random, place: Place) -> Said:
     """Scores of another program, as csv or npz."""
     if rng.random() < 0.5:
         file = place.root / "scores.csv"
-        file.write_bytes(changed_text(rng, b"id,x,y\n1,0.5,1\n2,,\n3,-1e5,nan\n", place.words()))
+        file.write_bytes(changed_text(rng, b"id,x,y\n1,0.5,1\n2,,\n3,-1e5,2\n", place.words()))
     else:
         file = place.root / "scores.npz"
         np.savez(file, ids=np.array(["1", "2"]), scores=np.ones((2, 3), np.float32))

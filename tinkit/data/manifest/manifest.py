@@ -85,7 +85,7 @@ class Manifest:
     @property
     def paths(self) -> list[str]:
         """The distinct files, or folders of images, in that order: rows that cut windows out of one video share it."""
-        return list(dict.fromkeys(self.table.column("path").to_pylist()))
+        return pc.unique(self.table.column("path")).to_pylist()
 
     @property
     def fingerprint(self) -> str:
