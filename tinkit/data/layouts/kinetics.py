@@ -81,7 +81,7 @@ def _unlisted(files: set[str], folder: str, annotation: Path) -> tuple[str, ...]
         return ()
     return (
         f"{len(files)} clips in {folder} are in no row of {annotation.name}, such as {min(files)}: they are not used; "
-        "if many are, the csv is not the whole list (CVDF's of Kinetics-600 is not; ActivityNet's is)",
+        "if many are, the csv is not the whole list (CVDF's of Kinetics-600 is not, and its .txt lists are not read)",
     )
 
 
