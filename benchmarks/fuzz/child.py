@@ -68,7 +68,8 @@ class Audit:
 
 def main(folder: Path) -> None:
     """Answer orders until there is none."""
-    from benchmarks.fuzz.targets import ROWS, Place
+    from benchmarks.fuzz.place import Place
+    from benchmarks.fuzz.targets import ROWS
 
     media: dict[str, list[bytes]] = {}
     for file in sorted((folder / "media").iterdir()):

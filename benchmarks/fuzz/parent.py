@@ -35,6 +35,27 @@ class Result:
     growth: float = 0.0
     faults: list[str] = field(default_factory=list)
 
+    def add(self, answer: dict[str, Any]) -> None:
+        """Count what a child has said of a case."""
+        self.cases += 1
+        said = answer["said"]
+        self.read += said == "read"
+        self.refused += said == "refused"
+        self.crashed += said == "crashed"
+        self.outside += said != "crashed" and bool(answer["fault"])
+        self.slowest = max(self.slowest, answer["seconds"])
+        self.peak = max(self.peak, answer["peak_kb"] / 1024)
+        if answer["fault"]:
+            self.faults.append(f"{self.kind} seed {answer['seed']}: {said}: {answer['fault']}")
+
+    def died(self, seed: int, how: str) -> None:
+        """Count a case over which its child ended."""
+        self.cases += 1
+        hung = how.startswith(("it fell silent", "exit -24"))  # SIGXCPU
+        self.hung += hung
+        self.crashed += not hung
+        self.faults.append(f"{self.kind} seed {seed}: the child ended: {how}")
+
     def figures(self) -> tuple[object, ...]:
         """As the table has them."""
         counts = (self.cases, self.read, self.refused, self.crashed, self.hung, self.outside)
@@ -111,11 +132,11 @@ def run(folder: Path, kind: str, seeds: range) -> Result:
         while at < last:
             answer = child.answer()
             if answer is None:
-                _dead(result, at, child.end())
+                result.died(at, child.end())
                 at += 1
                 break
             at += 1
-            _count(result, answer)
+            result.add(answer)
             warm = answer["kb"] if result.cases % _BATCH == _WARM else warm
             if warm is not None:
                 result.growth = max(result.growth, (answer["kb"] - warm) / 1024)
@@ -124,24 +145,3 @@ def run(folder: Path, kind: str, seeds: range) -> Result:
     if result.growth > GROWTH_MIB:
         result.faults.append(f"{kind}: memory grew by {result.growth:.0f} MiB")
     return result
-
-
-def _count(result: Result, answer: dict[str, Any]) -> None:
-    result.cases += 1
-    said = answer["said"]
-    result.read += said == "read"
-    result.refused += said == "refused"
-    result.crashed += said == "crashed"
-    result.outside += said != "crashed" and bool(answer["fault"])
-    result.slowest = max(result.slowest, answer["seconds"])
-    result.peak = max(result.peak, answer["peak_kb"] / 1024)
-    if answer["fault"]:
-        result.faults.append(f"{result.kind} seed {answer['seed']}: {said}: {answer['fault']}")
-
-
-def _dead(result: Result, seed: int, how: str) -> None:
-    result.cases += 1
-    hung = how.startswith(("it fell silent", "exit -24"))  # SIGXCPU
-    result.hung += hung
-    result.crashed += not hung
-    result.faults.append(f"{result.kind} seed {seed}: the child ended: {how}")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from benchmarks.fuzz.layouts import TREES
-from benchmarks.fuzz.material import Files
 from benchmarks.fuzz.mutate import changed, changed_table, changed_text, with_right_sums
+from benchmarks.fuzz.place import Place, Said
+from benchmarks.fuzz.score_targets import foreign_scores, scores
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
@@ -26,46 +27,12 @@ from tinkit.data.probe.clip import HowToProbe, probe_clip
 from tinkit.data.probe.known import KnownClips
 from tinkit.data.probe.survey import probes_file
 from tinkit.errors import UserError
-from tinkit.scores.file import read_scores, verified_scores
-from tinkit.scores.foreign import read_foreign
-from tinkit.scores.kinds import to_kind
 
-Said = Literal["read", "refused"]
 _OPENED = 4  # clips of a manifest that are opened
 
 
 class WrongFrameError(Exception):
     """A frame that is not the one that was asked for."""
-
-
-@dataclass
-class Place:
-    """Where a child works: ``root`` is the data set, ``outside`` lies beside it and is not to be read."""
-
-    root: Path
-    outside: Path
-    media: Files
-    originals: dict[str, bytes] = field(default_factory=dict)
-
-    def words(self) -> list[str]:
-        """What is put into text: paths that lead out, numbers that are too large, and marks."""
-        out = self.outside
-        paths = [
-            f"../{out.name}/secret.mp4",
-            f"{out}/secret.mp4",
-            f"file:{out}/secret.mp4",
-            f"a/../../{out.name}/secret",
-        ]
-        paths += [
-            f"{out}",
-            "..",
-            "/etc/passwd",
-            "\\\\host\\x",
-            f"concat:{out}/secret.mp4|{out}/secret.mp4",
-            "/dev/zero",
-        ]
-        numbers = ["-1", "0", "1", "9" * 19, "9" * 400, "1e308", "nan", "0x10", "1.5", "2147483648"]
-        return [*paths, *numbers, "", " ", '"', "'", "\u202e", "\ud7ff", "x" * 5000, "[]", "{}", "null", "é", "e\u0301"]
 
 
 Target = Callable[[random.Random, Place], Said]
@@ -154,7 +121,7 @@ def annotation(layout: str) -> Target:
     """A file of a layout's annotation: read, and its clips looked for."""
 
     def read(rng: random.Random, place: Place) -> Said:
-        _empty(place.root)
+        empty(place.root)
         tree = {name: text.encode() for name, text in TREES[layout].items()}
         name = rng.choice(list(tree))
         tree[name] = changed_text(rng, tree[name], place.words())
@@ -175,7 +142,7 @@ def parquet(rng: random.Random, place: Place) -> Said:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _empty(place.root)
+    empty(place.root)
     (place.root / "classes.txt").write_text("x\ny\n")
     table = pa.table({"id": ["1", "2"], "path": ["a.mp4", "b.mp4"], "labels": [[0], [0, 1]], "source": ["v", None]})
     file = place.root / "train.parquet"
@@ -200,32 +167,6 @@ def own_csv(rng: random.Random, place: Place) -> Said:
     return "refused"
 
 
-def scores(rng: random.Random, place: Place) -> Said:
-    """A score file."""
-    file = place.root / "scores.arrow"
-    changed_table(rng, _score_file(place), place.words(), file)
-    with suppress(UserError):
-        table = verified_scores(file)[0] if rng.random() < 0.5 else read_scores(file)
-        to_kind(table, "probabilities")
-        return "read"
-    return "refused"
-
-
-def foreign_scores(rng: random.Random, place: Place) -> Said:
-    """Scores of another program, as csv or npz."""
-    if rng.random() < 0.5:
-        file = place.root / "scores.csv"
-        file.write_bytes(changed_text(rng, b"id,x,y\n1,0.5,1\n2,,\n3,-1e5,2\n", place.words()))
-    else:
-        file = place.root / "scores.npz"
-        np.savez(file, ids=np.array(["1", "2"]), scores=np.ones((2, 3), np.float32))
-        file.write_bytes(changed(rng, file.read_bytes(), [file.read_bytes()]))
-    with suppress(UserError):
-        read_foreign(file)
-        return "read"
-    return "refused"
-
-
 def _use(found: Manifest) -> None:
     """All that is asked of a manifest, and its first clips opened."""
     assert found.fingerprint
@@ -244,7 +185,7 @@ def _own_set(place: Place) -> DataConfig:
     """A data set of two videos and a folder of images, of which the videos are listed."""
     root = place.root
     if not (root / "train.csv").exists():
-        _empty(root)
+        empty(root)
         for number, data in enumerate((place.media["mp4"][-3], place.media["webm"][0])):
             (root / f"{number}.mp4").write_bytes(data)
         (root / "f" / "2").mkdir(parents=True)
@@ -254,35 +195,8 @@ def _own_set(place: Place) -> DataConfig:
     return DataConfig(dataset="table", root=root)
 
 
-def _score_file(place: Place) -> bytes:
-    if "scores" not in place.originals:
-        from tinkit.scores.file import write_scores
-        from tinkit.scores.table import ScoreInfo, ScoreTable
-
-        info = ScoreInfo(
-            kind="logits",
-            task="multi-label",
-            classes=("x", "y", "z"),
-            dataset="d",
-            dataset_version="1",
-            split="val",
-            views="1x1",
-        )
-        table = ScoreTable(
-            ids=["1", "2"],
-            scores=np.array([[0.5, -1, 2], [0, 0, 1]], np.float32),
-            valid=np.array([True, True]),
-            labels=[[0], [1, 2]],
-            source=["1", "2"],
-            info=info,
-        )
-        file = place.root / "whole.arrow"
-        write_scores(file, table)
-        place.originals["scores"] = file.read_bytes()
-    return place.originals["scores"]
-
-
-def _empty(root: Path) -> None:
+def empty(root: Path) -> None:
+    """Remove all that is in a folder."""
     for entry in root.iterdir():
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
@@ -311,8 +225,3 @@ ROWS: dict[str, Row] = {
     "scores of others": Row(300, foreign_scores),
 }
 """Every kind. Shards of packed frames are a row of their own when they are written."""
-
-
-def all_kinds() -> Sequence[str]:
-    """Their names."""
-    return list(ROWS)

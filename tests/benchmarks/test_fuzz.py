@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz import targets
+from benchmarks.fuzz import score_targets, targets
 from benchmarks.fuzz.child import Outside
 from benchmarks.fuzz.material import make_media
-from benchmarks.fuzz.parent import Child, Result, _count, _dead, prepare
-from benchmarks.fuzz.targets import ROWS, Place
+from benchmarks.fuzz.parent import Child, Result, prepare
+from benchmarks.fuzz.place import Place
+from benchmarks.fuzz.targets import ROWS
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +27,15 @@ def place(folder: Path) -> Iterator[Place]:
     for file in sorted((folder / "media").iterdir()):
         media.setdefault(file.suffix[1:], []).append(file.read_bytes())
     yield Place(folder / "root", folder / "outside", media)
-    targets._empty(folder / "root")
+    targets.empty(folder / "root")
 
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_unchanged_files_of_every_kind_are_read(kind: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "changed", lambda rng, data, others: data)
-    monkeypatch.setattr(targets, "changed_text", lambda rng, data, words: data)
-    monkeypatch.setattr(targets, "changed_table", lambda rng, data, words, target: target.write_bytes(data))
+    for module in (targets, score_targets):
+        monkeypatch.setattr(module, "changed", lambda rng, data, others: data)
+        monkeypatch.setattr(module, "changed_text", lambda rng, data, words: data)
+        monkeypatch.setattr(module, "changed_table", lambda rng, data, words, target: target.write_bytes(data))
     assert ROWS[kind].target(random.Random(1), place) == "read"
 
 
@@ -44,7 +46,7 @@ def test_changed_files_are_read_or_refused_within_limits(folder: Path) -> None:
         for seed in range(6):
             answer = child.answer()
             assert answer is not None, (kind, seed, child.end())
-            _count(result, answer)
+            result.add(answer)
     child.end()
     assert result.faults == []
     assert result.read + result.refused == 6 * len(ROWS)
@@ -57,12 +59,12 @@ def test_a_child_that_dies_is_a_fault_of_its_case(folder: Path) -> None:
     child.order("no such kind", 0, 1)
     answer = child.answer()
     assert answer is not None
-    _count(result, answer)
+    result.add(answer)
     assert "KeyError: 'no such kind'" in result.faults[0]
     child._process.kill()
     child.order("mp4", 0, 1)
     assert child.answer() is None
-    _dead(result, 0, child.end())
+    result.died(0, child.end())
     assert (result.crashed, result.hung) == (2, 0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,13 +142,13 @@ def not_utf8(line: bytes, number: int, file: Path) -> UserError:
 
 def _bytes_of(file: Path) -> bytes:
     with read_errors(file), file.open("rb") as handle:
-        return _within_limit(handle, file)
+        return _within_limit(handle, file, os.fstat(handle.fileno()).st_size + 1)
 
 
-def _within_limit(handle: BinaryIO, file: Path) -> bytes:
-    """A file from where ``handle`` stands. Asked for as much as the limit, Python would take that much memory first."""
+def _within_limit(handle: BinaryIO, file: Path, wanted: int = 0) -> bytes:
+    """What is left of ``file``, ``wanted`` bytes at first: Python takes memory for all that it is asked for."""
     pieces, length = [], 0
-    wanted = max(_PIECE, file.stat().st_size + 1)  # all of a file at once; of a pipe, whose size is 0, by the piece
+    wanted = max(_PIECE, wanted)
     while piece := handle.read(min(wanted, MAX_BYTES + 1)):
         pieces.append(piece)
         length += len(piece)
