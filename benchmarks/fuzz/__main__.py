@@ -46,23 +46,22 @@ def main() -> int:
             cases = asked.cases or max(1, round(ROWS[kind].cases * asked.share))
             result = run(folder, kind, range(asked.seed, asked.seed + cases))
             results.append(result)
+            _store(result, asked.out, material)
             print(f"{kind}: {result.words()}", flush=True)
             for fault in result.faults:
                 print(fault, flush=True)
-    _store(results, asked.out, material)
     total = sum(len(result.faults) for result in results)
     print(f"{sum(result.cases for result in results)} files, {total} faults")
     return 1 if total else 0
 
 
-def _store(results: list[Result], file: Path, material: str) -> None:
-    """Put the rows in place of those of the same kinds on the same machine."""
+def _store(result: Result, file: Path, material: str) -> None:
+    """Put a row in place of that of the same kind on the same machine."""
     here = machine("av", "pillow", "pyarrow")
     old = list(csv.DictReader(file.open(newline=""))) if file.is_file() else []
     rows = {(row["machine"], row["material"], row["kind"]): row for row in old}
-    for result in results:
-        values = (date.today().isoformat(), here, material, result.kind, *result.figures())
-        rows[here, material, result.kind] = dict(zip(_COLUMNS, map(str, values), strict=True))
+    values = (date.today().isoformat(), here, material, result.kind, *result.figures())
+    rows[here, material, result.kind] = dict(zip(_COLUMNS, map(str, values), strict=True))
     with file.open("w", newline="") as target:
         writer = csv.DictWriter(target, _COLUMNS, lineterminator="\n")
         writer.writeheader()
