@@ -185,7 +185,7 @@ def changed_table(rng: random.Random, data: bytes, words: Sequence[str], target:
             target.write_bytes(bare)
             try:
                 seal(target)
-            except (ValueError, OSError, OverflowError):
+            except (ValueError, OSError, OverflowError, BufferError):
                 target.write_bytes(bare)
 
 

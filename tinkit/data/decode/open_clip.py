@@ -100,9 +100,12 @@ class _ImageFolder(ImageReader):
 
 def _listed(folder: Path, template: str) -> range:
     """The numbers of a clip's images. Raises :class:`BrokenClip` that says what there is in place of the folder."""
-    if not folder.is_dir():
-        what = "no such folder, but a file" if folder.exists() else "no such folder"
-        raise BrokenClip(f"{what}: {folder} (data.media = 'frames': a clip is a folder of images in data.media_folder)")
+    with broken_on((OSError,)):  # a name that is too long, say
+        if not folder.is_dir():
+            what = "no such folder, but a file" if folder.exists() else "no such folder"
+            raise BrokenClip(
+                f"{what}: {folder} (data.media = 'frames': a clip is a folder of images in data.media_folder)"
+            )
     return find_numbers(folder, template)
 
 

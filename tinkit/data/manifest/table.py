@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinkit.data.annotations.annotation import read_annotation
+from tinkit.data.annotations.checks import too_long
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.layouts.layout import Media, Split
 from tinkit.data.paths.clip_path import ESCAPE
@@ -105,6 +106,8 @@ def _wrong(table: pa.Table, about: ManifestAbout) -> str | None:
     # dots in names are rare: the slower question is asked where there are any
     if pc.any(pc.match_substring(paths, "..")).as_py() and pc.any(pc.match_substring_regex(paths, ESCAPE)).as_py():
         return "a path that leads out of the data set"
+    if too_long(paths) is not None:
+        return "a path that is longer than a file's can be"
     return None
 
 

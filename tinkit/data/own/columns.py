@@ -173,7 +173,8 @@ def _on_disk(root: Path, name: str) -> str | None:
     if ".." in given.parts:
         return None
     for path in (given, *(given.with_name(given.name + suffix) for suffix in sorted(VIDEO_SUFFIXES))):
-        if (root / path).is_file() or (path == given != Path() and (root / path).is_dir()):
+        place = root / path  # which may be too long for any file: Path's own questions raise then
+        if os.path.isfile(place) or (path == given != Path() and os.path.isdir(place)):  # noqa: PTH112, PTH113
             return path.as_posix()
     return None
 
