@@ -74,7 +74,10 @@ def read_manifest_table(file: Path, key: str | None = None) -> tuple[pa.Table, M
     if key is not None and about.key != key:
         return None
     found.verify()
-    table = found.reader().read_all()
+    try:
+        table = found.reader().read_all()
+    except (pa.ArrowException, OSError) as error:  # a checksum that is right, over what is no table
+        raise DamagedFileError(f"not a manifest: {error}", file=file) from error
     if problem := _wrong(table, about):
         raise DamagedFileError(f"not a manifest: {problem}", file=file)
     return table, about
@@ -97,7 +100,10 @@ def _wrong(table: pa.Table, about: ManifestAbout) -> str | None:
         return str(problem)
     if any(table.column(field.name).null_count for field in SCHEMA if not field.nullable):
         return "a column has empty places"
-    labels = pc.min_max(pc.list_flatten(table.column("labels"))).as_py()
+    flat = pc.list_flatten(table.column("labels"))
+    if flat.null_count:
+        return "an empty place among the labels of a clip"
+    labels = pc.min_max(flat).as_py()
     if labels["min"] is not None and not 0 <= labels["min"] <= labels["max"] < len(about.classes):
         return f"labels from {labels['min']} to {labels['max']}, and {len(about.classes)} classes"
     paths = table.column("path")
