@@ -165,16 +165,22 @@ _BYTES = (
 )
 
 
-def changed_table(rng: random.Random, data: bytes, words: Sequence[str], target: Path) -> None:
-    """Write to ``target`` a sealed Arrow file whose bytes, values or metadata are others: the checksum is right."""
+def changed_table(rng: random.Random, data: bytes, words: Sequence[str], target: Path) -> bool:
+    """Write to ``target`` an Arrow file whose bytes, values or metadata are others.
+
+    True if it is forged: its checksum is right, whatever it says; False if it is damaged, which its checksum tells.
+    """
+    forged = False
     table = pa.ipc.open_file(pa.py_buffer(data)).read_all()
     match rng.randrange(3):
         case 0:
             target.write_bytes(changed(rng, data, [data]))
         case 1:
+            forged = True
             metadata = {key: changed_text(rng, value, words) for key, value in (table.schema.metadata or {}).items()}
             _write(table.replace_schema_metadata(metadata), target)
         case _:
+            forged = True
             _write(_other_values(rng, table, words), target)
     if rng.random() < 0.3:  # damage below a checksum that is right
         bare = bytearray(target.read_bytes())
@@ -183,10 +189,12 @@ def changed_table(rng: random.Random, data: bytes, words: Sequence[str], target:
             del bare[place : place + 160]
             bare[rng.randrange(8, len(bare))] ^= 1 << rng.randrange(8)
             target.write_bytes(bare)
+            forged = True
             try:
                 seal(target)
             except (ValueError, OSError, OverflowError, BufferError):
                 target.write_bytes(bare)
+    return forged
 
 
 def _write(table: pa.Table, target: Path) -> None:

@@ -95,7 +95,7 @@ def manifest(rng: random.Random, place: Place) -> Said:
 
 
 def probes(rng: random.Random, place: Place) -> Said:
-    """What was probed, in place of what is up to date: the frames are those of the files all the same."""
+    """What was probed, in place of what is up to date: damage gives no other frame, a forgery no crash."""
     from benchmarks.fuzz.surveyed import survey_here
 
     found = open_manifest(_own_set(place), "train")
@@ -103,7 +103,7 @@ def probes(rng: random.Random, place: Place) -> Said:
     if "probes" not in place.originals:
         survey_here(found)
         place.originals["probes"] = file.read_bytes()
-    changed_table(rng, place.originals["probes"], place.words(), file)
+    forged = changed_table(rng, place.originals["probes"], place.words(), file)
     known = KnownClips(found)
     for number in range(len(found)):
         row = found.row(number)
@@ -112,7 +112,8 @@ def probes(rng: random.Random, place: Place) -> Said:
         with suppress(BrokenClip), open_clip(path, "video", index=index) as clip, open_clip(path, "video") as counted:
             at = clip.num_frames // 2
             frame = clip.read([at])[0]
-            if not np.array_equal(frame, counted.read([at])[0]):
+            # whoever forges a checksum may say what he likes of a file, as in a manifest
+            if not forged and not np.array_equal(frame, counted.read([at])[0]):
                 raise WrongFrameError(f"frame {at} of {row.path}")
     return "read"
 

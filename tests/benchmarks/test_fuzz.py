@@ -35,7 +35,7 @@ def test_unchanged_files_of_every_kind_are_read(kind: str, place: Place, monkeyp
     for module in (targets, score_targets):
         monkeypatch.setattr(module, "changed", lambda rng, data, others: data)
         monkeypatch.setattr(module, "changed_text", lambda rng, data, words: data)
-        monkeypatch.setattr(module, "changed_table", lambda rng, data, words, target: target.write_bytes(data))
+        monkeypatch.setattr(module, "changed_table", lambda rng, data, words, target: not target.write_bytes(data))
     assert ROWS[kind].target(random.Random(1), place) == "read"
 
 

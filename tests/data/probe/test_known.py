@@ -135,6 +135,8 @@ def test_windows_of_one_video_and_joined_splits_find_their_files(tmp_path: Path)
         {"packets": [-4, 2**31 - 1, 0]},
         {"times": [-(2**63), 2**63 - 1]},
         {"frames": None},
+        {"times": [None, 3]},
+        {"keyframes": [0, None, 18]},
     ],
 )
 def test_crafted_probes_give_the_frames_of_the_file_or_a_broken_clip(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clips, state_of
@@ -91,8 +92,10 @@ def _read(file: Path) -> pa.Table | None:
         table.validate(full=True)
     except (DamagedFileError, OSError, pa.ArrowException, UnicodeDecodeError):
         return None
-    known = table.schema.equals(SCHEMA) and not any(column.null_count for column in table.columns)
-    return table if known else None
+    if not table.schema.equals(SCHEMA) or any(column.null_count for column in table.columns):
+        return None
+    lists = [column for column in table.columns if pa.types.is_list(column.type)]
+    return None if any(pc.list_flatten(column).null_count for column in lists) else table
 
 
 def survey(
