@@ -94,3 +94,14 @@ def test_what_counts_as_numbered() -> None:
     assert not is_numbered(["0", "one"])
     assert not is_numbered(["x0"])
     assert not is_numbered(["0 "])
+
+
+@pytest.mark.parametrize(("at", "value"), [(4, 255), (6, 1)], ids=["an unknown version of zip", "a password"])
+def test_an_archive_that_zipfile_does_not_unpack_is_refused(tmp_path: Path, at: int, value: int) -> None:
+    path = npz(tmp_path / "s.npz", None)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + at + 2] = value  # of the first member, in the archive's table
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="not an npz of scores"):
+        read_foreign(path)

@@ -9,7 +9,9 @@ class are put in the order of the classes.
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,13 @@ from tinkit.files.text import as_utf8, require_utf8
 from tinkit.scores.table import Labels, ScoreInfo, ScoreTable
 
 _MOST_BYTES = 16 << 30  # an npz may not unpack to more
+
+
+# What zipfile and numpy raise for damaged archives; of a RuntimeError's kind are passwords and unknown versions.
+_NOT_NPZ = (
+    *(ValueError, KeyError, OSError, EOFError, OverflowError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +152,7 @@ def _read_npz(path: Path) -> Foreign:
         with np.load(path, allow_pickle=False) as arrays:
             ids, scores = arrays["ids"], arrays["scores"]
             classes = arrays.get("classes")
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _NOT_NPZ as error:
         raise UserError(f"not an npz of scores: {error}", file=path, expected=expected) from error
     texts = ids.dtype.kind == "U" and ids.ndim == 1 and (classes is None or classes.dtype.kind == "U")
     if not texts or scores.ndim != 2 or scores.dtype.kind not in "fiu" or len(scores) != len(ids):
