@@ -31,7 +31,7 @@ ROOMS = {
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
-    "submission": "fusion scores metrics files",
+    "submission": "fusion scores metrics leaderboard files",
     "fusion": "scores metrics files",
     "models": "models.clipnets models.foreign models.modality models.classifier models.temporal models.backbones"
     " models.stock data ops",
@@ -61,7 +61,8 @@ ROOMS = {
     "ops": "files",
     "workers": "",
     "scores": "metrics files",
-    "metrics": "average_precision",
+    "metrics": "leaderboard average_precision",
+    "leaderboard": "",
     "average_precision": "",
     "files": "",
 }

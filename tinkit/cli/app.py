@@ -19,6 +19,7 @@ from tinkit.cli import (
     ensemble,
     export,
     kernels,
+    ledger,
     models,
     predict,
     recipes,
@@ -58,6 +59,7 @@ app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("ensemble", epilog=ensemble.EPILOG)(ensemble.ensemble)
 app.add_typer(scores.app, name="scores")
 app.command("submit", epilog=submit.EPILOG)(submit.submit)
+app.command("ledger", epilog=ledger.EPILOG)(ledger.ledger)
 app.command("convert", epilog=convert.EPILOG)(convert.convert)
 app.command("export", epilog=export.EPILOG)(export.export)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from tinkit.errors import UserError
 from tinkit.files.atomic import check_place
 from tinkit.files.group import file_group, recover, sweep, writing_in
 from tinkit.files.hashes import sha256_file
 from tinkit.submission.ids import IdList
-from tinkit.submission.lines import write_lines
 from tinkit.submission.manifest import MANIFEST, HashedFile, described_by, manifest_of
-from tinkit.submission.plan import SubmissionPlan
-from tinkit.submission.text import odd_name
-
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same scores give the same bytes
+from tinkit.submission.outside import formulas, odd_name, too_large
+from tinkit.submission.plan import Part, SubmissionPlan
+from tinkit.submission.writing.containers import Writer, pack
+from tinkit.submission.writing.document import write_json, write_text
 
 
 def write_submission(
@@ -64,10 +62,10 @@ def write_in_place(
     other = refuse_overwriting(out, others, force=force)
     with file_group(head, out) as group:
         written = group.place(out.name)
-        with _opened(written, plan.challenge.member if plan.challenge.zip else None) as handle:
-            notes = write_lines(plan, handle)
+        notes = _write_file(plan, written)
         manifest = manifest_of(plan, out, written, inputs, ids)
-        manifest |= {"notes": [*plan.notes, *notes, *odd_name(out, plan.challenge)], "made_from": made}
+        found = [*plan.notes, *notes, *odd_name(out, plan.challenge), *too_large(written, plan.challenge)]
+        manifest |= {"notes": [*found, *formulas(plan.names)], "made_from": made}
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         # A half character, from the name of a folder, becomes the escape that JSON has for it.
         group.place(MANIFEST).write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -114,15 +112,22 @@ def _free_name(path: Path) -> Path:
     return free
 
 
-@contextmanager
-def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
-    """``path`` to write to, or ``member`` of a new archive there."""
-    if member is None:
-        with path.open("wb", buffering=1 << 20) as handle:
-            yield handle
-        return
-    info = zipfile.ZipInfo(member, _ZIP_TIME)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.external_attr = 0o644 << 16
-    with zipfile.ZipFile(path, "w") as archive, archive.open(info, "w", force_zip64=True) as handle:
-        yield cast(BinaryIO, handle)
+def _write_file(plan: SubmissionPlan, path: Path) -> list[str]:
+    """Write the file itself; returns what must be known of it."""
+    challenge, notes = plan.challenge, []
+    packed_by = "zip" if challenge.zip else "gz" if challenge.gz else ""
+
+    def text_of(part: Part) -> Writer:
+        return lambda handle: notes.extend(write_text(plan, part, handle))
+
+    writers: dict[str, Writer] = {}
+    if challenge.syntax == "json":
+        writers[challenge.member] = lambda handle: notes.extend(write_json(plan, handle))
+    else:
+        members = challenge.members
+        writers |= {members[part.head]: text_of(part) for part in plan.parts}
+    for name, template in challenge.extra.items():
+        text = template.format(**plan.answers).encode()
+        writers[name] = lambda handle, text=text: cast(None, handle.write(text))  # type: ignore[misc]
+    pack(path, writers, packed_by=packed_by)
+    return notes
