@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: py
 
     rules = challenge("mmit", zip=place == "zip")
     if place in ("rows", "zip"):
-        monkeypatch.setattr("tinkit.submission.writing.document.in_chunks", rows_then_full)
+        monkeypatch.setattr("tinkit.submission.writing.lines.in_chunks", rows_then_full)
     elif place == "flush":
         monkeypatch.setattr("os.fsync", fail)
     else:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tinkit.errors import UserError
@@ -105,8 +106,9 @@ def _from_text(path: Path) -> tuple[str, list[str], list[int]]:
     """An id a line, spaces in it too; unless numbers end every line, as in the lists of TSN and its descendants."""
     ids, lines = _columns(path, None)
     skip = bool(ids) and ids[0].split()[0].lower() in _HEADERS
-    paths = [_before_numbers(line) for line in (ids[1:] if skip else ids)]
-    if paths and None not in paths:
+    # Up to the first line that no number ends: most lists are none of paths, frames and labels.
+    paths = list(takewhile(lambda name: name is not None, map(_before_numbers, ids[skip:])))
+    if paths and len(paths) == len(ids) - skip:
         form, listed = "list: path frames labels", [name for name in paths if name is not None]
     else:
         skip = bool(ids) and ids[0].lower() in _HEADERS

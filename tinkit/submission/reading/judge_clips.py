@@ -29,7 +29,7 @@ class ClipCheck:
     def check_block(self, block: Block) -> bool:
         """Judge a block at once, if it is certainly right but for its names; else False, and nothing is done."""
         width = self.rows.width
-        if width is None or block.first + block.data.count(b"\n") > text.MAX_ROWS:
+        if width is None or block.first + block.ends > text.MAX_ROWS:
             return False
         found = quick_rows(block, self.challenge, width, self.rows.label_index)
         if found is None:

@@ -40,7 +40,7 @@ def quick_rows(
     if challenge.rows not in ("scores", "ranked"):
         return None
     data = block.data.replace(b"\r\n", b"\n") if b"\r" in block.data else block.data
-    quotes = _quotes(data, challenge, width)
+    quotes = _quotes(data, block.ends, challenge, width)
     if quotes is None or b"\r" in data or b"\0" in data:
         return None
     scores = challenge.rows == "scores"
@@ -64,7 +64,7 @@ def quick_rows(
         )
     except pa.ArrowException:  # the reader of lines says which, and why
         return None
-    if len(table) != data.count(b"\n") + (not data.endswith(b"\n")):
+    if len(table) != block.ends + (not data.endswith(b"\n")):
         return None
     names = table.column(0).to_pylist()
     if not scores:
@@ -76,17 +76,14 @@ def quick_rows(
     return QuickRows(block.first, names, values=values) if _possible(values, challenge) else None
 
 
-def _quotes(data: bytes, challenge: Challenge, width: int) -> bool | None:
+def _quotes(data: bytes, rows: int, challenge: Challenge, width: int) -> bool | None:
     """Whether quotation marks part fields; None where they stand elsewhere than at the ends of fields."""
-    if challenge.quoting == "none":
+    if challenge.quoting == "none" or b'"' not in data:
         return False
     count, mark = data.count(b'"'), challenge.delimiter.encode()
-    if not count:
-        return False
     # As many begin a line, or all fields, as end a field: none stands within one.
     starts = data.count(b'\n"') + data.startswith(b'"')
     if challenge.quoting == "all":
-        rows = data.count(b"\n")
         return True if count == 2 * (width + 1) * rows == 2 * starts * (width + 1) else None
     return True if starts == data.count(b'"' + mark) and count == 2 * starts else None
 

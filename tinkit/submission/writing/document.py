@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from tinkit.scores.table import in_chunks
 from tinkit.submission.plan import Part, SubmissionPlan
 from tinkit.submission.writing.lines import Lines, as_json
 from tinkit.submission.writing.wording import header_line, quoted
@@ -18,15 +19,26 @@ def write_text(plan: SubmissionPlan, part: Part, handle: BinaryIO) -> list[str]:
     """Write the header, if there is one, and the lines of every clip; returns what must be known of them."""
     handle.write(header_line(plan.challenge, part.table.info.classes).encode())
     lines = Lines(part, plan.challenge)
-    done = 0
-    for rows in in_chunks(part.rows):
+    begin, end = lines.pieces.begin, lines.pieces.end
+    done, before = 0, ""  # what ends the line before
+    for rows in lines.blocks(part.rows):
         names = [quoted(name, plan.challenge) for name in plan.names[done : done + len(rows)]]
-        texts = lines.texts(rows, names)
+        texts = lines.bodies(rows, names)
         if not lines.pieces.named:
-            texts = [f"{name}{text}" for name, text in zip(names, texts, strict=True)]
-        handle.write("".join(texts).encode())
+            starts = [f"{before}{names[0]}{begin}", *(f"{end}{name}{begin}" for name in names[1:])]
+            texts = pc.binary_join_element_wise(pa.array(starts), texts, "")
+            before = end
+        handle.write(_bytes_of(texts))
         done += len(rows)
+    handle.write(before.encode())
     return lines.notes()
+
+
+def _bytes_of(texts: pa.StringArray) -> memoryview:
+    """The bytes of all ``texts``, one behind the other, without a copy."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(data)[ends[0] : ends[-1]]
 
 
 def write_json(plan: SubmissionPlan, handle: BinaryIO) -> list[str]:
@@ -49,7 +61,8 @@ def write_json(plan: SubmissionPlan, handle: BinaryIO) -> list[str]:
 def _entries(plan: SubmissionPlan, parts: list[Lines]) -> Iterator[list[str]]:
     """The clips' entries, a block at a time."""
     shape = plan.challenge.document
-    for places in in_chunks(np.arange(len(plan.names))):
+    widest = max(parts, key=lambda lines: lines.part.table.scores.shape[1])
+    for places in widest.blocks(np.arange(len(plan.names))):
         names = [as_json(plan.names[place]) for place in places.tolist()]
         texts = [lines.texts(lines.part.rows[places], names) for lines in parts]
         if plan.challenge.heads:

@@ -8,7 +8,7 @@ time, by Arrow; Python sees one text a clip.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,15 @@ from numpy.typing import NDArray
 
 from tinkit.errors import UserError
 from tinkit.scores.kinds import Values, rows_as
+from tinkit.scores.table import in_chunks
 from tinkit.submission.plan import Part
 from tinkit.submission.spec import Challenge
 from tinkit.submission.writing.numbers import as_written, differing, joined, number_texts, picked
 from tinkit.submission.writing.wording import quoted
+
+_BLOCK = 1 << 20  # elements of clips at a time
+_ALL_DIGITS = 17
+_APART = 22.0  # up to here the sigmoids of neighbouring float32 logits are different float64 numbers
 
 
 @dataclass(frozen=True)
@@ -101,17 +106,26 @@ class Lines:
         self.first: NDArray[Any] | None = None
         self.alike = True
 
-    def texts(self, rows: NDArray[np.int64], names: Sequence[str]) -> list[str]:
-        """What stands behind the names of the clips whose scores are in ``rows``; ``names`` are as the file has them.
-
-        Where rows are long, the names are part of it.
+    def bodies(self, rows: NDArray[np.int64], names: Sequence[str]) -> pa.StringArray:
+        """The elements of each clip whose scores are in ``rows``, put together, (n,); what begins and ends them is not
+        there. ``names`` are as the file has them; where rows are long, they are part of it.
         """
         values = self._values(rows)
         listed, counts = self._listed(values, names)
         self._remember(values, listed, rows)
-        pieces = self.pieces
-        bodies = joined(self._elements(values, listed, counts, names), counts, pieces.between)
-        return [f"{pieces.begin}{body}{pieces.end}" for body in bodies]
+        return joined(self._elements(values, listed, counts, names), counts, self.pieces.between)
+
+    def texts(self, rows: NDArray[np.int64], names: Sequence[str]) -> list[str]:
+        """As :meth:`bodies`, each with what begins and ends it."""
+        begin, end = self.pieces.begin, self.pieces.end
+        return [f"{begin}{body}{end}" for body in self.bodies(rows, names).to_pylist()]
+
+    def blocks(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """``rows``, as many at a time as make a few megabytes of text."""
+        step = max(1, _BLOCK // self.part.table.scores.shape[1])
+        for chunk in in_chunks(rows):
+            for start in range(0, len(chunk), step):
+                yield chunk[start : start + step]
 
     def notes(self) -> list[str]:
         """What must be known of the texts made so far."""
@@ -200,13 +214,22 @@ class Lines:
         if self.alike:
             self.first = told[0] if self.first is None else self.first
             self.alike = bool((told == self.first).all())
-        if self.pieces.numbers:
+        if self.pieces.numbers and not self._surely_apart(self.part.table.scores[rows]):
             scored = self.part.table.valid[rows]
             have: Values = self.part.table.scores[rows[scored]]
             become = values[scored]
             if listed is not None:
                 have, become = picked(have, listed[scored]), picked(become, listed[scored])
             self.equal += rows_made_equal(have, become, self.challenge.precision, self.challenge.decimals)
+
+    def _surely_apart(self, scores: NDArray[np.float32]) -> bool:
+        """Whether no two of these scores can become one number, whatever they are; False where that is not known."""
+        part, rules = self.part, self.challenge
+        exact = rules.decimals is None and rules.precision == _ALL_DIGITS
+        if part.kind == part.table.info.kind:
+            return exact and part.kind != "probabilities"  # of which those above 1 are cut off
+        sigmoids = part.table.info.kind == "logits" and part.table.info.task == "multi-label"
+        return exact and sigmoids and bool(np.nanmax(np.abs(scores), initial=0) <= _APART)
 
 
 def rows_made_equal(scores: Values, written: Values, precision: int, decimals: int | None = None) -> int:

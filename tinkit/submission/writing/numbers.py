@@ -33,11 +33,10 @@ def number_texts(values: Values, precision: int, decimals: int | None) -> pa.Str
     return texts
 
 
-def joined(texts: pa.StringArray, counts: NDArray[np.int64], separator: str) -> list[str]:
+def joined(texts: pa.StringArray, counts: NDArray[np.int64], separator: str) -> pa.StringArray:
     """``texts``, of which each row has ``counts`` (n,), as one text a row."""
     ends = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-    found: list[str] = pc.binary_join(pa.ListArray.from_arrays(ends, texts), separator).to_pylist()
-    return found
+    return pc.binary_join(pa.ListArray.from_arrays(ends, texts), separator)
 
 
 def rounded(values: Values, precision: int) -> Values:
