@@ -59,8 +59,8 @@ def hit_at(scores: Matrix, labels: Marks, k: int) -> float:
         known = np.flatnonzero(marks.any(axis=1))
         block, marks = scores[start : start + step][known], marks[known]
         # Of a row's labels the best is the first of the highest score.
-        best = np.where(marks, block, -np.inf).argmax(axis=1)
-        listed = np.take_along_axis(block, best[:, None], axis=1)[:, 0] > -np.inf
+        own = np.where(marks, block, -np.inf)
+        best, listed = own.argmax(axis=1), own.max(axis=1) > -np.inf
         hits += int(np.count_nonzero((ahead_of(block, best) < k) & listed))
         rows += len(known)
     return hits / rows if rows else float("nan")
@@ -108,16 +108,16 @@ def last_without_labels(scores: Matrix, labels: Marks) -> Matrix:
 def joint_top(scores: tuple[Matrix, Matrix], classes: tuple[Matrix, Matrix], k: int) -> float:
     """Share of the rows whose pair of ``classes``, each (N,), is among the ``k`` pairs of largest product of softmaxes.
 
-    EPIC-Kitchens-100's action: the product over all pairs of verb and noun. Of equal products the one of the lower
-    first, then of the lower second class ranks before. Needs no table of all pairs: what precedes a pair in it has at
-    most ``k - 1`` classes before its own in either head, or cannot matter.
+    EPIC-Kitchens-100's action: the product over all pairs of verb and noun. It ranks as the sum of the two scores does,
+    of which a softmax takes the same from every class. Of equal sums the one of the lower first, then of the lower
+    second class ranks before. No table of all pairs is needed: the best pairs are of each head's ``k`` best classes.
     """
     hits = 0
     rows = len(scores[0])
     step = max(1, _BLOCK // (scores[0].shape[1] + scores[1].shape[1] + k * k))
     for start in range(0, rows, step):
         part = slice(start, start + step)
-        first, second = (_log_softmax(one[part]) for one in scores)
+        first, second = (one[part].astype(np.float64) for one in scores)
         best = _best_pairs(first, second, k)
         wanted = classes[0][part] * scores[1].shape[1] + classes[1][part]
         hits += int(np.count_nonzero((best == wanted[:, None]).any(axis=1)))
@@ -128,16 +128,10 @@ def _best_pairs(first: Matrix, second: Matrix, k: int) -> NDArray[np.int64]:
     """The ``k`` best pairs of each row, (n, k), as ``first class * classes of second + second class``."""
     tops = [np.argsort(-one, axis=1, kind="stable")[:, :k] for one in (first, second)]
     a, b = (np.take_along_axis(one, top, axis=1) for one, top in zip((first, second), tops, strict=True))
-    products = (a[:, :, None] + b[:, None, :]).reshape(len(first), -1)
+    sums = (a[:, :, None] + b[:, None, :]).reshape(len(first), -1)
     pairs = (tops[0][:, :, None] * second.shape[1] + tops[1][:, None, :]).reshape(len(first), -1)
-    order = np.lexsort((pairs, -products), axis=1)[:, :k]
+    order = np.lexsort((pairs, -sums), axis=1)[:, :k]
     return np.take_along_axis(pairs, order, axis=1)
-
-
-def _log_softmax(block: Matrix) -> Matrix:
-    values = block.astype(np.float64)
-    shifted = values - values.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def _told(scores: Matrix, labels: Marks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

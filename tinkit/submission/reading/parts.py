@@ -37,8 +37,8 @@ class Block:
 
 
 @contextmanager
-def open_part(path: Path, challenge: Challenge, head: str = "") -> Iterator[BinaryIO]:
-    """The bytes of the file of ``head`` in the submission ``path``, packed as it may be.
+def open_part(path: Path, challenge: Challenge, head: str | None = None) -> Iterator[BinaryIO]:
+    """The bytes of the file of ``head``, or of all heads, in the submission ``path``, packed as it may be.
 
     Raises :class:`~tinkit.errors.UserError` where there is no telling which file is meant, or it cannot be unpacked.
     """
@@ -46,7 +46,8 @@ def open_part(path: Path, challenge: Challenge, head: str = "") -> Iterator[Bina
         with open_gzip(path) as handle:
             yield handle
         return
-    member = _member(path, challenge.members[head]) if challenge.zip and is_zip(path) else None
+    name = challenge.members[challenge.head_names[0] if head is None else head]
+    member = _member(path, name) if challenge.zip and is_zip(path) else None
     with open_bytes(path) if member is None else open_member(path, member) as handle:
         yield handle
 
