@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tinkit.cli.options import LEDGER, JsonOption, LedgerOption
+from tinkit.cli.options import JsonOption, LedgerOption
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
+from tinkit.run_folder import LEDGER
 from tinkit.terminal import print_json, print_line, print_table
 
 EPILOG = examples(

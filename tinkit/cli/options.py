@@ -49,7 +49,6 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results 
 
 # ---- what is written
 
-LEDGER = Path("submissions.csv")
 LedgerOption = Annotated[
     Path, typer.Option("--ledger", help="The csv that keeps what was handed in and what the leaderboard said.")
 ]

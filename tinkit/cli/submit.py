@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from tinkit.cli.options import LEDGER, ForceOption, JsonOption, LedgerOption, QuietOption, complete_challenges
+from tinkit.cli.options import ForceOption, JsonOption, LedgerOption, QuietOption, complete_challenges
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
+from tinkit.run_folder import LEDGER
 from tinkit.terminal import note, print_json, print_line, print_table
 
 if TYPE_CHECKING:

@@ -26,7 +26,6 @@ from tinkit.fusion.record import FusionRecord
 from tinkit.metrics import Task, challenge_metric
 from tinkit.scores import ScoreInfo
 
-LEDGER = Path("submissions.csv")
 COLUMNS = (
     "time", "challenge", "file", "clips", "made_of", "metric", "estimate", "note", "answer", "answer_time",
     "sha256",

@@ -157,7 +157,7 @@ class Challenge(Table):
         if self.syntax == "json" and text_only:
             raise ValueError(f"{', '.join(text_only)}: means nothing with syntax = 'json'; take it out")
         if self.syntax == "text" and "document" in given:
-            raise ValueError("document: means nothing with syntax = 'text'; take it out")
+            raise ValueError("syntax: 'text' has no document; take the table [document] out, or say syntax = 'json'")
         if {"precision", "decimals"} <= given:
             raise ValueError("decimals: says the same as precision otherwise; take one of the two out")
         if self.rows == "long" and self.least == 0:

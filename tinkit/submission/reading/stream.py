@@ -92,7 +92,7 @@ def _keys(text: _Text, what: str) -> Iterator[tuple[int, str]]:
 
 def _items(text: _Text, what: str, brackets: str = "[]") -> Iterator[int]:
     """The line of each item of the list, or object, that begins here; the reader takes the item."""
-    text.take(brackets[0], f"{what} is no {'object' if brackets == '{}' else 'list'}")
+    text.take(brackets[0], f"{what} is no {'object' if brackets == '{}' else 'list'}" if text.peek() else "")
     if text.peek() == brackets[1]:
         text.take(brackets[1])
         return
@@ -110,7 +110,8 @@ class _Text:
 
     def __init__(self, handle: BinaryIO, path: Path) -> None:
         self.handle, self.path = handle, path
-        self.window, self.at, self.lines, self.read = "", 0, 0, 0
+        self.window, self.at, self.read = "", 0, 0
+        self.lines = self.counted = 0  # ends of lines before the place up to which the window was counted
         self.ended = False
         self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.json = json.JSONDecoder(object_pairs_hook=_object)
@@ -118,7 +119,9 @@ class _Text:
     @property
     def line(self) -> int:
         """The line, from 1, of the next character."""
-        return 1 + self.lines + self.window.count("\n", 0, self.at)
+        self.lines += self.window.count("\n", self.counted, self.at)
+        self.counted = self.at
+        return 1 + self.lines
 
     def wrong(self, problem: str) -> UserError:
         """The error for what stands here."""
@@ -176,12 +179,12 @@ class _Text:
         if self.read > MAX_BYTES:
             raise UserError(f"more than {MAX_BYTES >> 30} GiB", file=self.path, line=self.line)
         self.ended = not data
-        self.lines += self.window.count("\n", 0, self.at)
+        self.lines += self.window.count("\n", self.counted, self.at)
         try:
             self.window = self.window[self.at :] + self.decoder.decode(data, final=self.ended)
         except UnicodeDecodeError as error:
             raise UserError("is not UTF-8 text", file=self.path, line=self.line, expected="a JSON document") from error
-        self.at = 0
+        self.at = self.counted = 0
         return not self.ended
 
 
