@@ -132,8 +132,8 @@ def names_by_others(out: Path, rules: Challenge) -> list[str]:
         text = (gzip.decompress(out.read_bytes()) if rules.gz else out.read_bytes()).decode()
     if rules.syntax == "json":
         document = json.loads(text)
-        clips = document[rules.document.results] if rules.document.results else document
-        found = list(clips) if rules.document.clips == "object" else [clip["id"] for clip in clips]
+        clips = document[rules.shape.results] if rules.shape.results else document
+        found = list(clips) if rules.shape.clips == "object" else [clip["id"] for clip in clips]
     else:
         table = list(csv.reader(io.StringIO(text), delimiter=rules.delimiter, strict=True))
         found = [row[0] for row in table[rules.header :]]
@@ -209,7 +209,7 @@ def test_heads_in_files_of_their_own_and_what_was_asked(tmp_path: Path) -> None:
             "task": "single-label",
             "rows": "ranked",
             "top": 1,
-            "heads": [{"name": "verb", "num_classes": 3}, {"name": "noun", "num_classes": 4}],
+            "heads": {"verb": {"num_classes": 3}, "noun": {"num_classes": 4}},
             "joint": "action",
             "zip": True,
             "member": "{head}.csv",

@@ -116,10 +116,10 @@ def test_metrics_must_be_measurable(tmp_path: Path) -> None:
     ("lines", "problem"),
     [
         ('syntax = "json"\ndelimiter = ";"', "delimiter: means nothing with syntax = 'json'"),
-        ('[document]\nresults = "r"', "syntax: 'text' has no document"),
+        ('[document]\nresults = "r"', "document.results: means nothing with syntax = 'text'"),
         ("zip = true\ngz = true", "packed once"),
         ('member = "{head}.csv"\nzip = true', "may hold {head}, where there are heads"),
-        ('[[heads]]\nname = "verb"', "each has a file of its own"),
+        ("[heads.verb]\nnum_classes = 3", "each has a file of its own"),
         ('joint = "action"', "joint: needs two heads"),
         ("least = 4", "least: is more than top = 3"),
         ('[extra]\n"a.txt" = "x"', "extra: means nothing without zip"),

@@ -148,7 +148,7 @@ def _sample(path: Path, challenge: Challenge) -> list[str]:
     sample: list[str] = []
     with suppress(UserError), open_part(path, challenge, challenge.head_names[0]) as handle:
         if challenge.syntax == "json":
-            shape, whole = challenge.document, challenge.rows == "long"
+            shape, whole = challenge.shape, challenge.rows == "long"
             clips = (found for found in read_document(handle, path, shape, whole=whole) if isinstance(found, Clip))
             sample += [clip.name for clip in islice(clips, _SAMPLE) if isinstance(clip.name, str)]
         else:
@@ -163,7 +163,7 @@ def _check_document(
     document = JsonCheck(challenge, names, judges, findings)
     clips = ClipCheck(challenge, names, judges[""], findings) if challenge.rows == "long" else None
     with open_part(path, challenge) as handle:
-        for found in read_document(handle, path, challenge.document, whole=clips is not None):
+        for found in read_document(handle, path, challenge.shape, whole=clips is not None):
             if clips is not None and isinstance(found, Clip):
                 clips.check_object(found)
             else:

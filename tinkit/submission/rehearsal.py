@@ -161,7 +161,7 @@ def _told(path: Path, challenge: Challenge, head: str, index_of: Any, count: int
     """What the file says, in its order."""
     if challenge.syntax == "json":
         with open_part(path, challenge) as handle:
-            for found in read_document(handle, path, challenge.document, whole=challenge.rows == "long"):
+            for found in read_document(handle, path, challenge.shape, whole=challenge.rows == "long"):
                 if isinstance(found, Clip):
                     content = found.content[head] if challenge.heads else found.content
                     yield _one(found.line, found.name, entry_of(content, challenge), index_of)

@@ -94,12 +94,12 @@ class Challenge(Table):
     quoting: Literal["csv", "none", "all"] = Field(
         "none", description="csv: a text holding the delimiter is quoted; none: it is refused; all: every field is."
     )
-    document: Document = Field(Document(), description="Where what stands in a JSON document.")
-    heads: tuple[Head, ...] = Field((), description="Several outputs a clip, each from a score file of its own.")
-    joint: str = Field("", description="What a pair of the two heads' classes is called, such as `action`.")
-    asked: dict[str, Asked] = Field(
-        default_factory=dict, description="What an entry must say of itself, given by `--set NAME=VALUE`."
+    document: Document | None = Field(None, description="Where what stands in a JSON document.")
+    heads: dict[str, Head] = Field(
+        {}, description="Several outputs a clip, by name, each from a score file of its own."
     )
+    joint: str = Field("", description="What a pair of the two heads' classes is called, such as `action`.")
+    asked: dict[str, Asked] = Field({}, description="What an entry must say of itself, given by `--set NAME=VALUE`.")
     order: Literal["error", "warning", "any"] = Field(
         "warning", description="What `--check` makes of rows in another order than the list of test clips."
     )
@@ -114,7 +114,7 @@ class Challenge(Table):
         description="The file's name inside the zip archive; with {head} in it, each head has a file of its own.",
     )
     extra: dict[str, str] = Field(
-        default_factory=dict, description="Further files in the zip archive, name and text; {NAME} is what was asked."
+        {}, description="Further files in the zip archive, name and text; {NAME} is what was asked."
     )
     file: str = Field("", description="What the file that is handed in must be called; left out: anything.")
     max_bytes: Annotated[int, Field(ge=1)] | None = Field(None, description="The size that the leaderboard takes.")
@@ -156,8 +156,8 @@ class Challenge(Table):
         text_only = [key for key in _TEXT_ONLY if key in given]
         if self.syntax == "json" and text_only:
             raise ValueError(f"{', '.join(text_only)}: means nothing with syntax = 'json'; take it out")
-        if self.syntax == "text" and "document" in given:
-            raise ValueError("syntax: 'text' has no document; take the table [document] out, or say syntax = 'json'")
+        if self.syntax == "text" and (inner := sorted(self.shape.model_fields_set)):
+            raise ValueError(f"document.{inner[0]}: means nothing with syntax = 'text'; take it out")
         if {"precision", "decimals"} <= given:
             raise ValueError("decimals: says the same as precision otherwise; take one of the two out")
         if self.rows == "long" and self.least == 0:
@@ -167,7 +167,7 @@ class Challenge(Table):
         if self.syntax == "json":
             if self.infinite:
                 raise ValueError("infinite: JSON has no infinity")
-            if self.rows == "long" and self.document.clips == "object":
+            if self.rows == "long" and self.shape.clips == "object":
                 raise ValueError("rows: 'long' needs document.clips = 'list'")
         if self.rows == "pairs" and self.syntax == "text" and self.delimiter == self.pair_delimiter:
             raise ValueError("pair_delimiter: is the delimiter too")
@@ -184,6 +184,8 @@ class Challenge(Table):
             raise ValueError("extra: means nothing without zip = true; take it out")
         if self.zip and self.gz:
             raise ValueError("gz: a file is packed once; take zip or gz out")
+        if wrong := [name for name in self.heads if not name.isidentifier() or not name.isascii()]:
+            raise ValueError(f"heads: {wrong[0]!r} is not a name of letters, digits and underscores")
         fields = template_fields(self.member)
         if fields and (fields != ["head"] or not self.heads):
             raise ValueError("member: may hold {head}, where there are heads, and no other braces")
@@ -197,7 +199,7 @@ class Challenge(Table):
                 raise ValueError(f"extra: {name!r} is called as the submission is")
             if unknown := set(template_fields(text)) - set(self.asked):
                 raise ValueError(f"extra: {{{unknown.pop()}}} in {name!r} is not in `asked`")
-        if unknown := self.document.asks() - set(self.asked):
+        if unknown := self.shape.asks() - set(self.asked):
             raise ValueError(f"document: {{{unknown.pop()}}} is not in `asked`")
 
     def _check_metrics(self) -> None:
@@ -212,6 +214,11 @@ class Challenge(Table):
                 raise ValueError(f"metrics: {name} needs {places} labels a row, the file has {self.most}")
         if self.joint and (len(self.heads) != 2 or not {"top1", "top5"}.issuperset(self.metrics)):
             raise ValueError("joint: needs two heads, and no other metrics than top1 and top5")
+
+    @property
+    def shape(self) -> Document:
+        """The shape of a JSON document."""
+        return self.document or Document()
 
     @property
     def most(self) -> int:
@@ -232,7 +239,7 @@ class Challenge(Table):
     @property
     def head_names(self) -> tuple[str, ...]:
         """The names of the heads; one, ``""``, where there are none."""
-        return tuple(head.name for head in self.heads) or ("",)
+        return tuple(self.heads) or ("",)
 
     def top_needs(self) -> int:
         """How many classes there must be at least for a row of ranked labels."""
@@ -240,7 +247,7 @@ class Challenge(Table):
 
     def classes_of(self, head: str) -> int | None:
         """The number of classes that the rules give a head."""
-        return next((one.num_classes for one in self.heads if one.name == head), self.num_classes)
+        return self.heads[head].num_classes if head in self.heads else self.num_classes
 
     def file_name(self, clip_id: str) -> str:
         """What the leaderboard calls the clip ``clip_id``."""

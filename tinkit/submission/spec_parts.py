@@ -17,7 +17,6 @@ Answer = int | bool | str
 class Head(Table):
     """One of several outputs that a challenge wants of a clip, such as a verb and a noun."""
 
-    name: str = Field(pattern=r"^[A-Za-z]\w*$", description="What the file calls it.")
     num_classes: Annotated[int, Field(ge=1)] | None = Field(None, description="Left out: as many as its scores have.")
 
 
@@ -76,7 +75,7 @@ class Document(Table):
     label_key: str = Field("label", min_length=1, description="The key of a label beside its score.")
     score_key: str = Field("score", min_length=1, description="The key of a score beside its label.")
     fields: dict[str, Any] = Field(
-        default_factory=dict, description="What stands beside the clips; the text '{NAME}' is what was asked for."
+        {}, description="What stands beside the clips; the text '{NAME}' is what was asked for."
     )
 
     @model_validator(mode="after")

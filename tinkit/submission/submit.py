@@ -158,7 +158,7 @@ def sources_of(sources: Sequence[str], challenge: Challenge) -> dict[str, str]:
 
     Raises :class:`~tinkit.errors.UsageError` for heads without a source, and sources without a head.
     """
-    heads = [head.name for head in challenge.heads]
+    heads = list(challenge.heads)
     if not heads:
         if len(sources) != 1:
             raise UsageError(
@@ -209,7 +209,7 @@ def judge_submission(
     names of the classes. Without ``ids`` the answers' clips are the list of test clips.
     """
     rules, _ = load_challenge(challenge)
-    hidden = None if answers is None else read_answers(answers, [head.name for head in rules.heads])
+    hidden = None if answers is None else read_answers(answers, list(rules.heads))
     listed = read_ids(ids) if ids is not None else None if hidden is None else hidden.ids
     classes = None if categories is None else read_classes(categories, rules.class_order)
     report = check_submission(path, rules, ids=listed, classes=classes, num_classes=num_classes)

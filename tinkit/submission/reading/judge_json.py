@@ -17,7 +17,7 @@ from tinkit.submission.spec_parts import placeholder
 
 def entry_of(content: Any, challenge: Challenge) -> Entry:
     """What ``content``, of one clip and one head, says. Raises :class:`ValueError` for what no entry says."""
-    shape = challenge.document
+    shape = challenge.shape
     match challenge.rows:
         case "scores" if shape.scores == "array":
             return Entry(None, _numbers(content))
@@ -105,7 +105,7 @@ class JsonCheck:
 
     def finish(self) -> None:
         """Report what should stand beside the clips and does not."""
-        for key in self.challenge.document.fields:
+        for key in self.challenge.shape.fields:
             if key not in self.beside:
                 self.findings.add(None, "field", f"the document has no key {key!r}")
 
@@ -118,11 +118,11 @@ class JsonCheck:
         rows.check_entry(line, entry)
 
     def _check_beside(self, found: Beside) -> None:
-        if found.key in self.beside or found.key == self.challenge.document.results:
+        if found.key in self.beside or found.key == self.challenge.shape.results:
             self.findings.add(found.line, "field", f"the key {found.key!r} is there twice")
             return
         self.beside.add(found.key)
-        wanted = self.challenge.document.fields
+        wanted = self.challenge.shape.fields
         if found.key not in wanted:
             self.findings.add(found.line, "field", f"the challenge has no key {found.key!r}", "warning")
             return

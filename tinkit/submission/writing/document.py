@@ -43,7 +43,7 @@ def _bytes_of(texts: pa.StringArray) -> memoryview:
 
 def write_json(plan: SubmissionPlan, handle: BinaryIO) -> list[str]:
     """Write the document, an entry a line; returns what must be known of it."""
-    shape = plan.challenge.document
+    shape = plan.challenge.shape
     brackets = "{}" if shape.clips == "object" else "[]"
     # What stands beside the clips is small; a mark in the clips' place shows where they go.
     outer = {**shape.filled(plan.answers), shape.results: None} if shape.results else None
@@ -60,7 +60,7 @@ def write_json(plan: SubmissionPlan, handle: BinaryIO) -> list[str]:
 
 def _entries(plan: SubmissionPlan, parts: list[Lines]) -> Iterator[list[str]]:
     """The clips' entries, a block at a time."""
-    shape = plan.challenge.document
+    shape = plan.challenge.shape
     widest = max(parts, key=lambda lines: lines.part.table.scores.shape[1])
     for places in widest.blocks(np.arange(len(plan.names))):
         names = [as_json(plan.names[place]) for place in places.tolist()]

@@ -73,7 +73,7 @@ def _text_pieces(part: Part, challenge: Challenge) -> Pieces:
 
 
 def _json_pieces(part: Part, challenge: Challenge) -> Pieces:
-    shape = challenge.document
+    shape = challenge.shape
     by_index = challenge.labels == "index"
     labels = part.labels if by_index else [as_json(label) for label in part.labels]
     scored = tuple(f"{as_json(shape.label_key)}:{label},{as_json(shape.score_key)}:" for label in labels)
@@ -196,7 +196,7 @@ class Lines:
         classes = np.broadcast_to(np.arange(values.shape[1]), values.shape) if listed is None else listed
         parts: list[pa.Array | pa.Scalar] = []
         if pieces.named:
-            begin = f"{{{as_json(rules.document.id_key)}:" if rules.syntax == "json" else ""
+            begin = f"{{{as_json(rules.shape.id_key)}:" if rules.syntax == "json" else ""
             parts.append(pa.array([begin + name for name in names]).take(pa.array(np.nonzero(chosen)[0])))
         if self.before is not None:
             parts.append(self.before.take(pa.array(classes[chosen])))
