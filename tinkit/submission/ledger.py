@@ -100,7 +100,7 @@ def made_of(infos: Sequence[ScoreInfo]) -> str:
     texts = []
     for info in infos:
         members = [name.removeprefix("member:") for name in info.hashes if name.startswith("member:")]
-        inner = f" ({', '.join(members)})" if members else ""
+        inner = f" ({' + '.join(members)})" if members else ""
         texts.append(f"{info.run or info.dataset or 'scores'} {info.split}{inner}")
     return "; ".join(texts)
 
