@@ -25,7 +25,7 @@ import pandas as pd
 from scipy.special import expit
 
 from benchmarks.machine import machine
-from benchmarks.pairs import Times, interval, paired
+from benchmarks.pairs import Timer, Times, interval
 from tinkit.scores import ScoreInfo, ScoreTable, write_scores
 from tinkit.submission import Options, judge_submission, make_submission
 
@@ -77,7 +77,7 @@ def pandas_check(folder: Path) -> None:
     assert ((values >= 0) & (values <= 1)).all()
 
 
-def cpu(call: Callable[[], object]) -> Callable[[], float]:
+def cpu(call: Callable[[], object]) -> Timer:
     """The milliseconds of CPU time that ``call`` takes."""
 
     def timed() -> float:
@@ -86,6 +86,16 @@ def cpu(call: Callable[[], object]) -> Callable[[], float]:
         return 1000 * (time.process_time() - start)
 
     return timed
+
+
+def in_turns(first: Timer, second: Timer, pairs: int) -> Times:
+    """Both in turns, after each was run once."""
+    sides, times = (first, second), np.empty((2, pairs))
+    first(), second()
+    for pair in range(pairs):
+        for side in (0, 1) if pair % 2 == 0 else (1, 0):
+            times[side, pair] = sides[side]()
+    return Times(times[0], times[1])
 
 
 def _watched(call: Callable[[], object], found: multiprocessing.connection.Connection) -> None:
@@ -143,7 +153,7 @@ def compared(folder: Path, rows: int, classes: int, pairs: int) -> list[dict[str
     }
     found = []
     for what, (ours, theirs) in steps.items():
-        times: Times = paired(cpu(ours), cpu(theirs), pairs)
+        times = in_turns(cpu(ours), cpu(theirs), pairs)
         ratio = interval(times.first / times.second)
         numbers = (ratio.median, ratio.low, ratio.high, np.median(times.first) / 1000, np.median(times.second) / 1000)
         cells = (date.today().isoformat(), machine("numpy", "pyarrow", "pandas"), what, str(rows), str(classes))
@@ -172,9 +182,9 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        store(compared(Path(folder), asked.rows, asked.classes, asked.pairs), asked.out)
         if asked.million:
             store(million(Path(folder), asked.million, asked.classes), asked.out)
+        store(compared(Path(folder), asked.rows, asked.classes, asked.pairs), asked.out)
 
 
 if __name__ == "__main__":
