@@ -50,7 +50,7 @@ class RowCheck:
         self.rows += len(told)
         if self.alike:
             self.first = told[0].tolist() if self.first is None else self.first
-            self.alike = bool((told == np.array(self.first)).all())
+            self.alike = len(self.first) == told.shape[1] and bool((told == np.array(self.first)).all())
         if rows.values is not None:
             ranked = np.sort(rows.values, axis=1)[:, -_LEADING - 1 :]
             self.tied += int((ranked[:, 1:] == ranked[:, :-1]).any(axis=1).sum())

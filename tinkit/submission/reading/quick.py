@@ -81,10 +81,12 @@ def _quotes(data: bytes, rows: int, challenge: Challenge, width: int) -> bool | 
     if challenge.quoting == "none" or b'"' not in data:
         return False
     count, mark = data.count(b'"'), challenge.delimiter.encode()
-    # As many begin a line, or all fields, as end a field: none stands within one.
+    # As many begin a line, or all fields, as end a field: none stands within one, and nothing beside one.
     starts = data.count(b'\n"') + data.startswith(b'"')
     if challenge.quoting == "all":
-        return True if count == 2 * (width + 1) * rows == 2 * starts * (width + 1) else None
+        between = data.count(b'"' + mark + b'"')
+        whole = (starts, between, data.count(b'"\n'), count) == (rows, width * rows, rows, 2 * (width + 1) * rows)
+        return True if whole else None
     return True if starts == data.count(b'"' + mark) and count == 2 * starts else None
 
 
