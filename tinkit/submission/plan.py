@@ -50,12 +50,13 @@ class Part:
 
 @dataclass(frozen=True)
 class SubmissionPlan:
-    """A submission ready to be written: ``names``, unquoted, in order, and for each the row of every part.
+    """A submission ready to be written: ``clips`` in order, their ``names`` in the file, unquoted, and their rows.
 
     ``answers`` are what the challenge asked of the entry; ``notes``: what the user should know.
     """
 
     challenge: Challenge
+    clips: list[str]
     names: list[str]
     parts: tuple[Part, ...]
     answers: dict[str, Answer]
@@ -115,7 +116,7 @@ def plan_submission(
         if part.filled:
             of = f" of {head}" if head else ""
             notes.append(f"{len(part.filled)} clips have no scores{of} and were filled with {fill}")
-    return SubmissionPlan(challenge, names, tuple(parts), dict(answers), tuple(notes))
+    return SubmissionPlan(challenge, clips, names, tuple(parts), dict(answers), tuple(notes))
 
 
 def _notes_on(table: ScoreTable, split: str) -> list[str]:

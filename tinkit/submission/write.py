@@ -13,12 +13,16 @@ from tinkit.errors import UserError
 from tinkit.files.atomic import check_place
 from tinkit.files.group import file_group, recover, sweep, writing_in
 from tinkit.files.hashes import sha256_file
+from tinkit.submission.check import check_submission
 from tinkit.submission.ids import IdList
 from tinkit.submission.manifest import MANIFEST, HashedFile, described_by, manifest_of
 from tinkit.submission.outside import formulas, odd_name, too_large
 from tinkit.submission.plan import Part, SubmissionPlan
 from tinkit.submission.writing.containers import Writer, pack
 from tinkit.submission.writing.document import write_json, write_text
+
+_WHOLE = 1 << 28  # bytes of a text up to which all of it is read back
+_EVERY = 10
 
 
 def write_submission(
@@ -63,6 +67,7 @@ def write_in_place(
     with file_group(head, out) as group:
         written = group.place(out.name)
         notes = _write_file(plan, written)
+        _read_back(plan, written, out)
         manifest = manifest_of(plan, out, written, inputs, ids)
         found = [*plan.notes, *notes, *odd_name(out, plan.challenge), *too_large(written, plan.challenge)]
         manifest |= {"notes": [*found, *formulas(plan.names)], "made_from": made}
@@ -110,6 +115,30 @@ def _free_name(path: Path) -> Path:
         number += 1
         free = path.with_name(f"{path.stem}.{number}{path.suffix}")
     return free
+
+
+def _read_back(plan: SubmissionPlan, written: Path, out: Path) -> None:
+    """Judge the file as any other before it appears as ``out``; raises :class:`~tinkit.errors.UserError` if it fails.
+
+    What the rules say of its outside, its name and its size, is noted, not refused. Of a text of more than
+    :data:`_WHOLE` bytes, one block in ten is judged: reading it all costs as much as writing it, and `--check` does.
+    """
+    large = plan.challenge.syntax == "text" and plan.challenge.rows != "long" and written.stat().st_size > _WHOLE
+    lines = tuple(range(1, len(plan.clips) + 1))
+    listed = IdList(out, "the clips of the submission", tuple(plan.clips), lines)
+    one = plan.parts[0].table.info.classes if len(plan.parts) == 1 and not plan.challenge.heads else None
+    report = check_submission(
+        written, plan.challenge, ids=None if large else listed, classes=one, every=_EVERY if large else 1
+    )
+    wrong = [problem for problem in report.problems if problem.severity == "error"]
+    if found := [problem for problem in wrong if problem.kind not in ("file name", "size")]:
+        raise UserError(
+            f"what was written fails its own check: {found[0].kind}: {found[0].message}",
+            file=out,
+            line=found[0].line,
+            expected="a file that the challenge's rules take",
+            fix="this is a fault of tinkit: nothing was written; please report it",
+        )
 
 
 def _write_file(plan: SubmissionPlan, path: Path) -> list[str]:

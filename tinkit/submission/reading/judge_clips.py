@@ -16,10 +16,15 @@ from tinkit.submission.spec import Challenge
 
 
 class ClipCheck:
-    """Judges rows as they come; where rows are long, all that are about one clip stand together."""
+    """Judges rows as they come; where rows are long, all that are about one clip stand together.
 
-    def __init__(self, challenge: Challenge, names: NameCheck, rows: RowCheck, findings: Findings) -> None:
-        self.challenge, self.names, self.rows, self.findings = challenge, names, rows, findings
+    ``every``: of a text, one block in so many is judged.
+    """
+
+    def __init__(
+        self, challenge: Challenge, names: NameCheck, rows: RowCheck, findings: Findings, every: int = 1
+    ) -> None:
+        self.challenge, self.names, self.rows, self.findings, self.every = challenge, names, rows, findings, every
         self.long = challenge.rows == "long"
         self.name: str | None = None
         self.line = 0

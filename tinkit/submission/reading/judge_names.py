@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
 from collections.abc import Sequence
 
 from tinkit.errors import UserError
 from tinkit.submission.findings import Findings
-from tinkit.submission.ids import IdList
+from tinkit.submission.ids import VIDEOS, IdList
 from tinkit.submission.matching import RULES, choose_rule
 from tinkit.submission.names import NameRule, apply_rule
 from tinkit.submission.spec import Challenge
@@ -42,7 +43,8 @@ class NameCheck:
         if not name.strip():
             self.findings.add(line, "name", "a row without a file name")
             return
-        name = self._as_wanted(line, name)
+        if self.ids is None or name not in self.place:
+            name = self._as_wanted(line, name)
         if self.ids is None:
             before = self.seen.setdefault(name, line)
             if before != line:
@@ -66,6 +68,8 @@ class NameCheck:
             return name
         bare = name.removesuffix(rules.suffix)
         wanted = apply_rule(rules.filename, bare) + rules.suffix
+        if "/" not in bare and posixpath.splitext(bare)[1].lower() not in VIDEOS and rules.filename != "youtube":
+            wanted = bare + rules.suffix  # a stem may hold a dot
         if wanted != name:
             rule = f"filename = {rules.filename!r}" + (f", suffix = {rules.suffix!r}" if rules.suffix else "")
             self.findings.add(line, "name", f"{name!r} should be {wanted!r} ({rule})")
