@@ -100,6 +100,12 @@ def interpolated_ap(scores: Matrix, labels: Marks) -> NDArray[np.float64]:
     return result
 
 
+def interpolated_map(scores: Matrix, labels: Marks) -> float:
+    """The mean of :func:`interpolated_ap` over the classes that have a positive."""
+    values = interpolated_ap(scores, labels)
+    return float(np.nanmean(values)) if labels.any() else float("nan")
+
+
 def last_without_labels(scores: Matrix, labels: Marks) -> Matrix:
     """``scores`` as Charades ranks them: a row without a label is never looked up, and is last in every class."""
     return np.where(np.any(labels, axis=1, keepdims=True), scores, scores.dtype.type(-np.inf))

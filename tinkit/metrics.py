@@ -14,24 +14,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinkit.average_precision import row_ap
+from tinkit.average_precision import compared_ap, row_ap
 from tinkit.errors import UsageError
-from tinkit.leaderboard import gap_at, hit_at, interpolated_ap, last_without_labels, macro_f1, mean_class_accuracy
+from tinkit.leaderboard import gap_at, hit_at, interpolated_map, last_without_labels, macro_f1, mean_class_accuracy
 
 Task = Literal["multi-label", "single-label"]
 MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5"]
 """What a test reports, and what ``best`` and a fitted fusion maximise."""
 LeaderboardMetric = Literal[
-    MetricName,
-    "mean_top1_top5_error",
-    "mean_class_accuracy",
-    "macro_f1",
-    "gap20",
-    "interpolated_map",
-    "charades_map",
-    "hit1",
-    "hit3",
-]
+    MetricName, "mean_top1_top5_error", "mean_class_accuracy", "macro_f1", "gap20", "interpolated_map", "charades_map",
+    "hit1", "hit3",
+]  # fmt: skip
 """What a leaderboard may rank entries by; some of it only there."""
 Matrix = NDArray[Any]
 
@@ -84,10 +77,6 @@ def _on_marks(measure: Callable[[Matrix, NDArray[np.bool_]], float], labels: Mat
     return lambda scores: measure(*_checked(scores, labels))
 
 
-def _interpolated_map(scores: Matrix, labels: NDArray[np.bool_]) -> float:
-    return _nanmean(interpolated_ap(scores, labels))
-
-
 def _charades_map(scores: Matrix, labels: NDArray[np.bool_]) -> float:
     return _nanmean(class_ap(last_without_labels(scores, labels), labels))
 
@@ -103,7 +92,7 @@ METRICS: Mapping[LeaderboardMetric, Metric] = MappingProxyType(
         "mean_class_accuracy": Metric("single-label", partial(_on_marks, mean_class_accuracy)),
         "macro_f1": Metric("single-label", partial(_on_marks, macro_f1)),
         "gap20": Metric("any", partial(_on_marks, partial(gap_at, k=20)), places=20),
-        "interpolated_map": Metric("any", partial(_on_marks, _interpolated_map)),
+        "interpolated_map": Metric("any", partial(_on_marks, interpolated_map)),
         "charades_map": Metric("multi-label", partial(_on_marks, _charades_map)),
         "hit1": Metric("any", partial(_on_marks, partial(hit_at, k=1))),
         "hit3": Metric("any", partial(_on_marks, partial(hit_at, k=3)), places=3),
@@ -165,6 +154,9 @@ def micro_map(scores: ArrayLike, labels: ArrayLike) -> float:
 
 def sample_ap(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     """Average precision of every row, (N,) float64; NaN for a row without a label. See :func:`sample_map`."""
+    quick = _compared(np.asarray(scores), np.asarray(labels))
+    if quick is not None:
+        return quick
     values, positive = _checked(scores, labels)
     rows, width = values.shape
     step = max(1, _BLOCK // max(1, width))
@@ -185,6 +177,9 @@ def class_ap(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     for start in range(0, width, step):
         turned = np.ascontiguousarray(values[:, start : start + step].T)
         marks = np.ascontiguousarray(positive[:, start : start + step].T)
+        if (quick := compared_ap(turned, marks)) is not None:
+            result[start : start + len(turned)] = quick
+            continue
         for first in range(0, len(turned), at_once):
             part = slice(first, min(first + at_once, len(turned)))
             result[start + first : start + part.stop] = row_ap(turned[part], marks[part])
@@ -259,6 +254,11 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, task: Task, *, valid: ArrayLi
         "micro_map": micro_map(values, positive),
     }
     return Metrics(task, measured, counts)
+
+
+def _compared(scores: Matrix, labels: Matrix) -> NDArray[np.float64] | None:
+    """What the compiled library gives; None where it is not used, or where what is wrong has yet to be said."""
+    return compared_ap(scores, labels) if scores.ndim == 2 and labels.shape == scores.shape else None
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Matrix, NDArray[np.bool_]]:
