@@ -121,7 +121,7 @@ def _read_back(plan: SubmissionPlan, written: Path, out: Path) -> None:
     """Judge the file as any other before it appears as ``out``; raises :class:`~tinkit.errors.UserError` if it fails.
 
     What the rules say of its outside, its name and its size, is noted, not refused. Of a text of more than
-    :data:`_WHOLE` bytes, one block in ten is judged: reading it all costs as much as writing it, and `--check` does.
+    ``_WHOLE`` bytes, one block in ten is judged: reading it all costs as much as writing it, and `--check` does.
     """
     large = plan.challenge.syntax == "text" and plan.challenge.rows != "long" and written.stat().st_size > _WHOLE
     lines = tuple(range(1, len(plan.clips) + 1))
