@@ -50,7 +50,8 @@ ROOMS = {
     "recipe": "data metrics files",
     "data.look": "data.clips data.sampling data.manifest data.decode data.config files",
     "data.export": "data.probe data.manifest data.layouts files",
-    "data.clips": "data.flow data.sampling data.manifest data.decode data.config data.paths data.layouts workers",
+    "data.clips": "data.flow data.sampling data.probe data.manifest data.decode data.config data.paths data.layouts"
+    " workers",
     "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts workers files",
     "data.sampling": "data.decode data.config ops native",
     "data.probe": "data.manifest data.decode data.paths data.layouts files",
