@@ -9,7 +9,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
-.PHONY: docs docs-check
+.PHONY: docs docs-check bench-submit
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data bench-prepare fuzz
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
@@ -120,6 +120,9 @@ bench-resume: $(STAMP) ## how soon a run of a million clips goes on, into benchm
 
 bench-checkpoints: $(STAMP) ## what a checkpoint costs, into benchmarks/results/checkpoints.csv
 	$(BIN)/python -m benchmarks.checkpoints
+
+bench-submit: $(STAMP) ## a million rows written and checked, and pandas beside, into benchmarks/results/submit.csv
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.submit
 
 bench-ops: $(STAMP) ## the operators beside copies and plain PyTorch, into benchmarks/results/ops.csv
 	$(BIN)/python -m benchmarks.ops

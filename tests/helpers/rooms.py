@@ -34,7 +34,7 @@ ROOMS = {
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
     "foreign_scores": "submission scores pickles files",
-    "submission": "fusion scores metrics files",
+    "submission": "fusion scores metrics leaderboard files",
     "inspection": "scores metrics files",
     "fusion": "scores metrics files",
     "models": "models.clipnets models.foreign models.modality models.classifier models.temporal models.backbones"
@@ -66,7 +66,8 @@ ROOMS = {
     "ops": "native files",
     "workers": "",
     "scores": "metrics files",
-    "metrics": "average_precision",
+    "metrics": "leaderboard average_precision",
+    "leaderboard": "",
     "average_precision": "native files",
     "native": "files",
     "pickles": "",

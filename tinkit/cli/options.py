@@ -47,6 +47,12 @@ def _shipped_beginning(kind: ShippedKind, incomplete: str) -> list[str]:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 
+# ---- what is written
+
+LedgerOption = Annotated[
+    Path, typer.Option("--ledger", help="The csv that keeps what was handed in and what the leaderboard said.")
+]
+
 # ---- what is read
 
 RecipeArgument = Annotated[
