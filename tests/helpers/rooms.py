@@ -22,7 +22,7 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed submission fusion models recipe data ops workers scores metrics files",
+    " engine.distributed submission fusion models recipe data ops spread scores metrics files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed models recipe"
     " data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
@@ -49,7 +49,7 @@ ROOMS = {
     "data.clips": "data.flow data.sampling data.manifest data.decode data.config data.paths data.layouts workers",
     "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts workers files",
     "data.sampling": "data.decode data.config ops",
-    "data.probe": "data.manifest data.decode data.paths data.layouts files",
+    "data.probe": "data.manifest data.decode data.paths data.layouts spread files",
     "data.manifest": "data.annotations data.config data.paths data.layouts metrics files",
     "data.annotations": "data.config data.paths data.layouts files",
     "data.decode": "data.config data.paths data.layouts",
@@ -59,6 +59,7 @@ ROOMS = {
     "data.layouts": "metrics files",
     "data.paths": "",
     "ops": "files",
+    "spread": "workers",
     "workers": "",
     "scores": "metrics files",
     "metrics": "average_precision",

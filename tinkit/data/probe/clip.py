@@ -80,7 +80,7 @@ def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
         return ClipProbe(path, "missing", "no such file or folder")
     if size == 0 and how.media == "video":
         return ClipProbe(path, "empty", "the file is empty", size, changed)
-    digest = _digest(place, size) if how.media == "video" else ""
+    digest = digest_of(place, size) if how.media == "video" else ""
     try:
         with open_clip(place, how.media, how.frame_template, decoding=how.decoding) as clip:
             if clip.num_frames < 1:
@@ -106,6 +106,11 @@ def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
         return ClipProbe(path, _status(error), error.reason, size, changed, digest)
 
 
+def crashed(path: str) -> ClipProbe:
+    """What is said of a clip that ended every process which opened it."""
+    return ClipProbe(path, "unreadable", "its reader crashed")
+
+
 def state_of(place: Path) -> tuple[int, int]:
     """Bytes and time of the last change (nanoseconds) of a file or folder; (-1, 0) where there is none."""
     try:
@@ -125,8 +130,11 @@ def _status(error: BrokenClip) -> Status:
             return "unreadable"
 
 
-def _digest(place: Path, size: int) -> str:
-    """Of the size, and of all of a small file or of three pieces of a large one."""
+def digest_of(place: Path, size: int) -> str:
+    """Of a file of ``size`` bytes, as hexadecimal digits: of the size, and of all of a small file or of three pieces of a large one.
+
+    Empty where it cannot be read.
+    """
     digest = blake2b(str(size).encode(), digest_size=16)
     try:
         with place.open("rb") as file:

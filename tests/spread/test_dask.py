@@ -18,10 +18,11 @@ from tests.helpers.video_files import write_manifest, write_video
 from tinkit.cli.app import app
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clip, probe_clips
-from tinkit.data.probe.cluster import dask_cluster
-from tinkit.data.probe.spread import Spread, processes
 from tinkit.data.probe.survey import probes_file, survey
 from tinkit.errors import UserError
+from tinkit.spread.cluster import dask_cluster
+from tinkit.spread.processes import processes
+from tinkit.spread.spread import Spread
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -113,14 +114,14 @@ def free_port() -> int:
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "no scheme at all", "nonsense://host:1", "tcp://"])
 def test_an_address_where_nothing_answers(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkit.data.probe.cluster._ANSWER", 2.0)
+    monkeypatch.setattr("tinkit.spread.cluster._ANSWER", 2.0)
     with pytest.raises(UserError, match="no dask scheduler answers at") as caught:
         dask_cluster(address.format(port=free_port()))()
     assert "dask scheduler" in str(caught.value)
 
 
 def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkit.data.probe.cluster._WORKERS", 1.0)
+    monkeypatch.setattr("tinkit.spread.cluster._WORKERS", 1.0)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as empty,
         pytest.raises(UserError, match="has no worker"),
