@@ -131,9 +131,9 @@ def _status(error: BrokenClip) -> Status:
 
 
 def digest_of(place: Path, size: int) -> str:
-    """Of a file of ``size`` bytes, as hexadecimal digits: of the size, and of all of a small file or of three pieces of a large one.
+    """A hash of a file of ``size`` bytes, in hexadecimal digits; empty where it cannot be read.
 
-    Empty where it cannot be read.
+    Of the size, and of all of a small file or of three pieces of a large one.
     """
     digest = blake2b(str(size).encode(), digest_size=16)
     try:
