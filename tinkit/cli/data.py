@@ -10,6 +10,8 @@ from tinkit.cli.data_export import EPILOG as EXPORT_EPILOG
 from tinkit.cli.data_export import export
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
+from tinkit.cli.data_frames import EPILOG as FRAMES_EPILOG
+from tinkit.cli.data_frames import frames
 from tinkit.cli.data_new import EPILOG as NEW_EPILOG
 from tinkit.cli.data_new import new
 from tinkit.cli.data_prepare import EPILOG as PREPARE_EPILOG
@@ -35,6 +37,7 @@ app = typer.Typer(
         "tinkit data show mmit_r50 --split val --data data/mmit",
         "tinkit data show mmit_r50 --data data/mmit --html clips.html",
         "tinkit data stats mmit --data data/mmit",
+        "tinkit data frames mmit --data data/mmit",
         "tinkit data flow mmit --data data/mmit",
         "tinkit data export mmit --data data/mmit --format tsn --out lists",
     ),
@@ -43,6 +46,7 @@ app.command("prepare", epilog=PREPARE_EPILOG)(prepare)
 app.command("new", epilog=NEW_EPILOG)(new)
 app.command("show", epilog=SHOW_EPILOG)(show)
 app.command("stats", epilog=STATS_EPILOG)(stats)
+app.command("frames", epilog=FRAMES_EPILOG)(frames)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
 app.command("export", epilog=EXPORT_EPILOG)(export)
 

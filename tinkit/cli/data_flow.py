@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from tinkit.cli.data_options import data_config, wanted_splits
+from tinkit.cli.data_options import data_config, stoppable, wanted_splits
 from tinkit.cli.options import (
     DataOption,
     DatasetArgument,
@@ -21,7 +18,7 @@ from tinkit.cli.options import (
     WorkersOption,
 )
 from tinkit.cli.parser import examples
-from tinkit.errors import Interrupted, UserError
+from tinkit.errors import UserError
 from tinkit.terminal import Notices, print_json, print_line, print_table
 
 EPILOG = examples(
@@ -71,33 +68,13 @@ def flow(
     settings = FlowSettings(method=method, bound=bound, short_side=short_side)
     notices = Notices()
     shown = notices.is_terminal and not (quiet or as_json)
-    with _stoppable(), notices.bar("optical flow", count_clips(manifests), shown=shown) as bar:
+    with stoppable(), notices.bar("optical flow", count_clips(manifests), shown=shown) as bar:
         result = make_flow(
             manifests, files, settings, workers=workers, on_clips=bar.advance, decoding=DecodeSettings.of(config)
         )
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:
         raise UserError(f"no clip's flow could be computed, such as {next(iter(result.failed.items()))}")
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the work, and how to resume is said."""
-    number = signal.SIGINT
-
-    def stop(sent: int, _: object) -> None:
-        nonlocal number
-        number = signal.Signals(sent)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = "interrupted; the clips that are whole are kept"
-        raise Interrupted(kept, number=number, fix="resume with the same command") from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_json: bool, quiet: bool) -> None:

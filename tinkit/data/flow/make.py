@@ -4,7 +4,6 @@ that has none."""
 from __future__ import annotations
 
 import errno
-import json
 import secrets
 import shutil
 import tempfile
@@ -26,10 +25,8 @@ from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.errors import UserError
-from tinkit.files.atomic import write_atomic
-from tinkit.files.group import sweep, writing_in
-from tinkit.files.json import unlike
-from tinkit.files.locks import InUseError, in_turn, writing
+from tinkit.files.claims import claim_folder
+from tinkit.files.locks import InUseError, writing
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"
@@ -127,25 +124,8 @@ def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
 
 def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
     """Write down how the flow in ``folder`` is computed, or refuse if it was computed otherwise."""
-    state = folder / STATE
     wanted = {"layout": files.layout, **settings.model_dump()}
-    if not state.exists():
-        with in_turn(lambda: writing_in(folder, state)):
-            sweep(state)
-            if not state.exists():  # else another run has written it meanwhile
-                if any(not path.name.startswith(".") for path in folder.iterdir()):  # the lock's name does
-                    raise UserError(
-                        f"{folder} exists already, and `tinkit data flow` did not create it",
-                        fix="name a new folder with data.flow_folder",
-                    )
-                write_atomic(state, json.dumps(wanted, indent=1) + "\n")
-    differences = unlike(state, "how the flow in this folder is computed", wanted)
-    if differences is not None:
-        raise UserError(
-            f"the flow in {folder} was computed with other settings: {differences}",
-            file=state,
-            fix="use the same settings, name another folder with data.flow_folder, or delete this one",
-        )
+    claim_folder(folder / STATE, wanted, what="flow", command="tinkit data flow", key="data.flow_folder")
 
 
 @contextmanager

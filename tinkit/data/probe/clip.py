@@ -64,12 +64,17 @@ def probe_clips(how: HowToProbe, paths: tuple[str, ...]) -> list[ClipProbe]:
 
     Raises :class:`~tinkit.errors.UserError` on a machine that does not see the data set: its clips are not missing.
     """
-    if not Path(how.root).is_dir():
+    require_folder(Path(how.root))
+    return [probe_clip(how, path) for path in paths]
+
+
+def require_folder(root: Path) -> None:
+    """Raise :class:`~tinkit.errors.UserError` where the data set's folder is not on this machine."""
+    if not root.is_dir():
         raise UserError(
-            f"{how.root} is not there on {socket.gethostname()}, which was to open clips",
+            f"{root} is not there on {socket.gethostname()}, which was to open clips",
             fix="mount the data set's folder at the same place on every machine",
         )
-    return [probe_clip(how, path) for path in paths]
 
 
 def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
