@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tinkit.data.packed.index import METADATA, SHARD_SCHEMA, read_table
 from tinkit.data.packed.keys import member_name
-from tinkit.data.packing.parts import write_index
+from tinkit.data.packing.parts import Row, write_index
 from tinkit.data.packing.tar import END, header, padded
 from tinkit.errors import UserError
 from tinkit.files.arrow import open_arrow
@@ -76,18 +75,18 @@ def make_shards(tasks: tuple[ShardToMake, ...]) -> list[str]:
 def _make_shard(task: ShardToMake) -> str:
     place = Path(task.place)
     tables: dict[str, pa.Table] = {}
-    rows: list[pa.Table] = []
+    rows: list[Row] = []
     with atomic_path(place) as temporary, temporary.open("wb") as target:
         for sample in task.samples:
             if sample.tar not in tables:
                 tables[sample.tar] = read_table(open_arrow(Path(sample.tar).with_suffix(".arrow")), SHARD_SCHEMA)
-            rows.append(_moved(tables[sample.tar].slice(sample.row, 1), target.tell() - sample.begin))
+            rows.append(_moved(tables[sample.tar], sample, target.tell()))
             with Path(sample.tar).open("rb") as source:
                 source.seek(sample.begin)
                 _copy(source, target, sample)
         target.write(END)
         size = target.tell()
-    write_index(place.with_suffix(".arrow"), pa.concat_tables(rows), {METADATA: json.dumps({"size": size}).encode()})
+    write_index(place.with_suffix(".arrow"), rows, {METADATA: json.dumps({"size": size}).encode()})
     return task.place
 
 
@@ -100,11 +99,10 @@ def _copy(source: Any, target: Any, sample: Sample) -> None:
         raise UserError("is shorter than its index says", file=sample.tar, fix="remove it: its clips are packed again")
 
 
-def _moved(row: pa.Table, by: int) -> pa.Table:
-    """The row of one clip whose bytes were moved ``by`` bytes."""
-    offsets = row.column("offsets")[0].values.to_numpy() + np.int64(by)
-    column = pa.array([offsets], SHARD_SCHEMA.field("offsets").type)
-    return row.set_column(SHARD_SCHEMA.get_field_index("offsets"), SHARD_SCHEMA.field("offsets"), column)
+def _moved(table: pa.Table, sample: Sample, begin: int) -> Row:
+    """The row of a clip whose bytes begin at ``begin`` now."""
+    row: Row = table.slice(sample.row, 1).to_pylist()[0]
+    return row | {"offsets": [offset + begin - sample.begin for offset in row["offsets"]]}
 
 
 def room_for(folder: Path, tasks: Sequence[ShardToMake]) -> None:
