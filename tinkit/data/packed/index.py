@@ -62,8 +62,8 @@ SPLIT_SCHEMA = pa.schema(
 )
 
 
-class PackSettings(Table):
-    """How frames are scaled and encoded. ``side`` is what becomes ``pixels`` long."""
+class ScaleSettings(Table):
+    """How frames are scaled: ``side`` becomes ``pixels`` long."""
 
     side: Literal["short", "height"] = "short"
     """Which side is scaled to `pixels`: the shorter one, or the height, as the scripts of the TIN repository do."""
@@ -71,6 +71,11 @@ class PackSettings(Table):
     """The length of that side."""
     enlarge: bool = False
     """Whether smaller frames are enlarged to it."""
+
+
+class PackSettings(ScaleSettings):
+    """How frames are scaled, and encoded as JPEGs."""
+
     quality: int = Field(90, ge=1, le=100)
     """JPEG's quality."""
 

@@ -10,7 +10,7 @@ import simplejpeg
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, broken_on
 from tinkit.data.decode.image_file import is_jpeg
 from tinkit.data.decode.open_clip import ImageFolder
-from tinkit.data.packed.index import PackSettings
+from tinkit.data.packed.index import PackSettings, ScaleSettings
 from tinkit.data.sampling.crops import scale_short_side
 from tinkit.data.sampling.resize import resize
 
@@ -41,7 +41,7 @@ def encoded_frames(
         yield to_jpeg(fitting, settings), fitting.shape[1], fitting.shape[0]
 
 
-def scaled(frame: Frame, settings: PackSettings) -> Frame:
+def scaled(frame: Frame, settings: ScaleSettings) -> Frame:
     """``frame`` (H, W, 3) with the side that ``settings`` name as long as they say; itself where it is not larger.
 
     Bilinear and antialiased, as crops are resized. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a
