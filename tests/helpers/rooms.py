@@ -45,11 +45,13 @@ ROOMS = {
     "models.stock": "",
     "recipe": "data metrics files",
     "data.look": "data.clips data.sampling data.manifest data.decode data.config files",
+    "data.reencode": "data.packing data.sampling data.manifest data.packed data.annotations data.decode data.config"
+    " data.paths data.layouts spread files",
     "data.packing": "data.export data.sampling data.probe data.manifest data.packed data.decode data.paths data.layouts"
     " spread files",
     "data.export": "data.probe data.manifest data.layouts files",
     "data.clips": "data.flow data.sampling data.manifest data.decode data.config data.paths data.layouts workers",
-    "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts workers files",
+    "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts spread files",
     "data.sampling": "data.decode data.config ops",
     "data.probe": "data.manifest data.packed data.decode data.paths data.layouts spread files",
     "data.manifest": "data.packed data.annotations data.decode data.config data.paths data.layouts metrics files",

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tinkit.cli.data_options import data_config, wanted_splits
-from tinkit.cli.options import DataOption, DatasetArgument, ForceOption, JsonOption, SetOption, SplitsOption
+from tinkit.cli.options import (
+    DataOption,
+    DatasetArgument,
+    ForceOption,
+    JsonOption,
+    ProcessesOption,
+    SetOption,
+    SplitsOption,
+)
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError, UserError
 from tinkit.terminal import Notices, note, print_json, print_table
@@ -59,9 +67,7 @@ def export(
     placeholder: Annotated[
         int | None, typer.Option("--placeholder", min=0, metavar="N", help="Written where labels are unknown.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes that open clips; one a core unless given.")
-    ] = None,
+    workers: ProcessesOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:

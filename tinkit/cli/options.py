@@ -134,7 +134,8 @@ WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, help="Processes that share the work; 0 does it in this one.")
 ]
 ProcessesOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Processes of this machine; one a core unless given.")
+    int | None,
+    typer.Option("--workers", min=0, help="Processes that share the work; one a core unless given. 0: this one."),
 ]
 DaskOption = Annotated[
     str | None, typer.Option("--dask", metavar="ADDRESS", help="Work on the dask cluster at this address instead.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from tinkit.errors import UsageError
 from tinkit.spread.cluster import dask_cluster
@@ -15,7 +17,7 @@ from tinkit.workers.cores import usable_cores
 
 @dataclass(frozen=True)
 class Engine:
-    """``workers`` processes of this machine (None: one a core), or the dask cluster at the address ``dask``."""
+    """``workers`` processes of this machine (None: one a core; 0: this one), or the dask cluster at ``dask``."""
 
     workers: int | None = None
     dask: str | None = None
@@ -24,9 +26,12 @@ class Engine:
         self, function: Callable[[tuple[Task, ...]], list[Result]], lost: Callable[[Task], Result]
     ) -> Spread[Task, Result]:
         """``function`` over this engine; ``lost(task)`` is the result of a task that ends every process it is given."""
-        workers = self.workers or usable_cores()
-        make = processes(workers) if self.dask is None else dask_cluster(self.dask)
-        return Spread(make, function, workers, lost)
+        workers = usable_cores() if self.workers is None else self.workers
+        if self.dask is not None:
+            make: Callable[[], Executor] = dask_cluster(self.dask)
+        else:
+            make = processes(workers) if workers else partial(ThreadPoolExecutor, 1)
+        return Spread(make, function, max(1, workers), lost)
 
 
 @dataclass(frozen=True)

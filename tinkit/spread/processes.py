@@ -21,10 +21,10 @@ class LocalProcesses(ProcessPoolExecutor):
         self._ending = ending
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as every executor
-        """As of any executor; with ``cancel_futures`` also what is under way is dropped, and the processes end now."""
+        """As of any executor; with ``cancel_futures`` what is under way is dropped too, and all processes end."""
         if cancel_futures:
             self._alive.close()
-        super().shutdown(wait=wait, cancel_futures=cancel_futures)
+        super().shutdown(wait=wait or cancel_futures, cancel_futures=cancel_futures)
         self._ending.close()
 
 

@@ -33,21 +33,11 @@ from tinkit.data.packing.sources import SourceFiles
 from tinkit.data.probe.presence import count_present, decode_one
 from tinkit.errors import UserError
 from tinkit.spread.engine import Engine
-from tinkit.spread.spread import Spread
 
 PLAIN = DecodeSettings()
 NAMES = ("one", "two", "three", "four")
 CLIP = ClipConfig(num_segments=3, size=32)
 VIEWS = ViewConfig(views="2x3", scale=40, crop=32)
-
-
-class Here(Engine):
-    """An engine of one thread of this process."""
-
-    def spread(self, function: Any, lost: Any) -> Spread[Any, Any]:
-        from concurrent.futures import ThreadPoolExecutor
-
-        return Spread(lambda: ThreadPoolExecutor(1), function, 1, lost)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +52,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, some in (("train", rows[:3]), ("val", rows[3:])):
         manifest = write_manifest(root, some, split)
         files = SourceFiles(str(root), "video", "", PLAIN)
-        pack_split(manifest, files, PackTo(root / "packed", split, 10**6, settings), Here())
+        pack_split(manifest, files, PackTo(root / "packed", split, 10**6, settings), Engine(0))
     manifests = [open_manifest(DataConfig(dataset="table", root=root), split) for split in ("train", "val")]
-    write_loose(manifests, files, LooseFolder(root / "loose", "", settings), Here())
+    write_loose(manifests, files, LooseFolder(root / "loose", "", settings), Engine(0))
     for name in (*NAMES, "bad"):
         (root / f"{name}.mp4").unlink()
     return root
@@ -177,7 +167,7 @@ def test_places_without_shards(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "packed", tmp_path / "packed")
     index = tmp_path / "packed" / "train.arrow"
     index.write_bytes(index.read_bytes()[:-40])
-    with pytest.raises(UserError, match="no packed clips|damaged|not an"):
+    with pytest.raises(UserError, match=r"no packed clips|damaged|not an"):
         TrainClips(opened(root, packed=str(tmp_path / "packed")), CLIP, 0)
 
 
@@ -202,12 +192,11 @@ def test_another_id_in_the_index_of_a_shard(root: Path, tmp_path: Path) -> None:
         frames.open("one", 0, None, PLAIN).read([0])
 
 
-@pytest.mark.slow
 def test_the_command_writes_folders(tmp_path: Path) -> None:
     for number, name in enumerate(NAMES):
         write_video(tmp_path / f"{name}.mp4", count=3 + number, seed=number)
     write_manifest(tmp_path, [(name, f"{name}.mp4", "b") for name in NAMES])
-    words = ["data", "frames", "table", "--data", str(tmp_path), "--split", "train", "--loose", "--workers", "1"]
+    words = ["data", "frames", "table", "--data", str(tmp_path), "--split", "train", "--loose", "--workers", "0"]
     done = CliRunner().invoke(app, [*words, "--pixels", "32"])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "frames" / "train_videofolder.txt").read_text().splitlines()[1] == "two 4 1"

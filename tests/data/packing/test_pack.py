@@ -8,7 +8,6 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +35,13 @@ from tinkit.errors import UserError
 from tinkit.files.arrow import open_arrow
 from tinkit.files.locks import writing
 from tinkit.spread.engine import WHOLE, Engine, Share
-from tinkit.spread.spread import Spread
 
 IDS = ("a", "folder/b.mp4", "日本.mp4", "-c%2E.x", "d" * 150, "é/" * 60)
 SMALL = PackSettings(pixels=48)
 PLAIN = DecodeSettings()
 
 
-class Here(Engine):
-    """An engine of one thread of this process, which counts what it is given."""
-
-    def spread(self, function: Callable[[Any], Any], lost: Callable[[Any], Any]) -> Spread[Any, Any]:
-        return Spread(lambda: ThreadPoolExecutor(1), function, 1, lost)
-
-
-HERE = Here()
+HERE = Engine(0)
 
 
 def files(manifest: Manifest) -> SourceFiles:
@@ -322,11 +313,10 @@ def test_damage_is_found_and_packed_again(manifest: Manifest, number: int) -> No
 
 
 def run(manifest: Manifest, *words: str) -> Any:
-    base = ["data", "frames", "table", "--data", str(manifest.root), "--split", "train", "--workers", "1"]
+    base = ["data", "frames", "table", "--data", str(manifest.root), "--split", "train", "--workers", "0"]
     return CliRunner().invoke(app, [*base, *words])
 
 
-@pytest.mark.slow
 def test_the_command(manifest: Manifest) -> None:
     done = run(manifest, "--pixels", "48", "--shard-size", "60KB", "--json")
     assert done.exit_code == 0, done.output
