@@ -6,15 +6,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, ClipReader, Frame, NoFrames, describe, is_shortage
 from tinkit.data.decode.open_clip import ImageReader
 from tinkit.data.decode.settings import DecodeSettings
-from tinkit.data.packed.index import Shard, ShardIndex, SplitIndex
-from tinkit.data.packed.keys import member_name
-from tinkit.data.packed.storage import Storage, open_storage
+from tinkit.data.packed.index import Entry, Shard, ShardIndex, SplitIndex
+from tinkit.data.packed.storage import Span, Storage, open_storage
 from tinkit.errors import UserError
 from tinkit.files.arrow import DamagedFileError
 
@@ -45,13 +43,13 @@ class PackedFrames:
         """
         for split in self._opened.splits:
             if (row := split.index.find(clip_id)) is not None:
-                return split.clip(row, start, frames, decoding)
+                return split.clip(row, clip_id, (start, -1 if frames is None else frames), decoding)
         raise BrokenClip(f"not among the packed clips: {_AGAIN}")
 
     def contains(self, clip_id: str) -> bool:
         """Whether the clip is packed, and was not broken."""
-        rows = (split.index.find(clip_id) for split in self._opened.splits)
-        return any(row is not None and row["shard"] >= 0 for row in rows)
+        rows = ((split.index, split.index.find(clip_id)) for split in self._opened.splits)
+        return any(row is not None and index.entry(row).shard >= 0 for index, row in rows)
 
     def require(self) -> None:
         """Raise :class:`~tinkit.errors.UserError` where an index is missing or damaged."""
@@ -86,26 +84,27 @@ class _Split:
                 fix="write them, or name their place with data.packed",
             ) from None
 
-    def clip(self, row: dict[str, Any], start: int, frames: int | None, decoding: DecodeSettings) -> PackedClip:
+    def clip(self, row: int, clip_id: str, window: tuple[int, int], decoding: DecodeSettings) -> PackedClip:
         """The open clip of a row of the index."""
-        if row["reason"]:
-            raise BrokenClip(f"{row['reason']} (when it was packed)")
-        if (row["start"], row["asked"]) != (start, -1 if frames is None else frames):
+        entry = self.index.entry(row)
+        if entry.shard < 0:
+            raise BrokenClip(f"{self.index.reason(row)} (when it was packed)")
+        if (entry.start, entry.asked) != window:
             raise BrokenClip(f"packed with another first frame or number of frames than the annotation has: {_AGAIN}")
-        if row["shard"] < 0:
-            raise NoFrames("no frame found")
-        shard = self.index.about.shards[row["shard"]]
+        shard = self.index.about.shards[entry.shard]
         try:
-            index = self._shard(row["shard"], shard)
-            if row["row"] >= len(index.table) or index.table.column("id")[row["row"]].as_py() != row["id"]:
-                raise BrokenClip(f"{shard.index} is of other clips: {_AGAIN}")
+            index = self._shard(entry.shard, shard)
         except DamagedFileError as problem:
             raise BrokenClip(f"{shard.index}: {problem.problem}") from problem
         except OSError as problem:
             if is_shortage(problem):
                 raise
             raise BrokenClip(describe(problem)) from problem
-        return PackedClip(self._storage, shard, index, row, decoding)
+        if not index.holds(entry.row, clip_id):
+            raise BrokenClip(f"{shard.index} is of other clips: {_AGAIN}")
+        reader = PackedClip(self._storage, shard, index, entry, decoding)
+        reader.notes.update(self.index.notes(row))
+        return reader
 
     def _shard(self, number: int, shard: Shard) -> ShardIndex:
         found = self._shards.get(number)
@@ -120,13 +119,14 @@ class PackedClip(ImageReader):
     """A clip in a shard. A frame whose bytes do not have their checksum makes it a broken clip."""
 
     def __init__(
-        self, storage: Storage, shard: Shard, index: ShardIndex, row: dict[str, Any], decoding: DecodeSettings
+        self, storage: Storage, shard: Shard, index: ShardIndex, entry: Entry, decoding: DecodeSettings
     ) -> None:
-        super().__init__(Path(shard.name), decoding)
-        self._storage, self._shard, self._key, self._rate = storage, shard, row["key"], row["rate"]
-        self.notes = set(row["notes"])
-        self._offsets, self._lengths, self._checksums = index.members(row["row"])
+        super().__init__(index.place, decoding)
+        self._storage, self._shard, self._rate = storage, shard, entry.rate
+        self._offsets, self._lengths, self._checksums = index.members(entry.row)
         self.num_frames = len(self._offsets)
+        if self.num_frames < 1:
+            raise NoFrames("no frame found")
 
     def facts(self) -> ClipFacts:
         """The rate of the video that the frames were taken from; 0 where it was not known."""
@@ -136,13 +136,16 @@ class PackedClip(ImageReader):
         for at in range(0, len(wanted), _TOGETHER):
             indices = wanted[at : at + _TOGETHER]
             for index, data in zip(indices, self.encoded(indices), strict=True):
-                yield index, self.decode_image(member_name(self._key, index + 1), data)
+                yield index, self.decode_image(f"frame {index}", data)
 
     def encoded(self, indices: Sequence[int]) -> list[memoryview]:
         """The JPEGs of some frames, checked. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
-        spans = [(int(self._offsets[index]), int(self._lengths[index])) for index in indices]
-        found = self._storage.read(self._shard, spans)
+        found = self._storage.read(self._shard, self.places(indices))
         for index, data in zip(indices, found, strict=True):
             if zlib.crc32(data) != self._checksums[index]:
                 raise BrokenClip(f"frame {index} in {self._shard.name} does not have the checksum that it was given")
         return found
+
+    def places(self, indices: Sequence[int]) -> list[Span]:
+        """Where in the shard the JPEGs of some frames begin, and how long they are."""
+        return [(int(self._offsets[index]), int(self._lengths[index])) for index in indices]

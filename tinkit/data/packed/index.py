@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -109,9 +110,9 @@ class SplitAbout(Table):
     shards: tuple[Shard, ...]
 
 
-def hash_of(clip_id: str) -> int:
-    """64 bits by which the rows of a split's index are sorted."""
-    return int.from_bytes(blake2b(clip_id.encode(), digest_size=8).digest(), "little")
+def hash_of(clip_id: bytes) -> int:
+    """64 bits of an id in UTF-8, by which the rows of a split's index are sorted."""
+    return int.from_bytes(blake2b(clip_id, digest_size=8).digest(), "little")
 
 
 def read_table(found: ArrowFile, schema: pa.Schema) -> pa.Table:
@@ -142,31 +143,60 @@ def about_split(found: ArrowFile) -> SplitAbout:
         raise DamagedFileError(f"not an index of packed clips: {problem}", file=found.path) from problem
 
 
+class Entry(NamedTuple):
+    """What a split's index says of a clip that is opened: its shard (-1: broken), row in that, window, frame rate."""
+
+    shard: int
+    row: int
+    start: int
+    asked: int
+    rate: float
+
+
 class SplitIndex:
-    """The clips of one split: found by id, without a table of ids in memory."""
+    """The clips of one split: found by id, without a table of ids in memory.
+
+    Values are taken from the columns' buffers: Arrow's scalars would take a tenth of what decoding a clip does.
+    """
 
     def __init__(self, found: ArrowFile) -> None:
         self.about = about_split(found)
         self.table = read_table(found, SPLIT_SCHEMA)
         self._hashes = _numbers(self.table, "hash")
+        self._ids = _Strings(self.table, "id")
+        self._values = [_numbers(self.table, name) for name in Entry._fields]
+        self._noted = _ends(self.table, "notes")
         if len(self._hashes) > 1 and not bool((self._hashes[1:] >= self._hashes[:-1]).all()):
             raise DamagedFileError("not an index of packed clips: its rows are not sorted", file=found.path)
-        shards = _numbers(self.table, "shard")
+        shards = self._values[0]
         if len(shards) and not -1 <= int(shards.min()) <= int(shards.max()) < len(self.about.shards):
             raise DamagedFileError("not an index of packed clips: a shard that it does not name", file=found.path)
 
-    def find(self, clip_id: str) -> dict[str, Any] | None:
+    def find(self, clip_id: str) -> int | None:
         """The row of a clip; None for one that is not there."""
-        wanted = np.uint64(hash_of(clip_id))
-        at = int(np.searchsorted(self._hashes, wanted))
+        name = clip_id.encode()
+        wanted = np.uint64(hash_of(name))
+        at = int(self._hashes.searchsorted(wanted))
         while at < len(self._hashes) and self._hashes[at] == wanted:
-            if self.table.column("id")[at].as_py() == clip_id:
-                return {
-                    name: column[at].as_py()
-                    for name, column in zip(SPLIT_SCHEMA.names, self.table.columns, strict=True)
-                }
+            if self._ids[at] == name:
+                return at
             at += 1
         return None
+
+    def entry(self, row: int) -> Entry:
+        """What is known of the clip in ``row``."""
+        return Entry(*(values[row].item() for values in self._values))
+
+    def reason(self, row: int) -> str:
+        """Why the clip in ``row`` is broken; empty if it is not."""
+        return str(self.table.column("reason")[row].as_py())
+
+    def notes(self, row: int) -> list[Any]:
+        """What users should know about the clip in ``row``."""
+        if self._noted[row] == self._noted[row + 1]:
+            return []
+        found: list[Any] = self.table.column("notes")[row].as_py()
+        return found
 
 
 class ShardIndex:
@@ -174,6 +204,8 @@ class ShardIndex:
 
     def __init__(self, found: ArrowFile, shard: Shard) -> None:
         self.table = read_table(found, SHARD_SCHEMA)
+        self.place = Path(shard.name)
+        self._ids = _Strings(self.table, "id")
         self._lists = [_lists(self.table, name) for name in ("offsets", "lengths", "checksums")]
         (ends, offsets), (other, lengths), (third, _) = self._lists
         if not (np.array_equal(ends, other) and np.array_equal(ends, third)):
@@ -187,10 +219,14 @@ class ShardIndex:
         ):
             raise DamagedFileError("not an index of packed clips: frames outside of the shard", file=found.path)
 
+    def holds(self, row: int, clip_id: str) -> bool:
+        """Whether the clip in ``row`` is that of the id."""
+        return 0 <= row < len(self._ids) and self._ids[row] == clip_id.encode()
+
     def members(self, row: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Offset, length and CRC-32 of each frame of the clip in ``row``. Raises IndexError."""
-        if not 0 <= row < len(self.table):
-            raise IndexError(f"row {row} of {len(self.table)}")
+        if not 0 <= row < len(self._ids):
+            raise IndexError(f"row {row} of {len(self._ids)}")
         ends = self._lists[0][0]
         begin, end = int(ends[row]), int(ends[row + 1])
         first, second, third = (values[begin:end] for _, values in self._lists)
@@ -203,8 +239,33 @@ def _numbers(table: pa.Table, name: str) -> NDArray[Any]:
 
 
 def _lists(table: pa.Table, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A column of lists: where each begins and the last ends, and the values of all; not copied."""
+    """A column of lists: :func:`_ends`, and the values of all; not copied."""
     column = table.column(name)
     if not column.num_chunks:
-        return np.zeros(1, np.int32), np.zeros(0, column.type.value_type.to_pandas_dtype())
-    return column.chunk(0).offsets.to_numpy(), column.chunk(0).values.to_numpy()
+        return _ends(table, name), np.zeros(0, column.type.value_type.to_pandas_dtype())
+    return _ends(table, name), column.chunk(0).values.to_numpy()
+
+
+def _ends(table: pa.Table, name: str) -> NDArray[Any]:
+    """Where each list of a column begins, and the last ends."""
+    column = table.column(name)
+    return column.chunk(0).offsets.to_numpy() if column.num_chunks else np.zeros(1, np.int32)
+
+
+class _Strings:
+    """A column of texts, in UTF-8, by row; not copied."""
+
+    def __init__(self, table: pa.Table, name: str) -> None:
+        column = table.column(name)
+        self._ends, self._text = np.zeros(1, np.int32), memoryview(b"")
+        if column.num_chunks and len(column):
+            array = column.chunk(0)
+            _, ends, text = array.buffers()
+            self._ends = np.frombuffer(ends, np.int32, len(array) + 1, 4 * array.offset)
+            self._text = memoryview(text or b"")
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, row: int) -> bytes:
+        return bytes(self._text[self._ends[row] : self._ends[row + 1]])

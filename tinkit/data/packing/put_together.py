@@ -175,7 +175,7 @@ def _split_table(ids: list[str], found: Found, tars: list[Path]) -> pa.Table:
 
 
 def _placed(table: pa.Table, shard: int, rows: Any) -> pa.Table:
-    hashes = [hash_of(clip_id) for clip_id in table.column("id").to_pylist()]
+    hashes = [hash_of(clip_id.encode()) for clip_id in table.column("id").to_pylist()]
     columns = [pa.array(hashes, pa.uint64()), *table.columns]
     columns += [pa.array(np.full(len(table), shard), pa.int32()), pa.array(rows, pa.int32())]
     return pa.table(dict(zip(SPLIT_SCHEMA.names, columns, strict=True)), schema=SPLIT_SCHEMA)
