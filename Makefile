@@ -10,7 +10,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check
-.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data
+.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data bench-packed
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
@@ -97,6 +97,9 @@ bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchm
 	  $(BIN)/python -m pip install --quiet --no-deps --target build/peers $$peer || echo "left out: $$peer" >&2; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data
+
+bench-packed: $(STAMP) ## packed frames beside pread and beside folders, into benchmarks/results/packed.csv
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packed
 
 bench-engine: $(STAMP) ## what the engine adds to a step, into benchmarks/results/engine.csv
 	$(BIN)/python -m benchmarks.engine

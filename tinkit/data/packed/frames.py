@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -138,14 +138,14 @@ class PackedClip(ImageReader):
             for index, data in zip(indices, self.encoded(indices), strict=True):
                 yield index, self.decode_image(f"frame {index}", data)
 
-    def encoded(self, indices: Sequence[int]) -> list[memoryview]:
+    def encoded(self, indices: list[int]) -> list[memoryview]:
         """The JPEGs of some frames, checked. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
         found = self._storage.read(self._shard, self.places(indices))
-        for index, data in zip(indices, found, strict=True):
-            if zlib.crc32(data) != self._checksums[index]:
+        for index, data, checksum in zip(indices, found, self._checksums[indices].tolist(), strict=True):
+            if zlib.crc32(data) != checksum:
                 raise BrokenClip(f"frame {index} in {self._shard.name} does not have the checksum that it was given")
         return found
 
-    def places(self, indices: Sequence[int]) -> list[Span]:
+    def places(self, indices: list[int]) -> list[Span]:
         """Where in the shard the JPEGs of some frames begin, and how long they are."""
-        return [(int(self._offsets[index]), int(self._lengths[index])) for index in indices]
+        return list(zip(self._offsets[indices].tolist(), self._lengths[indices].tolist(), strict=True))
