@@ -43,6 +43,7 @@ SLOW = {
     "your-videos.md",
     "look.md",
     "packed.md",
+    "report.md",
     "troubleshooting.md",
 }
 
