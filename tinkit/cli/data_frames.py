@@ -40,7 +40,6 @@ EPILOG = examples(
     "tinkit data frames kinetics400 --data /data/k400 --shard 3/16",
     "tinkit data frames mmit --data data/mmit --verify",
     "tinkit data frames sthv2 --data data/sthv2 --side height --enlarge --loose",
-    "tinkit train mmit_r50 --data data/mmit --set data.packed=packed",
 )
 
 PACKED, LOOSE = "packed", "frames"

@@ -30,7 +30,6 @@ EPILOG = examples(
     "tinkit data reencode mmit --data data/mmit --out data/mmit-small",
     "tinkit data reencode kinetics400 --data /data/k400 --out /fast/k400 --pixels 320 --audio drop",
     "tinkit data reencode kinetics400 --data /data/k400 --out /fast/k400 --shard 3/16",
-    "tinkit train mmit_r50 --data data/mmit-small",
 )
 _SHOWN = 20  # broken videos in a table; --json has all
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,79 +16,30 @@ import simplejpeg
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.helpers.packed_clips import HERE, IDS, PLAIN, frames_of, pack, packed, place
 from tests.helpers.video_files import decode_all, write_images, write_manifest, write_video
 from tinkit.cli.app import app
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.decode.clip_reader import BrokenClip
-from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.manifest.manifest import Manifest, open_manifest
-from tinkit.data.packed.frames import PackedFrames
 from tinkit.data.packed.index import PackSettings, SplitIndex
 from tinkit.data.packing import pack as pack_module
-from tinkit.data.packing.pack import pack_split
 from tinkit.data.packing.parts import pack_sources
-from tinkit.data.packing.place import PackTo
-from tinkit.data.packing.sources import SourceFiles
 from tinkit.data.packing.verify import verify_split
 from tinkit.errors import UserError
 from tinkit.files.arrow import open_arrow
 from tinkit.files.locks import writing
-from tinkit.spread.engine import WHOLE, Engine, Share
-
-IDS = ("a", "folder/b.mp4", "日本.mp4", "-c%2E.x", "d" * 150, "é/" * 60)
-SMALL = PackSettings(pixels=48)
-PLAIN = DecodeSettings()
-
-
-HERE = Engine(0)
-
-
-def files(manifest: Manifest) -> SourceFiles:
-    return SourceFiles(str(manifest.root), manifest.media, manifest.frame_template, PLAIN)
-
-
-def place(root: Path, settings: PackSettings = SMALL, most: int = 60_000) -> PackTo:
-    return PackTo(root / "packed", "train", most, settings)
-
-
-def pack(manifest: Manifest, share: Share = WHOLE, **more: Any) -> Any:
-    return pack_split(manifest, files(manifest), place(manifest.root, **more), HERE, share)
-
-
-def packed(manifest: Manifest) -> PackedFrames:
-    return PackedFrames(str(manifest.root / "packed"), ("train",))
+from tinkit.spread.engine import Share
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
-@pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("films")
-    for number in range(len(IDS)):
-        write_video(root / f"{number}.mp4", count=4 + number, seed=number)
-    (root / "broken.mp4").write_text("not a film")
-    return root
-
-
-@pytest.fixture
-def manifest(films: Path, tmp_path: Path) -> Manifest:
-    root = tmp_path / "data"
-    shutil.copytree(films, root)
-    rows = [(clip_id, f"{number}.mp4", "a") for number, clip_id in enumerate(IDS)]
-    return write_manifest(root, [*rows, ("broken", "broken.mp4", "a"), ("gone", "gone.mp4", "b")])
-
-
 def as_packed(frame: np.ndarray) -> np.ndarray:
     """What should be read of a frame."""
     small = np.asarray(Image.fromarray(frame).resize((72, 48), Image.Resampling.BILINEAR))
     return simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(small, 90, colorspace="RGB", colorsubsampling="420"))
-
-
-def frames_of(manifest: Manifest, clip_id: str) -> list[np.ndarray]:
-    with packed(manifest).open(clip_id, 0, None, PLAIN) as reader:
-        return reader.read(range(reader.num_frames))
 
 
 def test_what_is_packed_is_what_was_decoded(manifest: Manifest) -> None:
@@ -271,45 +221,6 @@ def test_two_ways_of_packing_are_not_mixed(manifest: Manifest) -> None:
     pack(manifest)
     with pytest.raises(UserError, match="pixels 48, not 32"):
         pack(manifest, settings=PackSettings(pixels=32))
-
-
-def damaged(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Ways in which a shard is not what it was."""
-    tar, index = folder / "train-000000.tar", folder / "train-000000.arrow"
-    data = tar.read_bytes()
-
-    def flip(at: int) -> None:
-        tar.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-
-    yield "a byte of a picture", lambda: flip(700)
-    yield "a byte of a header", lambda: flip(150)
-    yield "cut off", lambda: tar.write_bytes(data[: len(data) // 2])
-    yield "no end", lambda: tar.write_bytes(data[:-1024] + b"x" * 1024)
-    yield "gone", tar.unlink
-    yield "no index", index.unlink
-    yield "another index", lambda: index.write_bytes((folder / "train-000001.arrow").read_bytes())
-
-
-@pytest.mark.parametrize("number", range(7))
-def test_damage_is_found_and_packed_again(manifest: Manifest, number: int) -> None:
-    pack(manifest)
-    folder = manifest.root / "packed"
-    whole = {clip_id: frames_of(manifest, clip_id) for clip_id in IDS}
-    what, damage = list(damaged(folder))[number]
-    damage()
-    faults = verify_split(manifest, place(manifest.root), HERE)
-    assert faults, what
-    for clip_id in IDS:  # never a wrong frame
-        try:
-            found = frames_of(manifest, clip_id)
-        except BrokenClip:
-            continue
-        assert all(np.array_equal(one, other) for one, other in zip(found, whole[clip_id], strict=True)), what
-    for fault in faults:
-        (folder / fault.shard).unlink(missing_ok=True)
-    pack(manifest)
-    assert verify_split(manifest, place(manifest.root), HERE) == []
-    assert all(len(frames_of(manifest, clip_id)) == len(whole[clip_id]) for clip_id in IDS)
 
 
 def run(manifest: Manifest, *words: str) -> Any:
