@@ -11,7 +11,7 @@ from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.group import sweep, writing_in
 from tinkit.files.json import unlike
-from tinkit.files.locks import in_turn
+from tinkit.files.locks import in_turn, lock_file
 
 
 def claim_folder(state: Path, wanted: Mapping[str, Any], *, what: str, command: str, key: str) -> None:
@@ -21,7 +21,7 @@ def claim_folder(state: Path, wanted: Mapping[str, Any], *, what: str, command: 
     that holds anything else.
     """
     folder = state.parent
-    if not state.exists():
+    if not state.exists() or lock_file(state).exists():  # or was killed with the lock held
         with in_turn(lambda: writing_in(folder, state)):
             sweep(state)
             if not state.exists():  # else another run has written it meanwhile
