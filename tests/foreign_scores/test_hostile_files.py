@@ -146,6 +146,15 @@ def test_arrays_that_are_not_what_they_claim(content: bytes, said: str) -> None:
     assert said.replace("npy", "npz") in refused("a.npz")
 
 
+@pytest.mark.parametrize(("at", "value"), [(6, 255), (8, 1)], ids=["an unknown version of zip", "a password"])
+def test_an_archive_that_zipfile_does_not_unpack_is_refused(at: int, value: int) -> None:
+    np.savez("s.npz", ids=np.array(["a", "b"]), scores=np.ones((2, 3), np.float32))
+    data = bytearray(Path("s.npz").read_bytes())
+    data[data.index(b"PK\x01\x02") + at] = value  # of the first member, in the archive's table
+    Path("s.npz").write_bytes(data)
+    assert "not an npz of scores" in refused("s.npz")
+
+
 def test_archives_that_unpack_to_far_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_SUSPECT", 1 << 20)
     np.savez_compressed("bomb.npz", ids=np.arange(4000), scores=np.zeros((4000, 500), np.float32))

@@ -54,7 +54,8 @@ ROOMS = {
     "data.packing": "data.export data.sampling data.probe data.manifest data.packed data.decode data.paths data.layouts"
     " spread files",
     "data.export": "data.probe data.manifest data.layouts files",
-    "data.clips": "data.flow data.sampling data.manifest data.decode data.config data.paths data.layouts workers",
+    "data.clips": "data.flow data.sampling data.probe data.manifest data.decode data.config data.paths data.layouts"
+    " workers",
     "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts spread files",
     "data.sampling": "data.decode data.config ops native",
     "data.probe": "data.manifest data.packed data.decode data.paths data.layouts spread files",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,7 +19,11 @@ from tinkit.foreign_scores.found import refuse_bomb
 from tinkit.pickles.arrays import Plain
 from tinkit.pickles.machine import follow
 
-_BROKEN = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+# What zipfile and numpy raise for damaged archives; of a RuntimeError's kind are passwords and unknown versions.
+_BROKEN = (
+    *(ValueError, KeyError, OSError, EOFError, OverflowError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 _MOST_MEMBERS = 10_000
 _HEADER = 1 << 16
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import av
 import av.logging
 from av.container import Container
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 
 from tinkit.data.decode.clip_reader import BrokenClip, NoVideo
 from tinkit.data.decode.containers import Head
@@ -35,3 +37,11 @@ def open_video(source: str | Head, max_pixels: int) -> tuple[Any, Any]:
     codec.thread_type = "SLICE"
     codec.options = {"max_pixels": str(max_pixels)}
     return container, videos[0]
+
+
+def frame_numbered(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFrame | None:
+    """The frame numbered ``index``; None if it does not come, or is concealed damage."""
+    for number, frame in run:
+        if number is not None and number >= index:
+            return frame if number == index and not frame.is_corrupt else None
+    return None

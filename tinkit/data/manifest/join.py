@@ -39,6 +39,7 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
         split="+".join(manifest.split for manifest in manifests),
         skipped=tuple(line for manifest in manifests for line in manifest.skipped),
         table=pa.concat_tables([manifest.table for manifest in manifests]),
+        others=tuple(manifest.file for manifest in manifests[1:]),
         packed=_join_packed(manifests),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -19,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations.annotation import annotation_files
+from tinkit.data.annotations.annotation import files_read
 from tinkit.data.config.dataset import DataConfig, packed_address, packed_name, resolve_root
 from tinkit.data.layouts.layout import SPLITS, Media, Split
 from tinkit.data.manifest.table import SCHEMA, VERSION, build_manifest_table, read_manifest_table, write_manifest_table
@@ -57,8 +58,8 @@ class Manifest:
     ``start`` (int32, the first frame, from 0), ``labels`` (list<int32>, null: unknown) and ``source``, in one chunk.
     ``skipped`` reports, a line each, what was left out and why. Clips with fewer than ``min_frames`` frames are
     left out of training. ``packed`` says where the frames are read from instead, if so. Where several are joined (see
-    :func:`~tinkit.data.manifest.join.join`), ``split`` is such as ``"train+val"``, the table has a chunk for each and
-    ``file`` is the first's.
+    :func:`~tinkit.data.manifest.join.join`), ``split`` is such as ``"train+val"``, the table has a chunk for
+    each, ``file`` is the first's and ``others`` are those of the others.
     """
 
     dataset: str
@@ -74,6 +75,7 @@ class Manifest:
     table: pa.Table
     file: Path
     packed: PackedFrames | None = None
+    others: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -86,7 +88,7 @@ class Manifest:
     @property
     def paths(self) -> list[str]:
         """The distinct files, or folders of images, in that order: rows that cut windows out of one video share it."""
-        return list(dict.fromkeys(self.table.column("path").to_pylist()))
+        return pc.unique(self.table.column("path")).to_pylist()
 
     @property
     def fingerprint(self) -> str:
@@ -156,7 +158,7 @@ class Manifest:
                 )
             return
         tried = [row.path for row in sample]
-        if not any(clip_path(self.root, path).exists() for path in tried):
+        if not any(os.path.exists(clip_path(self.root, path)) for path in tried):  # noqa: PTH110 - False, whatever it is
             cause = why_missing(self.root, tried)
             raise UserError(
                 f"none of {len(tried)} sampled clips of {self.split!r} exists, such as "
@@ -217,7 +219,7 @@ def _config_hash(config: DataConfig) -> str:
 def _key(config: DataConfig, root: Path, split: Split) -> str:
     """Changes when the configuration, the annotation files or the format of manifests do."""
     parts: list[Any] = [VERSION, _config_hash(config), split]
-    for file in filter(None, annotation_files(config, root, split)):
+    for file in files_read(config, root, split):
         for part in sorted(file.iterdir()) if file.is_dir() else (file,):
             status = part.stat()
             parts.append([str(part), status.st_size, status.st_mtime_ns])

@@ -16,7 +16,7 @@ from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.manifest.frames import open_frames
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.packed.frames import PackedFrames
-from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.clip_path import clip_place
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UserError
 
@@ -49,9 +49,10 @@ def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = N
     if manifest.packed is not None:
         return _count_packed(manifest, manifest.packed)
     paths = manifest.paths
+    root, folders = str(manifest.root), manifest.media == "frames"
     counts, first = {"missing": 0, "empty": 0}, None
     for number, path in enumerate(paths, 1):
-        state = _state(str(clip_path(manifest.root, path)), folder=manifest.media == "frames")
+        state = _state(clip_place(root, path), folder=folders)
         if state is not None:
             counts[state] += 1
             first = first or path
