@@ -42,6 +42,7 @@ SLOW = {
     "export.md",
     "your-videos.md",
     "look.md",
+    "packed.md",
     "report.md",
     "troubleshooting.md",
 }

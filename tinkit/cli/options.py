@@ -139,3 +139,16 @@ GpusOption = Annotated[
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, help="Processes that share the work; 0 does it in this one.")
 ]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Processes that share the work; one a core unless given. 0: this one."),
+]
+DaskOption = Annotated[
+    str | None, typer.Option("--dask", metavar="ADDRESS", help="Work on the dask cluster at this address instead.")
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Do part I of N only; when all are done, run the command once without it."
+    ),
+]
