@@ -46,8 +46,10 @@ ROOMS = {
     "recipe": "data metrics files",
     "data.look": "data.clips data.sampling data.manifest data.decode data.config files",
     "data.export": "data.probe data.manifest data.layouts files",
-    "data.clips": "data.flow data.sampling data.manifest data.decode data.config data.paths data.layouts workers",
+    "data.clips": "data.flow data.sound data.sampling data.manifest data.decode data.config data.paths data.layouts"
+    " workers",
     "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts workers files",
+    "data.sound": "data.sampling data.decode data.config",
     "data.sampling": "data.decode data.config ops",
     "data.probe": "data.manifest data.decode data.paths data.layouts files",
     "data.manifest": "data.annotations data.config data.paths data.layouts metrics files",

@@ -32,8 +32,8 @@ def begin_fetching(dataset: TrainClips | TestClips, workers: int, number: int) -
 
     def fetch(keys: Sequence[Any], alive: Alive) -> Carried:
         items = []
-        for key in keys:
-            items.append(dataset[key])
+        for item in dataset.each(keys):
+            items.append(item)
             alive()
         descriptor = _memory()
         try:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tinkit.data.clips.batch import Batch, collate
 from tinkit.data.clips.fetching import begin_fetching, pinned_ahead, received
 from tinkit.data.clips.testing import TestClips
-from tinkit.data.clips.training import TrainClips
+from tinkit.data.clips.training import TrainClips, TrainKey
 from tinkit.errors import UsageError
 from tinkit.workers import GIVE_UP, Wish, Workers
 
@@ -73,7 +73,7 @@ class Batches:
         asked = self._workers
         if not asked.count:
             for keys in self._keys:
-                yield collate([self._dataset[key] for key in keys])
+                yield collate(list(self._dataset.each(keys)))
             return
         workers = Workers(
             asked.count,
@@ -123,14 +123,19 @@ def train_loader(
 ) -> Batches:
     """This process' ``share`` of the steps of ``epoch`` from ``start_step`` on; what was skipped is not decoded.
 
-    ``batch`` is the clips of a step over all processes; clips that do not fill a last step are left out. Raises
-    :class:`~tinkit.errors.UsageError` for a batch that does not divide and for fewer clips than ``batch``.
+    ``batch`` is the cuttings of a step over all processes, ``clip.repeats`` of each of its clips; clips that do not
+    fill a last step are left out. Raises :class:`~tinkit.errors.UsageError` for a batch that does not divide, or not
+    into whole clips, and for fewer clips than a step takes.
     """
+    repeats = dataset.clip.repeats
     if batch % share.world:
         raise UsageError(f"a batch of {batch} clips does not divide among {share.world} processes")
-    if len(dataset) < batch:
+    if batch % repeats:
+        raise UsageError(f"a batch of {batch} does not divide into clips of {repeats} cuttings each (clip.repeats)")
+    if len(dataset) < batch // repeats:
         raise UsageError(
-            f"the split has {len(dataset)} clips, a step takes {batch}", fix="a smaller optim.batch, or more clips"
+            f"the split has {len(dataset)} clips, a step takes {batch // repeats}",
+            fix="a smaller optim.batch, or more clips",
         )
     return Batches(dataset, _TrainKeys(dataset, batch, epoch, start_step, share), workers)
 
@@ -155,21 +160,27 @@ class _Keys(Protocol):
 
 
 class _TrainKeys:
-    """The keys (epoch, index) of one process' share of each step from ``start`` on."""
+    """The keys (epoch, index), or (epoch, index, repeat), of one process' share of each step from ``start`` on."""
 
     def __init__(self, dataset: TrainClips, batch: int, epoch: int, start: int, share: Share) -> None:
         self._size, self._seed, self._batch, self._epoch, self._start = len(dataset), dataset.seed, batch, epoch, start
+        self._repeats = dataset.clip.repeats
+        self._steps = self._size // (batch // self._repeats)
         self._part = batch // share.world
         self._offset = share.rank * self._part
 
     def __len__(self) -> int:
-        return max(0, self._size // self._batch - self._start)
+        return max(0, self._steps - self._start)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[TrainKey]]:
         order = epoch_order(self._size, self._seed, self._epoch)
-        for step in range(self._start, self._size // self._batch):
+        for step in range(self._start, self._steps):
             first = step * self._batch + self._offset
-            yield [(self._epoch, index) for index in order[first : first + self._part].tolist()]
+            slots = [divmod(slot, self._repeats) for slot in range(first, first + self._part)]
+            if self._repeats == 1:
+                yield [(self._epoch, int(order[clip])) for clip, _ in slots]
+            else:
+                yield [(self._epoch, int(order[clip]), repeat) for clip, repeat in slots]
 
 
 class _TestKeys:
