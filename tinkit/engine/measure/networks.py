@@ -85,7 +85,7 @@ class NetworkRow:
         """The network with random weights, for testing. On ``meta``, the default, it has shapes only."""
         recipe = Recipe(
             name="network",
-            data=DataConfig.model_validate({"dataset": "list"}),
+            data=DataConfig.model_validate({"dataset": "list", "media": "video"}),
             clip=self.clip,
             model=self.model,
             optim=OptimConfig(lr=0.01, batch=1, epochs=2),
