@@ -6,6 +6,7 @@ always the same clips, of which each process takes an equal, consecutive part.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,15 @@ from tinkit.data.clips.batch import Batch, collate
 from tinkit.data.clips.fetching import begin_fetching, pinned_ahead, received
 from tinkit.data.clips.testing import TestClips
 from tinkit.data.clips.training import TrainClips, TrainKey
-from tinkit.errors import UsageError
+from tinkit.errors import UsageError, UserError
 from tinkit.workers import GIVE_UP, Wish, Workers
+from tinkit.workers.memory import free_memory
 
 _NAMED = 3  # clips of a batch that are named
-_PREFETCH = 2  # batches that a worker has to make, or has made, beyond the one that is waited for
+PREFETCH = 2
+"""Batches that a worker has to make, or has made, beyond the one that is waited for."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,42 @@ def epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little"))).permutation(n)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How many workers make batches, and how many batches each has made, or makes, beyond the one in use."""
+
+    workers: int
+    ahead: int = PREFETCH
+
+
+def fitting(workers: int, batch: int, free: int | None) -> Plan:
+    """The plan of ``workers`` for batches of ``batch`` bytes where ``free`` bytes of memory are left (None: unknown).
+
+    Batches that do not fit are made one at a time, then by fewer workers: which clips a batch holds does not depend on
+    it. Raises :class:`~tinkit.errors.UserError` where not even one fits beside the one in use.
+    """
+    wanted = Plan(workers)
+    if free is None or workers * wanted.ahead * batch <= free:
+        return wanted
+    fewer = Plan(min(workers, free // batch - 1), 1)
+    if fewer.workers < 1:
+        raise UserError(
+            f"batches of {batch / 1e6:,.0f} MB do not fit: {free / 1e6:,.0f} MB of memory are free",
+            fix="a smaller optim.batch (in tests: test.batch), more processes, or more memory for the container",
+        )
+    logger.warning(
+        "%d data workers with %d batches of %.0f MB each do not fit into %.0f MB of free memory: %d work, a batch each",
+        *(workers, wanted.ahead, batch / 1e6, free / 1e6, fewer.workers),
+    )
+    return fewer
+
+
 class Batches:
     """Batches in order, with a length. Iterating starts the workers; the last batch, an error or Ctrl-C ends them."""
 
-    def __init__(self, dataset: TrainClips | TestClips, keys: _Keys, workers: LoaderWorkers) -> None:
+    def __init__(self, dataset: TrainClips | TestClips, keys: _Keys, workers: LoaderWorkers, largest: int) -> None:
         self._dataset, self._keys, self._workers = dataset, keys, workers
+        self._largest = largest  # clips of a batch at most
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -75,23 +111,24 @@ class Batches:
             for keys in self._keys:
                 yield collate(list(self._dataset.each(keys)))
             return
+        plan = fitting(asked.count, self._largest * self._dataset.item_bytes, free_memory())
         workers = Workers(
-            asked.count,
-            partial(begin_fetching, self._dataset, asked.count),
+            plan.workers,
+            partial(begin_fetching, self._dataset, plan.workers),
             what="data worker",
             describe=self._clips,
             give_up=asked.give_up,
             wish=asked.wish,
         )
         try:
-            batches = self._in_turn(workers)
+            batches = self._in_turn(workers, plan.ahead)
             pinned = torch.cuda.is_available()
-            yield from pinned_ahead(batches, _PREFETCH, workers.kill) if pinned else batches
+            yield from pinned_ahead(batches, PREFETCH, workers.kill) if pinned else batches
         finally:
             workers.close()
 
-    def _in_turn(self, workers: Workers) -> Iterator[Batch]:
-        """A batch from each worker in turn."""
+    def _in_turn(self, workers: Workers, ahead: int) -> Iterator[Batch]:
+        """A batch from each worker in turn, each of which makes up to ``ahead``."""
         keys, owed, turns = iter(self._keys), deque[int](), cycle(range(len(workers)))
 
         def give(most: int) -> None:
@@ -99,7 +136,7 @@ class Batches:
                 workers.give(number, task)
                 owed.append(number)
 
-        give(len(workers) * _PREFETCH)
+        give(len(workers) * ahead)
         while owed:
             _, result = workers.take(owed.popleft())
             give(1)
@@ -137,7 +174,7 @@ def train_loader(
             f"the split has {len(dataset)} clips, a step takes {batch // repeats}",
             fix="a smaller optim.batch, or more clips",
         )
-    return Batches(dataset, _TrainKeys(dataset, batch, epoch, start_step, share), workers)
+    return Batches(dataset, _TrainKeys(dataset, batch, epoch, start_step, share), workers, batch // share.world)
 
 
 def test_loader(
@@ -148,7 +185,7 @@ def test_loader(
     workers: LoaderWorkers = IN_THIS_PROCESS,
 ) -> Batches:
     """The clips of ``indices`` (rows of the manifest; all of them unless given), in that order, ``batch`` at a time."""
-    return Batches(dataset, _TestKeys(range(len(dataset)) if indices is None else indices, batch), workers)
+    return Batches(dataset, _TestKeys(range(len(dataset)) if indices is None else indices, batch), workers, batch)
 
 
 class _Keys(Protocol):

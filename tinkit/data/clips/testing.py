@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -69,6 +70,12 @@ class TestClips(Dataset[ClipItem]):
 
     def __len__(self) -> int:
         return len(self.manifest)
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of an item's frames."""
+        segments = self.views.count * (self.views.num_segments or self.clip.num_segments)
+        return segments * math.prod(image_shape(self.clip, self.views)) * channels_of(self.clip)
 
     def __getitem__(self, index: int) -> ClipItem:
         row = self.manifest.row(index)

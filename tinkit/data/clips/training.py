@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -72,6 +73,11 @@ class TrainClips(Dataset[ClipItem]):
 
     def __len__(self) -> int:
         return len(self.manifest)
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of an item's frames."""
+        return self.clip.num_segments * math.prod(image_shape(self.clip)) * channels_of(self.clip)
 
     def __getitem__(self, key: TrainKey) -> ClipItem:
         return next(self._items(key[0], key[1], [_repeat(key)]))
