@@ -27,7 +27,7 @@ ROOMS = {
     " data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
-    "engine.measure": "engine.runtime models recipe data ops files",
+    "engine.measure": "engine.runtime models recipe data ops workers files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",

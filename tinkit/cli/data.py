@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tinkit.cli.data_bench import EPILOG as BENCH_EPILOG
+from tinkit.cli.data_bench import bench
 from tinkit.cli.data_export import EPILOG as EXPORT_EPILOG
 from tinkit.cli.data_export import export
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
@@ -37,6 +39,7 @@ app = typer.Typer(
         "tinkit data stats mmit --data data/mmit",
         "tinkit data flow mmit --data data/mmit",
         "tinkit data export mmit --data data/mmit --format tsn --out lists",
+        "tinkit data bench mmit_r50 --data data/mmit",
     ),
 )
 app.command("prepare", epilog=PREPARE_EPILOG)(prepare)
@@ -45,6 +48,7 @@ app.command("show", epilog=SHOW_EPILOG)(show)
 app.command("stats", epilog=STATS_EPILOG)(stats)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
 app.command("export", epilog=EXPORT_EPILOG)(export)
+app.command("bench", epilog=BENCH_EPILOG)(bench)
 
 
 @app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
