@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.helpers.video_files import write_images, write_manifest
 from tinkit.cli.app import app
-from tinkit.data.clips import cutting
+from tinkit.data.clips import cuttings
 from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.views import ClipConfig
 from tinkit.data.decode.open_clip import ImageReader
@@ -51,7 +51,7 @@ def test_what_a_stage_takes_is_counted_there(manifest: Manifest, monkeypatch: py
     monkeypatch.setattr(loading, "time", tell)
     monkeypatch.setattr(loading, "_read_cold", after(clock, 0.5, loading._read_cold))
     monkeypatch.setattr(ImageReader, "read_image", after(clock, 1.0, ImageReader.read_image))
-    monkeypatch.setattr(cutting.crops, "cut_into", after(clock, 10.0, cutting.crops.cut_into))
+    monkeypatch.setattr(cuttings.crops, "cut_into", after(clock, 10.0, cuttings.crops.cut_into))
     monkeypatch.setattr(loading, "collate", after(clock, 100.0, loading.collate))
     clips = TimedClips(manifest, CLIP, 0)
     ticks: list[int] = []

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from tinkit.data.clips.cutting import Cutting, fill
+from tinkit.data.clips.cuttings import Cutting, fill
 from tinkit.data.clips.item import ClipItem, make_item
 from tinkit.data.clips.opening import (
     USUAL,
