@@ -43,11 +43,18 @@ offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmar
 starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
 	$(BIN)/python -m benchmarks.starts
 
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# Bytecode is kept whatever the environment says: the tests start many processes, and pytest rewrites each of its files.
+export PYTHONDONTWRITEBYTECODE =
+# Two workers take a half of the tests each, one beside another, and then what the other has left: what the tests of a
+# file share is made once.
+ON_TWO = -m pytest -n 2 --dist worksteal
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(ON_TWO)
 # What the operators run in, native kernels or plain PyTorch, is decided once a process. Networks of three dimensions
-# have none of them, and what leaves the house is plain PyTorch either way.
-PLAIN = TINKIT_NATIVE=0 $(PYTEST) tests/ops tests/models tests/engine/exchange/test_export.py --ignore=tests/models/clipnets \
-  --ignore=tests/models/foreign --ignore=tests/models/backbones/test_families_leave.py
+# and the consensus have none of them, what a network reads and what its checkpoints are called has nothing to do with
+# them, and what leaves the house is plain PyTorch either way.
+PLAIN = TINKIT_NATIVE=0 $(PYTEST) tests/ops tests/models tests/engine/exchange/test_export.py \
+  $(addprefix --ignore=tests/models/,clipnets foreign backbones/test_families_leave.py test_consensus.py \
+  test_modality.py test_hub.py)
 
 test: $(STAMP) ## the quick tests, and those of operators and models again in plain PyTorch: six minutes on two cores
 	$(PYTEST) -m "not slow"
@@ -63,7 +70,7 @@ test-interpreter: $(STAMP) ## a part of `make test` for other interpreters: with
 
 coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/coverage.csv and coverage_gaps.csv
 	rm -rf build/coverage && mkdir -p build/coverage
-	$(MAKE) test PYTEST="OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2"
+	$(MAKE) test PYTEST="OMP_NUM_THREADS=1 $(BIN)/python -m coverage run $(ON_TWO)"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage json --quiet -o build/coverage/report.json
 	$(BIN)/python -m benchmarks.coverage_table build/coverage/report.json

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tinkit.errors import UserError
 from tinkit.files.text import decode, read_text
-from tinkit.scores.foreign import read_foreign
+from tinkit.foreign_scores import read_foreign
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
 from tinkit.submission.rehearsal import read_answers
