@@ -30,7 +30,9 @@ LOOKS = [*COMMON, "optim.epochs=9", "clip.size=32", "clip.num_segments=2", "test
 
 
 def tinkit(*arguments: str | Path) -> str:
-    return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False).stdout
+    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def changes(values: list[str]) -> list[str]:
@@ -66,7 +68,7 @@ def test_a_model_that_listens_learns_what_frames_do_not_tell_and_a_fusion_gains(
         tinkit("train", recipe, "--data", root, "-q", *changes(values))
         for split in ("val", "test"):
             tinkit("test", recipe, "--split", split, "-q")
-    tinkit("ensemble", "demo_audio", "demo_tsn", "--name", "both", "-q")
+    tinkit("ensemble", "demo_audio", "demo_tsn", "--name", "both")
     truth = answers(root)
     listened, looked = (
         right(tmp_path / f"runs/{run}/scores/test-1x1-best.arrow", truth) for run in ("demo_audio", "demo_tsn")
