@@ -29,7 +29,7 @@ ROOMS = {
     " models recipe data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
-    "engine.measure": "engine.runtime models recipe data ops files",
+    "engine.measure": "engine.runtime models recipe data ops workers files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
@@ -54,9 +54,10 @@ ROOMS = {
     "data.packing": "data.export data.sampling data.probe data.manifest data.packed data.decode data.paths data.layouts"
     " spread files",
     "data.export": "data.probe data.manifest data.layouts files",
-    "data.clips": "data.flow data.sampling data.probe data.manifest data.decode data.config data.paths data.layouts"
-    " workers",
+    "data.clips": "data.flow data.sound data.sampling data.probe data.manifest data.decode data.config data.paths"
+    " data.layouts workers",
     "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts spread files",
+    "data.sound": "data.sampling data.decode data.config",
     "data.sampling": "data.decode data.config ops native",
     "data.probe": "data.manifest data.packed data.decode data.paths data.layouts spread files",
     "data.manifest": "data.packed data.annotations data.decode data.config data.paths data.layouts metrics files",
