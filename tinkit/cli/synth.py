@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tinkit.cli.options import JsonOption, QuietOption, WorkersOption
+from tinkit.cli.options import JsonOption, QuietOption
 from tinkit.cli.parser import examples
 from tinkit.terminal import Notices, print_json, print_line
 
@@ -31,7 +31,9 @@ def synth(
     sound: Annotated[
         bool, typer.Option("--sound", help="Clips have sound, which tells actions that run backwards from the others.")
     ] = False,
-    workers: WorkersOption = 2,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that share the work; 0 does it in this one.")
+    ] = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
