@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -46,6 +46,12 @@ def _shipped_beginning(kind: ShippedKind, incomplete: str) -> list[str]:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+
+# ---- what is written
+
+LedgerOption = Annotated[
+    Path, typer.Option("--ledger", help="The csv that keeps what was handed in and what the leaderboard said.")
+]
 
 # ---- what is read
 
@@ -130,6 +136,25 @@ GpusOption = Annotated[
         "--gpus", min=1, metavar="N", help="Run N processes, one a GPU; on a machine without GPUs, on its CPU."
     ),
 ]
-WorkersOption = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes that share the work; 0 does it in this one.")
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Processes that share the work; one a core unless given. 0: this one."),
 ]
+DaskOption = Annotated[
+    str | None, typer.Option("--dask", metavar="ADDRESS", help="Work on the dask cluster at this address instead.")
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Do part I of N only; when all are done, run the command once without it."
+    ),
+]
+
+# ---- what frames are scaled to
+
+SideOption = Annotated[
+    Literal["short", "height"],
+    typer.Option("--side", help="Scale the shorter side, or the height (as the TIN repository)."),
+]
+PixelsOption = Annotated[int, typer.Option("--pixels", min=16, max=8192, help="The length of that side.")]
+EnlargeOption = Annotated[bool, typer.Option("--enlarge", help="Enlarge smaller frames, which else stay as they are.")]

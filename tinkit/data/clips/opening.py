@@ -18,11 +18,10 @@ from tinkit.data.config.modality import channels_a_frame, read_channels
 from tinkit.data.config.views import ClipConfig
 from tinkit.data.decode.clip_index import ClipIndex
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, NoFrames
-from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles, FlowFolder
+from tinkit.data.manifest.frames import open_frames
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
-from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
 from tinkit.data.sampling.rates import SLOWEST, Resampling
 from tinkit.data.sampling.resize import load_kernel
@@ -32,9 +31,9 @@ USUAL = DecodeSettings()
 """How pixels are read unless a recipe says otherwise."""
 
 
-def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
-    """The generator of one clip in one epoch: a function of nothing but (seed, epoch, id)."""
-    return _generator(f"{seed}\0{epoch}\0{clip_id}")
+def clip_rng(seed: int, epoch: int, clip_id: str, repeat: int = 0) -> np.random.Generator:
+    """The generator of one clip's cutting in one epoch: a function of nothing but (seed, epoch, id, repeat)."""
+    return _generator(f"{seed}\0{epoch}\0{clip_id}" + (f"\0{repeat}" if repeat else ""))
 
 
 def view_rng(clip_id: str) -> np.random.Generator:
@@ -69,8 +68,7 @@ def open_row(
     """
     reader: ClipReader
     if flow is None:
-        path = clip_path(manifest.root, row.path)
-        reader = open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames, decoding, index)
+        reader = open_frames(manifest, row, decoding, index)
     else:
         folder = flow.clip_folder(manifest.root, row.path)
         reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames, decoding)
@@ -134,5 +132,7 @@ def check_shape(frame: Frame, shape: tuple[int, ...] | None) -> None:
 def prepare_to_read(manifest: Manifest) -> None:
     """Before any worker starts: refuse a template that names no files, which is no broken clip, and load the kernel."""
     load_kernel()
+    if manifest.packed is not None:
+        manifest.packed.require()
     if manifest.media == "frames":
         template_pattern(manifest.frame_template)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
@@ -29,8 +29,13 @@ Note = Literal[
     "cut off",
     "scaled to the first size",
     "fewer frames than listed",
+    "sound shorter than a window, repeated",
+    "gaps in the sound",
 ]
 """What users should know about a clip that can be read."""
+
+NO_SOUND = "no sound"
+"""What the reason of a clip without sound begins with."""
 
 _PROBE_BYTES = 256 * 1024 * 1024
 
@@ -56,6 +61,16 @@ class BrokenClip(Exception):  # noqa: N818 - an event that is recorded, not a fa
 
 class NoVideo(BrokenClip):
     """A file without a video stream."""
+
+
+class NoSound(BrokenClip):
+    """A file, or a part of one, without sound: a clip that is missing to those who listen, and no damaged one.
+
+    ``where`` is part of the reason, which begins with ``NO_SOUND``.
+    """
+
+    def __init__(self, where: str = "") -> None:
+        super().__init__(f"{NO_SOUND}{where}")
 
 
 class NoFrames(BrokenClip):
@@ -94,12 +109,9 @@ class ClipReader(ABC):
 
     def take_window(self, found: int, start: int, frames: int | None) -> None:
         """Of ``found`` frames, count those in the window that begins at ``start`` and holds at most ``frames``."""
-        left = found - start
-        if left <= 0:
-            raise BrokenClip(f"{found} frames found, the clip should start at frame {start}")
-        if frames is not None and left < frames:
+        self.num_frames = window_of(found, start, frames)
+        if frames is not None and self.num_frames < frames:
             self.notes.add("fewer frames than listed")
-        self.num_frames = left if frames is None else max(0, min(left, frames))
 
     def facts(self) -> ClipFacts:
         """What the file says beside its frames; nothing for images."""
@@ -127,6 +139,17 @@ class ClipReader(ABC):
         self.close()
 
 
+def window_of(found: int, start: int, frames: int | None) -> int:
+    """How many of ``found`` frames are in the window that begins at ``start`` and holds at most ``frames``.
+
+    Raises :class:`BrokenClip` where it begins behind the last.
+    """
+    left = found - start
+    if left <= 0:
+        raise BrokenClip(f"{found} frames found, the clip should start at frame {start}")
+    return left if frames is None else max(0, min(left, frames))
+
+
 @contextmanager
 def broken_on(errors: tuple[type[Exception], ...]) -> Iterator[None]:
     """Turn ``errors`` into :class:`BrokenClip`, but for those that the machine, and not the clip, is the cause of."""
@@ -150,6 +173,15 @@ def is_shortage(error: Exception) -> bool:
             return True
         return type(error) is MemoryError
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def unusable_text(reasons: Collection[str]) -> str:
+    """How many clips cannot be used, in words: ``2 clips cannot be decoded, 3 have no sound``."""
+    silent = sum(reason.startswith(NO_SOUND) for reason in reasons)
+    broken = len(reasons) - silent
+    parts = [f"{broken} clips cannot be decoded"] * (broken > 0 or not silent)
+    parts += [f"{silent} {'have' if parts else 'clips have'} {NO_SOUND}"] * (silent > 0)
+    return ", ".join(parts)
 
 
 def notes_text(notes: Mapping[str, int]) -> str:

@@ -46,11 +46,8 @@ _MORE_BYTES = {"WEBP": 12, "BMP": 4, "PPM": 4, "TIFF": 4}  # a pixel, for buffer
 _TILE_WIDTH, _TILE_LENGTH, _BITS, _PHOTOMETRIC, _SAMPLES = 322, 323, 258, 262, 277  # tags of TIFF
 
 
-def read_image(path: str | os.PathLike[str], decoding: DecodeSettings, *, grey: bool = False) -> Frame:
-    """One image file as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
-
-    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
-    """
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of an image file. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path takes as long as all the reading
     except (FileNotFoundError, NotADirectoryError):
@@ -60,14 +57,26 @@ def read_image(path: str | os.PathLike[str], decoding: DecodeSettings, *, grey: 
     if status.st_size > MAX_IMAGE_BYTES:
         raise BrokenClip(f"larger than {MAX_IMAGE_BYTES >> 20} MiB")
     with io.FileIO(path) as file:
-        data = file.readall()
+        return file.readall()
+
+
+def decode_image(data: bytes | memoryview, decoding: DecodeSettings, *, grey: bool = False) -> Frame:
+    """The bytes of an image file as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
+    """
     if not data:
         raise BrokenClip("the file is empty")
-    pixels = _read_jpeg(data, decoding, grey=grey) if data[:2] == b"\xff\xd8" else None
+    pixels = _read_jpeg(data, decoding, grey=grey) if is_jpeg(data) else None
     return _read_with_pillow(data, "L" if grey else "RGB", decoding) if pixels is None else pixels
 
 
-def _read_jpeg(data: bytes, decoding: DecodeSettings, *, grey: bool) -> Frame | None:
+def is_jpeg(data: bytes | memoryview) -> bool:
+    """Whether the bytes of an image file begin as a JPEG's do."""
+    return data[:2] == b"\xff\xd8"
+
+
+def _read_jpeg(data: bytes | memoryview, decoding: DecodeSettings, *, grey: bool) -> Frame | None:
     """The pixels of a JPEG; None for one of other colours, or with a fault that may be harmless."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -84,7 +93,7 @@ def _read_jpeg(data: bytes, decoding: DecodeSettings, *, grey: bool) -> Frame | 
     return pixels[..., 0] if grey else pixels
 
 
-def _read_with_pillow(data: bytes, mode: str, decoding: DecodeSettings) -> Frame:
+def _read_with_pillow(data: bytes | memoryview, mode: str, decoding: DecodeSettings) -> Frame:
     """What simplejpeg refuses, or (CMYK) converts with other roundings than Pillow's."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -104,7 +113,7 @@ def _read_with_pillow(data: bytes, mode: str, decoding: DecodeSettings) -> Frame
         raise BrokenClip(describe(error)) from error
 
 
-def _check_cost(image: ImageFile.ImageFile, data: bytes, decoding: DecodeSettings) -> None:
+def _check_cost(image: ImageFile.ImageFile, data: bytes | memoryview, decoding: DecodeSettings) -> None:
     """Refuse what would take too much memory or time, before anything is decoded."""
     width, height = image.size
     decoding.check_pixels(width, height)
@@ -173,7 +182,7 @@ def _wide_mode(image: ImageFile.ImageFile) -> str | None:
     return raw
 
 
-def _narrowed(image: ImageFile.ImageFile, data: bytes, raw: str) -> Image.Image:
+def _narrowed(image: ImageFile.ImageFile, data: bytes | memoryview, raw: str) -> Image.Image:
     """Colours of 16 bits as ``round(v / 257)``: decoded twice, for the upper and for the lower bytes."""
     if raw == "LA;16B":  # four bytes a pixel: grey and alpha, the upper first
         image.tile = [tile._replace(args="RGBA") for tile in image.tile]

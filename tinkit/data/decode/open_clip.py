@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinkit.data.decode.clip_index import ClipIndex
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, NoFrames, broken_on
-from tinkit.data.decode.image_file import read_image
+from tinkit.data.decode.image_file import decode_image, read_bytes
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.layouts.layout import Media
 from tinkit.data.paths.image_names import template_pattern
@@ -34,7 +34,7 @@ def open_clip(
     Raises :class:`BrokenClip` if nothing can be read, :class:`~tinkit.errors.UserError` for an impossible template.
     """
     if media == "frames":
-        return _ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, decoding, index)
+        return ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, decoding, index)
     # libav is loaded only by those who read videos
     from tinkit.data.decode.indexed_video import IndexedVideo
     from tinkit.data.decode.video import VideoReader
@@ -54,10 +54,21 @@ class ImageReader(ClipReader):
 
     def read_image(self, name: str, *, grey: bool = False) -> Frame:
         """The image called ``name`` in the clip's folder. Raises :class:`BrokenClip` that names it."""
+        return self.decode_image(name, self.read_bytes(name), grey=grey)
+
+    def read_bytes(self, name: str) -> bytes:
+        """The file of the image called ``name``, not decoded. Raises :class:`BrokenClip` that names it."""
+        try:
+            return read_bytes(f"{self._folder}/{name}")
+        except BrokenClip as error:
+            raise BrokenClip(f"{name}: {error.reason}") from error
+
+    def decode_image(self, name: str, data: bytes | memoryview, *, grey: bool = False) -> Frame:
+        """The image whose file holds ``data``. Raises :class:`BrokenClip` that names it."""
         if self._large:
             self._spending.begin()
         try:
-            image = read_image(f"{self._folder}/{name}", self._decoding, grey=grey)
+            image = decode_image(data, self._decoding, grey=grey)
         except BrokenClip as error:
             raise BrokenClip(f"{name}: {error.reason}") from error
         pixels = image.shape[0] * image.shape[1]
@@ -71,7 +82,7 @@ class ImageReader(ClipReader):
         """Nothing stays open."""
 
 
-class _ImageFolder(ImageReader):
+class ImageFolder(ImageReader):
     """A folder of images, one a frame, numbered without a gap from 0 or 1."""
 
     def __init__(
@@ -93,9 +104,12 @@ class _ImageFolder(ImageReader):
         return ClipIndex(len(self._numbers), first=self._numbers.start)
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
-        first = self._numbers.start + self._start
         for index in wanted:
-            yield index, self.read_image(self._template.format(first + index))
+            yield index, self.read_image(self.name_of(index))
+
+    def name_of(self, index: int) -> str:
+        """How the image of frame ``index`` is called."""
+        return self._template.format(self._numbers.start + self._start + index)
 
 
 def _listed(folder: Path, template: str) -> range:
