@@ -36,7 +36,8 @@ class Options:
     @property
     def task(self) -> Task:
         """The task of the metric."""
-        return METRICS[self.metric].task
+        # A leaderboard's metric may be of any task; those that are fitted for have one.
+        return "multi-label" if METRICS[self.metric].task == "multi-label" else "single-label"
 
 
 @dataclass(frozen=True, eq=False)
