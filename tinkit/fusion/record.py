@@ -47,6 +47,22 @@ class Estimates(_Part):
     """What is needed of the record's ``metrics``."""
 
     cross_validated: Estimate | None = None
+    fused: Estimate | None = None
+
+
+class IntervalRecord(_Part):
+    """A value with the ends of its 95% interval; what is stored of :class:`tinkit.fusion.estimate.Interval`."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ChoiceRecord(_Part):
+    """What is needed of how ``auto`` chose: the estimate of the choice itself, and what it is above the equal mean."""
+
+    nested: float
+    improvement: IntervalRecord
 
 
 class FusionRecord(_Part):
@@ -56,10 +72,27 @@ class FusionRecord(_Part):
     outputs: dict[str, Output]
     arrays: Output | None = None
     metrics: Estimates
+    metric: str = ""
+    choice: ChoiceRecord | None = None
+    improvement: IntervalRecord | None = None
     published: list[PublishedFusion] = []
     trial: list[str] = []
     made_from: str | None = None
     sha256: str = ""
+
+    def expected(self, metric: str) -> tuple[str, float, IntervalRecord | None] | None:
+        """What other clips like these are expected to measure: the metric, the value, what is above the equal mean.
+
+        By ``metric``, or by the metric that ``auto`` chose by: the estimate of a choice is known by that only. What was
+        measured where nothing was fitted needs no correction. None where nothing was measured.
+        """
+        if self.choice is not None:
+            return self.metric, self.choice.nested, self.choice.improvement
+        fitted = self.metrics.cross_validated
+        value = ((fitted or self.metrics.fused or Estimate(counts={})).model_extra or {}).get(metric)
+        if not isinstance(value, float | int):
+            return None
+        return metric, value, self.improvement if fitted is not None and metric == self.metric else None
 
     def describes(self, name: str) -> str | None:
         """The SHA-256 that the score file ``name`` must have; None for a file that is not of this fusion."""
