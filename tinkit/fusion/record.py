@@ -65,6 +65,12 @@ class ChoiceRecord(_Part):
     improvement: IntervalRecord
 
 
+class FrontRecord(_Part):
+    """What is needed of the smaller fusions: what the value of the one that was picked is above what it is worth."""
+
+    optimism: float
+
+
 class FusionRecord(_Part):
     """What is read of a ``fusion.json``; ``sha256`` is that of the file, ``made_from`` that of inputs and options."""
 
@@ -75,6 +81,9 @@ class FusionRecord(_Part):
     metric: str = ""
     choice: ChoiceRecord | None = None
     improvement: IntervalRecord | None = None
+    front: FrontRecord | None = None
+    clips_per_s: float | None = None
+    devices: list[str] = []
     published: list[PublishedFusion] = []
     trial: list[str] = []
     made_from: str | None = None
@@ -83,16 +92,20 @@ class FusionRecord(_Part):
     def expected(self, metric: str) -> tuple[str, float, IntervalRecord | None] | None:
         """What other clips like these are expected to measure: the metric, the value, what is above the equal mean.
 
+        Less what picking its members for their speed has made of it.
         By ``metric``, or by the metric that ``auto`` chose by: the estimate of a choice is known by that only. What was
         measured where nothing was fitted needs no correction. None where nothing was measured.
         """
+        optimism = self.front.optimism if self.front else 0.0
         if self.choice is not None:
-            return self.metric, self.choice.nested, self.choice.improvement
+            return self.metric, self.choice.nested - optimism, self.choice.improvement
         fitted = self.metrics.cross_validated
         value = ((fitted or self.metrics.fused or Estimate(counts={})).model_extra or {}).get(metric)
         if not isinstance(value, float | int):
             return None
-        return metric, value, self.improvement if fitted is not None and metric == self.metric else None
+        if metric != self.metric:
+            return metric, value, None
+        return metric, value - optimism, self.improvement if fitted is not None else None
 
     def describes(self, name: str) -> str | None:
         """The SHA-256 that the score file ``name`` must have; None for a file that is not of this fusion."""
