@@ -83,7 +83,7 @@ def _show_front(front: dict[str, Any], metric: str) -> None:
         }
         for one in shown
     ]
-    print_table(f"accuracy against speed: {len(shown)} of {len(front['subsets'])} fusions of fewer members", rows)
+    print_table(f"accuracy against speed: the best of {len(front['subsets'])} fusions", rows)
     if front["budget"] is not None:
         expected = f"{100 * front['expected']:.2f}, {100 * front['optimism']:.2f} less than what was picked measured"
         print_line(f"{metric} on other clips, picked among those of {front['budget']:g} clips/s and more: {expected}")

@@ -116,7 +116,7 @@ def estimate_of(fusions: Sequence[FusionRecord], task: Task, given: str | None) 
     if found is None:
         return "", ""
     metric, value, above = found
-    if above is None:
+    if above is None or above.low == above.high:  # the equal mean itself
         return metric, f"{value:.4f}"
     return metric, f"{value:.4f} ({above.value:+.4f} over the equal mean, 95%: {above.low:+.4f} to {above.high:+.4f})"
 

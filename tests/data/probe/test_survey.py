@@ -23,7 +23,7 @@ from tests.helpers.video_files import write_images, write_manifest, write_video
 from tinkit.cli.app import app
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clip
-from tinkit.data.probe.report import limit_of, report_of, write_report
+from tinkit.data.probe.report import limit_of, report_of
 from tinkit.data.probe.survey import probes_file, read_probes, survey
 from tinkit.errors import UserError
 from tinkit.spread.engine import Share
@@ -264,15 +264,6 @@ def test_limits(text: str, clips: int, most: int) -> None:
 def test_what_is_no_limit(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a|could not convert"):
         limit_of(text, 100)
-
-
-def test_no_cell_of_the_csv_runs_in_a_spreadsheet(manifest: Manifest, tmp_path: Path) -> None:
-    table = survey(manifest, how(manifest), HERE).slice(0, 2)
-    paths = pa.array(["=1+1", "@a"], table.schema.field("path").type)
-    table = table.set_column(table.schema.get_field_index("path"), table.schema.field("path"), paths)
-    write_report(tmp_path / "clips.csv", {"train": table})
-    rows = list(csv.DictReader((tmp_path / "clips.csv").open()))
-    assert [row["path"] for row in rows] == ["'=1+1", "'@a"]
 
 
 def test_the_command_reports_and_judges(manifest: Manifest, tmp_path: Path) -> None:
