@@ -106,7 +106,10 @@ def correlation(rows: Rows, names: Sequence[str], description: str) -> Spec:
 
 
 def front(rows: Rows, description: str, *, y_title: str) -> Spec:
-    """``value`` over ``clips/s``, a point a fusion; a line joins those whose ``front`` is "yes"."""
+    """``value`` over ``clips/s``, a point a fusion; a line joins those whose ``front`` is "yes".
+
+    A ring is around the one that was ``picked``, if any was.
+    """
     x = {"field": "clips/s", "type": "quantitative", "scale": {"type": "log"}, "title": "clips/s"}
     y = {"field": "value", "type": "quantitative", "scale": {"zero": False}, "title": y_title}
     place = {"x": x, "y": y}
@@ -119,9 +122,15 @@ def front(rows: Rows, description: str, *, y_title: str) -> Spec:
     tips = [{"field": key} for key in ("members", "clips/s", "value")]
     points: Spec = {
         "mark": {"type": "point", "filled": True, "size": 60},
-        "encoding": place | {"color": kind, "shape": kind, "tooltip": tips},
+        "encoding": place | {"color": kind, "shape": kind | {"legend": None}, "tooltip": tips},
     }
-    return _frame(description) | {"data": {"values": list(rows)}, "layer": [line, points]}
+    ring: Spec = {
+        "transform": [{"filter": "datum.picked === 'yes'"}],
+        "mark": {"type": "point", "size": 240, "strokeWidth": 2, "color": "#1b7f8c"},
+        "encoding": place | {"tooltip": tips},
+    }
+    layers = [line, points, *([ring] if any(row["picked"] for row in rows) else [])]
+    return _frame(description) | {"data": {"values": list(rows)}, "layer": layers}
 
 
 def calibration(rows: Rows, description: str) -> Spec:

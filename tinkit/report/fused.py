@@ -148,8 +148,8 @@ def _front_notes(name: str, record: FusionRecord) -> Iterator[str]:
         return
     if front.budget is not None and front.expected is not None:
         yield (
-            f"{name}: its members are the best that do {front.budget:g} clips/s; with the picking repeated, "
-            f"{record.metric} of {100 * front.expected:.2f} is expected of them."
+            f"{name}: its members are the best that do {front.budget:g} clips/s (the ring). Joined in the way that all "
+            f"took, with the picking repeated, {record.metric} of {100 * front.expected:.2f} is expected of them."
         )
     if not front.complete:
         yield f"{name}: there was no time to measure all smaller fusions."
