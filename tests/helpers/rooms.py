@@ -52,7 +52,7 @@ ROOMS = {
     "data.probe": "data.manifest data.decode data.paths data.layouts files",
     "data.manifest": "data.annotations data.config data.paths data.layouts metrics files",
     "data.annotations": "data.config data.paths data.layouts files",
-    "data.decode": "data.config data.paths data.layouts",
+    "data.decode": "data.config data.paths data.layouts ops",
     "data.config": "data.paths data.layouts metrics",
     "data.own": "data.paths data.layouts files",
     "data.synth": "data.layouts workers files",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from tinkit.data.clips.cutting import Cutter
 from tinkit.data.clips.item import ClipItem, make_item
 from tinkit.data.clips.opening import (
     USUAL,
     by_frame,
     channels_of,
-    check_shape,
     clip_rng,
     flow_asked_for,
     open_row,
@@ -24,11 +22,10 @@ from tinkit.data.clips.opening import (
 )
 from tinkit.data.config.modality import frames_a_segment
 from tinkit.data.config.views import ClipConfig
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
-from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling
 from tinkit.data.sampling.augment import Augmentation
 from tinkit.data.sampling.flips import flip_permutation
@@ -104,24 +101,15 @@ class TrainClips(Dataset[ClipItem]):
         length = frames_a_segment(clip.modality, clip.flow_length)
         indices = sampling.stacks(self._firsts(reader, rng, length), reader.num_frames, length)
         flip = bool(rng.random() < 0.5) and clip.flip
-        box, shape, augment = None, None, None
+        cutter = Cutter(clip, rng, self._augmentation, flip=flip)
         parts = by_frame(frames, clip)
         places: dict[int, list[NDArray[np.uint8]]] = {}  # of each frame, where it is shown
         for t, stack in enumerate(indices.tolist()):
             for place, index in enumerate(stack):
                 places.setdefault(index, []).append(parts[t, :, :, place])
-        for index, frame in reader.frames(list(places)):
-            if box is None:
-                box, shape = replace(self._box(frame, rng), mirrored=flip), frame.shape
-                augment = None if self._augmentation is None else self._augmentation.draw(rng)
-            check_shape(frame, shape)
-            first, *others = places[index]
-            crops.cut_into(first, frame, box)
-            if augment is not None:
-                first[:] = augment(first)
-            for other in others:
-                other[:] = first
-            del frame  # one frame in memory at a time
+        for index, part in reader.parts(list(places), cutter.choose):
+            cutter.show(part, places[index])
+            del part  # one frame in memory at a time
         return flip
 
     def _firsts(self, reader: ClipReader, rng: np.random.Generator, length: int) -> sampling.Indices:
@@ -132,11 +120,3 @@ class TrainClips(Dataset[ClipItem]):
             return seen.train_frames(frames, clip.num_segments, rng)
         rule = (clip.sampling, frames, clip.num_segments, clip.stride)
         return sampling.train_frames(*rule, rng, short=clip.short, length=length)
-
-    def _box(self, frame: Frame, rng: np.random.Generator) -> crops.Box:
-        height, width = frame.shape[:2]
-        if self.clip.crop == "centre":
-            return crops.centre(width, height, min(width, height))
-        if self.clip.crop == "resized":
-            return crops.resized(width, height, self.clip.area, self.clip.ratio, rng)
-        return crops.multiscale(width, height, self.clip.size, self.clip.scales, rng)

@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tinkit.data.decode import jpeg
-from tinkit.data.decode.clip_reader import BrokenClip, Frame, describe, is_shortage
+from tinkit.data.decode.clip_reader import BrokenClip, Choice, Frame, cut_out, describe, is_shortage
+from tinkit.data.decode.jpeg_part import part_of_jpeg
 from tinkit.data.decode.settings import DecodeSettings
 
 MAX_IMAGE_BYTES = 256 * 1024 * 1024
+_JPEG = b"\xff\xd8"
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
 
 # What Pillow raises for damaged or unknown data.
@@ -46,11 +48,8 @@ _MORE_BYTES = {"WEBP": 12, "BMP": 4, "PPM": 4, "TIFF": 4}  # a pixel, for buffer
 _TILE_WIDTH, _TILE_LENGTH, _BITS, _PHOTOMETRIC, _SAMPLES = 322, 323, 258, 262, 277  # tags of TIFF
 
 
-def read_image(path: str | os.PathLike[str], decoding: DecodeSettings, *, grey: bool = False) -> Frame:
-    """One image file as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
-
-    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
-    """
+def load_image(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of an image file. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path takes as long as all the reading
     except (FileNotFoundError, NotADirectoryError):
@@ -63,25 +62,58 @@ def read_image(path: str | os.PathLike[str], decoding: DecodeSettings, *, grey: 
         data = file.readall()
     if not data:
         raise BrokenClip("the file is empty")
-    pixels = _read_jpeg(data, decoding, grey=grey) if data[:2] == b"\xff\xd8" else None
+    return data
+
+
+def decode_image(data: bytes, decoding: DecodeSettings, *, grey: bool = False) -> Frame:
+    """An image file's bytes as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
+    """
+    pixels = _read_jpeg(data, decoding, grey=grey) if data[:2] == _JPEG else None
     return _read_with_pillow(data, "L" if grey else "RGB", decoding) if pixels is None else pixels
+
+
+def decode_part(data: bytes, decoding: DecodeSettings, choose: Choice) -> tuple[Frame, tuple[int, int]]:
+    """The part of an image that ``choose`` wants, as RGB, and the (width, height) of the whole.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
+    """
+    size = _jpeg_size(data, decoding) if data[:2] == _JPEG else None
+    if size is not None:
+        part = choose(*size)
+        pixels = part_of_jpeg(data, *size, part)
+        if pixels is not None:
+            return pixels, size
+    whole, size = with_size(decode_image(data, decoding))
+    return cut_out(whole, choose(*size)), size
+
+
+def with_size(image: Frame) -> tuple[Frame, tuple[int, int]]:
+    """An image and its (width, height)."""
+    return image, (image.shape[1], image.shape[0])
 
 
 def _read_jpeg(data: bytes, decoding: DecodeSettings, *, grey: bool) -> Frame | None:
     """The pixels of a JPEG; None for one of other colours, or with a fault that may be harmless."""
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
-        return None
-    decoding.check_pixels(width, height)
-    jpeg.check_cost(data, width, height, decoding)
-    if colours not in ("RGB", "YCbCr", "Gray"):
+    if _jpeg_size(data, decoding) is None:
         return None
     try:
         pixels: Frame = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
     except ValueError:
         return None
     return pixels[..., 0] if grey else pixels
+
+
+def _jpeg_size(data: bytes, decoding: DecodeSettings) -> tuple[int, int] | None:
+    """Width and height of a JPEG that may be decoded; None for one of other colours, or with a faulty header."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    decoding.check_pixels(width, height)
+    jpeg.check_cost(data, width, height, decoding)
+    return (width, height) if colours in ("RGB", "YCbCr", "Gray") else None
 
 
 def _read_with_pillow(data: bytes, mode: str, decoding: DecodeSettings) -> Frame:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, NoFrames, broken_on
-from tinkit.data.decode.image_file import read_image
+from tinkit.data.decode.clip_reader import BrokenClip, Choice, ClipReader, Frame, NoFrames, broken_on
+from tinkit.data.decode.image_file import decode_image, decode_part, load_image, with_size
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.layouts.layout import Media
 from tinkit.data.paths.image_names import template_pattern
@@ -48,18 +48,26 @@ class ImageReader(ClipReader):
 
     def read_image(self, name: str, *, grey: bool = False) -> Frame:
         """The image called ``name`` in the clip's folder. Raises :class:`BrokenClip` that names it."""
+        return self._read(name, lambda data: with_size(decode_image(data, self._decoding, grey=grey)))
+
+    def read_part(self, name: str, choose: Choice) -> Frame:
+        """Of the image called ``name`` the part that ``choose`` wants. Raises :class:`BrokenClip` that names it."""
+        return self._read(name, lambda data: decode_part(data, self._decoding, choose))
+
+    def _read(self, name: str, decode: Callable[[bytes], tuple[Frame, tuple[int, int]]]) -> Frame:
+        """What ``decode`` gives, besides the size of the whole image, of a file's bytes."""
         if self._large:
             self._spending.begin()
         try:
-            image = read_image(f"{self._folder}/{name}", self._decoding, grey=grey)
+            frame, (width, height) = decode(load_image(f"{self._folder}/{name}"))
         except BrokenClip as error:
             raise BrokenClip(f"{name}: {error.reason}") from error
-        pixels = image.shape[0] * image.shape[1]
+        pixels = width * height
         if self._large:
             self._spending.end()
         self._large = pixels > _TIMED_PIXELS
         self._spending.count(pixels)
-        return image
+        return frame
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -82,6 +90,10 @@ class _ImageFolder(ImageReader):
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
         for index in wanted:
             yield index, self.read_image(self._template.format(self._first + index))
+
+    def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        for index in wanted:
+            yield index, self.read_part(self._template.format(self._first + index), choose)
 
 
 def find_numbers(folder: Path, template: str) -> range:
