@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tinkit.data.paths.image_names import template_pattern
 
 _WHOLE = DecodeSettings()
 _TIMED_PIXELS = 150_000
+_FEW = 500  # images of a clip whose names are kept: some kB
 
 
 def open_clip(
@@ -107,9 +109,8 @@ def find_numbers(folder: Path, template: str) -> range:
             raise BrokenClip("no such folder")
         entries = os.listdir(folder)  # noqa: PTH208 - a Path an image takes longer than all else that is done here
     first = 0 if template.format(0) in entries else 1
-    usual = range(first, first + len(entries))
-    if entries and set(entries) == set(map(template.format, usual)):  # nothing else lies there, and nothing is missing
-        return usual
+    if entries and _usual_names(template, first, len(entries)) == set(entries):  # nothing else, and nothing is missing
+        return range(first, first + len(entries))
     names = map(pattern.fullmatch, entries)
     numbers = sorted(int(name[1]) for name in names if name and template.format(int(name[1])) == name[0])
     if not numbers:
@@ -118,3 +119,13 @@ def find_numbers(folder: Path, template: str) -> range:
         missing = next(n for n, found in enumerate(numbers, min(numbers[0], 1)) if n != found)
         raise BrokenClip(f"frame {template.format(missing)} is missing")
     return range(numbers[0], numbers[-1] + 1)
+
+
+def _usual_names(template: str, first: int, count: int) -> frozenset[str]:
+    """The names of ``count`` images from number ``first`` on; those of few are kept: many clips share them."""
+    return (_few_names if count <= _FEW else _few_names.__wrapped__)(template, first, count)
+
+
+@functools.lru_cache(64)
+def _few_names(template: str, first: int, count: int) -> frozenset[str]:
+    return frozenset(map(template.format, range(first, first + count)))
