@@ -101,6 +101,7 @@ def main() -> None:
     print()
     print_table("The test split, in percent", rows)
     (folder / "table.json").write_text(json.dumps(rows, indent=2) + "\n")
+    tinkit("report", *MEMBERS, "fitted", "--out", folder / "report.html", *shared)
     minutes = (time.monotonic() - started) / 60
     print(f"submission: {submission} ({minutes:.1f} minutes)")
 

@@ -4,8 +4,7 @@
 
 Every page at the width of a telephone (light) and of a desk (dark): what axe-core finds, what sticks out sideways,
 what the page asks for outside of its folder; every link and anchor of it; and whether the search finds something. The
-results go to benchmarks/results/docs.csv; exit code 1 where anything is wrong. Needs Debian's `chromium`, and npm for
-axe-core.
+results go to benchmarks/results/docs.csv; exit code 1 where anything is wrong. Needs Debian's `chromium`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass, fields
 from html.parser import HTMLParser
@@ -21,11 +19,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import axe_playwright_python
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "benchmarks" / "results" / "docs.csv"
-AXE = "axe-core@4.14.1"
 PHONE, DESK = 390, 1280
 SEARCHED = "interlace"
 
@@ -81,13 +79,8 @@ def broken_links(site: Path, file: Path, pages: dict[Path, Links]) -> list[str]:
 
 
 def axe_source() -> Path:
-    """axe-core's script, fetched once by npm into build/."""
-    folder = ROOT / "build" / "axe"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "install", "--no-save", "--silent", "--prefix", str(folder), AXE], check=True)
-    return script
+    """axe-core's script, which axe-playwright-python holds."""
+    return Path(axe_playwright_python.__file__).with_name("axe.min.js")
 
 
 def faults(page: Page, script: str) -> list[tuple[str, str, str]]:

@@ -42,6 +42,7 @@ SLOW = {
     "export.md",
     "your-videos.md",
     "look.md",
+    "report.md",
     "troubleshooting.md",
 }
 

@@ -21,10 +21,11 @@ HOUSES = ("data", "models")
 """Packages of several rooms that those outside name as one: ``models`` is any of its rooms."""
 
 ROOMS = {
-    "cli": "engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed submission fusion models recipe data ops workers scores metrics files",
-    "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed models recipe"
-    " data workers scores metrics files",
+    "cli": "report engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
+    " engine.distributed submission inspection fusion models recipe data ops workers scores metrics files",
+    "report": "engine.evaluation engine.runs inspection fusion recipe data scores files",
+    "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed inspection"
+    " models recipe data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
     "engine.measure": "engine.runtime models recipe data ops files",
@@ -32,6 +33,7 @@ ROOMS = {
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
     "submission": "fusion scores metrics files",
+    "inspection": "scores metrics files",
     "fusion": "scores metrics files",
     "models": "models.clipnets models.foreign models.modality models.classifier models.temporal models.backbones"
     " models.stock data ops",

@@ -18,10 +18,12 @@ from tinkit.cli import (
     doctor,
     ensemble,
     export,
+    inspect,
     kernels,
     models,
     predict,
     recipes,
+    report,
     scores,
     submit,
     synth,
@@ -57,10 +59,12 @@ app.command("test", epilog=test.EPILOG)(test.test)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("ensemble", epilog=ensemble.EPILOG)(ensemble.ensemble)
 app.add_typer(scores.app, name="scores")
+app.command("inspect", epilog=inspect.EPILOG)(inspect.inspect)
 app.command("submit", epilog=submit.EPILOG)(submit.submit)
 app.command("convert", epilog=convert.EPILOG)(convert.convert)
 app.command("export", epilog=export.EPILOG)(export.export)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("report", epilog=report.EPILOG)(report.report)
 app.command("models", epilog=models.EPILOG)(models.models)
 app.add_typer(kernels.app, name="kernels")
 plain_help(app)

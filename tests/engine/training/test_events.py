@@ -10,6 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.tiny_runs import QUIET, resume, tiny, train
+from tinkit.data.manifest.manifest import open_manifest
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.trials import Trial
 from tinkit.engine.training.start import start_training
@@ -51,6 +52,13 @@ def test_everything_that_is_worth_looking_at_is_there(challenge: Path, tmp_path:
     blocks = [f"layer{stage}.0.conv1.temporal" for stage in (1, 2, 3, 4)]
     wanted = {f"{kind}/backbone.{block}" for kind in ("offset", "gain") for block in blocks}
     assert wanted <= set(found.Tags()["histograms"])
+    manifest = open_manifest(tiny(challenge).data, "val")
+    assert manifest.classes
+    every = {tag.removeprefix("val_AP/") for tag in found.Tags()["scalars"] if tag.startswith("val_AP/")}
+    labelled = {label for labels in manifest.table["labels"].to_pylist() for label in labels}
+    assert every == {manifest.classes[label] for label in labelled}
+    last = [found.Scalars(f"val_AP/{name}")[-1].value for name in every]
+    assert np.mean(last) == pytest.approx(table["val_class_map"][1], abs=1e-6)
     assert found.Tags()["images"] == ["sample/0", "sample/1", "sample/2"]
     picture = found.Images("sample/0")[0]
     assert picture.width >= 4 * 32  # four frames side by side

@@ -9,6 +9,7 @@ __all__ = [
     "non_finite",
     "resume",
     "run",
+    "tables",
     "tensor_file",
     "trained_on",
     "trials",

@@ -1,6 +1,9 @@
-"""The log of a training: TensorBoard events, ``metrics.csv`` and the list of clips left out."""
+"""The log of a training: TensorBoard events, ``metrics.csv``, ``offsets.csv`` and the list of clips left out."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -29,13 +32,15 @@ class RunLog:
         if not validated:
             self.scalars(done, progress.shown)
         self._rows, metrics_aside = rows_before(run.metrics_path, progress.epoch)
+        self._offsets, offsets_aside = rows_before(run.offsets_path, progress.epoch)
+        self._steering: list[dict[str, float | int | str]] = []
         self._epoch, self._listed = progress.epoch, set[str]()
         # the epoch under way is trained in part: what it has left out so far stays on record
         rows, left_out_aside = rows_before(run.left_out_path, progress.epoch + 1)
         if run.left_out_path.is_file():
             write_rows(rows, run.left_out_path)
             self._listed = set(rows.loc[rows["epoch"] == progress.epoch, "id"].astype(str))
-        self.put_aside = [path for path in (metrics_aside, left_out_aside) if path is not None]
+        self.put_aside = [path for path in (metrics_aside, offsets_aside, left_out_aside) if path is not None]
         """Tables that could not be read, under the names that they have now."""
 
     def scalars(self, done: int, values: dict[str, float]) -> None:
@@ -44,20 +49,44 @@ class RunLog:
             self._writer.add_scalar(name, value, done)
 
     def steering(self, done: int, recorded: dict[str, list[tuple[Tensor, Tensor]]]) -> None:
-        """Add histograms of offsets (frames) and gains by block."""
+        """Add histograms of offsets (frames) and gains by block, and keep their means by group for ``offsets.csv``."""
+        self._steering = []
         for block, pairs in recorded.items():
-            for name, parts in zip(("offset", "gain"), zip(*pairs, strict=True), strict=False):
-                values = torch.cat([part.float().flatten() for part in parts])
-                self._writer.add_histogram(f"{name}/{block}", values.cpu(), done)
+            offset, gain = (torch.cat([part.float().cpu() for part in parts]) for parts in zip(*pairs, strict=True))
+            for name, values in (("offset", offset), ("gain", gain)):
+                self._writer.add_histogram(f"{name}/{block}", values.flatten(), done)
+            means, spread = offset.mean(0), offset.std(0, correction=0)
+            for group, mean in enumerate(gain.mean((0, 1)).tolist()):
+                self._steering.append(
+                    {
+                        "block": block,
+                        "group": group,
+                        "offset": float(means[group]),
+                        "offset_std": float(spread[group]),
+                        "gain": mean,
+                    }
+                )
+
+    def classes(self, done: int, name: str, values: Mapping[str, float]) -> None:
+        """Add a scalar a class, ``NAME/CLASS``, after ``done`` steps; non-finite ones, of no clips, are left out."""
+        for label, value in values.items():
+            if math.isfinite(value):
+                self._writer.add_scalar(f"{name}/{label}", value, done)
 
     def sample(self, done: int, number: int, picture: NDArray[np.uint8]) -> None:
         """Add the ``number``-th sample clip: a picture (H, W, 3)."""
         self._writer.add_image(f"sample/{number}", picture, done, dataformats="HWC")
 
     def epoch(self, row: dict[str, float | int | str]) -> None:
-        """Add a row to ``metrics.csv`` and flush the events."""
+        """Add a row to ``metrics.csv``, and the last steering to ``offsets.csv``; flush the events."""
         self._rows = pd.concat([self._rows, pd.DataFrame([row])], ignore_index=True)
         write_rows(self._rows, self._run.metrics_path)
+        if self._steering:
+            when = {"epoch": row["epoch"], "step": row["step"]}
+            new = pd.DataFrame([when | steered for steered in self._steering])
+            self._offsets = pd.concat([self._offsets, new], ignore_index=True)
+            write_rows(self._offsets, self._run.offsets_path)
+            self._steering = []
         self.flush()
 
     @property

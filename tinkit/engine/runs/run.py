@@ -54,6 +54,11 @@ class Run:
         return self.folder / "metrics.csv"
 
     @property
+    def offsets_path(self) -> Path:
+        """One row a validation, block and group of a TIN: mean offset (frames), its standard deviation, gain."""
+        return self.folder / "offsets.csv"
+
+    @property
     def left_out_path(self) -> Path:
         """The clips that were left out in training, undecodable ones above all: epoch, id, reason."""
         return self.folder / "left_out.csv"
@@ -149,6 +154,7 @@ def create_run(name: str, recipe: Recipe, base: Path) -> Run:
         )
     save_recipe(recipe, run.recipe_path)
     run.metrics_path.unlink(missing_ok=True)  # of a run that ended before its first checkpoint
+    run.offsets_path.unlink(missing_ok=True)
     run.left_out_path.unlink(missing_ok=True)
     run.weights_path.unlink(missing_ok=True)
     return run

@@ -1,4 +1,4 @@
-"""The tables of a run, ``metrics.csv`` and ``left_out.csv``: read back when it is resumed, damaged ones put aside."""
+"""A run's tables: ``metrics.csv``, ``offsets.csv`` and ``left_out.csv``; damaged ones are put aside."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from tinkit.errors import UserError
 from tinkit.files.atomic import put_aside, write_atomic
 
-_TEXTS = ("id", "reason")
+_TEXTS = ("id", "reason", "block")
 _DAMAGE = (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, KeyError, ValueError, OverflowError)
 
 
@@ -49,3 +50,18 @@ def _parsed(data: bytes) -> pd.DataFrame:
     if len(rows) and not pd.api.types.is_integer_dtype(epochs):
         raise ValueError("an epoch that is not a number")
     return rows
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of a run's table, without a last line that is cut short; an empty table where there is no file.
+
+    Raises :class:`~tinkit.errors.UserError` for a file that cannot be read.
+    """
+    if not path.is_file():
+        return pd.DataFrame()
+    try:
+        return _parsed(path.read_bytes())
+    except _DAMAGE as error:
+        raise UserError(
+            f"not a table of a run: {error}", file=path, fix="resume the run: it writes a new one"
+        ) from error

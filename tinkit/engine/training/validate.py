@@ -17,6 +17,8 @@ from tinkit.engine.runs.log import RunLog
 from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.sample_images import sample_lines, sample_strip, visible
+from tinkit.inspection.classes import class_values, value_name
+from tinkit.inspection.confusion import confusion_counts
 from tinkit.models import record_steering
 from tinkit.recipe import Recipe
 from tinkit.scores import mark_labels
@@ -57,7 +59,16 @@ class Validator:
             log.steering(done, recorded)
             self._show_samples(scored, log, done)
         result = metrics.evaluate(scored.scores, self._labels, task, valid=scored.valid)
+        if log is not None:
+            self._log_classes(scored, log, done)
         return dict(result.values)
+
+    def _log_classes(self, scored: Scored, log: RunLog, done: int) -> None:
+        task, names = self.clips.manifest.task, self.clips.manifest.classes
+        assert self._labels is not None
+        scores, marks = scored.scores[scored.valid], self._labels[scored.valid]
+        values = class_values(scores, marks, task, confusion_counts(scores, marks))
+        log.classes(done, f"val_{value_name(task)}", dict(zip(names, values.tolist(), strict=True)))
 
     def _show_samples(self, scored: Scored, log: RunLog, done: int) -> None:
         manifest, most = self.clips.manifest, self._recipe.train.samples
