@@ -1,7 +1,7 @@
 """A video file as libav has it open: which containers, which stream, on how many threads, and what a damaged one lacks.
 
 To know a stream, libav decodes its beginning, which takes as long as 12 frames do. It is asked not to where the
-container says what is needed (:data:`_TOLD`), and asked after all where that turns out to be too little.
+container says what is needed (``_TOLD``), and asked after all where that turns out to be too little.
 """
 
 from __future__ import annotations
