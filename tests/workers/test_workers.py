@@ -51,7 +51,7 @@ def pids(workers: Workers) -> list[int]:
 
 
 def test_a_collection_in_a_fork_does_not_copy_what_it_inherits(make: Callable[..., Workers]) -> None:
-    inherited = [[number] for number in range(500_000)]  # some 50 MB, all of which a collection would write to
+    inherited = [[number] for number in range(200_000)]  # some 20 MB, all of which a collection would write to
     workers = make(1)
     workers.give(0, "own memory")
     before = workers.take(0)[1]
@@ -59,7 +59,7 @@ def test_a_collection_in_a_fork_does_not_copy_what_it_inherits(make: Callable[..
     workers.take(0)
     workers.give(0, "own memory")
     assert workers.take(0)[1] - before < 10_000_000
-    assert len(inherited) == 500_000
+    assert len(inherited) == 200_000
 
 
 @pytest.mark.parametrize("method", METHODS)

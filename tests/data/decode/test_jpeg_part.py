@@ -50,7 +50,7 @@ def some_part(width: int, height: int, seed: int) -> Rectangle:
     return left, top, int(rng.integers(1, width - left + 1)), int(rng.integers(1, height - top + 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(side, side, samplings, st.integers(0, 10**6))
 def test_a_part_has_the_pixels_of_the_whole(width: int, height: int, sampling: str, seed: int) -> None:
     data, part = encoded(width, height, sampling, seed), some_part(width, height, seed)
@@ -104,7 +104,7 @@ def test_a_file_that_was_cut_off_is_judged_as_a_whole_wherever_the_part_lies(sha
         assert np.array_equal(found, cut_out(whole, part))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 12))
 def test_damage_above_the_lower_edge_is_judged_as_in_the_whole_and_below_it_does_not_matter(
     seed: int, count: int
