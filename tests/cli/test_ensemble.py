@@ -58,6 +58,7 @@ def test_json_and_a_second_time_the_same(runs: Path) -> None:
     again = json.loads(ensemble("good", "fair", "--name", "b", "--json"))
     assert first["members"] == again["members"]
     assert first["part_weights"] == again["part_weights"]
+    assert [sum(weights) for weights in first["part_weights"]] == pytest.approx([1.0] * first["parts"])
 
 
 @pytest.mark.parametrize(

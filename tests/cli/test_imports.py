@@ -95,7 +95,7 @@ def test_scores_become_a_submission_without_networks(run: Run, tmp_path: Path) -
     assert "good" in checked.stdout
 
 
-@pytest.mark.parametrize("words", ["recipes", "recipes mmit_r50", "data list", "train --help"])
+@pytest.mark.parametrize("words", ["recipes", "recipes mmit_r50", "data layouts", "train --help"])
 def test_looking_needs_no_network(words: str, tmp_path: Path) -> None:
     ended = without((*NETWORKS, *TRAINING, "pyarrow", "scipy", "sklearn"), tmp_path, *words.split())
     assert ended.returncode == 0, ended.stderr

@@ -14,8 +14,8 @@ import pytest
 from tests.helpers.native_children import Workshop
 from tinkit.cli import doctor
 from tinkit.cli.app import main
+from tinkit.native.cache import KernelError
 from tinkit.ops import cuda, cuda_check, cuda_kernels, native
-from tinkit.ops.cache import KernelError
 from tinkit.ops.cuda_check import ARCHITECTURES, KernelUse, find_nvcc, read_log
 from tinkit.ops.nvrtc import find_nvrtc
 

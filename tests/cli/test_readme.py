@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -49,17 +51,28 @@ def shown_commands() -> list[str]:
     return sorted({*inline, *blocks})
 
 
+@cache
+def commands() -> Any:
+    """The tree of commands."""
+    return get_command(app)
+
+
+@cache
+def shipped() -> set[str]:
+    """Every name that is built in."""
+    return {name for kind in ("recipes", "ensembles", "submissions") for name in shipped_names(kind)}
+
+
 @pytest.mark.parametrize("line", shown_commands())
 def test_shown_commands_parse(line: str) -> None:
     words = shlex.split(line)[1:]
-    command = get_command(app)
+    command = commands()
     while hasattr(command, "commands") and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     for word in words:
         if word.startswith("-"):
             assert word in options, f"{line}: {word}"
-    known = {name for kind in ("recipes", "ensembles", "submissions") for name in shipped_names(kind)}
     for word in words:
         if re.fullmatch(r"(mmit|sthv[12]|jester|k400|demo)(_\w+)?", word):
-            assert word in known | {"mmit", "sthv1", "sthv2"}, f"{line}: {word}"
+            assert word in shipped() | {"mmit", "sthv1", "sthv2"}, f"{line}: {word}"

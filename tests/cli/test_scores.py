@@ -179,14 +179,15 @@ def test_import_of_npz_and_without_another_file(tmp_path: Path) -> None:
         ("id,class 0,class 1\na,1,2\n", "2 columns of scores"),
         ("id,class 0,class 1,class 2,class 3,class 4,clas 5\na,1,2,3,4,5,6\n", "'clas 5' is not a class; did you mean"),
         ("id,0,1,2,3,4,4\na,1,2,3,4,5,6\n", "same name"),
-        ("id,1,2,3,4,5,6\na,1,2,3,4,5,6\n", "not numbered 0, 1, ..."),
+        ("id,1,2,3,4,5,7\na,1,2,3,4,5,6\n", "not numbered 0, 1, ..."),
+        ("id,0,1,2,3,4,5\na,1,2,3,4,5,6\n", "none of its 1 clips is known: it has 'a', the known file has 'val/0.mp4'"),
         ("id,0,1,2,3,4,5\na,1,2,3,4,5,6\na,1,2,3,4,5,6\n", "id 'a' occurs twice: rows 1 and 2"),
         ("id,0,1,2,3,4,5\na,1,2,3,4,5,6\nb,1,,3,4,5,6\n", "row 2 ('b') lacks some"),
         ("id,0,1,2,3,4,5\na,1,2,3,4,5,x\n", "not a csv of scores"),
         ("id,0,1,2,3,4,5\na,1,2,3\n", "not a csv of scores"),
-        ("id,0,1,2,3,4,5\na,1,2,3,4,5,inf\n", "row 1 ('a') has scores that cannot be logits"),
+        ("id,0,1,2,3,4,5\na,1,2,3,4,5,inf\n", "row 1 ('a') has infinite scores"),
         ("id\na\n", "no column of scores"),
-        ("", "not a csv of scores"),
+        ("", "bad.csv: is empty"),
     ],
 )
 def test_a_bad_csv_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
@@ -204,15 +205,15 @@ def test_a_bad_npz_is_refused_and_nothing_is_unpickled(tmp_path: Path) -> None:
     file, out = tmp_path / "bad.npz", tmp_path / "out.arrow"
     good = {"ids": np.array(["a"]), "scores": np.zeros((1, 6))}
     for change, said in (
-        ({"ids": np.array(["a"], object)}, "Object arrays cannot be loaded"),
-        ({"scores": np.zeros((2, 6))}, "scores float64 of shape (2, 6)"),
-        ({"scores": np.array([["x"] * 6])}, "scores <U1"),
+        ({"ids": np.array([Path("a")], object)}, "the id of row 1 is"),
+        ({"scores": np.zeros((2, 6))}, "1 ids and 2 rows of scores"),
+        ({"scores": np.array([["x"] * 6])}, "scores are <U1"),
         ({"classes": np.array(["a"])}, "1 classes and 6 columns"),
     ):
         np.savez(file, **good | change)
         assert said in refused("import", file, "--out", out, "--like", like, "--kind", "logits")
     np.savez(file, ids=good["ids"])
-    assert "not an npz of scores" in refused("import", file, "--out", out, "--like", like, "--kind", "logits")
+    assert "none of which are scores" in refused("import", file, "--out", out, "--like", like, "--kind", "logits")
     file.write_bytes(file.read_bytes()[:60])
     assert "not an npz of scores" in refused("import", file, "--out", out, "--like", like, "--kind", "logits")
     assert not out.exists()
@@ -227,4 +228,6 @@ def test_import_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
     assert "leave out --task" in refused(
         "import", file, "--out", tmp_path / "o.arrow", "--kind", "logits", "--like", like, *facts
     )
-    assert "neither .csv nor .npz" in refused("import", like, "--out", tmp_path / "o.arrow", "--kind", "logits", *facts)
+    assert "is a score file already" in refused(
+        "import", like, "--out", tmp_path / "o.arrow", "--kind", "logits", *facts
+    )

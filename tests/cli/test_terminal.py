@@ -142,12 +142,12 @@ def _main(words: str, redirected: str = "", **environment: str) -> subprocess.Co
 @pytest.mark.parametrize(
     ("words", "redirected", "code", "said"),
     [
-        ("data list", "> /dev/full", 1, "standard output: No space left on device"),
-        ("data list --json", "> /dev/full", 1, "standard output: No space left on device"),
+        ("data layouts", "> /dev/full", 1, "standard output: No space left on device"),
+        ("data layouts --json", "> /dev/full", 1, "standard output: No space left on device"),
         ("--version", "> /dev/full", 1, "standard output: No space left on device"),
         ("submit --help", "> /dev/full", 1, "standard output: No space left on device"),
-        ("data list", ">&-", 0, ""),
-        ("data list", ">&- 2>&- <&-", 0, ""),
+        ("data layouts", ">&-", 0, ""),
+        ("data layouts", ">&- 2>&- <&-", 0, ""),
         ("data nonsense", "2> /dev/full", 2, ""),
         ("data nonsense", "2>&-", 2, ""),
         ("recipes nonsense", "2>&- >&-", 2, ""),
@@ -175,7 +175,7 @@ def test_a_reader_that_has_gone_ends_the_command_without_a_word(words: str) -> N
 
 def test_a_pipe_of_our_own_that_breaks_is_told_of() -> None:
     code = (
-        "import tinkit.cli.data as d, sys; sys.argv[1:] = ['data', 'list']\n"
+        "import tinkit.cli.data as d, sys; sys.argv[1:] = ['data', 'layouts']\n"
         "def broken(*_, **__): raise BrokenPipeError(32, 'Broken pipe')\n"
         "d.print_table = broken\n"
         "from tinkit.cli.app import main; main()"

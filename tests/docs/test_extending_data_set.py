@@ -57,7 +57,7 @@ def tinkit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_row_is_a_choice_wherever_layouts_are(copy: Path) -> None:
-    listed = json.loads(tinkit(copy, "data", "list", "--json").stdout)
+    listed = json.loads(tinkit(copy, "data", "layouts", "--json").stdout)
     assert listed[-1]["dataset"] == "birds"
     wrong = tinkit(copy, "train", "birds.toml", "--set", "data.dataset=bird")
     assert wrong.returncode == 2, wrong.stderr

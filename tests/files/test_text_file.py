@@ -14,8 +14,8 @@ from tinkit.data.config.dataset import DataConfig
 from tinkit.errors import UserError
 from tinkit.files.json import parse_json, read_json
 from tinkit.files.text import MAX_LINE, as_utf8, decode, read_lines, read_text
+from tinkit.foreign_scores import read_foreign
 from tinkit.models.foreign.classes import read_names
-from tinkit.scores.foreign import read_foreign
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
 from tinkit.submission.rehearsal import read_answers

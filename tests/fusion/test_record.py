@@ -90,4 +90,5 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
     }
     assert read_record(out / "fusion.json").sha256 == sha256_file(out / "fusion.json")
     again = fuse(spec, resolve_members(spec.members, spec.splits, tmp_path / "runs"), out)
+    assert again.folder == out
     assert (again.written, again.record["made_from"], again.weights.tolist()) == (False, made_from, [0.5, 0.5])

@@ -29,7 +29,7 @@ def check(outcomes: Iterator[Outcome], least: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("ensemble --force", 7), ("submit --force, beside another", 7), ("scores merge", 6)],
+    [("ensemble --force", 11), ("submit --force, beside another", 11), ("scores merge", 6)],
 )
 def test_after_a_kill_the_same_command_completes(
     writers: dict[str, Writer], tmp_path: Path, name: str, step: int

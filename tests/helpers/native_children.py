@@ -13,7 +13,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from tinkit.ops import cache, native
+from tinkit.native import cache
+from tinkit.ops import native
 
 # Compiles in a tenth of a second and leaves a mark in the process that has loaded it.
 SOURCE = """

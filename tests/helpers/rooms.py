@@ -22,7 +22,8 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "report engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed submission inspection fusion models recipe data ops workers scores metrics files",
+    " engine.distributed foreign_scores submission inspection fusion models recipe data ops native workers scores"
+    " metrics files",
     "report": "engine.evaluation engine.runs inspection fusion recipe data scores files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed inspection"
     " models recipe data workers scores metrics files",
@@ -32,13 +33,14 @@ ROOMS = {
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
+    "foreign_scores": "submission scores pickles files",
     "submission": "fusion scores metrics files",
     "inspection": "scores metrics files",
     "fusion": "scores metrics files",
     "models": "models.clipnets models.foreign models.modality models.classifier models.temporal models.backbones"
     " models.stock data ops",
     "models.clipnets": "models.foreign models.classifier",
-    "models.foreign": "models.modality models.classifier models.temporal models.non_finite files",
+    "models.foreign": "models.modality models.classifier models.temporal models.non_finite pickles files",
     "models.modality": "models.classifier data",
     "models.classifier": "models.temporal data",
     "models.temporal": "models.backbones models.stock ops",
@@ -48,9 +50,10 @@ ROOMS = {
     "recipe": "data metrics files",
     "data.look": "data.clips data.sampling data.manifest data.decode data.config files",
     "data.export": "data.probe data.manifest data.layouts files",
-    "data.clips": "data.flow data.sampling data.manifest data.decode data.config data.paths data.layouts workers",
+    "data.clips": "data.flow data.sampling data.probe data.manifest data.decode data.config data.paths data.layouts"
+    " workers",
     "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts workers files",
-    "data.sampling": "data.decode data.config ops",
+    "data.sampling": "data.decode data.config ops native",
     "data.probe": "data.manifest data.decode data.paths data.layouts files",
     "data.manifest": "data.annotations data.config data.paths data.layouts metrics files",
     "data.annotations": "data.config data.paths data.layouts files",
@@ -60,11 +63,13 @@ ROOMS = {
     "data.synth": "data.layouts workers files",
     "data.layouts": "metrics files",
     "data.paths": "",
-    "ops": "files",
+    "ops": "native files",
     "workers": "",
     "scores": "metrics files",
     "metrics": "average_precision",
-    "average_precision": "",
+    "average_precision": "native files",
+    "native": "files",
+    "pickles": "",
     "files": "",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import stat
@@ -13,9 +14,9 @@ import pytest
 
 from tests.helpers.native_children import Told, Workshop
 from tests.helpers.processes import running
-from tinkit.ops import cache, compiler
-from tinkit.ops.cache import KernelError
-from tinkit.ops.trusted import TrustedFolder, UntrustedError
+from tinkit.native import cache, compiler
+from tinkit.native.cache import KernelError
+from tinkit.native.trusted import TrustedFolder, UntrustedError
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="native kernels are built on POSIX systems"),
@@ -31,9 +32,11 @@ def shop(tmp_path: Path) -> Workshop:
     return shop
 
 
-@pytest.fixture
-def filled(shop: Workshop) -> Workshop:
+@pytest.fixture(scope="module")
+def first_filled(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A cache in which a library lies that says "foreign", under the name of the one that would say "one"."""
+    shop = Workshop(tmp_path_factory.mktemp("filled") / "shop")
+    shop.compiler()
     shop.answers("foreign")
     shop.load()
     (foreign,) = shop.kept()
@@ -47,6 +50,16 @@ def filled(shop: Workshop) -> Workshop:
     shop.compiled()
     assert shop.load().answer == "foreign"  # so what follows is no accident
     assert shop.compiled() == 0
+    shutil.copytree(shop.folder, shop.folder.with_name("as made"))
+    return shop
+
+
+@pytest.fixture
+def filled(first_filled: Workshop) -> Workshop:
+    """The same again, in the same place, of which the names of libraries speak."""
+    shop = copy.copy(first_filled)
+    shutil.rmtree(shop.folder)
+    shutil.copytree(shop.folder.with_name("as made"), shop.folder)
     return shop
 
 

@@ -20,8 +20,9 @@ import tinkit.ops
 from tests.helpers.cuda_cases import Case, check, random_case
 from tests.helpers.host_cuda import FAST, build
 from tests.helpers.places import ROOT
-from tinkit.ops import cache, cuda
-from tinkit.ops.cache import KernelError
+from tinkit.native import cache
+from tinkit.native.cache import KernelError
+from tinkit.ops import cuda
 from tinkit.ops.cuda_driver import Driver
 from tinkit.ops.cuda_kernels import (
     Access,

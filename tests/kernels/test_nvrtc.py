@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinkit.ops.cache import KernelError
+from tinkit.native.cache import KernelError
 from tinkit.ops.cuda_kernels import Access, compile_options, cuda_source
 from tinkit.ops.nvrtc import Nvrtc, find_nvrtc
 

@@ -30,7 +30,7 @@ app = typer.Typer(
     help="Data sets: begin one of your own, build manifests, look into them, compute optical flow.",
     epilog=examples(
         "tinkit data new videos",
-        "tinkit data list",
+        "tinkit data layouts",
         "tinkit data prepare mmit --data data/mmit",
         "tinkit data show mmit_r50 --split val --data data/mmit",
         "tinkit data show mmit_r50 --data data/mmit --html clips.html",
@@ -47,17 +47,17 @@ app.command("flow", epilog=FLOW_EPILOG)(flow)
 app.command("export", epilog=EXPORT_EPILOG)(export)
 
 
-@app.command("list", epilog=examples("tinkit data list", "tinkit data list --json"))
-def list_layouts(*, as_json: JsonOption = False) -> None:
+@app.command("layouts", epilog=examples("tinkit data layouts", "tinkit data layouts --json"))
+def layouts(*, as_json: JsonOption = False) -> None:
     """List the layouts that tinkit reads, and where it looks for their files."""
     from tinkit.data.config.dataset import DataConfig
     from tinkit.data.layouts.catalogue import LAYOUTS
     from tinkit.data.layouts.layout import SPLITS
 
-    layouts = {name: DataConfig(dataset=name).layout for name in LAYOUTS}
+    found = {name: DataConfig(dataset=name).layout for name in LAYOUTS}
 
     if as_json:
-        print_json([_layout_values(name, layout) for name, layout in layouts.items()])
+        print_json([_layout_values(name, layout) for name, layout in found.items()])
         return
     rows = [
         {
@@ -68,7 +68,7 @@ def list_layouts(*, as_json: JsonOption = False) -> None:
             "clips": f"{layout.media_folder or '.'}/ ({layout.media})",
             "task": layout.task,
         }
-        for name, layout in layouts.items()
+        for name, layout in found.items()
     ]
     print_table("Layouts (files relative to the data set's folder)", rows)
 

@@ -50,7 +50,7 @@ def new(
 
     Videos stay where they are. The annotations are written into ANNOTATIONS beside them, the recipe into this folder.
     """
-    from tinkit.data.own.clips import ANNOTATIONS, check_names, clips_in_folders
+    from tinkit.data.own.clips import ANNOTATIONS, check_names, clips_in_folders, taken_apart
     from tinkit.data.own.columns import Columns, clips_in_csv
     from tinkit.data.own.split import split_clips
     from tinkit.data.own.write import write_annotations
@@ -65,6 +65,13 @@ def new(
         note(f"{what}: {words}")
     else:
         raise UsageError(f"{what} is not there", expected="a folder of videos, or a csv that names them")
+    if classes is None:
+        own = _named(own)
+    if apart := taken_apart(own.clips):
+        note(
+            f"{len(apart)} clips such as {apart[0].path} count as videos of their own; if they were cut from one, "
+            "say so in a csv with a column of sources"
+        )
     recipe = Path(f"{_slug(name or root.name)}.toml")
     if recipe.exists() and not force:
         raise UserError("exists already", file=recipe, fix="--name another, or --force to write over it")
@@ -86,6 +93,16 @@ def new(
     print_line(f"  tinkit train {recipe}")
     print_line(f"  tinkit test {recipe.stem}")
     print_line(f"  tinkit predict {recipe.stem} VIDEO")
+
+
+def _named(own: OwnClips) -> OwnClips:
+    """Classes that are mere numbers get names, since their places in the list are other numbers."""
+    from tinkit.data.own.clips import with_named_numbers
+
+    named = with_named_numbers(own)
+    if named is not own:
+        note(f"the classes are numbers, and are called {named.classes[0]!r} to {named.classes[-1]!r}")
+    return named
 
 
 def _classes(own: OwnClips, file: Path | None) -> tuple[str, ...]:

@@ -79,7 +79,6 @@ def prepare(
     clips cannot be read (of few clips: more than five, or than a tenth), or more than --max-bad says.
     """
     from tinkit.data.config.dataset import resolve_root
-    from tinkit.data.manifest.manifest import open_manifest
     from tinkit.data.probe.presence import decode_one, require_present, tolerated, words
 
     if not probe and (report or dask or shard):
@@ -89,8 +88,8 @@ def prepare(
         _limit(max_bad, 0)
     config = data_config(what, data, overrides)
     root = resolve_root(config)
-    manifests = [open_manifest(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
-    found = [_count(manifest) for manifest in manifests]
+    opened = [_opened(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
+    manifests, found = [manifest for manifest, _ in opened], [one for _, one in opened]
     there = all(one.lacking <= tolerated(one.files) for one in found) or max_bad is not None or report is not None
     reports = _probe(config, manifests, Engine(workers, dask), part) if probe and there else []
     if report is not None and reports:
@@ -224,6 +223,17 @@ def summary_of(manifest: Manifest) -> dict[str, Any]:
         "classes without a clip": int((counts == 0).sum()) if manifest.labelled else None,
         "manifest": str(manifest.file),
     }
+
+
+def _opened(config: DataConfig, split: str, *, rebuild: bool) -> tuple[Manifest, Presence]:
+    """A manifest and which of its clips are there; built anew where some are not that may have come since."""
+    from tinkit.data.manifest.manifest import open_manifest
+
+    manifest = open_manifest(config, split, rebuild=rebuild)
+    found = _count(manifest)
+    if found.missing and config.layout.lists_clips and not rebuild:
+        return _opened(config, split, rebuild=True)
+    return manifest, found
 
 
 def _count(manifest: Manifest) -> Presence:

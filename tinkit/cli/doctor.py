@@ -75,7 +75,7 @@ def doctor(
 
 def _say_what_takes_long() -> None:
     """On a machine without kernels, that they are compiled now: half a minute of silence looks like a fault."""
-    from tinkit.ops.cache import KernelError, kernel_folder
+    from tinkit.native.cache import KernelError, kernel_folder
 
     with suppress(KernelError):  # the row of the kernels shows it
         if os.environ.get("TINKIT_NATIVE") != "0" and not any(kernel_folder().glob("cpu-*")):
@@ -130,8 +130,8 @@ def _native() -> str:
 
 
 def _cuda() -> str:
+    from tinkit.native.cache import kernel_folder
     from tinkit.ops import cuda
-    from tinkit.ops.cache import kernel_folder
 
     kernels = cuda.state()
     if not kernels.loaded:

@@ -51,7 +51,7 @@ def _build_cuda() -> list[dict[str, Any]]:
     """The same for each GPU: a row each. Its kernels are many small files, of which some may exist already."""
     import torch
 
-    from tinkit.ops.cache import kernel_folder
+    from tinkit.native.cache import kernel_folder
     from tinkit.ops.cuda_kernels import all_accesses, open_kernels
 
     kernels = open_kernels()
@@ -75,7 +75,7 @@ def check(*, as_json: JsonOption = False) -> None:
     """
     from dataclasses import asdict
 
-    from tinkit.ops.cache import KernelError
+    from tinkit.native.cache import KernelError
     from tinkit.ops.cuda_check import check_kernels
 
     try:

@@ -95,7 +95,7 @@ DataOption = Annotated[
     typer.Option("--data", metavar="DIR", help="The data set's folder; else $TINKIT_DATA/NAME.", file_okay=False),
 ]
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET|RECIPE", help="A layout (see `tinkit data list`), a recipe's name or file.")
+    str, typer.Argument(metavar="DATASET|RECIPE", help="A layout (see `tinkit data layouts`), a recipe's name or file.")
 ]
 SplitOption = Annotated[str, typer.Option("--split", help="train, val or test.")]
 SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="This split only; may be repeated.")]

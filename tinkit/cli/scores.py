@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +10,9 @@ import typer
 
 from tinkit.cli.options import ForceOption, JsonOption
 from tinkit.cli.parser import examples
-from tinkit.errors import UsageError, UserError
+from tinkit.cli.score_output import OutOption, place_for, write_table
+from tinkit.cli.scores_import import KindChoice, import_scores
+from tinkit.errors import UsageError
 from tinkit.terminal import note, print_line, print_table
 
 if TYPE_CHECKING:
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Show, compare, merge and import score files.")
 
+
+class HowChoice(StrEnum):
+    """How score files become one."""
+
+    shards = "shards"
+    parts = "parts"
+    mean = "mean"
+
+
+class MissingChoice(StrEnum):
+    """What becomes of a clip that some files have no scores for."""
+
+    error = "error"
+    mean = "mean"
+
+
 ScoreFile = Annotated[Path, typer.Argument(metavar="SCORES", help="A score file (.arrow).")]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="The score file to write.")]
-
-
-class KindChoice(StrEnum):
-    """What foreign scores are."""
-
-    logits = "logits"
-    probabilities = "probabilities"
-    ranks = "ranks"
-
-
-class TaskChoice(StrEnum):
-    """What the labels of a clip are."""
-
-    multi = "multi-label"
-    single = "single-label"
 
 
 @app.command(
@@ -123,90 +123,74 @@ def diff(
         raise typer.Exit(1)
 
 
-@app.command("merge", epilog=examples("tinkit scores merge shard-0.arrow shard-1.arrow --out val-1x1-best.arrow"))
+@app.command(
+    "merge",
+    epilog=examples(
+        "tinkit scores merge shard-0.arrow shard-1.arrow --out val-1x1-best.arrow",
+        "tinkit scores merge runs/part*/scores/val-1x1-best.arrow --how parts --run tin --out tin-val.arrow",
+        "tinkit scores merge runs/seed*/scores/val-1x1-best.arrow --how mean --run tin --out tin-val.arrow",
+    ),
+)
 def merge(
-    files: Annotated[list[Path], typer.Argument(metavar="SCORES...", help="Shards of one split.")],
+    files: Annotated[list[Path], typer.Argument(metavar="SCORES...", help="Score files of one split.")],
     *,
     out: OutOption,
+    how: Annotated[
+        HowChoice,
+        typer.Option(
+            "--how",
+            help="shards: one model's, clips apart. parts: out of fold, each of a model trained without its clips. "
+            "mean: seeds, snapshots or views of a model, averaged over the same clips.",
+        ),
+    ] = HowChoice.shards,
+    run: Annotated[str | None, typer.Option("--run", help="What parts or a mean of several runs are called.")] = None,
+    kind: Annotated[
+        KindChoice | None, typer.Option("--kind", help="What a mean is taken of: logits, probabilities or ranks.")
+    ] = None,
+    missing: Annotated[
+        MissingChoice, typer.Option("--missing", help="A clip that some file of a mean has no scores for.")
+    ] = MissingChoice.error,
     force: ForceOption = False,
 ) -> None:
-    """Join shards of one split, made by one model, into one score file."""
+    """Join score files of one split into one: shards, out-of-fold parts, or the mean of seeds, snapshots or views."""
     from tinkit.scores import verified_scores
+    from tinkit.scores.joining import ReadTable, duplicates, join_parts, mean_of
     from tinkit.scores.tools import merge_tables
 
-    with _place_for(out, files):
-        table = merge_tables([verified_scores(file)[0] for file in files], files)
-        _write(out, table, force=force)
-    print_line(f"{out}: {len(table)} clips of {len(files)} files")
+    if how is HowChoice.shards and run:
+        raise UsageError("--run names what several models are together", fix="leave it out, or say --how")
+    if how is not HowChoice.mean and (kind or missing is not MissingChoice.error):
+        raise UsageError("--kind and --missing are for a mean", fix="say --how mean, or leave them out")
+    with place_for(out, files):
+        read = [ReadTable(table, file, digest) for file in files for table, digest in [verified_scores(file)]]
+        match how:
+            case HowChoice.shards:
+                table = merge_tables([one.table for one in read], files)
+            case HowChoice.parts:
+                table = join_parts(read, run)
+            case HowChoice.mean:
+                for first, second in duplicates([one.table for one in read]):
+                    note(
+                        f"{files[first]} and {files[second]} have exactly the same scores: one of them is counted twice"
+                    )
+                table = mean_of(read, run, kind=kind.value if kind else None, missing=missing.value)
+        write_table(out, table, force=force)
+    print_line(f"{out}: {len(table)} clips of {len(files)} files, {int((~table.valid).sum())} without scores")
 
 
-@app.command(
+app.command(
     "import",
     epilog=examples(
         "tinkit scores import theirs.csv --out theirs-val.arrow --like runs/mmit_r50/scores/val-1x1-best.arrow"
         " --kind probabilities",
+        "tinkit scores import dump.pkl --ids validationSet.csv --out tin-val.arrow --kind probabilities"
+        " --like runs/mmit_r50/scores/val-1x1-best.arrow",
         "tinkit scores import theirs.npz --out theirs-test.arrow --kind logits --task multi-label --dataset mmit"
-        " --split test --run theirs",
+        " --split test --classes moments_categories.txt",
+        "tinkit scores import epic.pt --head verb --out verb.arrow --kind logits --task single-label --dataset epic"
+        " --split test --classes EPIC_100_verb_classes.csv",
     ),
-)
-def import_scores(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .csv (id, then a column a class) or .npz (ids, scores).")
-    ],
-    *,
-    out: OutOption,
-    kind: Annotated[KindChoice, typer.Option("--kind", help="What the numbers are.")],
-    like: Annotated[
-        Path | None,
-        typer.Option(
-            "--like", help="A score file of the same split: classes, data set, labels and sources come from it."
-        ),
-    ] = None,
-    task: Annotated[TaskChoice | None, typer.Option("--task", help="Without --like: the task.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Without --like: the data set's name.")] = None,
-    dataset_version: Annotated[str, typer.Option("--dataset-version", help="Without --like.")] = "1",
-    split: Annotated[str | None, typer.Option("--split", help="Without --like: the split.")] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", help="What the model is called; the file's name if not given.")
-    ] = None,
-    trained_on: Annotated[
-        list[str] | None, typer.Option("--trained-on", help="A split that the model has seen; may be repeated.")
-    ] = None,
-    force: ForceOption = False,
-) -> None:
-    """Import a csv or npz of another program's scores as a score file."""
-    from tinkit.files.hashes import sha256_file
-    from tinkit.files.system_errors import read_errors
-    from tinkit.scores import ScoreInfo, verified_scores
-    from tinkit.scores.foreign import foreign_table, is_numbered, read_foreign
-
-    found = read_foreign(file)
-    model = verified_scores(like)[0] if like else None
-    if model is not None:
-        if task or dataset or split:
-            raise UsageError("--like gives task, data set and split: leave out --task, --dataset and --split")
-        base = model.info
-        facts = (base.task, base.classes, base.dataset, base.dataset_version, base.split)
-    elif not (task and dataset and split):
-        raise UsageError(
-            "the scores' task, data set or split is missing",
-            fix="give --like SCORES, or all of --task, --dataset and --split",
-        )
-    elif found.columns is None or is_numbered(found.columns):
-        raise UserError("the columns are not named by class", file=file, fix="name them, or give --like SCORES")
-    else:
-        facts = (task.value, found.columns, dataset, dataset_version, split)
-    with read_errors(file):
-        hashes = {"imported": sha256_file(file)}
-    seen = tuple(trained_on or ())
-    info = ScoreInfo(kind.value, *facts, trained_on=seen, run=run or file.stem, hashes=hashes)
-    labels = dict(zip(model.ids, model.labels, strict=True)) if model else None
-    source = dict(zip(model.ids, model.source, strict=True)) if model else None
-    table = foreign_table(found, info, file, labels=labels, source=source)
-    with _place_for(out, [file, *([like] if like else [])]):
-        _write(out, table, force=force)
-    known = "" if labels is None else f", {sum(name in labels for name in found.ids)} of them known to {like}"
-    print_line(f"{out}: {len(table)} clips{known}, {int((~table.valid).sum())} without scores")
+)(import_scores)
 
 
 def _facts(table: ScoreTable) -> dict[str, str]:
@@ -236,36 +220,3 @@ def _facts(table: ScoreTable) -> dict[str, str]:
 
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:.3g}"
-
-
-@contextmanager
-def _place_for(out: Path, inputs: list[Path]) -> Iterator[None]:
-    """Be the only writer of ``out``, which is none of ``inputs`` and may be written."""
-    from tinkit.files.atomic import check_place
-    from tinkit.files.group import sweep, writing_in
-
-    check_place(out)
-    if out.resolve() in {path.resolve() for path in inputs}:
-        raise UserError("is a file that is read here", file=out, fix="name another --out")
-    with writing_in(out.parent, out):
-        sweep(out)
-        yield
-
-
-def _write(out: Path, table: ScoreTable, *, force: bool) -> None:
-    """Write ``table``, or say that it exists already: the same command may have been killed at its very end."""
-    from tinkit.files.group import write_errors
-    from tinkit.scores import verified_scores, write_scores
-    from tinkit.scores.tools import same_tables
-
-    if out.exists() and not force:
-        try:
-            same = same_tables(verified_scores(out)[0], table)
-        except UserError:  # whatever it is, it is not this table
-            same = False
-        if not same:
-            raise UserError("exists already", file=out, fix="--out another, or --force to write over it")
-        note(f"{out}: exists already, with the same content: nothing was changed")
-        return
-    with write_errors(out):
-        write_scores(out, table)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from tinkit.files.system_errors import read_errors
 
 MAX_BYTES = 1 << 30
 """A text file may not be larger: ten million rows of a list are about this."""
+
+_PIECE = 1 << 20
 
 MAX_LINE = 1 << 20
 """Characters of a line of a list; 1,000 classes of 20 characters take a fiftieth of it."""
@@ -114,9 +117,7 @@ def as_utf8(handle: BinaryIO, file: Path) -> BinaryIO:
         return handle
     if b"\0" not in head and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return handle
-    data = handle.read(MAX_BYTES + 1)
-    _refuse_large(len(data), file)
-    return io.BytesIO(decode(data, file).encode())
+    return io.BytesIO(decode(_within_limit(handle, file), file).encode())
 
 
 def require_utf8(file: Path) -> None:
@@ -141,9 +142,19 @@ def not_utf8(line: bytes, number: int, file: Path) -> UserError:
 
 def _bytes_of(file: Path) -> bytes:
     with read_errors(file), file.open("rb") as handle:
-        data = handle.read(MAX_BYTES + 1)
-    _refuse_large(len(data), file)
-    return data
+        return _within_limit(handle, file, os.fstat(handle.fileno()).st_size + 1)
+
+
+def _within_limit(handle: BinaryIO, file: Path, wanted: int = 0) -> bytes:
+    """What is left of ``file``, ``wanted`` bytes at first: Python takes memory for all that it is asked for."""
+    pieces, length = [], 0
+    wanted = max(_PIECE, wanted)
+    while piece := handle.read(min(wanted, MAX_BYTES + 1)):
+        pieces.append(piece)
+        length += len(piece)
+        _refuse_large(length, file)
+        wanted = _PIECE
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _refuse_large(size: int, file: Path) -> None:

@@ -159,6 +159,8 @@ def explain(
     chosen: list[Any] = []
     told: set[tuple[str, ...]] = set()  # keys, and what lies around them
     for detail in error.errors(include_url=False):
+        if detail["type"] == "missing" and isinstance(detail["loc"][-1], int):  # an item of a list of so many
+            detail |= {"type": "too_short", "loc": detail["loc"][:-1], "msg": "too few items"}
         key = tuple(_located(model, detail["loc"])[0]) or (detail["msg"],)
         if key not in told:  # of a key that takes several types there are several
             chosen.append(detail)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from tinkit.ops.cache import KernelError, say_once
+from tinkit.native.cache import KernelError, say_once
+from tinkit.native.library import wanted
 from tinkit.ops.cuda_kernels import Launcher, open_kernels
 from tinkit.ops.cuda_operators import OPERATORS, CudaOperators
-from tinkit.ops.native import wanted
 
 _one_at_a_time = threading.Lock()  # of a process' threads: loading twice would register twice
 

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinkit.ops.cache import KernelError
-from tinkit.ops.compiler import run_compiler
+from tinkit.native.cache import KernelError
+from tinkit.native.compiler import run_compiler
 from tinkit.ops.cuda_kernels import compile_options, cuda_source
 from tinkit.ops.nvrtc import find_nvrtc
 
@@ -59,7 +59,7 @@ class Checked:
 def check_kernels() -> Checked | None:
     """Compile all CUDA kernels for all of :data:`ARCHITECTURES`; None where there is neither nvcc nor NVRTC.
 
-    Raises :class:`~tinkit.ops.cache.KernelError` for what does not compile.
+    Raises :class:`~tinkit.native.cache.KernelError` for what does not compile.
     """
     source, nvcc, nvrtc = cuda_source(), find_nvcc(), None
     if nvcc is None and (nvrtc := find_nvrtc()) is None:
@@ -88,7 +88,7 @@ def find_nvcc() -> str | None:
 def nvcc_log(nvcc: str, source: Path, architecture: int) -> str:
     """What nvcc says while it compiles ``source`` to a cubin, ptxas' lines among it.
 
-    Raises :class:`~tinkit.ops.cache.KernelError` if it does not compile.
+    Raises :class:`~tinkit.native.cache.KernelError` if it does not compile.
     """
     with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
         words = ["-std=c++17", f"-arch=sm_{architecture}", "-Xptxas", "-v", *compile_options(source, None)]
@@ -103,8 +103,8 @@ def nvcc_log(nvcc: str, source: Path, architecture: int) -> str:
 def read_log(log: str) -> list[KernelUse]:
     """The kernels in what ptxas said under ``-v``, in its order.
 
-    Raises :class:`~tinkit.ops.cache.KernelError` if a kernel's numbers are not in it: an assembler that speaks another
-    way must not pass for one without spills.
+    Raises :class:`~tinkit.native.cache.KernelError` if a kernel's numbers are not in it: an assembler that speaks
+    another way must not pass for one without spills.
     """
     found = []
     entries = list(_ENTRY.finditer(log))

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import byref, c_char_p, c_int, c_uint, c_void_p
 
-from tinkit.ops.cache import KernelError
+from tinkit.native.cache import KernelError
 
 _RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
 class Driver:
-    """The driver's library. Raises :class:`~tinkit.ops.cache.KernelError` where it reports a fault."""
+    """The driver's library. Raises :class:`~tinkit.native.cache.KernelError` where it reports a fault."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library

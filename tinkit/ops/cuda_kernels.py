@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tinkit.files.shipped import shipped
-from tinkit.ops.cache import KernelError, digest, keep
+from tinkit.native.cache import KernelError, digest, keep
 from tinkit.ops.cuda_driver import Driver, find_driver
 from tinkit.ops.nvrtc import Nvrtc, find_nvrtc
 
@@ -106,7 +106,7 @@ class DeviceKernels:
     def launch(self, name: str, access: Access, blocks: int, arguments: Arguments, device: torch.device) -> None:
         """Launch on PyTorch's current stream of ``device``; compiles first where that has not been done, in a second.
 
-        Raises :class:`~tinkit.ops.cache.KernelError` if the compiler or the driver refuses.
+        Raises :class:`~tinkit.native.cache.KernelError` if the compiler or the driver refuses.
         """
         if blocks > _MOST_BLOCKS:
             raise KernelError(f"{name}: {blocks} blocks are more than a launch can have")
@@ -152,7 +152,7 @@ class DeviceKernels:
 def open_kernels() -> DeviceKernels | None:
     """The kernels for this machine's CUDA devices, tried on the current one; None where there is no device.
 
-    Raises :class:`~tinkit.ops.cache.KernelError` if there is a device and they cannot be compiled or loaded for it.
+    Raises :class:`~tinkit.native.cache.KernelError` if there is a device and they cannot be compiled or loaded for it.
     """
     if torch.version.cuda is None or not torch.cuda.is_available():
         return None

@@ -13,11 +13,8 @@ import logging
 import os
 import platform
 import shlex
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,32 +23,18 @@ import torch
 
 from tinkit.errors import UserError
 from tinkit.files.shipped import shipped
-from tinkit.ops.cache import Kept, KernelError, digest, find, keep, say_once
-from tinkit.ops.compiler import run_compiler
+from tinkit.native.cache import Kept, KernelError, digest, find, keep, say_once
+from tinkit.native.library import COMPILERS, LIMIT, Compiler, compiled, compilers, loaded, wanted
 
 logger = logging.getLogger(__name__)
 
 # 2.11 is the oldest PyTorch whose stable ABI has what the library calls.
 _FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-DTORCH_TARGET_VERSION=0x020b000000000000")
-_COMPILERS = ("c++", "g++", "clang++")
 _SOURCE = Path("cpu", "library.cpp")
-_LIMIT = 600.0  # seconds for one run of the compiler
+_LIMIT = LIMIT
 _INSTALL = "install a C++20 compiler (g++ or clang++), or name it in CXX; `tinkit kernels build` tries again"
 
 _one_at_a_time = threading.Lock()  # of a process' threads: loading twice would register twice
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """A C++ compiler: its command and what it says of its version."""
-
-    command: tuple[str, ...]
-    version: str
-
-    @property
-    def key(self) -> str:
-        """Differs between compilers, their versions and the options they were named with; not with a mere name."""
-        return digest(self.version, *self.command[1:])[:8]
 
 
 @dataclass(frozen=True)
@@ -105,11 +88,6 @@ def _decided() -> Native:
     return result
 
 
-def wanted() -> bool:
-    """Whether native kernels may be used: not where ``TINKIT_NATIVE`` is 0."""
-    return os.environ.get("TINKIT_NATIVE") != "0"
-
-
 def open_library(kernels: Path) -> Native:
     """Load the library made of ``kernels``/cpu/library.cpp, from the cache or compiled now. To be called once.
 
@@ -130,33 +108,12 @@ def open_library(kernels: Path) -> Native:
         return Native(problem=failed.problem, output=failed.output)
     ready = find(key, ".so")
     if ready is None:
-        return Native(problem=f"no C++ compiler was found ($CXX, {', '.join(_COMPILERS)})")
+        return Native(problem=f"no C++ compiler was found ($CXX, {', '.join(COMPILERS)})")
     try:
-        library = _register(ready)
+        library = loaded(ready)
         return Native(file=ready.file, level=_level(library), library=library)
     except OSError as error:
         return Native(problem=f"{ready.file} cannot be loaded: {error}")
-
-
-def compilers() -> Iterator[Compiler]:
-    """The C++ compilers at hand, ``$CXX`` first, each once; they are asked for their version as one gets to them."""
-    seen = set()
-    for command in (os.environ.get("CXX", ""), *_COMPILERS):
-        try:
-            words = shlex.split(command)
-        except ValueError:
-            continue
-        if not words or shutil.which(words[0]) is None:
-            continue
-        try:
-            said = run_compiler([*words, "--version"], limit=60).partition(" ")[
-                2
-            ]  # the first word is the name it was called by
-        except KernelError:
-            continue
-        if said and said not in seen:
-            seen.add(said)
-            yield Compiler(tuple(words), said)
 
 
 def _key(kernels: Path) -> str:
@@ -182,7 +139,7 @@ def _compiled(kernels: Path, key: str, compiler: Compiler) -> Native:
 
     kept = keep(key, ".so", build)
     try:
-        library = _register(kept)
+        library = loaded(kept)
     except OSError as error:
         problem = KernelError(f"what {compiler.command[0]} made cannot be loaded: {error}")
         if kept.made or kept.file is None:
@@ -191,7 +148,7 @@ def _compiled(kernels: Path, key: str, compiler: Compiler) -> Native:
             kept.file.unlink()
         kept = Kept(build(), None, made=True) if kept.file.exists() else keep(key, ".so", build)
         try:
-            library = _register(kept)
+            library = loaded(kept)
         except OSError:
             raise problem from error
     made_by = f"{shlex.join(compiler.command)} {compiler.version.splitlines()[0]}" if seconds else None
@@ -205,36 +162,11 @@ def _compiled(kernels: Path, key: str, compiler: Compiler) -> Native:
 
 
 def _compile(kernels: Path, compiler: Compiler) -> bytes:
-    """The shared library, as bytes. Raises :class:`~tinkit.ops.cache.KernelError`."""
+    """The shared library, as bytes. Raises :class:`~tinkit.native.cache.KernelError`."""
     logger.info("compiling %s with %s", kernels / _SOURCE, shlex.join(compiler.command))
     home = Path(torch.__file__).parent
     paths = ["-I", str(kernels), "-isystem", str(home / "include"), "-L", str(home / "lib"), "-ltorch_cpu"]
-    try:
-        with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
-            target = Path(folder, "library.so")
-            run_compiler([*compiler.command, *_FLAGS, str(kernels / _SOURCE), *paths, "-o", str(target)], limit=_LIMIT)
-            return target.read_bytes()
-    except OSError as problem:
-        raise KernelError(f"nothing can be compiled in a temporary folder: {problem}") from problem
-
-
-def _register(kept: Kept) -> ctypes.CDLL:
-    """Load the library, whose static objects register the kernels.
-
-    The checked bytes are loaded, from a file in memory or a private folder: whatever happens to the file
-    in the cache, and where that may hold no programs (noexec). Raises OSError if it is none for this machine.
-    """
-    if hasattr(os, "memfd_create"):
-        with suppress(OSError):  # some systems have no such files, or run none
-            # left open: a library's file is known by its name, and the next one must have another
-            descriptor = os.memfd_create("tinkit-kernels", os.MFD_CLOEXEC)
-            with os.fdopen(os.dup(descriptor), "wb") as handle:
-                handle.write(kept.data)
-            return ctypes.CDLL(f"/proc/self/fd/{descriptor}")
-    with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
-        file = Path(folder, "library.so")
-        file.write_bytes(kept.data)
-        return ctypes.CDLL(str(file))
+    return compiled(kernels / _SOURCE, compiler, [*_FLAGS, *paths], limit=_LIMIT)
 
 
 def _level(library: ctypes.CDLL) -> str | None:

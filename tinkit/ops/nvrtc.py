@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from tinkit.ops.cache import KernelError
+from tinkit.native.cache import KernelError
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Compiled:
 
 
 class Nvrtc:
-    """One NVRTC library. Raises :class:`~tinkit.ops.cache.KernelError` where the library reports a fault."""
+    """One NVRTC library. Raises :class:`~tinkit.native.cache.KernelError` where the library reports a fault."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library

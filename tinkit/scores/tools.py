@@ -85,6 +85,11 @@ def merge_tables(tables: Sequence[ScoreTable], paths: Sequence[Path]) -> ScoreTa
                 f"has other {name} than {paths[0]}", file=path, expected="shards of one split, made by one model"
             )
     hashes = set.intersection(*(set(table.info.hashes.items()) for table in tables))
+    return joined_rows(dataclasses.replace(first.info, hashes=dict(sorted(hashes))), tables, paths)
+
+
+def joined_rows(info: ScoreInfo, tables: Sequence[ScoreTable], paths: Sequence[Path]) -> ScoreTable:
+    """The rows of ``tables``, one after the other, as a table of ``info``. UserError for a clip that two hold."""
     columns = {
         name: ArrowColumn(pa.concat_arrays([as_arrow(getattr(table, name), kind) for table in tables]))
         for name, kind in COLUMNS.items()
@@ -97,7 +102,7 @@ def merge_tables(tables: Sequence[ScoreTable], paths: Sequence[Path]) -> ScoreTa
         again = int(np.flatnonzero(codes == codes[row])[1])
         raise UserError(f"clip {columns['ids'][row]!r} is in {paths[owner[row]]} too", file=paths[owner[again]])
     return ScoreTable(
-        info=dataclasses.replace(first.info, hashes=dict(sorted(hashes))),
+        info=info,
         ids=columns["ids"],
         scores=np.concatenate([table.scores for table in tables]),
         valid=np.concatenate([table.valid for table in tables]),

@@ -87,3 +87,48 @@ class TestTable:
         assert "train.parquet: row 2: '' is not a class" in refused(self.config(tmp_path, table))
         (tmp_path / "train.parquet").write_bytes(b"PAR1 but not quite")
         assert "not a Parquet file" in refused(DataConfig(dataset="table", root=tmp_path))
+
+
+class TestColumnsOfClasses:
+    HEAD = "id,path,run,Jump,source\n"
+
+    def config(self, root: Path, text: str, **keys: object) -> DataConfig:
+        (root / "classes.txt").write_text("Jump\nrun\n")
+        (root / "train.csv").write_text(text)
+        return DataConfig.model_validate({"dataset": "table", "root": root} | keys)
+
+    def test_ones_are_labels_whatever_the_order_of_the_columns(self, tmp_path: Path) -> None:
+        text = self.HEAD + "1,a,1,0,v\n2,b,0,1,v\n3,c,1.0,TRUE,w\n"
+        assert read(self.config(tmp_path, text)) == [("1", "a", [1]), ("2", "b", [0]), ("3", "c", [1, 0])]
+        assert sources(self.config(tmp_path, text)) == ["v", "v", "w"]
+        alone = self.config(tmp_path, self.HEAD + "1,a,1,0,v\n2,b,0,1,v\n", task="single-label")
+        assert read(alone) == [("1", "a", [1]), ("2", "b", [0])]
+
+    def test_negatives_need_their_key(self, tmp_path: Path) -> None:
+        text = self.HEAD + "1,a,1,0,v\n2,b,0,0,v\n"
+        assert "train.csv:3: the row has no label" in refused(self.config(tmp_path, text))
+        assert read(self.config(tmp_path, text, negatives=True)) == [("1", "a", [1]), ("2", "b", [])]
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("id,path,run\n1,a,1\n", "columns for 1 of 2 classes; there is none for 'Jump'"),
+            ("id,path,run,Jump,labels\n1,a,1,0,run\n", "the columns 'labels' and 'run'"),
+            ("id,path,run,jump\n1,a,1,0\n", "unknown column 'jump'"),
+            ("id,path,run,Jump\n1,a,1,2\n", "train.csv:2: '2' in the column 'Jump'"),
+            ("id,path,run,Jump\n1,a,1,\n", "train.csv:2: '' in the column 'Jump'"),
+            ("id;path;run;Jump\n1;a;1;0\n", "the columns are separated by ';', not ','"),
+        ],
+    )
+    def test_what_is_neither_is_refused(self, tmp_path: Path, text: str, words: str) -> None:
+        assert words in refused(self.config(tmp_path, text))
+
+    def test_parquet_holds_truth_values_or_numbers(self, tmp_path: Path) -> None:
+        config = self.config(tmp_path, "")
+        (tmp_path / "train.csv").unlink()
+        for run, jump in (([True, False], [False, True]), ([1, 0], [0, 1]), ([1.0, 0.0], [0.0, 1.0])):
+            columns = {"id": [7, 8], "path": ["a", "b"], "run": run, "Jump": jump}
+            pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+            assert read(config) == [("7", "a", [1]), ("8", "b", [0])]
+        pq.write_table(pa.table(columns | {"run": [1.0, None]}), tmp_path / "train.parquet")
+        assert "row 2: None in the column 'run'" in refused(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.kinds_of_video import VIDEOS, write_kinds
-from tests.helpers.video_files import decode_all, write_images
+from tests.helpers.video_files import decode_all, write_images, write_video
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
@@ -36,6 +37,46 @@ def test_any_frames_equal_those_of_decoding_all(videos: Path, name: str, kept_by
             for index, frame in zip(indices, reader.read(indices), strict=True):
                 assert frame.dtype == np.uint8
                 assert np.array_equal(frame, truth[index]), f"frame {index}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("near", [64, 0], ids=["packets passed over", "jumped"])
+@pytest.mark.parametrize("name", VIDEOS)
+def test_frames_by_an_index_are_the_same(videos: Path, name: str, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinkit.data.decode.indexed_video._NEAR", near)
+    truth = decode_all(videos / name)
+    with VideoReader(videos / name) as counted:
+        index = counted.index()
+    assert (index is not None) == (name not in ("h264.avi", "no_times.h264"))  # whose packets do not tell the order
+    rng = np.random.default_rng(len(name))
+    with open_clip(videos / name, "video", index=index) as reader:
+        assert reader.num_frames == len(truth)
+        for size in (1, 3, 8, len(truth)):
+            indices = rng.integers(len(truth), size=size).tolist()
+            for at, frame in zip(indices, reader.read(indices), strict=True):
+                assert np.array_equal(frame, truth[at]), f"frame {at}"
+
+
+def test_an_index_spares_the_packets_before_and_behind(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinkit.data.decode.indexed_video._NEAR", 0)
+    truth = decode_all(videos / "groups.mp4")
+    with VideoReader(videos / "groups.mp4") as counted:
+        index = counted.index()
+    with open_clip(videos / "groups.mp4", "video", index=index) as reader:
+        assert np.array_equal(reader.read([29])[0], truth[29])
+        assert 27 < reader._read < 36  # type: ignore[attr-defined]  # the group from 27 on, and not all of it
+
+
+def test_an_index_of_another_file_gives_no_wrong_frame(videos: Path, tmp_path: Path) -> None:
+    """Not even where a file was replaced in a way that its size and time do not show."""
+    with VideoReader(videos / "groups.mp4") as counted:
+        index = counted.index()
+    other = write_video(tmp_path / "other.mp4", g="5", bf="3", count=33, seed=1)
+    truth = decode_all(other)
+    with open_clip(other, "video", index=index) as reader:
+        for at in (30, 12, 0):
+            with suppress(BrokenClip):
+                assert np.array_equal(reader.read([at])[0], truth[at])
 
 
 def count_fed(reader: VideoReader, indices: list[int]) -> int:

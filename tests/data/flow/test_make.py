@@ -29,7 +29,7 @@ from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.flow.make import STATE, make_flow
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.errors import UserError
-from tinkit.files.locks import writing
+from tinkit.files.locks import lock_file, writing
 
 FILES = FlowFiles("flow", "flow_x", "video", "", "{:05d}.jpg")
 
@@ -133,6 +133,13 @@ def test_runs_that_begin_together_do_not_disturb_each_other(tmp_path: Path) -> N
         for number in range(10):
             list(runs.map(begin, [tmp_path / str(number)] * 4))
             assert [path.name for path in (tmp_path / str(number)).iterdir()] == [STATE]
+
+
+def test_the_lock_of_a_run_that_was_killed_goes_with_the_next(tmp_path: Path) -> None:
+    flow_make._claim(tmp_path, FILES, FlowSettings())
+    lock_file(tmp_path / STATE).touch()
+    flow_make._claim(tmp_path, FILES, FlowSettings())
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_the_choices_of_the_key_are_the_rows() -> None:
 
 
 def test_the_command_lists_the_rows() -> None:
-    result = CliRunner().invoke(app, ["data", "list", "--json"])
+    result = CliRunner().invoke(app, ["data", "layouts", "--json"])
     listed = {row["dataset"]: row for row in json.loads(result.stdout)}
     assert list(listed) == list(LAYOUTS)
     assert all(listed[name]["title"] == layout.title for name, layout in LAYOUTS.items())

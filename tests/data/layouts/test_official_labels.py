@@ -90,6 +90,38 @@ def test_moments_in_time_has_a_label_and_votes(tmp_path: Path) -> None:
     assert manifest.classes == ("clapping", "adult+female+singing")
 
 
+def test_moments_without_a_column_of_labels_take_the_folder(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {
+            "moments_categories.txt": "applauding,0\nclapping,1\n",
+            "trainingSet.csv": "clapping/a.mp4\napplauding/b.mp4\n",
+        },
+    )
+    assert [labels for *_, labels in rows(opened("moments", tmp_path))] == [["clapping"], ["applauding"]]
+    put(tmp_path, {"trainingSet.csv": "clapping/a.mp4,claping,3,0\n"})
+    with pytest.raises(UserError, match="'claping' is not a class"):
+        opened("moments", tmp_path)
+
+
+def test_multi_moments_v2_at_the_root_with_its_own_classes(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {
+            "category_multi_momentsv2.txt": "stroking/petting\nadult+female+singing\n",
+            "trainingSet.csv": "adult+female+singing/x_1.mp4,0,1\nstroking/y_2.mp4,1\n",
+        },
+    )
+    assert rows(opened("mmit", tmp_path)) == [
+        (
+            "adult+female+singing/x_1.mp4",
+            "videos/adult+female+singing/x_1.mp4",
+            ["stroking/petting", "adult+female+singing"],
+        ),
+        ("stroking/y_2.mp4", "videos/stroking/y_2.mp4", ["adult+female+singing"]),
+    ]
+
+
 def test_lists_of_pyslowfast(tmp_path: Path) -> None:
     put(tmp_path, {"classes.txt": "a\nb\n", "train.csv": f"{tmp_path}/v/x y.mp4 1\nv/z.mp4 0\n"})
     assert rows(opened("pyslowfast", tmp_path)) == [("v/x y.mp4", "v/x y.mp4", ["b"]), ("v/z.mp4", "v/z.mp4", ["a"])]
@@ -115,10 +147,14 @@ class TestTodaysNames:
         assert rows(opened("sthv2", tmp_path)) == [("7", "20bn-something-something-v2/7.webm", ["Holding something"])]
         assert rows(opened("sthv2", tmp_path, "test"))[0][2] == []
         answered = opened("sthv2", tmp_path, "test", unlabelled=[])
-        assert [(row[0], row[2]) for row in rows(answered)] == [
-            ("8", ["Pushing something"]),
-            ("9", ["Holding something"]),
-        ]
+        truth = [("8", ["Pushing something"]), ("9", ["Holding something"])]
+        assert [(row[0], row[2]) for row in rows(answered)] == truth
+        put(tmp_path, {"labels/test-answers.csv": "8;Pushing [something]\n9;Holding [something]\n7;Other\n"})
+        assert [(row[0], row[2]) for row in rows(opened("sthv2", tmp_path, "test", unlabelled=[]))] == truth
+
+    def test_something_v1(self, tmp_path: Path) -> None:
+        put(tmp_path, {"labels/labels.csv": "Pushing a\nHolding; a\n", "labels/train.csv": "1;Holding; a\n"})
+        assert rows(opened("sthv1", tmp_path)) == [("1", "20bn-something-something-v1/1", ["Holding; a"])]
 
     def test_jester(self, tmp_path: Path) -> None:
         put(

@@ -67,6 +67,21 @@ class TestKinetics:
         framed = opened("kinetics600", tmp_path, media="frames")
         assert rows(framed) == [("B1234567890", "rawframes_train/yoga/B1234567890_000000_000010", ["yoga"])]
 
+    def test_clips_that_no_row_names_and_rows_of_other_splits_are_told(self, tmp_path: Path) -> None:
+        text = self.HEAD + "yoga,B1234567890,0,10,train\nclay,C1234567890,0,10,validate\n"
+        put(tmp_path, {"annotations/kinetics-600_train.csv": text})
+        clips(tmp_path, "train/yoga/B1234567890_0_10.mp4", "train/yoga/D1234567890_0_10.mp4")
+        manifest = opened("kinetics600", tmp_path)
+        assert manifest.ids == ["B1234567890"]
+        assert manifest.classes == ("clay", "yoga")
+        others, unlisted = manifest.skipped
+        assert others == "1 rows of kinetics-600_train.csv are of other splits"
+        assert unlisted.startswith("1 clips in train are in no row of kinetics-600_train.csv, such as train/yoga/D12")
+        both = opened("kinetics600", tmp_path, "val", val="annotations/kinetics-600_train.csv")
+        assert both.ids == ["C1234567890"]
+        with pytest.raises(UserError, match="no row is of split 'test'"):
+            opened("kinetics600", tmp_path, "test", test="annotations/kinetics-600_train.csv")
+
     @pytest.mark.parametrize(
         ("text", "words"),
         [
@@ -144,6 +159,11 @@ class TestUcf101:
         with pytest.raises(UserError, match=r"is not a clip"):
             opened("ucf101", tmp_path)
 
+    def test_a_number_that_is_another_folders_is_refused(self, tmp_path: Path) -> None:
+        put(self.make(tmp_path), {"ucfTrainTestlist/trainlist01.txt": "ApplyEyeMakeup/a.avi 2\n"})
+        with pytest.raises(UserError, match="the number 2 is not that of 'ApplyEyeMakeup'"):
+            opened("ucf101", tmp_path)
+
 
 class TestHmdb51:
     def make(self, root: Path) -> Path:
@@ -182,6 +202,29 @@ class TestHmdb51:
         put(self.make(tmp_path), {"testTrainMulti_7030_splits/wave_test_split1.txt": "b.avi 3\n"})
         with pytest.raises(UserError, match=r"wave_test_split1\.txt"):
             opened("hmdb51", tmp_path)
+
+
+def test_classes_out_of_the_training_list_are_read_again_when_it_changes(tmp_path: Path) -> None:
+    """The validation list alone is unchanged then, and its numbers mean other classes."""
+    put(tmp_path, {"train.csv": TestKinetics.HEAD + "yoga,B1234567890,0,10,train\n"})
+    put(tmp_path, {"val.csv": TestKinetics.HEAD + "yoga,C1234567890,0,10,val\n"})
+    assert opened("kinetics400", tmp_path, "val").classes == ("yoga",)
+    put(tmp_path, {"train.csv": TestKinetics.HEAD + "yoga,B1234567890,0,10,train\nclay,D1234567890,0,10,train\n"})
+    found = opened("kinetics400", tmp_path, "val")
+    assert found.classes == ("clay", "yoga")
+    assert rows(found)[0][2] == ["yoga"]
+
+
+def test_clips_that_came_later_under_another_name_are_found(tmp_path: Path) -> None:
+    _kinetics(tmp_path, lambda name: None)
+    words = ["data", "prepare", "kinetics400", "--data", str(tmp_path), "--json", "--no-probe"]
+    assert CliRunner().invoke(app, words).exit_code == 1
+    for name in ("train/B1234567890_0_10.mp4", "val/yoga/C1234567890_0_10.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        write_video(tmp_path / name, count=4)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert [row["missing"] for row in json.loads(done.stdout)] == [0, 0]
 
 
 def _kinetics(root: Path, video: Callable[[str], None]) -> None:

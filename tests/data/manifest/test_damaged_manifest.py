@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.small_mmit import config, small_mmit
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.manifest.table import SCHEMA
-from tinkit.files.arrow import sealed_writer
+from tinkit.files.arrow import seal, sealed_writer
 
 
 @pytest.fixture
@@ -53,11 +53,36 @@ def test_a_damaged_manifest_is_built_again_aloud(root: Path, caplog: pytest.LogC
         assert manifest.file.read_bytes() == whole
 
 
+def test_a_right_checksum_over_damage_is_noticed(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As where a file was damaged in memory before it was sealed."""
+    manifest = open_manifest(config(root), "train")
+    whole, random = manifest.file.read_bytes(), np.random.default_rng(1)
+    at = whole.index(b"\xfftinkit-seal-1")
+    noticed = 0
+    for place in random.integers(8, at, 80):
+        bad = bytearray(whole[:at] + whole[at + 160 :])
+        bad[place] ^= 1 << 3
+        new = manifest.file.with_suffix(".new")
+        new.write_bytes(bad)
+        try:
+            seal(new)
+        except (ValueError, BufferError):
+            continue
+        new.replace(manifest.file)
+        caplog.clear()
+        found = open_manifest(config(root), "train")  # whatever it holds now, nothing that it says is out of bounds
+        assert found.label_counts().sum() >= 0
+        noticed += "built again" in caplog.text
+    assert noticed > 5
+
+
 @pytest.mark.parametrize(
     ("column", "array", "said"),
     [
         ("path", pa.array(["videos/../../x", "b"]), "leads out"),
         ("path", pa.array(["a..b", ".."]), "leads out"),
+        ("path", pa.array(["a", "é" * 128]), "longer than a file's can be"),
+        ("labels", pa.array([[0, None], [0]], pa.list_(pa.int32())), "an empty place among the labels"),
         ("path", pa.array(["/etc/passwd", "b"]), "absolute"),
         ("labels", pa.array([[0], [99]], pa.list_(pa.int32())), "labels from 0 to 99"),
         ("labels", pa.array([[-1], None], pa.list_(pa.int32())), "labels from -1"),

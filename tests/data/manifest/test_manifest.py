@@ -188,12 +188,12 @@ class TestCommands:
         assert result.exit_code == code, (result.output, result.exception)
         return str(result.exception) if code and not isinstance(result.exception, SystemExit) else result.stdout
 
-    def test_list(self) -> None:
-        rows = json.loads(self.run("list", "--json"))
+    def test_layouts(self) -> None:
+        rows = json.loads(self.run("layouts", "--json"))
         listed = {row["dataset"]: row for row in rows}
         assert {"mmit", "sthv1", "sthv2", "jester", "kinetics400", "ucf101", "list", "table"} <= listed.keys()
         assert not any("{" in place for row in rows for place in row["train"])
-        assert "sthv1" in self.run("list")
+        assert "sthv1" in self.run("layouts")
 
     def test_prepare_builds_what_is_there_and_looks_for_the_clips(self, root: Path) -> None:
         message = self.run("prepare", "mmit", "--data", str(root), code=1)

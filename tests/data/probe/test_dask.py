@@ -62,8 +62,8 @@ def pids(cluster: Any) -> set[int]:
 def test_a_killed_worker_changes_no_byte(manifest: Manifest, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinkit.data.probe.survey._CHUNK", 1)
     survey(manifest, how(manifest), lambda function: Spread(processes(1), function, 1, lost))
-    alone = probes_file(manifest).read_bytes()
-    probes_file(manifest).unlink()
+    alone = probes_file(manifest.file).read_bytes()
+    probes_file(manifest.file).unlink()
     before = pids(cluster)
     killed: list[int] = []
 
@@ -76,7 +76,7 @@ def test_a_killed_worker_changes_no_byte(manifest: Manifest, cluster: Any, monke
     survey(manifest, how(manifest), lambda function: Spread(made, function, 1, lost), on_probed=kill_one)
     assert killed
     assert killed[0] not in pids(cluster)
-    assert probes_file(manifest).read_bytes() == alone
+    assert probes_file(manifest.file).read_bytes() == alone
 
 
 def dies(deadly: str, here: HowToProbe, chunk: tuple[str, ...]) -> list[ClipProbe]:
@@ -98,11 +98,11 @@ def test_a_clip_that_kills_every_worker_is_named_and_the_others_are_probed(manif
 
 
 def test_the_command_probes_on_the_cluster(manifest: Manifest, cluster: Any) -> None:
-    probes_file(manifest).unlink(missing_ok=True)
+    probes_file(manifest.file).unlink(missing_ok=True)
     words = ["data", "prepare", "table", "--data", str(manifest.root), "--split", "train", "--max-bad", "2"]
     done = CliRunner().invoke(app, [*words, "--dask", cluster.scheduler_address])
     assert done.exit_code == 0, done.output
-    assert probes_file(manifest).exists()
+    assert probes_file(manifest.file).exists()
 
 
 def free_port() -> int:

@@ -110,10 +110,10 @@ def test_folders_of_images_are_counted(tmp_path: Path) -> None:
 
 def test_processes_find_what_one_thread_finds_to_the_byte(manifest: Manifest) -> None:
     survey(manifest, how(manifest), HERE)
-    alone = probes_file(manifest).read_bytes()
-    probes_file(manifest).unlink()
+    alone = probes_file(manifest.file).read_bytes()
+    probes_file(manifest.file).unlink()
     table = survey(manifest, how(manifest), by(processes(2)))
-    assert probes_file(manifest).read_bytes() == alone
+    assert probes_file(manifest.file).read_bytes() == alone
     assert table.column("path").to_pylist() == [f"{name}.mp4" for name in NAMES]
 
 
@@ -147,7 +147,7 @@ def test_an_interrupted_survey_goes_on_where_it_was(manifest: Manifest, monkeypa
     first = Watched(stop_after=7)
     with pytest.raises(KeyboardInterrupt):
         survey(manifest, how(manifest), first)  # type: ignore[arg-type]
-    assert not probes_file(manifest).exists()
+    assert not probes_file(manifest.file).exists()
     second = Watched()
     done: list[int] = []
     survey(manifest, how(manifest), second, on_probed=done.append)  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ def test_only_what_has_changed_is_opened_again(manifest: Manifest) -> None:
 
 def test_damaged_results_are_found_again(manifest: Manifest) -> None:
     survey(manifest, how(manifest), HERE)
-    file = probes_file(manifest)
+    file = probes_file(manifest.file)
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
@@ -183,15 +183,15 @@ def test_damaged_results_are_found_again(manifest: Manifest) -> None:
 
 def test_shards_are_joined_and_what_none_has_probed_is(manifest: Manifest) -> None:
     survey(manifest, how(manifest), HERE)
-    whole = probes_file(manifest).read_bytes()
-    probes_file(manifest).unlink()
+    whole = probes_file(manifest.file).read_bytes()
+    probes_file(manifest.file).unlink()
     for part in (3, 1):
         survey(manifest, how(manifest), HERE, Shard(part, 3))
     assert len(read_probes(manifest)) == 8
     rest = Watched()
     survey(manifest, how(manifest), rest)  # type: ignore[arg-type]
     assert rest.calls == [f"{name}.mp4" for name in NAMES[1::3]]
-    assert probes_file(manifest).read_bytes() == whole
+    assert probes_file(manifest.file).read_bytes() == whole
 
 
 def dies(deadly: str, here: HowToProbe, chunk: tuple[str, ...]) -> list[ClipProbe]:
@@ -290,6 +290,6 @@ def test_a_table_of_other_columns_is_not_taken_for_probes(manifest: Manifest) ->
     from tinkit.files.arrow import sealed_writer
 
     other = pa.table({"path": ["good0.mp4"]})
-    with sealed_writer(probes_file(manifest), other.schema) as writer:
+    with sealed_writer(probes_file(manifest.file), other.schema) as writer:
         writer.write_table(other)
     assert len(read_probes(manifest)) == 0

@@ -154,6 +154,13 @@ def test_a_mirrored_box_shows_the_pixels_of_pil_turned_round() -> None:
         assert np.array_equal(crops.cut(frame, box), np.asarray(image))
 
 
+def test_what_moved_right_moves_left_in_a_mirrored_box_of_flow() -> None:
+    flow = picture(9, 4)[..., :2]
+    found = crops.cut(flow, crops.test_boxes(9, 4, 4, 10)[5])
+    assert np.array_equal(found[..., 0], 255 - flow[:4, :4][:, ::-1, 0])
+    assert np.array_equal(found[..., 1], flow[:4, :4][:, ::-1, 1])
+
+
 @pytest.mark.parametrize("spatial", [0, 2, 4, 11])
 def test_other_numbers_of_crops_do_not_exist(spatial: int) -> None:
     with pytest.raises(KeyError):

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import json
-import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 
+from tests.helpers.processes import agent_store, together
 from tests.helpers.scored_runs import QUIET, untrained
 from tinkit.data.config.views import ViewConfig
 from tinkit.data.manifest.manifest import open_manifest
@@ -109,19 +105,10 @@ SCENARIOS: list[Callable[[Path, World], Any]] = [
 ]  # fmt: skip
 
 
-def process(rank: int, port: int, runs: Path) -> None:
-    """One of the processes: every scenario, and what it gave, by name, in RANK.json."""
-    torch.set_num_threads(1)
+def every_scenario(world: World, runs: Path) -> dict[str, Any]:
+    """What every scenario gave in one of the processes, by name."""
     rounds._BLOCK = 2
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    dist.init_process_group("gloo", rank=rank, world_size=PROCESSES)
-    world = World(rank, PROCESSES, rank, dist.group.WORLD)
-    outcomes = {scenario.__name__: scenario(runs, world) for scenario in SCENARIOS}
-    (runs / f"{rank}.json").write_text(json.dumps(outcomes))
-    gc.collect()
-    dist.barrier()
-    dist.destroy_process_group()
-    os._exit(0)  # gloo's threads may abort a process that ends in the ordinary way
+    return {scenario.__name__: scenario(runs, world) for scenario in SCENARIOS}
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +127,6 @@ def runs(challenge: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     begin_on_one(Run(folder / "stopped"))
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(process, (port, folder), nprocs=PROCESSES)
     yield folder
     torch.set_num_threads(threads)
 
@@ -157,7 +140,7 @@ def begin_on_one(run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def outcomes(runs: Path) -> list[dict[str, Any]]:
-    return [json.loads((runs / f"{rank}.json").read_text()) for rank in range(PROCESSES)]
+    return together(agent_store(), PROCESSES, every_scenario, runs)
 
 
 def same_file(a: Path, b: Path) -> None:

@@ -102,18 +102,20 @@ def test_a_torch_program_needs_no_tinkit(runs: dict[str, Run], exports: Exports,
     torch.testing.assert_close(torch.load(tmp_path / "logits.pt"), wanted, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("form", ["onnx", "torch"])
-def test_the_file_says_all_that_a_prediction_needs(runs: dict[str, Run], exports: Exports, form: str) -> None:
+@pytest.mark.parametrize(("recipe", "form"), [("demo_tsn", "onnx"), ("demo_tin", "torch")])
+def test_the_file_says_all_that_a_prediction_needs(
+    runs: dict[str, Run], exports: Exports, recipe: str, form: str
+) -> None:
     """From the file alone: frames as uint8 are normalised, scored and named as `tinkit test` does."""
-    run = runs["demo_tin"]
+    run = runs[recipe]
     table = read_scores(run_test(run, "val", run.load_recipe().test, "best", QUIET).path)
-    path = exports("demo_tin", form).path
+    path = exports(recipe, form).path
     said = read_metadata(path)
     assert said["classes"] == list(table.info.classes)
     assert (said["task"], said["num_segments"], said["scale"], said["size"]) == ("multi-label", 4, 40, 32)
     assert said["input"]["shape"] == [None, 4, 3, 32, 32]
-    recipe = run.load_recipe()
-    frames = TestClips(open_manifest(recipe.data, "val"), recipe.clip, recipe.test)[5]["frames"].float() / 255
+    settings = run.load_recipe()
+    frames = TestClips(open_manifest(settings.data, "val"), settings.clip, settings.test)[5]["frames"].float() / 255
     mean, std = (torch.tensor(said[name]).view(3, 1, 1) for name in ("mean", "std"))
     video = (frames - mean) / std
     if form == "onnx":

@@ -13,8 +13,8 @@ import torch
 
 from tinkit.errors import UserError
 from tinkit.models import read_checkpoint
-from tinkit.models.foreign.pickle_machine import follow
-from tinkit.models.foreign.safe_pickle import Name, StandIn
+from tinkit.pickles.machine import follow
+from tinkit.pickles.names import Name, StandIn
 
 WEIGHTS = {"backbone.conv1.conv.weight": torch.arange(6.0).view(2, 3)}
 

@@ -46,6 +46,16 @@ def annotation_files(config: DataConfig, root: Path, split: Split) -> tuple[Path
     return file, _find(root, layout.categories, what, "data.categories")
 
 
+def files_read(config: DataConfig, root: Path, split: Split) -> tuple[Path, ...]:
+    """Every file that the annotation of ``split`` is made of; a folder stands for the files in it."""
+    layout = config.layout
+    file, categories = annotation_files(config, root, split)
+    beside = (file.with_name(name) for name in layout.beside)
+    if categories is None and layout.class_reader:
+        categories = _find(root, layout.places("train"), f"the training annotation ({config.dataset})", "data.train")
+    return (file, *filter(None, (categories,)), *(path for path in beside if path.is_file()))
+
+
 def read_annotation(config: DataConfig, root: Path, split: Split) -> Annotation:
     """Read and check one split. Raises :class:`~tinkit.errors.UserError` that names the file and the line."""
     file, category_file = annotation_files(config, root, split)

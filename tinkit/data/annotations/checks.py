@@ -16,6 +16,10 @@ import pyarrow.compute as pc
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.layouts.rows import Rows
 from tinkit.data.paths.clip_path import ESCAPE
+from tinkit.data.paths.image_names import NAME_MOST
+
+PATH_MOST = 3500
+"""Bytes of a path below the data set's folder: a whole one has 4,095 on Linux."""
 
 _CONTROL = r"[\x00-\x1f\x7f]"
 
@@ -58,6 +62,22 @@ def check_paths(rows: Rows) -> None:
             f"the path {paths[bad].as_py()!r} is not below the data set's folder",
             expected="a relative path without '..' and without control characters",
         )
+    long = too_long(paths)
+    if long is not None:
+        raise rows.fail(
+            long,
+            f"the path begins with {paths[long].as_py()[:40]!r} and is longer than a file's can be",
+            expected=f"names of at most {NAME_MOST} bytes, {PATH_MOST} in all",
+        )
+
+
+def too_long(paths: pa.Array) -> int | None:
+    """The index of a path that no file system takes, or None. Most are short: these are not looked into."""
+    lengths = pc.binary_length(paths)
+    if len(paths) == 0 or (pc.max(lengths).as_py() or 0) <= NAME_MOST:
+        return None
+    named = pc.match_substring_regex(paths.cast(pa.binary()), f"[^/]{{{NAME_MOST + 1}}}")
+    return first_true(pc.fill_null(pc.or_(named, pc.greater(lengths, PATH_MOST)), False))
 
 
 def below_root(rows: Rows, config: DataConfig, root: Path) -> Rows:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tinkit.data.config.modality import channels_a_frame, read_channels
 from tinkit.data.config.views import ClipConfig
+from tinkit.data.decode.clip_index import ClipIndex
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, NoFrames
 from tinkit.data.decode.jpeg_part import load_jpeg_part
 from tinkit.data.decode.open_clip import open_clip
@@ -56,15 +57,21 @@ def require_files(manifest: Manifest, clip: ClipConfig, flow: FlowFiles | None =
         files.require(manifest)
 
 
-def open_row(manifest: Manifest, row: ManifestRow, flow: FlowFiles | None, decoding: DecodeSettings) -> ClipReader:
-    """The open clip of ``row``, or its optical flow where ``flow`` says where that lies.
+def open_row(
+    manifest: Manifest,
+    row: ManifestRow,
+    flow: FlowFiles | None,
+    decoding: DecodeSettings,
+    index: ClipIndex | None = None,
+) -> ClipReader:
+    """The open clip of ``row``, or its optical flow where ``flow`` says where that lies; ``index`` is of the clip.
 
     Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`, also for a clip without frames.
     """
     reader: ClipReader
     if flow is None:
         path = clip_path(manifest.root, row.path)
-        reader = open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames, decoding)
+        reader = open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames, decoding, index)
     else:
         folder = flow.clip_folder(manifest.root, row.path)
         reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames, decoding)

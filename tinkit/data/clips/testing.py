@@ -33,6 +33,7 @@ from tinkit.data.flow.computed import ComputedFlow, FlowSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.probe.known import KnownClips
 from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling
 from tinkit.data.sampling.rates import Resampling
@@ -59,6 +60,7 @@ class TestClips(Dataset[ClipItem]):
     ) -> None:
         prepare_to_read(manifest)
         self.manifest, self._decoding = manifest, decoding
+        self._known = KnownClips(manifest)
         self.clip = clip
         self.views = views
         self._flow = flow_asked_for(clip, flow)
@@ -71,7 +73,8 @@ class TestClips(Dataset[ClipItem]):
         row = self.manifest.row(index)
         frames = _empty_views(self.clip, self.views)
         try:
-            with open_row(self.manifest, row, self._flow, self._decoding) as reader:
+            known = self._known.index(index, row.path)
+            with open_row(self.manifest, row, self._flow, self._decoding, known) as reader:
                 seen = resampling_of(reader, self.views.fps, self._decoding)
                 _fill_views(frames, reader, self.clip, self.views, view_rng(row.id), seen)
         except BrokenClip as error:

@@ -26,6 +26,7 @@ from tinkit.data.decode.clip_reader import BrokenClip, ClipReader
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.probe.known import KnownClips
 from tinkit.data.sampling import frames as sampling
 from tinkit.data.sampling.augment import Augmentation
 from tinkit.data.sampling.flips import flip_permutation
@@ -57,6 +58,7 @@ class TrainClips(Dataset[ClipItem]):
     ) -> None:
         prepare_to_read(manifest)
         self.manifest, self._decoding = manifest, decoding
+        self._known = KnownClips(manifest)
         self.clip = clip
         self.seed = seed
         self._flow = flow_asked_for(clip, flow)
@@ -77,7 +79,8 @@ class TrainClips(Dataset[ClipItem]):
             return make_item(self.manifest, index, row, np.zeros(shape, np.uint8), NO_LABEL, broken=False)
         frames = np.empty(shape, np.uint8)
         try:
-            with open_row(self.manifest, row, self._flow, self._decoding) as reader:
+            known = self._known.index(index, row.path)
+            with open_row(self.manifest, row, self._flow, self._decoding, known) as reader:
                 flip = self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
         except BrokenClip as error:
             broken = not isinstance(error, ShortClip)

@@ -18,6 +18,8 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tinkit.data.decode.clip_index import ClipIndex
+
 Frame = NDArray[np.uint8]
 """One frame: uint8 (H, W, 3), RGB; or (H, W, 2), optical flow in x and y, where 0..255 are -bound..bound pixels."""
 
@@ -126,6 +128,13 @@ class ClipReader(ABC):
         """The parts of the frames of ``wanted``, ascending and distinct."""
         for index, frame in self._decode(wanted):
             yield index, cut_out(frame, choose(frame.shape[1], frame.shape[0]))
+
+    def index(self) -> ClipIndex | None:
+        """What opens the clip again without counting, while its file is unchanged; None where there is no such thing.
+
+        It is of the whole file, whatever window of it is read.
+        """
+        return None
 
     @abstractmethod
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:

@@ -6,6 +6,7 @@ container says what is needed (``_TOLD``), and asked after all where that turns 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import av
 import av.logging
 from av.container import Container
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 
 from tinkit.data.decode import containers
 from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, NoVideo, describe, is_shortage
@@ -152,3 +154,11 @@ def _first_video(container: Any) -> Any:
         container.close()
         raise BrokenClip("a video stream of an unknown codec") if videos else NoVideo("no video stream")
     return videos[0]
+
+
+def frame_numbered(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFrame | None:
+    """The frame numbered ``index``; None if it does not come, or is concealed damage."""
+    for number, frame in run:
+        if number is not None and number >= index:
+            return frame if number == index and not frame.is_corrupt else None
+    return None

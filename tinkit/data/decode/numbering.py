@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Rank(Protocol):
+    """Numbers frames by their presentation times."""
+
+    def get(self, time: int | None, /) -> int | None:
+        """The number of the frame shown at ``time``; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +55,19 @@ def number_by_time(
             starts.append(start)
             begun.append(key)
     return Numbering({time: index for index, time in enumerate(order)}, starts, begun, shown)
+
+
+class Needed:
+    """Which frames are still to be fed to a decoder of those that are ``wanted``, from frame ``begin`` on."""
+
+    def __init__(self, rank: Rank, wanted: Sequence[int], begin: int) -> None:
+        self._rank, self._wanted = rank, set(wanted)
+        self.left = {index for index in self._wanted if index >= begin}
+
+    def skips(self, time: int | None) -> bool:
+        """Whether the frame of the next packet, shown at ``time``, may be left out if no other frame needs it."""
+        number = self._rank.get(time)
+        if number is None:
+            return time is not None
+        self.left.discard(number)
+        return number not in self._wanted

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tinkit.data.decode.clip_index import ClipIndex
 from tinkit.data.decode.clip_reader import BrokenClip, Choice, ClipReader, Frame, NoFrames, broken_on
 from tinkit.data.decode.image_file import decode_image, decode_part, load_image, with_size
 from tinkit.data.decode.settings import DecodeSettings, Spending
@@ -25,18 +26,23 @@ def open_clip(
     start: int = 0,
     frames: int | None = None,
     decoding: DecodeSettings = _WHOLE,
+    index: ClipIndex | None = None,
 ) -> ClipReader:
     """Open the clip at ``path``: a video file, or a folder of images named by ``frame_template`` (``{:05d}.jpg``).
 
     ``start`` and ``frames`` cut a window out of it (mmaction2's lists with an offset): frame 0 is the ``start``-th
     found, and at most ``frames`` are counted. Finding fewer than announced is not a fault: the count is what was
-    found, and the reader's notes say so. Raises :class:`BrokenClip` if nothing can be read,
-    :class:`~tinkit.errors.UserError` for an impossible template.
+    found, and the reader's notes say so. ``index`` is that of a clip that has not changed since, and spares the count.
+    Raises :class:`BrokenClip` if nothing can be read, :class:`~tinkit.errors.UserError` for an impossible template.
     """
     if media == "frames":
-        return _ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, decoding)
-    from tinkit.data.decode.video import VideoReader  # libav is loaded only by those who read videos
+        return _ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, decoding, index)
+    # libav is loaded only by those who read videos
+    from tinkit.data.decode.indexed_video import IndexedVideo
+    from tinkit.data.decode.video import VideoReader
 
+    if index is not None and index.times is not None:
+        return IndexedVideo(path, index, start, frames, decoding)
     return VideoReader(path, start, frames, decoding)
 
 
@@ -78,24 +84,44 @@ class ImageReader(ClipReader):
 class _ImageFolder(ImageReader):
     """A folder of images, one a frame, numbered without a gap from 0 or 1."""
 
-    def __init__(self, folder: Path, template: str, start: int, frames: int | None, decoding: DecodeSettings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        template: str,
+        start: int,
+        frames: int | None,
+        decoding: DecodeSettings,
+        index: ClipIndex | None,
+    ) -> None:
         super().__init__(folder, decoding)
+        numbers = _listed(folder, template) if index is None else range(index.first, index.first + index.frames)
+        self._template, self._numbers, self._start = template, numbers, start
+        self.take_window(len(numbers), start, frames)
+
+    def index(self) -> ClipIndex:
+        """The numbers of the images."""
+        return ClipIndex(len(self._numbers), first=self._numbers.start)
+
+    def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
+        first = self._numbers.start + self._start
+        for index in wanted:
+            yield index, self.read_image(self._template.format(first + index))
+
+    def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        first = self._numbers.start + self._start
+        for index in wanted:
+            yield index, self.read_part(self._template.format(first + index), choose)
+
+
+def _listed(folder: Path, template: str) -> range:
+    """The numbers of a clip's images. Raises :class:`BrokenClip` that says what there is in place of the folder."""
+    with broken_on((OSError,)):  # a name that is too long, say
         if not folder.is_dir():
             what = "no such folder, but a file" if folder.exists() else "no such folder"
             raise BrokenClip(
                 f"{what}: {folder} (data.media = 'frames': a clip is a folder of images in data.media_folder)"
             )
-        numbers = find_numbers(folder, template)
-        self._template, self._first = template, numbers.start + start
-        self.take_window(len(numbers), start, frames)
-
-    def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
-        for index in wanted:
-            yield index, self.read_image(self._template.format(self._first + index))
-
-    def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
-        for index in wanted:
-            yield index, self.read_part(self._template.format(self._first + index), choose)
+    return find_numbers(folder, template)
 
 
 def find_numbers(folder: Path, template: str) -> range:

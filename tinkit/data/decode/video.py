@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from tinkit.data.decode import containers, jpeg
+from tinkit.data.decode.clip_index import ClipIndex, EvenTimes, even_times
 from tinkit.data.decode.clip_reader import (
     BrokenClip,
     ClipFacts,
@@ -26,8 +27,8 @@ from tinkit.data.decode.clip_reader import (
     NoFrames,
     broken_on,
 )
-from tinkit.data.decode.libav import ERRORS, VideoFile
-from tinkit.data.decode.numbering import number_by_time
+from tinkit.data.decode.libav import ERRORS, VideoFile, frame_numbered
+from tinkit.data.decode.numbering import Needed, number_by_time
 from tinkit.data.decode.scaling import Scaler
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.decode.turning import Turner
@@ -66,7 +67,7 @@ class VideoReader(ClipReader):
         self._packets: list[Any] | None = None
         self._source: Iterator[Any] | None = None
         self._read = 0  # packets taken from the source
-        self._rank: dict[int | None, int] | None = None
+        self._rank: dict[int | None, int] | EvenTimes | None = None
         self._first_size: tuple[int, int] | None = None
         self._turned = Turner(self.notes, turn=decoding.turn)
         with broken_on(self.errors):
@@ -89,6 +90,13 @@ class VideoReader(ClipReader):
     def facts(self) -> ClipFacts:
         """Frame rate, length, keyframes and sound, as the file announces them."""
         return self._file.facts(tuple(self._starts))
+
+    def index(self) -> ClipIndex | None:
+        """Where the frames are; None for a file that was cut off, or does not say when frames are shown."""
+        if not isinstance(self._rank, dict) or self._file.missing:
+            return None
+        times = even_times(list(self._rank), self._times)
+        return ClipIndex(self._found, times=times, keyframes=tuple(self._starts), packets=tuple(self._keys))
 
     def _check_size(self) -> tuple[int, int]:
         """Width and height as the header has them, 0 where it does not say, and the frames will."""
@@ -158,6 +166,7 @@ class VideoReader(ClipReader):
     def _probe(self) -> None:
         """Begin again, with a decoder that is told what libav finds out when it decodes the first frames."""
         self._file.reopen(probe=True)
+        self._source, self._read = None, 0
         self._stored_size = self._check_size()
         self._index_packets()
 
@@ -178,14 +187,14 @@ class VideoReader(ClipReader):
             key = self._keys[bisect_right(self._starts, index) - 1]
             if key > self._fed:
                 run = self._run(key, wanted)
-            frame = _find(run, index)
+            frame = frame_numbered(run, index)
             if frame is None:  # not every keyframe is one; from the beginning, then, and with nothing left out
                 run = self._run(self._keys[0], None)
-                frame = _find(run, index)
+                frame = frame_numbered(run, index)
             if frame is None and not self._file.probed:
                 self._probe()
                 run = self._run(self._keys[0], None)
-                frame = _find(run, index)
+                frame = frame_numbered(run, index)
             if frame is None:
                 raise BrokenClip(f"frame {index} of {self._count} cannot be decoded")
             pixels = [self._pixels(frame)]
@@ -217,24 +226,25 @@ class VideoReader(ClipReader):
     def _run(self, key: int, wanted: list[int] | None) -> Iterator[tuple[int | None, VideoFrame]]:
         """Decode from packet ``key`` on: ``(number, frame)``; the number is None for a frame that is not counted.
 
-        With ``wanted``, frames that neither it nor another frame needs may be left out.
+        With ``wanted``, frames that neither it nor another frame needs may be left out, and packets behind its last.
         """
-        rank, needed = self._rank, set(wanted or ())
+        rank, begin = self._rank, self._starts[bisect_right(self._keys, key) - 1]
+        needed = None if rank is None or wanted is None else Needed(rank, wanted, begin)
         codec, spend, scans = self._file.codec, self._spending.add, self._file.codec.name == "mjpeg"
         count = 0
         self._fed = key
         codec.flush_buffers()
         for packet in self._packets_from(key):
-            time = self._times[self._fed]
             self._fed += 1
-            skip = rank is not None and wanted is not None and time is not None and rank.get(time) not in needed
-            codec.skip_frame = "NONREF" if skip else "DEFAULT"
+            codec.skip_frame = "NONREF" if needed is not None and needed.skips(packet.pts) else "DEFAULT"
             if scans:
                 jpeg.check_cost(bytes(packet), codec.width, codec.height, self._decoding)
             for frame in codec.decode(packet):
                 yield (count if rank is None else rank.get(frame.pts)), frame
                 count += 1
             spend(codec.width * codec.height)
+            if needed is not None and not needed.left:
+                break
         for frame in codec.decode(None):
             yield (count if rank is None else rank.get(frame.pts)), frame
             count += 1
@@ -263,11 +273,3 @@ class VideoReader(ClipReader):
                     yield packet
         except IndexError:  # PyAV's own: behind the last packet it looks up streams that appeared on the way
             pass
-
-
-def _find(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFrame | None:
-    """The frame numbered ``index``; None if it does not come, or is concealed damage."""
-    for number, frame in run:
-        if number is not None and number >= index:
-            return frame if number == index and not frame.is_corrupt else None
-    return None

@@ -29,7 +29,7 @@ from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.group import sweep, writing_in
 from tinkit.files.json import unlike
-from tinkit.files.locks import InUseError, in_turn, writing
+from tinkit.files.locks import InUseError, in_turn, lock_file, writing
 from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
 
 STATE = ".tinkit-flow.json"
@@ -129,7 +129,7 @@ def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
     """Write down how the flow in ``folder`` is computed, or refuse if it was computed otherwise."""
     state = folder / STATE
     wanted = {"layout": files.layout, **settings.model_dump()}
-    if not state.exists():
+    if not state.exists() or lock_file(state).exists():  # or was killed with the lock held
         with in_turn(lambda: writing_in(folder, state)):
             sweep(state)
             if not state.exists():  # else another run has written it meanwhile

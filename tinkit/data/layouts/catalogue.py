@@ -34,6 +34,7 @@ def _kinetics(title: str, *names: str) -> DatasetLayout:
         test=places("test"),
         categories=beside_or_in_folder("classes.txt", "kinetics_label_map.txt", f"{names[-1]}_label_map.txt"),
         class_reader="tinkit.data.layouts.kinetics:kinetics_classes",
+        lists_clips=True,
     )
 
 
@@ -58,10 +59,12 @@ LAYOUTS: Mapping[str, DatasetLayout] = MappingProxyType(
             title="Multi-Moments in Time",
             rows="folder/clip.mp4,LABEL[,LABEL...]",
             reader="tinkit.data.layouts.mmit:read_mmit",
-            train=("annotations/trainingSet.csv",),
-            val=("annotations/validationSet.csv",),
-            test=("annotations/testSet.csv",),
-            categories=("annotations/moments_categories.txt", "annotations/categories.txt", "annotations/category.txt"),
+            train=beside_or_in_folder("trainingSet.csv"),
+            val=beside_or_in_folder("validationSet.csv"),
+            test=beside_or_in_folder("testSet.csv"),
+            categories=beside_or_in_folder(
+                "moments_categories.txt", "categories.txt", "category.txt", "category_multi_momentsv2.txt"
+            ),
             media_folder="videos",
             task="multi-label",
             numbered=True,
@@ -71,10 +74,11 @@ LAYOUTS: Mapping[str, DatasetLayout] = MappingProxyType(
             title="Something-Something V1",
             rows="ID;label text",
             reader="tinkit.data.layouts.something:read_something_v1",
-            train=beside_or_in_folder("something-something-v1-train.csv"),
-            val=beside_or_in_folder("something-something-v1-validation.csv"),
-            test=beside_or_in_folder("something-something-v1-test.csv"),
-            categories=beside_or_in_folder("something-something-v1-labels.csv"),
+            train=beside_or_in_folder("something-something-v1-train.csv", "labels/train.csv"),
+            val=beside_or_in_folder("something-something-v1-validation.csv", "labels/validation.csv"),
+            test=beside_or_in_folder("something-something-v1-test.csv", "labels/test.csv"),
+            categories=beside_or_in_folder("something-something-v1-labels.csv", "labels/labels.csv"),
+            beside=("test-answers.csv",),
             media_folder="20bn-something-something-v1",
             media="frames",
             class_order="alphabetical",
@@ -89,6 +93,7 @@ LAYOUTS: Mapping[str, DatasetLayout] = MappingProxyType(
             val=beside_or_in_folder("something-something-v2-validation.json", "labels/validation.json"),
             test=beside_or_in_folder("something-something-v2-test.json", "labels/test.json"),
             categories=beside_or_in_folder("something-something-v2-labels.json", "labels/labels.json"),
+            beside=("test-answers.csv",),
             media_folder="20bn-something-something-v2",
             frame_template="{:06d}.jpg",
             min_frames=3,
@@ -101,6 +106,7 @@ LAYOUTS: Mapping[str, DatasetLayout] = MappingProxyType(
             val=beside_or_in_folder("jester-v1-validation.csv", "labels/validation.csv"),
             test=beside_or_in_folder("jester-v1-test.csv", "labels/test.csv"),
             categories=beside_or_in_folder("jester-v1-labels.csv", "labels/labels.csv"),
+            beside=("test-answers.csv",),
             media_folder="20bn-jester-v1",
             media="frames",
             class_order="alphabetical",
@@ -117,9 +123,11 @@ LAYOUTS: Mapping[str, DatasetLayout] = MappingProxyType(
             categories=beside_or_in_folder("moments_categories.txt"),
             separator=",",
         ),
-        "kinetics400": _kinetics("Kinetics-400", "kinetics_400", "kinetics400", "k400"),
-        "kinetics600": _kinetics("Kinetics-600", "kinetics_600", "kinetics600", "k600"),
-        "kinetics700": _kinetics("Kinetics-700", "kinetics_700", "kinetics700", "kinetics700_2020", "k700"),
+        "kinetics400": _kinetics("Kinetics-400", "kinetics_400", "kinetics-400", "kinetics400", "k400"),
+        "kinetics600": _kinetics("Kinetics-600", "kinetics_600", "kinetics-600", "kinetics600", "k600"),
+        "kinetics700": _kinetics(
+            "Kinetics-700", "kinetics_700", "kinetics-700", "kinetics700", "kinetics700_2020", "k700"
+        ),
         "ucf101": DatasetLayout(
             title="UCF101",
             rows="Class/clip.avi NUMBER",
@@ -129,6 +137,7 @@ LAYOUTS: Mapping[str, DatasetLayout] = MappingProxyType(
             test=_ucf101("testlist{part:02d}.txt"),
             categories=_ucf101("classInd.txt"),
             media_folder="UCF-101",
+            lists_clips=True,
             keys=frozenset({"part"}),
         ),
         "hmdb51": DatasetLayout(
@@ -141,6 +150,7 @@ LAYOUTS: Mapping[str, DatasetLayout] = MappingProxyType(
             categories=beside_or_in_folder("classes.txt"),
             class_reader="tinkit.data.layouts.ucf_hmdb:hmdb51_classes",
             media_folder="hmdb51_org",
+            lists_clips=True,
             keys=frozenset({"part"}),
         ),
         "charades": DatasetLayout(

@@ -8,20 +8,30 @@ takes the file that is its own. What CVDF offers in place of damaged clips of Ki
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from tinkit.data.layouts.csv_table import read_columns
 from tinkit.data.layouts.layout import AnnotationFile, Split
 from tinkit.data.layouts.on_disk import clips_in, first_folder
 from tinkit.data.layouts.rows import Rows
+from tinkit.errors import UserError
 from tinkit.files.class_names import ClassNames
 
 _FOLDERS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "videos_train", "rawframes_train", "train_256", "compress/train_256"),
     "val": ("val", "videos_val", "rawframes_val", "val_256", "compress/val_256", "validate"),
     "test": ("test", "videos_test", "rawframes_test", "test_256"),
+}
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "val": "val",
+    "validate": "val",
+    "validation": "val",
+    "test": "test",
 }
 _REPLACEMENT = "replacement"  # CVDF's archive holds one more folder
 _ID_LENGTH = 11
@@ -35,9 +45,8 @@ def read_kinetics(annotation: AnnotationFile) -> Rows:
 
     A row whose clip is not there gets the name that the official script gives it, and is found missing.
     """
-    lines, columns = read_columns(
-        annotation.path, ("youtube_id", "time_start", "time_end"), ("label", "split", "is_cc")
-    )
+    lines, columns = read_columns(annotation.path, ("youtube_id", "time_start", "time_end"), ("label", "split"))
+    lines, columns, others = _of_split(annotation, lines, columns)
     ids = columns["youtube_id"]
     rows = Rows(
         file=annotation.path,
@@ -60,7 +69,42 @@ def read_kinetics(annotation: AnnotationFile) -> Rows:
         first, last = _seconds(rows, index, start), _seconds(rows, index, end)
         expected = f"{folder}/{video}_{first:06d}_{last:06d}" + ("" if images else ".mp4")
         paths.append(replaced.get(video) or found.get((video, first)) or found.get((video, -1)) or expected)
-    return Rows(rows.file, rows.lines, rows.ids, pa.array(paths, pa.string()), rows.labels, source=rows.source)
+    notes = others + _unlisted(
+        {path for key, path in found.items() if key[0] not in replaced} - set(paths), folder, rows.file
+    )
+    return replace(rows, paths=pa.array(paths, pa.string()), notes=notes)
+
+
+def _unlisted(files: set[str], folder: str, annotation: Path) -> tuple[str, ...]:
+    """CVDF's csv of Kinetics-600 lack half of the clips; what its lists that end in .txt hold is not known here."""
+    if not files:
+        return ()
+    return (
+        f"{len(files)} clips in {folder} are in no row of {annotation.name}, such as {min(files)}: they are not used; "
+        "if many are, the csv is not the whole list (CVDF's of Kinetics-600 is not, and its .txt lists are not read)",
+    )
+
+
+def _of_split(
+    annotation: AnnotationFile, lines: np.ndarray, columns: dict[str, list[str]]
+) -> tuple[np.ndarray, dict[str, list[str]], tuple[str, ...]]:
+    """The rows of the annotation's split, and a note on those of others: some lists hold all splits."""
+    words = columns.get("split", [])
+    kept = [at for at, word in enumerate(words) if _SPLITS.get(word.lower(), annotation.split) == annotation.split]
+    if len(kept) == len(words):
+        return lines, columns, ()
+    if not kept:
+        raise UserError(
+            f"no row is of split {annotation.split!r}",
+            file=annotation.path,
+            expected=f"rows whose column 'split' says {' or '.join(_words_for(annotation.split))}",
+        )
+    chosen = {name: [column[at] for at in kept] for name, column in columns.items()}
+    return lines[kept], chosen, (f"{len(words) - len(kept)} rows of {annotation.path.name} are of other splits",)
+
+
+def _words_for(split: Split) -> list[str]:
+    return [word for word, meant in _SPLITS.items() if meant == split]
 
 
 def kinetics_classes(file: Path) -> ClassNames:

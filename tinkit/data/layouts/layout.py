@@ -51,6 +51,10 @@ class DatasetLayout:
     class_reader: str = ""
     """Where a set has no file of class names: what finds them in the training annotation, as ``module:function``. It
     takes the annotation's path and gives :class:`~tinkit.files.class_names.ClassNames`."""
+    beside: tuple[str, ...] = ()
+    """Files that the reader looks into where they lie beside the annotation."""
+    lists_clips: bool = False
+    """Whether the reader looks for the names of clips in their folder: a clip may be called in several ways."""
     separator: str | None = None
     """What separates id and labels, where it is always the same."""
     split_codes: bool = False

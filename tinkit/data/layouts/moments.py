@@ -25,7 +25,7 @@ def read_moments(annotation: AnnotationFile) -> Rows:
         if not any(word.strip() for word in row):
             continue
         ids.append(row[0].strip())
-        labels.append([row[1].strip()] if len(row) > 1 and row[1].strip() else [])
+        labels.append(_label(row, annotation))
         lines.append(line)
     if not ids:
         raise UserError("the file is empty", file=file, expected="category/clip.mp4,category,AGREED,DISAGREED")
@@ -40,3 +40,11 @@ def read_moments(annotation: AnnotationFile) -> Rows:
         pa.array([f"{folder}/{name}" if folder else name for name in stems], pa.string()),
         pa.array(labels, pa.list_(pa.string())),
     )
+
+
+def _label(row: list[str], annotation: AnnotationFile) -> list[str]:
+    """The class that a row names; where it is a path alone, that of the clip's folder if this is one."""
+    word, folder = row[1].strip() if len(row) > 1 else "", row[0].strip().partition("/")[0]
+    if len(row) == 1 and folder in annotation.classes:
+        return [folder]
+    return [word] if word else []

@@ -19,7 +19,8 @@ class Rows:
 
     ``lines`` (N,) int64: the line each row stands on, from 1 (for Parquet and JSON: ``unit`` from 1). ``labels`` is
     a list of strings a row, or None where the file has none. ``frames`` is what a list states; ``start`` and ``end``
-    of a range are kept only where the list gives an offset.
+    of a range are kept only where the list gives an offset. ``notes`` is what users should know of the set, a line
+    each.
     """
 
     file: Path
@@ -31,6 +32,7 @@ class Rows:
     start: pa.Array | None = None
     source: pa.Array | None = None
     unit: str = "line"
+    notes: tuple[str, ...] = ()
 
     def fail(self, index: int, problem: str, *, expected: str | None = None, fix: str | None = None) -> UserError:
         """The error for row ``index``, which names the file and the line (or the row of a file without lines)."""

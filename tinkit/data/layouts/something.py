@@ -53,7 +53,7 @@ def read_something_v2(annotation: AnnotationFile) -> Rows:
         ids.append(clip)
         labels.append([without_brackets(label)] if label else [])
     if annotation.split == "test" and annotation.labelled and not any(labels):
-        labels = _answers(file, ids)
+        labels = [[without_brackets(text) for text in words] for words in _answers(file, ids)]
     names = pa.array(ids, pa.string())
     lines = _entry_lines(text, len(ids))
     return Rows(

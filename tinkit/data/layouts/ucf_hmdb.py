@@ -26,22 +26,36 @@ def read_ucf101(annotation: AnnotationFile) -> Rows:
     without regard to case.
     """
     numbers, lines = text_lines(annotation.path)
-    fields = pc.extract_regex(lines, r"^(?P<path>(?P<name>[^/]+)/[^/]+?)(?:\s+\d+)?$")
+    fields = pc.extract_regex(lines, r"^(?P<path>(?P<name>[^/]+)/[^/]+?)(?:\s+(?P<number>\d+))?$")
     ids = pc.struct_field(fields, "path").cast(pa.string())
     rows = Rows(annotation.path, numbers, ids, ids, None)
     odd = pc.index(pc.is_null(fields), True).as_py()
     if odd >= 0:
         raise rows.fail(odd, f"{lines[odd].as_py()!r} is not a clip", expected="Class/clip.avi, and a number or none")
     stems = pc.replace_substring_regex(ids, pattern=r"\.\w+$", replacement="")
-    labels = [[name] for name in pc.struct_field(fields, "name").to_pylist()]
+    names, said = (pc.struct_field(fields, name).to_pylist() for name in ("name", "number"))
+    _check_numbers(rows, names, said, annotation.classes)
     return Rows(
         annotation.path,
         numbers,
         ids,
         _paths(annotation, ids.to_pylist(), stems.to_pylist()),
-        pa.array(labels, pa.list_(pa.string())),
+        pa.array([[name] for name in names], pa.list_(pa.string())),
         source=pc.replace_substring_regex(stems, pattern=_GROUP, replacement=r"_g\1"),
     )
+
+
+def _check_numbers(rows: Rows, names: list[str], said: list[str | None], classes: tuple[str, ...]) -> None:
+    """Refuse a number, from 1, that is not its folder's: the list is not of this file of classes."""
+    numbers = {name: str(number) for number, name in enumerate(classes, 1)}
+    for index, (name, number) in enumerate(zip(names, said, strict=True)):
+        if number and name in numbers and number.lstrip("0") != numbers[name]:
+            raise rows.fail(
+                index,
+                f"the number {number} is not that of {name!r}",
+                expected=f"{numbers[name]}, as in the file of classes",
+                fix="name the file of classes of this list with data.categories",
+            )
 
 
 def read_hmdb51(annotation: AnnotationFile) -> Rows:

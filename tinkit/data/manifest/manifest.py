@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -20,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tinkit.data.annotations.annotation import annotation_files
+from tinkit.data.annotations.annotation import files_read
 from tinkit.data.config.dataset import DataConfig, resolve_root
 from tinkit.data.layouts.layout import SPLITS, Media, Split
 from tinkit.data.manifest.table import SCHEMA, VERSION, build_manifest_table, read_manifest_table, write_manifest_table
@@ -57,7 +58,7 @@ class Manifest:
     ``start`` (int32, the first frame, from 0), ``labels`` (list<int32>, null: unknown) and ``source``, in one chunk.
     ``skipped`` reports, a line each, what was left out and why. Clips with fewer than ``min_frames`` frames are
     left out of training. Where several are joined (see :func:`join`), ``split`` is such as ``"train+val"``, the table
-    has a chunk for each and ``file`` is the first's.
+    has a chunk for each, ``file`` is the first's and ``others`` are those of the others.
     """
 
     dataset: str
@@ -72,6 +73,7 @@ class Manifest:
     skipped: tuple[str, ...]
     table: pa.Table
     file: Path
+    others: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -84,7 +86,7 @@ class Manifest:
     @property
     def paths(self) -> list[str]:
         """The distinct files, or folders of images, in that order: rows that cut windows out of one video share it."""
-        return list(dict.fromkeys(self.table.column("path").to_pylist()))
+        return pc.unique(self.table.column("path")).to_pylist()
 
     @property
     def fingerprint(self) -> str:
@@ -145,7 +147,7 @@ class Manifest:
         if len(self) == 0:
             return
         tried = [self.row(int(index)).path for index in np.unique(np.linspace(0, len(self) - 1, 16, dtype=int))]
-        if not any(clip_path(self.root, path).exists() for path in tried):
+        if not any(os.path.exists(clip_path(self.root, path)) for path in tried):  # noqa: PTH110 - False, whatever it is
             cause = why_missing(self.root, tried)
             raise UserError(
                 f"none of {len(tried)} sampled clips of {self.split!r} exists, such as "
@@ -181,6 +183,7 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
         split="+".join(manifest.split for manifest in manifests),
         skipped=tuple(line for manifest in manifests for line in manifest.skipped),
         table=pa.concat_tables([manifest.table for manifest in manifests]),
+        others=tuple(manifest.file for manifest in manifests[1:]),
     )
 
 
@@ -239,7 +242,7 @@ def _config_hash(config: DataConfig) -> str:
 def _key(config: DataConfig, root: Path, split: Split) -> str:
     """Changes when the configuration, the annotation files or the format of manifests do."""
     parts: list[Any] = [VERSION, _config_hash(config), split]
-    for file in filter(None, annotation_files(config, root, split)):
+    for file in files_read(config, root, split):
         for part in sorted(file.iterdir()) if file.is_dir() else (file,):
             status = part.stat()
             parts.append([str(part), status.st_size, status.st_mtime_ns])

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tinkit.data.annotations.annotation import read_annotation
+from tinkit.data.annotations.checks import too_long
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.layouts.layout import Media, Split
 from tinkit.data.paths.clip_path import ESCAPE
@@ -73,7 +74,10 @@ def read_manifest_table(file: Path, key: str | None = None) -> tuple[pa.Table, M
     if key is not None and about.key != key:
         return None
     found.verify()
-    table = found.reader().read_all()
+    try:
+        table = found.reader().read_all()
+    except (pa.ArrowException, OSError) as error:  # a checksum that is right, over what is no table
+        raise DamagedFileError(f"not a manifest: {error}", file=file) from error
     if problem := _wrong(table, about):
         raise DamagedFileError(f"not a manifest: {problem}", file=file)
     return table, about
@@ -96,7 +100,10 @@ def _wrong(table: pa.Table, about: ManifestAbout) -> str | None:
         return str(problem)
     if any(table.column(field.name).null_count for field in SCHEMA if not field.nullable):
         return "a column has empty places"
-    labels = pc.min_max(pc.list_flatten(table.column("labels"))).as_py()
+    flat = pc.list_flatten(table.column("labels"))
+    if flat.null_count:
+        return "an empty place among the labels of a clip"
+    labels = pc.min_max(flat).as_py()
     if labels["min"] is not None and not 0 <= labels["min"] <= labels["max"] < len(about.classes):
         return f"labels from {labels['min']} to {labels['max']}, and {len(about.classes)} classes"
     paths = table.column("path")
@@ -105,6 +112,8 @@ def _wrong(table: pa.Table, about: ManifestAbout) -> str | None:
     # dots in names are rare: the slower question is asked where there are any
     if pc.any(pc.match_substring(paths, "..")).as_py() and pc.any(pc.match_substring_regex(paths, ESCAPE)).as_py():
         return "a path that leads out of the data set"
+    if too_long(paths) is not None:
+        return "a path that is longer than a file's can be"
     return None
 
 
@@ -129,9 +138,10 @@ def build_manifest_table(config: DataConfig, root: Path, split: Split, key: str)
         },
         schema=SCHEMA,
     )
-    skipped: list[str] = []
+    skipped = list(rows.notes)
     if split == "train" and rows.stated is not None:
-        table, skipped = _without_short(table, rows.stated, layout.min_frames, rows.file)
+        table, short = _without_short(table, rows.stated, layout.min_frames, rows.file)
+        skipped += short
     about = ManifestAbout(
         version=VERSION,
         key=key,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tinkit.data.layouts.layout import Media, Split
 from tinkit.data.layouts.on_disk import VIDEO_SUFFIXES
-from tinkit.data.paths.image_names import template_pattern
+from tinkit.data.own.found import IMAGE_SUFFIXES, image_folders
 from tinkit.errors import UserError
 
 SPLIT_WORDS: dict[str, Split] = {
@@ -60,15 +60,44 @@ class OwnClips:
 def with_sources(clips: Iterable[OwnClip]) -> tuple[OwnClip, ...]:
     """The clips with a source each: what they say, else the common stem of numbered pieces in one folder.
 
-    ``dance_1.mp4`` and ``dance_2.mp4`` are pieces of ``dance``. A name that stands alone is its own source.
+    ``dance_1.mp4`` and ``dance_2.mp4`` are pieces of ``dance``. A name that stands alone is its own source, and so are
+    all of a class whose names would be one source: they are numbered, rather than cut from one video.
     """
     clips = tuple(clips)
-    stems = {clip.path: _stem(clip.path) for clip in clips}
+    stems = {clip.path: clip.source or _stem(clip.path) for clip in clips}
     together = Counter(stems.values())
+    by_class: dict[str, set[str]] = {}
+    for clip in clips:
+        for label in clip.labels:
+            by_class.setdefault(label, set()).add(stems[clip.path])
+    numbered = {label for label, sources in by_class.items() if len(sources) == 1}
     return tuple(
-        clip if clip.source else replace(clip, source=stems[clip.path] if together[stems[clip.path]] > 1 else clip.path)
+        clip
+        if clip.source
+        else replace(
+            clip,
+            source=clip.path
+            if together[stems[clip.path]] == 1 or numbered.intersection(clip.labels)
+            else stems[clip.path],
+        )
         for clip in clips
     )
+
+
+def taken_apart(clips: Sequence[OwnClip]) -> tuple[OwnClip, ...]:
+    """The clips that are sources of their own though they are called as pieces of one."""
+    together = Counter(_stem(clip.path) for clip in clips)
+    return tuple(clip for clip in clips if clip.source == clip.path and together[_stem(clip.path)] > 1)
+
+
+def with_named_numbers(own: OwnClips) -> OwnClips:
+    """``own`` with classes called ``class 3`` where all are mere numbers, and not those that the classes get."""
+    names = own.classes
+    if not all(name.isdecimal() for name in names) or names == tuple(map(str, range(len(names)))):
+        return own
+    width = max(map(len, names))  # so that they stay in the order of their numbers
+    clips = (replace(clip, labels=tuple(f"class {name.zfill(width)}" for name in clip.labels)) for clip in own.clips)
+    return replace(own, clips=tuple(clips))
 
 
 def check_names(names: Sequence[str], file: Path) -> None:
@@ -120,7 +149,7 @@ def clips_in_folders(root: Path) -> OwnClips:
                     continue
                 if path.suffix.lower() in VIDEO_SUFFIXES:
                     found.append(OwnClip(path.relative_to(root).as_posix(), (folder.name,), split=split))
-                elif path.suffix.lower() in (".jpg", ".jpeg", ".png"):
+                elif path.suffix.lower() in IMAGE_SUFFIXES:
                     images.append(path)
                 else:
                     skipped[f"{path.suffix.lower() or 'files without suffix'}"] += 1
@@ -138,29 +167,16 @@ _SHAPE = "make a folder for each class, and put its videos into it: FOLDER/jump/
 
 
 def _of_images(root: Path, images: list[Path], splits: dict[str, Split]) -> OwnClips:
-    by_folder: dict[Path, list[Path]] = {}
-    for image in sorted(images):
-        by_folder.setdefault(image.parent, []).append(image)
-    folders = sorted(by_folder)
-    first = by_folder[folders[0]][0]
-    number = re.search(r"\d+$", first.stem)
-    if number is None:
-        raise UserError(f"{first.name} has no number", file=first, expected="images numbered from 0 or 1: 00001.jpg")
-    template = f"{first.stem[: number.start()]}{{:0{len(number[0])}d}}{first.suffix}"
-    clips, others = [], 0
-    pattern = template_pattern(template)
-    for folder in folders:
-        if not any(pattern.fullmatch(image.name) for image in by_folder[folder]):
-            others += 1
-            continue
+    found = image_folders(images)
+    clips = []
+    at = 1 if splits else 0
+    for folder in found.folders:
         parts = folder.relative_to(root).parts
-        at = 1 if splits else 0
         if len(parts) < at + 2:
             raise UserError("images lie in a class's folder, not in a clip's", file=folder, fix=_SHAPE)
         split = splits[parts[0]] if splits else None
         clips.append(OwnClip(folder.relative_to(root).as_posix(), (parts[at],), split=split))
-    skipped = (f"{others} folders whose images are not named like {template}",) if others else ()
-    return OwnClips(root, with_sources(clips), "frames", template, skipped)
+    return OwnClips(root, with_sources(clips), "frames", found.template, found.skipped)
 
 
 def _folders(parent: Path) -> list[Path]:

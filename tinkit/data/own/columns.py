@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tinkit.data.layouts.on_disk import VIDEO_SUFFIXES
 from tinkit.data.own.clips import SPLIT_WORDS, OwnClip, OwnClips, can_be_written, with_sources
+from tinkit.data.own.found import IMAGE_SUFFIXES, clips_at, image_folders, media_of
 from tinkit.errors import UserError, did_you_mean
 from tinkit.files.text import check_lines, read_text
 
@@ -65,13 +67,13 @@ def clips_in_csv(file: Path, root: Path, said: Columns) -> tuple[OwnClips, str]:
     rest = [name for name in rest if name not in (split, source)]
     labels, how = _labels(sheet, _named(sheet, said.label), rest)
     one_column = how.startswith(("'", '"'))  # an empty cell is a label that is lacking; zeros in all columns are not
-    found = {name: _on_disk(root, name) for name in sheet.column(paths)}
-    lost = [name for name, path in found.items() if path is None]
+    found = {name: _clips_at(root, name) for name in sheet.column(paths)}
+    lost = [name for name, there in found.items() if not there]
     clips = [
         OwnClip(
             path,
             words,
-            f"{source}={row_source}" if source and row_source else "",
+            f"{source}={row_source}" if source and row_source else name if len(found[name]) > 1 else "",
             SPLIT_WORDS[row_split.lower()] if split else None,
         )
         for name, words, row_source, row_split in zip(
@@ -81,10 +83,14 @@ def clips_in_csv(file: Path, root: Path, said: Columns) -> tuple[OwnClips, str]:
             sheet.column(split) if split else [""] * len(labels),
             strict=True,
         )
-        if (path := found[name]) is not None and (words or not one_column)
+        if words or not one_column
+        for path in found[name]
     ]
     if not clips:
-        raise UserError(f"none of the files in the column {paths!r} is there, such as {lost[0]}", file=file, fix=_WHERE)
+        problem = (
+            f"none of the files in the column {paths!r} is there, such as {lost[0]}" if lost else "no clip is labelled"
+        )
+        raise UserError(problem, file=file, fix=_WHERE)
     words = f"paths in {paths!r}, labels in {how}"
     words += f", split in {split!r}" if split else ""
     words += f", source in {source!r}" if source else ""
@@ -94,7 +100,20 @@ def clips_in_csv(file: Path, root: Path, said: Columns) -> tuple[OwnClips, str]:
     once = list(dict.fromkeys(clips))
     skipped += [f"{len(clips) - len(once)} rows that repeat others"] if len(once) < len(clips) else []
     _check_once(once, file)
-    return OwnClips(root, with_sources(once), skipped=tuple(skipped)), words
+    several = sum(len(there) > 1 for there in found.values())
+    words += f"; {several} of the paths are folders of several clips" if several else ""
+    return _of_one_kind(root, once, skipped, file), words
+
+
+def _of_one_kind(root: Path, clips: Sequence[OwnClip], skipped: Sequence[str], file: Path) -> OwnClips:
+    """The clips, all of them videos or all of them folders of images that are called alike."""
+    if media_of([root / clip.path for clip in clips], file) == "video":
+        return OwnClips(root, with_sources(clips), skipped=tuple(skipped))
+    images = (root / clip.path / name for clip in clips for name in os.listdir(root / clip.path))  # noqa: PTH208
+    found = image_folders(image for image in images if image.suffix.lower() in IMAGE_SUFFIXES)
+    kept = {folder.relative_to(root).as_posix() for folder in found.folders}
+    clips = with_sources(clip for clip in clips if clip.path in kept)
+    return OwnClips(root, clips, "frames", found.template, (*skipped, *found.skipped))
 
 
 _WHERE = "name the folder of the videos with --clips FOLDER, and the column of paths with --path-column NAME"
@@ -113,7 +132,7 @@ def _open(file: Path, root: Path) -> _Sheet:
     else:
         raise UserError("not a table", file=file, expected="a csv of two columns or more, a clip a row")
     first = rows[0][1]
-    header = not any(_on_disk(root, cell) for cell in first) and len(set(first)) == len(first)
+    header = not any(_names_clip(root, cell) for cell in first) and len(set(first)) == len(first)
     names = first if header else tuple(str(number) for number in range(1, len(first) + 1))
     kept = rows[1:] if header else rows
     return _Sheet(file, names, tuple(row for _, row in kept), tuple(line for line, _ in kept), header)
@@ -131,17 +150,19 @@ def _named(sheet: _Sheet, name: str | None) -> str | None:
 
 
 def _path_column(sheet: _Sheet, root: Path) -> str:
-    """The column whose cells are files, most of them."""
+    """The column whose cells are files, most of them; else folders, the most different ones: not those of classes."""
     few = range(0, len(sheet.rows), max(1, len(sheet.rows) // 200))
-    hits = {name: sum(_on_disk(root, sheet.column(name)[at]) is not None for at in few) for name in sheet.names}
-    best = max(hits, key=lambda name: hits[name])
-    if not hits[best]:
+    cells = {name: [_on_disk(root, sheet.column(name)[at]) for at in few] for name in sheet.names}
+    files = {name: sum(path is not None and (root / path).is_file() for path in cells[name]) for name in cells}
+    folders = {name: (len(few) - cells[name].count(None), len(set(cells[name]))) for name in cells}
+    best = max(cells, key=lambda name: (files[name], *folders[name]))
+    if not folders[best][0]:
         raise UserError(f"no column names files below {root}", file=sheet.file, fix=_WHERE)
     return best
 
 
 def _on_disk(root: Path, name: str) -> str | None:
-    """The path of a clip relative to ``root``: as it is written, or with a video's suffix added."""
+    """The path of a file or folder relative to ``root``: as it is written, or with a video's suffix added."""
     if not name or not can_be_written(name) or len(name) > 1000:
         return None
     given = Path(name)
@@ -152,9 +173,23 @@ def _on_disk(root: Path, name: str) -> str | None:
     if ".." in given.parts:
         return None
     for path in (given, *(given.with_name(given.name + suffix) for suffix in sorted(VIDEO_SUFFIXES))):
-        if (root / path).is_file():
+        place = root / path  # which may be too long for any file: Path's own questions raise then
+        if os.path.isfile(place) or (path == given != Path() and os.path.isdir(place)):  # noqa: PTH112, PTH113
             return path.as_posix()
     return None
+
+
+def _clips_at(root: Path, name: str) -> list[str]:
+    """The clips that a cell names, relative to ``root``: one, those of a folder, or none."""
+    path = _on_disk(root, name)
+    found = [] if path is None else [place.relative_to(root).as_posix() for place in clips_at(root / path)]
+    return [place for place in found if can_be_written(place)]
+
+
+def _names_clip(root: Path, cell: str) -> bool:
+    """Whether a cell is a clip, not the name of a column that a folder of clips is called as."""
+    path = _on_disk(root, cell)
+    return path is not None and (root / path in clips_at(root / path))
 
 
 def _check_splits(sheet: _Sheet, split: str) -> None:

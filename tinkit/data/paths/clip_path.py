@@ -21,10 +21,16 @@ def clip_path(root: Path, path: str) -> Path:
     ``root`` raises :class:`~tinkit.errors.UserError`. Links below ``root`` are followed wherever they lead, since
     that is how media on other disks are put there.
     """
-    if not path or _ESCAPE.search(path):
+    return Path(clip_place(str(root), path))
+
+
+def clip_place(root: str, path: str) -> str:
+    """As :func:`clip_path`, as text: a million Path objects take seconds."""
+    odd = not path or path[0] in "/\\" or ".." in path or ":" in path or not path.isprintable()
+    if odd and (not path or _ESCAPE.search(path)):  # the slower question, of few
         raise UserError(
             f"the manifest's path {path!r} is not below the data set's folder",
-            file=root,
+            file=Path(root),
             fix="the manifest was changed or damaged: build it again with `tinkit data prepare --rebuild`",
         )
-    return root / path
+    return f"{root}/{path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ def why_missing(root: Path, paths: Sequence[str]) -> tuple[str, str] | None:
     """
     for path in paths:
         plain = path.replace("\\", "/")
-        if plain != path and (root / plain).exists():
+        if plain != path and _exists(root / plain):
             return "the paths hold backslashes, as Windows writes them", f"write {plain!r}, with / between folders"
         for tried in (_otherwise_spelt, _other_suffix, _other_folder, _other_mark):
             if found := tried(root, plain):
@@ -53,7 +54,7 @@ def _other_suffix(root: Path, path: str) -> Found:
     place = PurePosixPath(path)
     for stem, suffix in itertools.product({place.with_suffix(""), place}, _SUFFIXES):
         other = str(stem) + suffix
-        if other != path and (root / other).exists():
+        if other != path and _exists(root / other):
             name = "as a folder" if (root / other).is_dir() else f"as {suffix or 'a file without a suffix'}"
             fix = "write the paths with it"
             if (root / other).is_dir():
@@ -67,12 +68,12 @@ def _other_folder(root: Path, path: str) -> Found:
     parts = PurePosixPath(path).parts
     for first in range(1, len(parts)):
         shorter = "/".join(parts[first:])
-        if (root / shorter).exists():
+        if _exists(root / shorter):
             return f"the folder {'/'.join(parts[:first])!r} does not exist there", shorter, f"{_PLACE}: set it to ''"
     folders = [entry for entry in itertools.islice(_entries(root), _MOST_FOLDERS) if entry.is_dir()]
     for folder, first in itertools.product(folders, range(len(parts))):
         other = folder / "/".join(parts[first:])
-        if other.exists():
+        if _exists(other):
             there = other.relative_to(root).as_posix()
             return "the clips lie in another folder", there, f"{_PLACE}: set it to {folder.name!r}"
     return None
@@ -82,7 +83,7 @@ def _other_mark(root: Path, path: str) -> Found:
     """A space, plus or underscore for one another."""
     for mark, other in itertools.permutations(" +_", 2):
         there = path.replace(mark, other)
-        if there != path and (root / there).exists():
+        if there != path and _exists(root / there):
             return f"the names on disk have {other!r} for {mark!r}", there, "write the names as they are on disk"
     return None
 
@@ -91,7 +92,7 @@ def _like(root: Path, path: str) -> str | None:
     """The path on disk that reads alike but for capitals and the form of accents."""
     found = PurePosixPath()
     for part in PurePosixPath(path).parts:
-        if (root / found / part).exists():
+        if _exists(root / found / part):
             found /= part
             continue
         alike = (_alike(_composed), _alike(lambda name: _composed(name).casefold()))
@@ -117,3 +118,8 @@ def _entries(folder: Path) -> Iterator[Path]:
         yield from (entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError:
         return
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is something; not where a name is too long for any file, of which Path would raise an error."""
+    return os.path.exists(path)  # noqa: PTH110

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import time as clock
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, get_args
 
+from tinkit.data.decode.clip_index import ClipIndex
 from tinkit.data.decode.clip_reader import BrokenClip, NoFrames, NoVideo
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
@@ -19,6 +21,7 @@ from tinkit.errors import UserError
 Status = Literal["good", "missing", "empty", "no video", "no frames", "unreadable"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+_TICK, _COARSE = 20_000_000, 2_000_000_000  # nanoseconds from one time of a file system to the next, at most
 _USUAL = DecodeSettings()
 _PIECE = 1 << 16  # bytes looked at, at the beginning, in the middle and at the end of a file
 
@@ -30,7 +33,10 @@ class ClipProbe:
     ``size`` bytes and ``changed`` (nanoseconds) tell whether the file is still the one that was probed; ``digest``
     (hexadecimal) is equal for files of equal size whose beginning, middle and end are equal, empty for folders.
     ``frames`` are counted, not announced; ``rate`` frames a second and ``seconds`` are 0 where unknown; ``keyframes``
-    are the numbers of the frames that can be decoded without others, empty for images.
+    are the numbers of the frames that can be decoded without others, empty for images. ``first``, ``times`` and
+    ``packets`` are those of its :class:`~tinkit.data.decode.clip_index.ClipIndex`.
+
+    ``changed`` is 0 for a file that had just been written: another change might have left the same time.
     """
 
     path: str
@@ -45,6 +51,9 @@ class ClipProbe:
     rate: float = 0.0
     seconds: float = 0.0
     keyframes: tuple[int, ...] = ()
+    first: int = 0
+    times: tuple[int, ...] = ()
+    packets: tuple[int, ...] = ()
     sound: bool = False
     notes: tuple[str, ...] = ()
 
@@ -76,6 +85,7 @@ def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
     """Probe one clip. Whatever is wrong with it is its status; a machine without memory or descriptors raises."""
     place = Path(how.root, path)
     size, changed = state_of(place)
+    changed = 0 if _just_changed(changed) else changed
     if size < 0:
         return ClipProbe(path, "missing", "no such file or folder")
     if size == 0 and how.media == "video":
@@ -86,7 +96,7 @@ def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
             if clip.num_frames < 1:
                 return ClipProbe(path, "no frames", "no frame found", size, changed, digest)
             first = clip.read([0])[0]
-            facts = clip.facts()
+            facts, index = clip.facts(), clip.index() or ClipIndex(clip.num_frames)
             return ClipProbe(
                 path=path,
                 status="good",
@@ -99,6 +109,9 @@ def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
                 rate=facts.rate,
                 seconds=facts.seconds,
                 keyframes=facts.keyframes,
+                first=index.first,
+                times=index.times or (),
+                packets=index.packets,
                 sound=facts.sound,
                 notes=tuple(sorted(clip.notes)),
             )
@@ -113,6 +126,15 @@ def state_of(place: Path) -> tuple[int, int]:
     except OSError:
         return -1, 0
     return (0 if stat.S_ISDIR(status.st_mode) else status.st_size), status.st_mtime_ns
+
+
+def _just_changed(time: int) -> bool:
+    """Whether a file changed so lately that its next change may have the same time (nanoseconds), by the system's tick.
+
+    Some file systems tell whole seconds, or every second one.
+    """
+    tick = _COARSE if time % 1_000_000_000 == 0 else _TICK
+    return abs(clock.time_ns() - time) < tick
 
 
 def _status(error: BrokenClip) -> Status:

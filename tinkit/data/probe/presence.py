@@ -14,7 +14,7 @@ import numpy as np
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.manifest.manifest import Manifest
-from tinkit.data.paths.clip_path import clip_path
+from tinkit.data.paths.clip_path import clip_path, clip_place
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UserError
 
@@ -45,9 +45,10 @@ def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = N
     A clip of the other kind (a file where a folder of images should be) counts as missing.
     """
     paths = manifest.paths
+    root, folders = str(manifest.root), manifest.media == "frames"
     counts, first = {"missing": 0, "empty": 0}, None
     for number, path in enumerate(paths, 1):
-        state = _state(str(clip_path(manifest.root, path)), folder=manifest.media == "frames")
+        state = _state(clip_place(root, path), folder=folders)
         if state is not None:
             counts[state] += 1
             first = first or path

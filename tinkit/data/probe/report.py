@@ -16,6 +16,7 @@ from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import STATUSES
 from tinkit.files.atomic import atomic_path
 
+_NOT_TOLD = ("changed", "first", "times", "packets", "keyframes")
 _NOTED = ("turned", "to be turned, but read as stored", "cut off", "scaled to the first size")
 
 
@@ -76,7 +77,7 @@ def report_of(manifest: Manifest, probes: pa.Table) -> Report:
 
 def write_report(file: Path, tables: dict[str, pa.Table]) -> None:
     """A csv with a line for every clip of every split that was surveyed."""
-    names = [name for name in next(iter(tables.values())).schema.names if name not in ("changed", "keyframes")]
+    names = [name for name in next(iter(tables.values())).schema.names if name not in _NOT_TOLD]
     with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="replace") as target:
         writer = csv.writer(target)
         writer.writerow(["split", *names, "keyframes"])

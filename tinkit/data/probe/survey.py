@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clips, state_of
@@ -37,12 +38,15 @@ SCHEMA = pa.schema(
         pa.field("rate", pa.float64()),
         pa.field("seconds", pa.float64()),
         pa.field("keyframes", pa.list_(pa.int32())),
+        pa.field("first", pa.int32()),
+        pa.field("times", pa.list_(pa.int64())),
+        pa.field("packets", pa.list_(pa.int32())),
         pa.field("sound", pa.bool_()),
         pa.field("notes", pa.list_(pa.string())),
     ]
 )
-_CHUNK = 32  # clips that a process probes at a time
-_LOST_SHARE = 0.005  # of a set, at most, is probed again after a kill
+_CHUNK = 16  # clips that a process probes at a time
+_LOST_SHARE = 0.0025  # of a set, at most, is probed again after a kill
 _MOST_BLOCK = 5000
 
 
@@ -57,9 +61,14 @@ class Shard:
 WHOLE = Shard()
 
 
-def probes_file(manifest: Manifest) -> Path:
-    """Where the probes of a manifest's clips are kept: beside it."""
-    return manifest.file.with_suffix(".probes.arrow")
+def probes_file(manifest: Path) -> Path:
+    """Where the probes of the clips of a manifest's file are kept: beside it."""
+    return manifest.with_suffix(".probes.arrow")
+
+
+def read_finished(manifest: Path) -> pa.Table | None:
+    """What a survey of the whole manifest in this file has found, mapped into memory; None where there was none."""
+    return _read(probes_file(manifest))
 
 
 def read_probes(manifest: Manifest) -> pa.Table:
@@ -67,19 +76,26 @@ def read_probes(manifest: Manifest) -> pa.Table:
 
     Damaged files are left out: their clips are probed again.
     """
-    tables = []
-    for file in (probes_file(manifest), *_blocks(manifest)):
-        try:
-            opened = open_arrow(file)
-            opened.verify()
-            table = opened.reader().read_all()
-        except (DamagedFileError, OSError, pa.ArrowException):
-            continue
-        if table.schema.equals(SCHEMA):
-            tables.append(table)
+    files = (probes_file(manifest.file), *_blocks(manifest))
+    tables = [table for file in files if (table := _read(file)) is not None]
     table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
     newest = {path: row for row, path in enumerate(table.column("path").to_pylist())}
     return table if len(newest) == len(table) else table.take(pa.array(newest.values(), pa.int64()))
+
+
+def _read(file: Path) -> pa.Table | None:
+    """The probes in a file; None where it is missing or damaged, or holds what no survey writes."""
+    try:
+        opened = open_arrow(file)
+        opened.verify()
+        table = opened.reader().read_all()
+        table.validate(full=True)
+    except (DamagedFileError, OSError, pa.ArrowException, UnicodeDecodeError):
+        return None
+    if not table.schema.equals(SCHEMA) or any(column.null_count for column in table.columns):
+        return None
+    lists = [column for column in table.columns if pa.types.is_list(column.type)]
+    return None if any(pc.list_flatten(column).null_count for column in lists) else table
 
 
 def survey(
@@ -97,7 +113,7 @@ def survey(
     """
     paths = manifest.paths
     wanted = paths[shard.part - 1 :: shard.parts]
-    target = probes_file(manifest)
+    target = probes_file(manifest.file)
     with writing(_block_stem(target, shard)):
         found = read_probes(manifest)
         stale = _stale(how, wanted, found)
@@ -151,7 +167,7 @@ def _block_stem(target: Path, shard: Shard) -> Path:
 
 def _blocks(manifest: Manifest) -> list[Path]:
     """Oldest first, within a shard."""
-    target = probes_file(manifest)
+    target = probes_file(manifest.file)
     return sorted(target.parent.glob(f"{target.stem}-*-of-*.block-*.arrow"))
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tinkit.data.decode.clip_reader import Frame
+from tinkit.native.cache import say_once
 from tinkit.ops import native
-from tinkit.ops.cache import say_once
 
 Order = Callable[[int, int, int, int], bool]
 """Whether (width, height) to (width, height) is resized along columns first."""

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from tinkit.errors import UserError
 from tinkit.files.safetensors_layout import LayoutError, parse_json, read_layout
-from tinkit.models.foreign.pickled_tensors import OddTensor, PickleError, RefusedError
-from tinkit.models.foreign.safe_pickle import StandIn
 from tinkit.models.foreign.state_dicts import find_weights, is_averaged, is_worth_saying
-from tinkit.models.foreign.torch_file import BarePickleError, TorchFile, open_torch_file, read_tensors
+from tinkit.models.foreign.torch_tensors import read_tensors
+from tinkit.pickles.names import StandIn
+from tinkit.pickles.tensors import OddTensor, PackedTensor, PickleError, RefusedError
+from tinkit.pickles.torch_file import BarePickleError, TorchFile, open_torch_file
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,16 @@ def _bare_pickle(path: Path, error: BarePickleError) -> UserError:
             "(TRAIN.CHECKPOINT_TYPE caffe2) and save a checkpoint there",
         )
     arrays = isinstance(content, dict) and any(_is_array(value) for one in _nested(content) for value in one.values())
+    packed = isinstance(content, dict) and any(
+        isinstance(value, PackedTensor) for one in _nested(content) for value in one.values()
+    )
+    if packed:
+        return UserError(
+            "is a plain pickle of tensors, which is not read here",
+            file=path,
+            expected="a file of torch.save or a safetensors file",
+            fix="where you trust its origin, load it with pickle.load and save it with torch.save",
+        )
     if arrays:
         return UserError(
             "is a pickle of NumPy arrays, which is not read here",
@@ -162,7 +173,7 @@ def _nested(content: dict[Any, Any]) -> list[dict[Any, Any]]:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, StandIn) and value.state is not None
+    return isinstance(value, StandIn) and value.state is not None and str(value.name) != "numpy.dtype"
 
 
 def _class_names(classes: Any, path: Path) -> tuple[str, ...]:

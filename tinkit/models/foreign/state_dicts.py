@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinkit.errors import UserError
-from tinkit.models.foreign.pickled_tensors import OddTensor, TensorRef
-from tinkit.models.foreign.safe_pickle import StandIn
+from tinkit.pickles.names import StandIn
+from tinkit.pickles.tensors import OddTensor, TensorRef
 
 # Where training scripts put the weights inside what they save; the first that is there is taken. Averaged weights come
 # last, as everywhere here: raw weights are meant unless it is said.

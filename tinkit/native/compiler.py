@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tinkit.ops.cache import KernelError, say_once
+from tinkit.native.cache import KernelError, say_once
 
 NOTICE = 5.0
 """Seconds after which it is said that a compiler runs, and for how long it may."""
 
 
 def run_compiler(command: Sequence[str], *, limit: float) -> str:
-    """What ``command`` prints. Raises :class:`~tinkit.ops.cache.KernelError` if it fails, or takes ``limit`` seconds.
+    """What ``command`` prints.
 
-    One that takes long is said, with the limit.
+    Raises :class:`~tinkit.native.cache.KernelError` if it fails, or takes ``limit`` seconds. One that takes long is
+    said, with the limit.
     """
     # Into a file: a compiler's own children may outlive it, and would keep a pipe open.
     with tempfile.TemporaryFile("w+", errors="replace") as log:

@@ -3,7 +3,7 @@
 A file is called ``KEY-CONTENT.SUFFIX``. KEY says what it was made from, CONTENT is the beginning of the SHA-256 of its
 bytes. One rename brings it into being; a file that was cut short or overwritten no longer fits its name and is made
 again; a good one is never written over. What is there runs, so it is taken only from where no other user could have put
-it (:mod:`tinkit.ops.trusted`); else that is said, and every process compiles for itself.
+it (:mod:`tinkit.native.trusted`); else that is said, and every process compiles for itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tinkit.errors import UserError
 from tinkit.files.cache import cache_folder
-from tinkit.ops.trusted import TrustedFolder, UntrustedError
+from tinkit.native.trusted import TrustedFolder, UntrustedError
 
 logger = logging.getLogger(__name__)
 

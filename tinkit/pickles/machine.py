@@ -11,7 +11,8 @@ import pickletools
 from collections.abc import Callable
 from typing import IO, Any
 
-from tinkit.models.foreign.pickled_tensors import (
+from tinkit.pickles.names import MAKERS, Name, StandIn, is_harmless
+from tinkit.pickles.tensors import (
     ITEM_BYTES,
     REBUILDERS,
     OddTensor,
@@ -21,24 +22,25 @@ from tinkit.models.foreign.pickled_tensors import (
     described_storage,
     described_tensor,
 )
-from tinkit.models.foreign.safe_pickle import Name, StandIn, is_harmless
 
 MOST_STEPS = 3_000_000  # seventy thousand tensors; reading as many takes a few seconds and 0.25 GB
-
+_LARGE_READ = 1 << 16
 
 _MARK = object()
 _SIMPLE_KEYS = (str, int, float, bool, bytes, type(None), Name, StandIn)
 
 
-def follow(stream: IO[bytes] | bytes, widths: dict[str, int] | None = None) -> Any:
+def follow(stream: IO[bytes] | bytes, widths: dict[str, int] | None = None, *, most_steps: int = MOST_STEPS) -> Any:
     """What the pickle at the beginning of ``stream`` describes; a file stands behind it afterwards.
 
-    ``widths`` gets the bytes of an item of every storage that is mentioned, by key. Raises :class:`PickleError`, and
-    :class:`RefusedError` for a name that :func:`~tinkit.models.foreign.safe_pickle.is_harmless` refuses.
+    ``widths`` gets the bytes of an item of every storage that is mentioned, by key. Raises :class:`PickleError`, also
+    for a pickle of more instructions than ``most_steps``, and
+    :class:`RefusedError` for a name that :func:`~tinkit.pickles.names.is_harmless` refuses.
     """
-    machine = _Machine({} if widths is None else widths)
+    machine = _Machine({} if widths is None else widths, most_steps)
+    source = stream if isinstance(stream, bytes) else _Within(stream)
     try:
-        for operation, argument, _ in pickletools.genops(stream):
+        for operation, argument, _ in pickletools.genops(source):  # type: ignore[arg-type]  # it reads, and tells where
             if operation.name == "STOP":
                 return machine.stack.pop()
             machine.step(operation.name, argument)
@@ -48,12 +50,28 @@ def follow(stream: IO[bytes] | bytes, widths: dict[str, int] | None = None) -> A
     raise PickleError("it does not end")
 
 
+class _Within:
+    """A stream that is never asked for more bytes than it has: memory would be taken for them first."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.readline = stream.readline
+
+    def read(self, count: int) -> bytes:
+        if count > _LARGE_READ:
+            here = self.stream.tell()
+            self.stream.seek(0, 2)
+            count = min(count, self.stream.tell() - here)
+            self.stream.seek(here)
+        return self.stream.read(count)
+
+
 class _Machine:
-    def __init__(self, widths: dict[str, int]) -> None:
+    def __init__(self, widths: dict[str, int], most_steps: int) -> None:
         self.widths = widths
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self.left = MOST_STEPS
+        self.most = self.left = most_steps
 
     def step(self, name: str, argument: Any) -> None:
         self._spend(1)
@@ -80,7 +98,7 @@ class _Machine:
     def _spend(self, steps: int) -> None:
         self.left -= steps
         if self.left < 0:
-            raise PickleError(f"it takes more than {MOST_STEPS:,} steps to read")
+            raise PickleError(f"it takes more than {self.most:,} steps to read")
 
     def _since_mark(self) -> list[Any]:
         at = len(self.stack) - 1
@@ -169,10 +187,10 @@ class _Machine:
         self.stack.append(self._made(name, arguments))
 
     def _op_build(self, _: Any) -> None:
-        """An object's state is passed over; only of an array it is kept, to know what it was."""
+        """An object's state is passed over; only of an array and its type it is kept."""
         state, thing = self.stack.pop(), self.stack[-1]
         if isinstance(thing, StandIn):
-            thing.state = state if thing.name is not None and thing.name.name == "_reconstruct" else None
+            thing.state = state if str(thing.name) in MAKERS else None
         elif not isinstance(thing, dict | TensorRef | OddTensor):
             raise PickleError(f"it builds upon {type(thing).__name__}")
 
@@ -216,8 +234,15 @@ class _Machine:
             raise RefusedError("builtins.getattr of an object")  # of a class: how enumerations and methods are saved
         if name.name == "_reconstructor" and arguments and isinstance(arguments[0], Name):
             return StandIn(arguments[0])
-        if str(name) == "torch.Size" and arguments:
-            return arguments[0]
+        match str(name):
+            case "torch.Size" if arguments:
+                return arguments[0]
+            case "torch.storage._load_from_bytes" if not (len(arguments) == 1 and isinstance(arguments[0], bytes)):
+                raise RefusedError(str(name))
+            case whole if whole in MAKERS:
+                return StandIn(name, arguments)
+            case "_codecs.encode" | "builtins.bytes" | "__builtin__.bytes" | "builtins.bytearray":
+                return _bytes(arguments)
         return StandIn(name)
 
     def _ordered(self, arguments: tuple[Any, ...]) -> dict[Any, Any]:
@@ -231,6 +256,18 @@ class _Machine:
 
 _NEW: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": lambda: StandIn(None)}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+
+
+def _bytes(arguments: tuple[Any, ...]) -> Any:
+    """Bytes as pickles of the older protocols have them: a text of their characters, or other bytes."""
+    match arguments:
+        case ():
+            return b""
+        case (bytes() | bytearray() as data,):
+            return data
+        case (str() as text, "latin1" | "latin-1"):
+            return text.encode("latin-1")
+    return StandIn(None)
 
 
 def _name(module: Any, name: Any) -> Name:

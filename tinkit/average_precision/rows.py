@@ -1,4 +1,4 @@
-"""Average precision of the rows of a score matrix, all rows at once.
+"""Average precision of the rows of a score matrix by sorting them, all rows at once.
 
 Average precision is the non-interpolated one, ``AP = sum_n (R_n - R_{n-1}) P_n`` over the distinct thresholds of a
 ranking (Zhu 2004; what ``sklearn.metrics.average_precision_score`` computes). Grouped by positives it reads: the mean,

@@ -1,19 +1,22 @@
-"""Tensors as a pickle describes them: which numbers of the file, in which shape. None of it is checked yet."""
+"""Tensors as a pickle describes them: which numbers of the file, in which shape; :func:`checked_place` checks that."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from tinkit.models.foreign.safe_pickle import Name
+from tinkit.pickles.names import Name, StandIn
+
+_MOST_DIMENSIONS = 64
 
 
 class PickleError(Exception):
-    """The stream is damaged, or no checkpoint."""
+    """The stream is damaged, or not of weights or scores."""
 
 
 class RefusedError(PickleError):
-    """The stream names something that has no business in a checkpoint."""
+    """The stream names something that has no business in weights or scores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,16 @@ class OddTensor:
     """A tensor that is not plain: ``what`` it is, in words."""
 
     what: str
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTensor(OddTensor):
+    """A tensor of a plain pickle: ``data`` is a file of ``torch.save`` of its storage; nothing here is checked yet."""
+
+    data: bytes
+    offset: Any
+    shape: Any
+    stride: Any
 
 
 _ODD = {
@@ -76,6 +89,8 @@ def described_tensor(name: Name, arguments: tuple[Any, ...]) -> Any:
     """
     if name.name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"):
         storage, offset, shape, stride, *more = arguments
+        if isinstance(storage, StandIn) and len(storage.arguments) == 1 and isinstance(storage.arguments[0], bytes):
+            return PackedTensor("a tensor of a plain pickle", storage.arguments[0], offset, shape, stride)
         if not isinstance(storage, StorageRef):
             raise PickleError("a tensor without a storage")
         dtype = more[2] if name.name.endswith("3") else None
@@ -104,3 +119,23 @@ def described_storage(kind: Any, key: Any, _location: Any, numel: Any, view: Any
     if dtype is None or not isinstance(numel, int) or not isinstance(start, int) or not isinstance(key, str | int):
         raise PickleError(f"a storage of an unknown kind: {kind}"[:200])
     return StorageRef(dtype, str(key), numel, start)
+
+
+def checked_place(ref: TensorRef, items: int, itemsize: int, name: str) -> int | None:
+    """Where in a storage of ``items`` items, of ``itemsize`` bytes, the tensor ``name`` begins; None for an empty one.
+
+    Raises :class:`PickleError` unless its shape is one that a tensor can have, and lies within the storage.
+    """
+    start, end = ref.storage.start, ref.storage.start + ref.storage.numel
+    if ref.dtype:
+        end = start + ref.storage.numel // itemsize
+    shape, stride, offset = ref.shape, ref.stride, ref.offset
+    whole = isinstance(shape, tuple | list) and isinstance(stride, tuple | list) and len(shape) == len(stride)
+    counts = [offset, *shape, *stride] if whole else [-1]
+    if not all(type(count) is int and 0 <= count < 1 << 62 for count in counts) or len(shape) > _MOST_DIMENSIONS:
+        raise PickleError(f"{name} has no shape that a tensor can have")
+    empty = 0 in shape
+    last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+    if not 0 <= start <= end <= items or (not empty and start + last >= end) or math.prod(shape) >= 1 << 62:
+        raise PickleError(f"{name} lies outside of the numbers that the file has for it")
+    return None if empty else start + int(offset)

@@ -1,8 +1,8 @@
 """Which names a pickle may mention, and the empty thing that takes the place of every object that is not a tensor.
 
-A checkpoint's pickle names classes and functions, and unpickling would call them. Here a name is only ever text: what
-it makes is a :class:`StandIn`. So nothing that is named can run, and the names that are refused are refused to be
-heard, not to be safe: a file that names ``os.system`` is not a checkpoint to use.
+A pickle names classes and functions, and unpickling would call them. Here a name is only ever text: what it makes is a
+:class:`StandIn`. So nothing that is named can run, and the names that are refused are refused to be heard, not to be
+safe: a file that names ``os.system`` holds no weights or scores to use.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ class StandIn(dict[Any, Any]):
     else: no state and no attributes. As a key it is like no other.
     """
 
-    __slots__ = ("name", "state")
+    __slots__ = ("arguments", "name", "state")
 
-    def __init__(self, name: Name | None) -> None:
+    def __init__(self, name: Name | None, arguments: tuple[Any, ...] = ()) -> None:
         super().__init__()
         self.name = name
+        self.arguments = arguments
+        """What ``name`` was called with, of one in :data:`MAKERS` only."""
         self.state: Any = None
-        """What the pickle built it from, of a NumPy array only."""
+        """What the pickle built it from, of one in :data:`MAKERS` only."""
 
     def __hash__(self) -> int:  # type: ignore[override]  # a dictionary has none
         return id(self)
@@ -51,6 +53,16 @@ class StandIn(dict[Any, Any]):
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
+
+_CORES = ("numpy.core", "numpy._core")
+MAKERS = frozenset(
+    [
+        *(f"{core}.multiarray.{name}" for core in _CORES for name in ("scalar", "_reconstruct")),
+        *(f"{core}.numeric._frombuffer" for core in _CORES),
+        *("numpy.dtype", "torch.storage._load_from_bytes"),
+    ]
+)
+"""What NumPy's arrays, and the numbers of tensors in a plain pickle, are made by."""
 
 # Python 2 called this module otherwise.
 _BUILTINS = ("builtins", "__builtin__")
@@ -71,8 +83,7 @@ _HARMLESS_NAMES = frozenset(
         *("dataclasses._MISSING_TYPE", "dataclasses._HAS_DEFAULT_FACTORY_CLASS", "abc.ABCMeta"),
         *("torch.Size", "torch.device", "torch.memory_format", "torch.serialization._get_layout"),
         *("torch._C.Generator", "torch.torch_version.TorchVersion", "torch.version.__version__"),
-        *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
-        *(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")),
+        *MAKERS,
     ]
 )
 # These libraries have functions that load and run things: of theirs, classes only, which begin with a capital letter,

@@ -1,13 +1,13 @@
 """Files of ``torch.save``, new and old, and bare pickles: what they describe, and the tensors that are asked for.
 
 A file may come from anywhere. Its pickle is interpreted, never executed
-(:mod:`tinkit.models.foreign.pickle_machine`); nothing is extracted by name; every size that it claims is checked
+(:mod:`tinkit.pickles.machine`); nothing is extracted by name; every size that it claims is checked
 against the file before memory is allocated for it.
 """
 
 from __future__ import annotations
 
-import math
+import io
 import struct
 import sys
 import zipfile
@@ -18,23 +18,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tinkit.models.foreign.pickle_machine import follow
-from tinkit.models.foreign.pickled_tensors import PickleError, StorageRef, TensorRef
+from tinkit.pickles.machine import MOST_STEPS, follow
+from tinkit.pickles.tensors import ITEM_BYTES, PickleError, StorageRef
+
+Bytes = NDArray[np.uint8]
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # that PyTorch's format before version 1.6 begins with
-_MOST_DIMENSIONS = 64
 
 
 @dataclass(frozen=True)
 class TorchFile:
-    """What a file holds: ``content`` has descriptions where tensors are; ``numbers`` reads those of a storage."""
+    """What a file holds: ``content`` has descriptions where tensors are; ``numbers`` reads the bytes of a storage."""
 
     content: Any
-    numbers: Callable[[StorageRef], Tensor]
+    numbers: Callable[[StorageRef], Bytes]
 
 
 class BarePickleError(PickleError):
@@ -45,61 +44,23 @@ class BarePickleError(PickleError):
         self.content = content
 
 
-def open_torch_file(path: Path) -> TorchFile:
-    """What the file describes; no tensor is read yet.
+def open_torch_file(path: Path, *, most_steps: int = MOST_STEPS) -> TorchFile:
+    """What the file describes, in at most ``most_steps`` instructions of its pickle; no tensor is read yet.
 
-    Raises :class:`~tinkit.models.foreign.pickled_tensors.PickleError` for a damaged file and for one of something
+    Raises :class:`~tinkit.pickles.tensors.PickleError` for a damaged file and for one of something
     else, OSError for one that cannot be read.
     """
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
-    return _open_zip(path) if zipped else _open_old(path)
+    return _open_zip(path, most_steps) if zipped else _open_old(lambda: path.open("rb"), most_steps)
 
 
-def read_tensors(file: TorchFile, wanted: dict[str, TensorRef]) -> dict[str, Tensor]:
-    """The tensors of these descriptions, by the same names; those that shared numbers still do."""
-    storages: dict[tuple[str, str], Tensor] = {}
-    tensors = {}
-    for name, ref in wanted.items():
-        storage = ref.storage
-        key = (storage.key, storage.dtype)
-        if key not in storages:
-            storages[key] = file.numbers(storage)
-        tensors[name] = _tensor(ref, storages[key], name)
-    return tensors
+def open_torch_bytes(data: bytes) -> TorchFile:
+    """The same of a file in memory, in the format before PyTorch 1.6."""
+    return _open_old(lambda: io.BytesIO(data), MOST_STEPS)
 
 
-def _tensor(ref: TensorRef, numbers: Tensor, name: str) -> Tensor:
-    """A view of the storage's numbers, once it is certain that it lies within them."""
-    dtype = getattr(torch, ref.dtype, None) if ref.dtype else numbers.dtype
-    if not isinstance(dtype, torch.dtype):
-        raise PickleError(f"{name} is of an unknown type: {ref.dtype}")
-    storage = numbers.numel() * numbers.element_size()
-    if dtype != numbers.dtype:
-        numbers = numbers.view(torch.uint8)[: storage // dtype.itemsize * dtype.itemsize].view(dtype)
-    start, end = ref.storage.start, ref.storage.start + ref.storage.numel
-    if ref.dtype:
-        end = start + ref.storage.numel // dtype.itemsize
-    shape, stride, offset = ref.shape, ref.stride, ref.offset
-    whole = isinstance(shape, tuple | list) and isinstance(stride, tuple | list) and len(shape) == len(stride)
-    counts = [offset, *shape, *stride] if whole else [-1]
-    if not all(type(count) is int and 0 <= count < 1 << 62 for count in counts) or len(shape) > _MOST_DIMENSIONS:
-        raise PickleError(f"{name} has no shape that a tensor can have")
-    empty = 0 in shape
-    last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-    if not 0 <= start <= end <= numbers.numel() or (not empty and start + last >= end) or math.prod(shape) >= 1 << 62:
-        raise PickleError(f"{name} lies outside of the numbers that the file has for it")
-    if empty:
-        return torch.empty(tuple(shape), dtype=dtype)
-    return numbers.as_strided(tuple(shape), tuple(stride), start + offset)
-
-
-def _of_bytes(data: NDArray[np.uint8], storage: StorageRef) -> Tensor:
-    dtype: torch.dtype = getattr(torch, storage.dtype)
-    return torch.from_numpy(data).view(dtype) if data.size else torch.empty(0, dtype=dtype)
-
-
-def _open_zip(path: Path) -> TorchFile:
+def _open_zip(path: Path, most_steps: int) -> TorchFile:
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path.stat().st_size)
@@ -113,14 +74,13 @@ def _open_zip(path: Path) -> TorchFile:
     order = members.get(f"{root}byteorder")
     if order is not None and _read(path, order).tobytes() != sys.byteorder.encode():
         raise PickleError(f"its numbers are in another byte order than this machine's ({sys.byteorder} endian)")
-    content = follow(_read(path, members[f"{root}data.pkl"]).tobytes())
+    content = follow(_read(path, members[f"{root}data.pkl"]).tobytes(), most_steps=most_steps)
 
-    def numbers(storage: StorageRef) -> Tensor:
+    def numbers(storage: StorageRef) -> Bytes:
         member = members.get(f"{root}data/{storage.key}")
-        size = getattr(torch, storage.dtype).itemsize
-        if member is None or member.file_size != storage.numel * size:
+        if member is None or member.file_size != storage.numel * ITEM_BYTES[storage.dtype]:
             raise PickleError(f"its member data/{storage.key} is not as long as the file says elsewhere")
-        return _of_bytes(_read(path, member), storage)
+        return _read(path, member)
 
     return TorchFile(content, numbers)
 
@@ -149,7 +109,7 @@ def _refuse_programs(names: list[str]) -> None:
         raise PickleError("it is a program of torch.export: save the state_dict() of its module with torch.save")
 
 
-def _read(path: Path, member: zipfile.ZipInfo) -> NDArray[np.uint8]:
+def _read(path: Path, member: zipfile.ZipInfo) -> Bytes:
     """The bytes of a member that is stored as it is."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
@@ -165,7 +125,7 @@ def _read(path: Path, member: zipfile.ZipInfo) -> NDArray[np.uint8]:
     return data
 
 
-def _exactly(file: BinaryIO, size: int) -> NDArray[np.uint8]:
+def _exactly(file: BinaryIO, size: int) -> Bytes:
     """The next ``size`` bytes; the file's length is asked before memory is taken for them."""
     here = file.tell()
     left = file.seek(0, 2) - here
@@ -178,15 +138,15 @@ def _exactly(file: BinaryIO, size: int) -> NDArray[np.uint8]:
     return data
 
 
-def _open_old(path: Path) -> TorchFile:
-    """The format before PyTorch 1.6: pickles one after the other, and then the storages."""
-    with path.open("rb") as file:
-        begins = follow(file)
+def _open_old(again: Callable[[], BinaryIO], most_steps: int) -> TorchFile:
+    """The format before PyTorch 1.6: pickles one after the other, and then the storages. ``again`` opens it."""
+    with again() as file:
+        begins = follow(file, most_steps=most_steps)
         if begins != _MAGIC:
             raise BarePickleError(begins)
         _, about = follow(file), follow(file)
         sizes: dict[str, int] = {}
-        content, keys = follow(file, sizes), follow(file)
+        content, keys = follow(file, sizes, most_steps=most_steps), follow(file)
         start = file.tell()
         size = file.seek(0, 2)
     if isinstance(about, dict) and about.get("little_endian") is False:
@@ -196,16 +156,16 @@ def _open_old(path: Path) -> TorchFile:
     order = [str(key) for key in keys]
     places: dict[str, int] = {}
 
-    def numbers(storage: StorageRef) -> Tensor:
-        itemsize = getattr(torch, storage.dtype).itemsize
-        with path.open("rb") as file:
+    def numbers(storage: StorageRef) -> Bytes:
+        itemsize = ITEM_BYTES[storage.dtype]
+        with again() as file:
             if not places:
                 places.update(_places(file, order, start, size, sizes))
             if storage.key not in places:
                 raise PickleError(f"it lacks the data of the storage {storage.key[:100]}")
             file.seek(places[storage.key])
             count = int.from_bytes(_exactly(file, 8).tobytes(), "little")
-            return _of_bytes(_exactly(file, count * itemsize), storage)
+            return _exactly(file, count * itemsize)
 
     return TorchFile(content, numbers)
 

@@ -1,0 +1,1 @@
+"""Native code compiled on the machine that runs it: compilers, the cache of what they made. No torch."""
