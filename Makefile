@@ -9,8 +9,8 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
-.PHONY: docs docs-check
-.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models bench-data bench-prepare fuzz
+.PHONY: docs docs-check bench-submit bench-data bench-packed bench-prepare fuzz
+.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
@@ -105,6 +105,8 @@ bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchm
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data
 
+bench-packed: $(STAMP) ## packed frames beside pread and beside folders, into benchmarks/results/packed.csv
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packed
 bench-prepare: $(STAMP) ## what data prepare costs, into benchmarks/results/prepare.csv; makes a million links for a while
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.prepare
 
@@ -120,6 +122,9 @@ bench-resume: $(STAMP) ## how soon a run of a million clips goes on, into benchm
 
 bench-checkpoints: $(STAMP) ## what a checkpoint costs, into benchmarks/results/checkpoints.csv
 	$(BIN)/python -m benchmarks.checkpoints
+
+bench-submit: $(STAMP) ## a million rows written and checked, and pandas beside, into benchmarks/results/submit.csv
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.submit
 
 bench-ops: $(STAMP) ## the operators beside copies and plain PyTorch, into benchmarks/results/ops.csv
 	$(BIN)/python -m benchmarks.ops

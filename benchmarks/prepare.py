@@ -173,8 +173,9 @@ def _survey(root: Path) -> None:
     from tinkit.data.config.dataset import DataConfig
     from tinkit.data.manifest.manifest import open_manifest
     from tinkit.data.probe.clip import ClipProbe, HowToProbe
-    from tinkit.data.probe.spread import Spread, processes
     from tinkit.data.probe.survey import survey
+    from tinkit.spread.processes import processes
+    from tinkit.spread.spread import Spread
 
     manifest = open_manifest(DataConfig(dataset="pyslowfast", root=root), "train")
     done = 0

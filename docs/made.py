@@ -27,6 +27,7 @@ from tinkit.expected import expected, meaning_of
 from tinkit.fusion.spec import EnsembleSpec
 from tinkit.recipe import Recipe
 from tinkit.submission.spec import Challenge
+from tinkit.submission.spec_parts import Asked, Head
 from tinkit.table import tables_in
 
 FOLDER = Path(__file__).parent
@@ -88,6 +89,7 @@ def _keys_page() -> str:
         "\n## Challenges\n\nFiles of `submissions/`, and your own: the form of a leaderboard's file, for\n"
         "`tinkit submit --challenge`.\n\n",
         *_key_tables(Challenge, "challenge: "),
+        *_named_tables({"heads.NAME": Head, "asked.NAME": Asked}, "challenge: "),
     ]
     return "".join(parts)
 
@@ -103,6 +105,13 @@ def _key_tables(table: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield f"\n### {prefix}`{title}`\n\n{_about(inner)}\n\n"
             rows = (_key_row(*item) for item in inner.model_fields.items())
             yield _table(("key", "takes", "default", "meaning"), rows)
+
+
+def _named_tables(tables: dict[str, type[BaseModel]], prefix: str) -> Iterator[str]:
+    """A section for each table of which a file has as many as it likes, each under a name of its own."""
+    for name, table in tables.items():
+        yield f"\n### {prefix}`[{name}]`\n\n{_about(table)}\n\n"
+        yield from _key_tables(table)
 
 
 def _about(table: type[BaseModel]) -> str:

@@ -16,11 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from tinkit.average_precision import compared_ap, row_ap
 from tinkit.errors import UsageError
+from tinkit.leaderboard import gap_at, hit_at, interpolated_map, last_without_labels, macro_f1, mean_class_accuracy
 
 Task = Literal["multi-label", "single-label"]
 MetricName = Literal["sample_map", "class_map", "micro_map", "top1", "top5"]
 """What a test reports, and what ``best`` and a fitted fusion maximise."""
-LeaderboardMetric = Literal[MetricName, "mean_top1_top5_error"]
+LeaderboardMetric = Literal[
+    MetricName, "mean_top1_top5_error", "mean_class_accuracy", "macro_f1", "gap20", "interpolated_map", "charades_map",
+    "hit1", "hit3",
+]  # fmt: skip
 """What a leaderboard may rank entries by; some of it only there."""
 Matrix = NDArray[Any]
 
@@ -50,10 +54,11 @@ class Metric:
     """One row of the table of metrics.
 
     ``on(labels)``, of labels (N, C) of 0 and 1, gives the function that measures scores (N, C) on them: what depends
-    on the labels alone is done once. ``places`` is how many labels of a ranked list it looks at.
+    on the labels alone is done once. ``places`` is how many labels of a ranked list it looks at. ``task``: "any" where
+    it measures either.
     """
 
-    task: Task
+    task: Task | Literal["any"]
     on: Callable[[Matrix], Callable[[Matrix], float]]
     places: int = 1
 
@@ -67,6 +72,15 @@ def _mean_error(labels: Matrix) -> Callable[[Matrix], float]:
     return lambda scores: 1 - (top1(scores) + top5(scores)) / 2
 
 
+def _on_marks(measure: Callable[[Matrix, NDArray[np.bool_]], float], labels: Matrix) -> Callable[[Matrix], float]:
+    """A measure of :mod:`tinkit.leaderboard`, on checked arrays."""
+    return lambda scores: measure(*_checked(scores, labels))
+
+
+def _charades_map(scores: Matrix, labels: NDArray[np.bool_]) -> float:
+    return _nanmean(class_ap(last_without_labels(scores, labels), labels))
+
+
 METRICS: Mapping[LeaderboardMetric, Metric] = MappingProxyType(
     {
         "sample_map": Metric("multi-label", lambda labels: partial(sample_map, labels=labels)),
@@ -75,6 +89,13 @@ METRICS: Mapping[LeaderboardMetric, Metric] = MappingProxyType(
         "top1": Metric("single-label", partial(_top, 1)),
         "top5": Metric("single-label", partial(_top, 5), places=5),
         "mean_top1_top5_error": Metric("single-label", _mean_error, places=5),
+        "mean_class_accuracy": Metric("single-label", partial(_on_marks, mean_class_accuracy)),
+        "macro_f1": Metric("single-label", partial(_on_marks, macro_f1)),
+        "gap20": Metric("any", partial(_on_marks, partial(gap_at, k=20)), places=20),
+        "interpolated_map": Metric("any", partial(_on_marks, interpolated_map)),
+        "charades_map": Metric("multi-label", partial(_on_marks, _charades_map)),
+        "hit1": Metric("any", partial(_on_marks, partial(hit_at, k=1))),
+        "hit3": Metric("any", partial(_on_marks, partial(hit_at, k=3)), places=3),
     }
 )
 
@@ -169,7 +190,8 @@ def top_k_accuracy(scores: ArrayLike, classes: ArrayLike, k: int = 1) -> float:
     """Share of the rows whose class is among the ``k`` highest scores.
 
     ``scores`` (N, C); ``classes`` (N,) integers, a negative one meaning unknown (the row is skipped). Equal scores
-    rank by class index, the lower first, so that a constant row is right only by the class a file would list.
+    rank by class index, the lower first, so that a constant row is right only by the class a file would list. A score
+    of -inf, of a class that is ruled out or not listed, is never right.
     """
     values = _scores(scores)
     wanted = np.asarray(classes)
@@ -191,7 +213,7 @@ def top_k_accuracy(scores: ArrayLike, classes: ArrayLike, k: int = 1) -> float:
         block, true = values[rows], wanted[rows][:, None]
         own = np.take_along_axis(block, true, axis=1)
         ahead = (block > own) | ((block == own) & (index < true))
-        hits += int(np.count_nonzero(np.count_nonzero(ahead, axis=1) < k))
+        hits += int(np.count_nonzero((np.count_nonzero(ahead, axis=1) < k) & (own[:, 0] > -np.inf)))
     return hits / known.size
 
 

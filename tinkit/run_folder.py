@@ -14,6 +14,7 @@ from tinkit.errors import UsageError, did_you_mean
 
 RECIPE = "recipe.toml"
 CHECKPOINTS = "checkpoints"
+LEDGER = Path("submissions.csv")  # beside the runs: what was handed in
 SCORES = "scores"
 SUFFIX = ".safetensors"
 

@@ -19,6 +19,7 @@ from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.errors import UserError
 from tinkit.files.locks import writing
+from tinkit.spread.engine import Engine
 
 STEP = 3  # calls between two kills, for writers of many files
 
@@ -83,7 +84,7 @@ def manifest(base: Path) -> None:
 
 def flow(base: Path) -> None:
     config = config_of(base)
-    result = make_flow([open_manifest(config, "train")], FlowFiles.of(config), FlowSettings(), workers=0)
+    result = make_flow([open_manifest(config, "train")], FlowFiles.of(config), FlowSettings(), engine=Engine(0))
     assert not result.failed
 
 

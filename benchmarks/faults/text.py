@@ -16,9 +16,9 @@ from pathlib import Path
 from tinkit.errors import UserError
 from tinkit.files.text import decode, read_text
 from tinkit.foreign_scores import read_foreign
+from tinkit.submission.answers import read_answers
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
-from tinkit.submission.rehearsal import read_answers
 from tinkit.terminal import Notices, complain, note, plain, print_json, print_line, print_table
 
 from .outcome import Outcome

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import ClipProbe, HowToProbe
-from tinkit.data.probe.spread import Spread
 from tinkit.data.probe.survey import survey
+from tinkit.spread.spread import Spread
 
 
 def survey_here(manifest: Manifest) -> None:

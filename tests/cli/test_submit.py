@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from tests.helpers.places import ROOT
 from tests.helpers.submission_tables import SINGLE, make_table
+from tinkit.cli.ledger import ledger
 from tinkit.cli.submit import EPILOG, submit
 from tinkit.errors import UsageError, UserError
 from tinkit.files.hashes import sha256_file
@@ -93,6 +94,51 @@ def test_a_fusions_folder_and_a_score_file_mean_the_same(here: Path) -> None:
         good(source, "-c", "demo", "-o", f"s{number}/a.csv")
         texts.add((here / f"s{number}" / "a.csv").read_text())
     assert len(texts) == 1
+
+
+def test_two_heads_and_groups_of_clips(here: Path) -> None:
+    random = np.random.default_rng(0)
+    ids = [f"P0{1 + i % 2}_1_{i}" for i in range(8)]
+    for head, width in (("verb", 97), ("noun", 300)):
+        scores = random.normal(size=(8, width))
+        scores[np.arange(8), np.arange(8)] = 9 if head == "verb" else [9, -9] * 4
+        write_scores(here / f"{head}.arrow", make_table(scores, kind="logits", task=SINGLE, ids=ids))
+    words = ("verb=verb.arrow", "noun=noun.arrow", "-c", "epic100", "-o", "s/epic.zip")
+    assert "what no program can know: sls_pt, sls_tl, sls_td" in bad(*words, kind=UsageError)
+    asked = ("--set", "sls_pt=2", "--set", "sls_tl=3", "--set", "sls_td=4")
+    assert "verb=SCORES noun=SCORES" in bad("verb.arrow", *words[2:], *asked, kind=UsageError)
+    good(*words, *asked)
+    assert json.loads((here / "s" / "manifest.json").read_text())["answers"] == {"sls_pt": 2, "sls_tl": 3, "sls_td": 4}
+    rows = [f"{name},P0{1 + i % 2},{i},{i}\n" for i, name in enumerate(ids)]
+    (here / "truth.csv").write_text("narration_id,participant_id,verb_class,noun_class\n" + "".join(rows))
+    (here / "unseen.csv").write_text("participant_id\nP01\n")
+    (here / "tail_verbs.csv").write_text("verb\n0\n1\n")
+    (here / "tail_nouns.csv").write_text("noun\n1\n2\n")
+    check = ("--check", "s/epic.zip", "-c", "epic100", "--answers", "truth.csv")
+    groups = ("unseen=unseen.csv", "tail=tail_verbs.csv", "tail=tail_nouns.csv")
+    report = json.loads(good(*check, *(word for one in groups for word in ("--group", one)), "--json"))
+    metrics = report["rehearsal"]["metrics"]
+    assert next(iter(metrics)) == "action_top1"
+    assert (metrics["verb_top1"], metrics["noun_top1"], metrics["action_top1"]) == (1, 0.5, 0.5)
+    assert (metrics["unseen: noun_top1"], metrics["unseen: action_top5"]) == (1, 1)
+    assert (metrics["tail: verb_top1"], metrics["tail: noun_top1"]) == (1, 0.5)
+    assert metrics["tail: action_top1"] == pytest.approx(2 / 3)  # clips 0, 1 and 2
+    assert "the answers lack" in bad(*check, "--group", "x=answers.csv")
+    assert "--group without --answers" in bad(*check[:-2], "--group", "x=unseen.csv", kind=UsageError)
+
+
+def test_the_ledger_is_kept_and_answered(here: Path) -> None:
+    good("mine", "-c", "mmit", "-o", "s/a.csv", "--estimate", "0.62")
+    app = typer.Typer()
+    app.command("ledger")(ledger)
+    shown = CliRunner().invoke(app, ["--json"])
+    (line,) = json.loads(shown.stdout)
+    assert (line["file"], line["estimate"], line["answer"]) == ("s/a.csv", "0.62", "")
+    assert CliRunner().invoke(app, ["s/a.csv", "--answer", "0.6077"]).exit_code == 0
+    assert "0.6077" in CliRunner().invoke(app, []).output
+    for words in (["s/a.csv"], ["--answer", "1"], ["--note", "x"], ["none.csv", "--answer", "1"]):
+        assert isinstance(CliRunner().invoke(app, words).exception, UsageError), words
+    assert "nothing was handed in" in CliRunner().invoke(app, ["--ledger", "other.csv"]).output
 
 
 def test_json_is_the_manifest(here: Path) -> None:

@@ -16,7 +16,7 @@ from tests.helpers.places import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "extending").glob("*.md"))]
 RUN = ("bash", "sh", "python")
-SHOWN = ("toml", "text", "json", "diff")
+SHOWN = ("toml", "text", "json", "csv", "diff")
 OWN = {
     "fuse.md",
     "submit.md",
@@ -42,6 +42,7 @@ SLOW = {
     "export.md",
     "your-videos.md",
     "look.md",
+    "packed.md",
     "report.md",
     "troubleshooting.md",
 }

@@ -18,6 +18,7 @@ from tests.helpers.places import ROOT
 from tinkit.fusion.spec import EnsembleSpec, MemberSpec, PublishedFusion
 from tinkit.scores import ScoreInfo, read_scores
 from tinkit.submission import Challenge, make_submission
+from tinkit.submission.spec_parts import Asked, Document, Head
 
 PAGE = ROOT / "docs" / "score-files.md"
 
@@ -53,6 +54,6 @@ def test_the_columns_are_those_of_a_file(tmp_path: Path) -> None:
         assert f"| `{name}` | `{kind}` |" in PAGE.read_text()
 
 
-@pytest.mark.parametrize("model", [EnsembleSpec, MemberSpec, PublishedFusion, Challenge])
+@pytest.mark.parametrize("model", [EnsembleSpec, MemberSpec, PublishedFusion, Challenge, Head, Asked, Document])
 def test_the_keys_of_a_toml_are_those_of_the_code(model: type[BaseModel]) -> None:
     assert key_table(model) in PAGE.read_text()

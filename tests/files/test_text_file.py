@@ -16,9 +16,9 @@ from tinkit.files.json import parse_json, read_json
 from tinkit.files.text import MAX_LINE, as_utf8, decode, read_lines, read_text
 from tinkit.foreign_scores import read_foreign
 from tinkit.models.foreign.classes import read_names
+from tinkit.submission.answers import read_answers
 from tinkit.submission.classes import read_classes
 from tinkit.submission.ids import read_ids
-from tinkit.submission.rehearsal import read_answers
 
 MARKED = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 FILE = Path("x.txt")

@@ -22,7 +22,7 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "report engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed foreign_scores submission inspection fusion models recipe data ops native workers scores"
+    " engine.distributed foreign_scores submission inspection fusion models recipe data ops native spread scores"
     " metrics files",
     "report": "engine.evaluation engine.runs inspection fusion recipe data scores files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed inspection"
@@ -34,7 +34,7 @@ ROOMS = {
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
     "foreign_scores": "submission scores pickles files",
-    "submission": "fusion scores metrics files",
+    "submission": "fusion scores metrics leaderboard files",
     "inspection": "scores metrics files",
     "fusion": "scores metrics files",
     "models": "models.clipnets models.foreign models.modality models.classifier models.temporal models.backbones"
@@ -49,13 +49,18 @@ ROOMS = {
     "models.stock": "",
     "recipe": "data metrics files",
     "data.look": "data.clips data.sampling data.manifest data.decode data.config files",
+    "data.reencode": "data.packing data.sampling data.manifest data.packed data.annotations data.decode data.config"
+    " data.paths data.layouts spread files",
+    "data.packing": "data.export data.sampling data.probe data.manifest data.packed data.decode data.paths data.layouts"
+    " spread files",
     "data.export": "data.probe data.manifest data.layouts files",
     "data.clips": "data.flow data.sampling data.probe data.manifest data.decode data.config data.paths data.layouts"
     " workers",
-    "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts workers files",
+    "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts spread files",
     "data.sampling": "data.decode data.config ops native",
-    "data.probe": "data.manifest data.decode data.paths data.layouts files",
-    "data.manifest": "data.annotations data.config data.paths data.layouts metrics files",
+    "data.probe": "data.manifest data.packed data.decode data.paths data.layouts spread files",
+    "data.manifest": "data.packed data.annotations data.decode data.config data.paths data.layouts metrics files",
+    "data.packed": "data.decode files",
     "data.annotations": "data.config data.paths data.layouts files",
     "data.decode": "data.config data.paths data.layouts ops",
     "data.config": "data.paths data.layouts metrics",
@@ -64,9 +69,11 @@ ROOMS = {
     "data.layouts": "metrics files",
     "data.paths": "",
     "ops": "native files",
+    "spread": "workers",
     "workers": "",
     "scores": "metrics files",
-    "metrics": "average_precision",
+    "metrics": "leaderboard average_precision",
+    "leaderboard": "",
     "average_precision": "native files",
     "native": "files",
     "pickles": "",

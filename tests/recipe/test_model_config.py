@@ -21,6 +21,7 @@ from tinkit.engine.training.optim import parameter_groups
 from tinkit.errors import UserError
 from tinkit.recipe.model import ModelConfig
 from tinkit.scores import read_scores
+from tinkit.spread.engine import Engine
 from tinkit.timm_import import import_timm
 
 NO_3D_START = ["model.pretrained=false", "model.partial_bn=false"]
@@ -53,7 +54,7 @@ def test_flow_is_computed_trained_on_and_tested(challenge: Path, tmp_path: Path)
     with pytest.raises(UserError, match="tinkit data flow"):
         train(root, tmp_path, "too early", *changes, steps=1)
     manifests = [open_manifest(data, split) for split in SPLITS]
-    assert make_flow(manifests, FlowFiles.of(data), FlowSettings(), workers=0).failed == {}
+    assert make_flow(manifests, FlowFiles.of(data), FlowSettings(), engine=Engine(0)).failed == {}
     run = train(root, tmp_path, "a", *changes)
     assert np.isfinite(read_scores(run_test(run, "test", run.load_recipe().test, "last", QUIET).path).scores).all()
     optim = run.load_recipe().optim.model_copy(update={"groups": "published"})

@@ -100,7 +100,7 @@ def test_a_flat_folder_keeps_the_annotations_ids() -> None:
     table = make_table([[0.5], [0.25]], ids=["cat/b.mp4", "cat/a.mp4"])
     plan = plan_submission(table, challenge("mmit"), listing("a.mp4", "b.mp4", folder=True))
     assert plan.names == ["cat/a.mp4", "cat/b.mp4"]
-    assert plan.rows.tolist() == [1, 0]
+    assert plan.parts[0].rows.tolist() == [1, 0]
     assert any("base name" in note for note in plan.notes)
 
 

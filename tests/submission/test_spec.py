@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from pydantic import ValidationError
 from tinkit.errors import UsageError, UserError
 from tinkit.files.shipped import shipped_names
 from tinkit.submission import load_challenge
+from tinkit.submission.names import apply_rule
+from tinkit.submission.spec_parts import parse_answers
 
 GOOD = """\
 title = "Mine"
@@ -107,6 +110,61 @@ def test_keys_that_cannot_be(tmp_path: Path, line: str, problem: str) -> None:
 def test_metrics_must_be_measurable(tmp_path: Path) -> None:
     assert "needs 5 labels" in load(tmp_path, GOOD.replace('"top1"', '"top5"')).problem
     assert "not one of a single-label" in load(tmp_path, GOOD.replace('"top1"', '"sample_map"')).problem
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ('syntax = "json"\ndelimiter = ";"', "delimiter: means nothing with syntax = 'json'"),
+        ('[document]\nresults = "r"', "document.results: means nothing with syntax = 'text'"),
+        ("zip = true\ngz = true", "packed once"),
+        ('member = "{head}.csv"\nzip = true', "may hold {head}, where there are heads"),
+        ("[heads.verb]\nnum_classes = 3", "each has a file of its own"),
+        ('joint = "action"', "joint: needs two heads"),
+        ("least = 4", "least: is more than top = 3"),
+        ('[extra]\n"a.txt" = "x"', "extra: means nothing without zip"),
+        ('zip = true\n[extra]\n"a.txt" = "{team}"', "{team} in 'a.txt' is not in `asked`"),
+        ('syntax = "json"\n[document.fields]\nteam = "{team}"', "{team} is not in `asked`"),
+        ('columns = ["a"]\nheader = true', "1 names, and 3 columns follow"),
+        ('columns = "{name}"\nheader = true', "only rows = 'scores' has a column a class"),
+        ('[asked.x]\ntakes = "text"\nhigh = 3\nmeaning = "y"', "bounds are of whole numbers"),
+        ("infinite = true", "infinite: means nothing with rows = 'ranked'"),
+        ('file = "a/b.csv"', "without folders"),
+    ],
+)
+def test_keys_that_do_not_go_together(tmp_path: Path, lines: str, problem: str) -> None:
+    assert problem in str(load(tmp_path, GOOD + lines + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("clip", "name"),
+    [
+        ("v_QOlSCBRmfWY.mp4", "QOlSCBRmfWY"),
+        ("abseiling/-3B32lodo2M_000059_000069.mp4", "-3B32lodo2M"),
+        ("x/__-_ab_cd_e_12_22", "__-_ab_cd_e"),
+        ("v_abcdefghi", "v_abcdefghi"),
+        ("v_abcdefghi.mp4", "v_abcdefghi"),
+        ("0123456_789.webm", "0123456_789"),
+        ("a_1_2.mp4", "a_1_2"),
+        ("QOlSCBRmfWY", "QOlSCBRmfWY"),
+    ],
+)
+def test_the_youtube_id_of_a_clip(clip: str, name: str) -> None:
+    assert apply_rule("youtube", clip) == name
+
+
+def test_what_an_entry_must_say(tmp_path: Path) -> None:
+    rules, _ = load_challenge("epic100")
+    good = {"sls_pt": "2", "sls_tl": "0", "sls_td": "5"}
+    assert parse_answers(good, rules.asked, rules.title) == {"sls_pt": 2, "sls_tl": 0, "sls_td": 5}
+    for given, problem in (
+        ({}, "what no program can know: sls_pt, sls_tl, sls_td"),
+        (good | {"sls_pt": "6"}, "--set sls_pt=6: not an answer"),
+        (good | {"sls_pt": "2.0"}, "not an answer"),
+        (good | {"sls_xx": "2"}, "asks for no such thing"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(problem)):
+            parse_answers(given, rules.asked, rules.title)
 
 
 def test_not_text(tmp_path: Path) -> None:

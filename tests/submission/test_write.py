@@ -21,7 +21,7 @@ from tinkit.submission import (
     plan_submission,
     write_submission,
 )
-from tinkit.submission.lines import rows_made_equal
+from tinkit.submission.writing.lines import rows_made_equal
 
 
 def test_mmit_is_a_row_of_probabilities_a_video(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from tinkit.submission import (
     read_ids,
     write_submission,
 )
+from tinkit.submission.reading.judge_clips import ClipCheck
+from tinkit.submission.reading.parts import Block
 
 
 def put(out: Path, table: ScoreTable = TWO, **options: Any) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: py
 
     rules = challenge("mmit", zip=place == "zip")
     if place in ("rows", "zip"):
-        monkeypatch.setattr("tinkit.submission.lines.in_chunks", rows_then_full)
+        monkeypatch.setattr("tinkit.submission.writing.lines.in_chunks", rows_then_full)
     elif place == "flush":
         monkeypatch.setattr("os.fsync", fail)
     else:
@@ -133,3 +135,34 @@ def test_the_manifest_has_the_hashes_of_all_that_went_in(tmp_path: Path) -> None
     assert (manifest["clips"], manifest["classes"], manifest["written_kind"]) == (2, 2, "probabilities")
     assert manifest["tinkit"]
     assert manifest["time"]
+
+
+def test_what_is_written_is_read_back_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("tinkit.submission.writing.document.header_line", lambda *_: "filename,score_0\n")
+        with pytest.raises(UserError, match="fails its own check: header: the header has 2 columns, expected 3"):
+            put(tmp_path / "sub" / "a.csv")
+    assert not (tmp_path / "sub").exists()
+
+
+def test_a_stem_may_hold_a_dot(tmp_path: Path) -> None:
+    table = make_table(np.eye(6), ids=[f"x/{i}.part.webm" for i in range(6)], task="single-label", kind="logits")
+    plan = plan_submission(table, challenge("sthv2"), None)
+    write_submission(plan, tmp_path / "a.csv", inputs={}, ids=None)
+    assert (tmp_path / "a.csv").read_text().startswith("0.part;0;")
+
+
+def test_of_a_large_text_one_block_in_ten_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinkit.submission.write._WHOLE", 100)
+    monkeypatch.setattr("tinkit.submission.reading.parts.BLOCK", 64)
+    judged: list[int] = []
+    check = ClipCheck.check_block
+
+    def seen(self: ClipCheck, block: Block) -> bool:
+        judged.append(block.first)
+        return check(self, block)
+
+    monkeypatch.setattr(ClipCheck, "check_block", seen)
+    put(tmp_path / "a.csv", make_table(np.random.default_rng(0).random((200, 2))))
+    blocks = (tmp_path / "a.csv").stat().st_size // 64
+    assert blocks // 11 <= len(judged) <= blocks // 9 + 2

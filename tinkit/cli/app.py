@@ -20,6 +20,7 @@ from tinkit.cli import (
     export,
     inspect,
     kernels,
+    ledger,
     models,
     predict,
     recipes,
@@ -61,6 +62,7 @@ app.command("ensemble", epilog=ensemble.EPILOG)(ensemble.ensemble)
 app.add_typer(scores.app, name="scores")
 app.command("inspect", epilog=inspect.EPILOG)(inspect.inspect)
 app.command("submit", epilog=submit.EPILOG)(submit.submit)
+app.command("ledger", epilog=ledger.EPILOG)(ledger.ledger)
 app.command("convert", epilog=convert.EPILOG)(convert.convert)
 app.command("export", epilog=export.EPILOG)(export.export)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)

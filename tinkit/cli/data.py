@@ -10,10 +10,14 @@ from tinkit.cli.data_export import EPILOG as EXPORT_EPILOG
 from tinkit.cli.data_export import export
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
 from tinkit.cli.data_flow import flow
+from tinkit.cli.data_frames import EPILOG as FRAMES_EPILOG
+from tinkit.cli.data_frames import frames
 from tinkit.cli.data_new import EPILOG as NEW_EPILOG
 from tinkit.cli.data_new import new
 from tinkit.cli.data_prepare import EPILOG as PREPARE_EPILOG
 from tinkit.cli.data_prepare import prepare
+from tinkit.cli.data_reencode import EPILOG as REENCODE_EPILOG
+from tinkit.cli.data_reencode import reencode
 from tinkit.cli.data_show import EPILOG as SHOW_EPILOG
 from tinkit.cli.data_show import show
 from tinkit.cli.data_stats import EPILOG as STATS_EPILOG
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Data sets: begin one of your own, build manifests, look into them, compute optical flow.",
+    help="Data sets: begin one of your own, build manifests, look into them, pack frames, compute optical flow.",
     epilog=examples(
         "tinkit data new videos",
         "tinkit data layouts",
@@ -35,6 +39,8 @@ app = typer.Typer(
         "tinkit data show mmit_r50 --split val --data data/mmit",
         "tinkit data show mmit_r50 --data data/mmit --html clips.html",
         "tinkit data stats mmit --data data/mmit",
+        "tinkit data frames mmit --data data/mmit",
+        "tinkit data reencode mmit --data data/mmit --out data/mmit-small",
         "tinkit data flow mmit --data data/mmit",
         "tinkit data export mmit --data data/mmit --format tsn --out lists",
     ),
@@ -43,6 +49,8 @@ app.command("prepare", epilog=PREPARE_EPILOG)(prepare)
 app.command("new", epilog=NEW_EPILOG)(new)
 app.command("show", epilog=SHOW_EPILOG)(show)
 app.command("stats", epilog=STATS_EPILOG)(stats)
+app.command("frames", epilog=FRAMES_EPILOG)(frames)
+app.command("reencode", epilog=REENCODE_EPILOG)(reencode)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
 app.command("export", epilog=EXPORT_EPILOG)(export)
 

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tinkit.cli.data_options import data_config, wanted_splits
-from tinkit.cli.data_prepare import Engine, spread_over
-from tinkit.cli.options import DataOption, DatasetArgument, ForceOption, JsonOption, SetOption, SplitsOption
+from tinkit.cli.options import (
+    DataOption,
+    DatasetArgument,
+    ForceOption,
+    JsonOption,
+    ProcessesOption,
+    SetOption,
+    SplitsOption,
+)
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError, UserError
 from tinkit.terminal import Notices, note, print_json, print_table
@@ -60,9 +67,7 @@ def export(
     placeholder: Annotated[
         int | None, typer.Option("--placeholder", min=0, metavar="N", help="Written where labels are unknown.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes that open clips; one a core unless given.")
-    ] = None,
+    workers: ProcessesOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -130,17 +135,16 @@ def _clips(choice: _Choice, manifest: Manifest, workers: int | None) -> ClipsToL
 
 def _opened(config: DataConfig, manifest: Manifest, workers: int | None) -> pa.Table:
     """What is known of the clips once those were opened that never were, or have changed."""
-    from functools import partial
-
     from tinkit.data.decode.settings import DecodeSettings
-    from tinkit.data.probe.clip import HowToProbe
+    from tinkit.data.probe.clip import HowToProbe, crashed
     from tinkit.data.probe.survey import survey
+    from tinkit.spread.engine import Engine
 
     how = HowToProbe(str(manifest.root), manifest.media, manifest.frame_template, DecodeSettings.of(config))
     notices = Notices()
     total = len(manifest.paths)
     with notices.bar(f"frames of {manifest.split}", total, shown=notices.is_terminal) as bar:
-        return survey(manifest, how, partial(spread_over, Engine(workers, None)), on_probed=bar.advance)
+        return survey(manifest, how, lambda function: Engine(workers).spread(function, crashed), on_probed=bar.advance)
 
 
 def _tell(out: Path, choice: _Choice, splits: list[ClipsToList], offset: bool, *, as_json: bool) -> None:  # noqa: FBT001

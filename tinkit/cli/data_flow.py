@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from tinkit.cli.data_options import data_config, wanted_splits
+from tinkit.cli.data_options import data_config, stoppable, wanted_splits
 from tinkit.cli.options import (
+    DaskOption,
     DataOption,
     DatasetArgument,
     JsonOption,
+    ProcessesOption,
     QuietOption,
     SetOption,
+    ShardOption,
     SplitsOption,
-    WorkersOption,
 )
 from tinkit.cli.parser import examples
-from tinkit.errors import Interrupted, UserError
-from tinkit.terminal import Notices, print_json, print_line, print_table
+from tinkit.errors import UserError
+from tinkit.terminal import Notices, note, print_json, print_line, print_table
 
 EPILOG = examples(
     "tinkit data flow mmit --data data/mmit",
     "tinkit data flow mmit --data data/mmit --split val --method tvl1 --short-side 256",
+    "tinkit data flow mmit --data data/mmit --shard 3/16",
     "tinkit data flow mine.toml --set data.flow_layout=packed --workers 16",
 )
 
@@ -46,7 +46,9 @@ def flow(
     short_side: Annotated[
         int | None, typer.Option(min=16, max=4096, help="Scale frames to this short side first; else as they are.")
     ] = None,
-    workers: WorkersOption = 2,
+    workers: ProcessesOption = None,
+    dask: DaskOption = None,
+    shard: ShardOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -61,6 +63,7 @@ def flow(
     from tinkit.data.flow.folders import FlowFiles
     from tinkit.data.flow.make import count_clips, make_flow
     from tinkit.data.manifest.manifest import open_manifest
+    from tinkit.spread.engine import Engine, parse_share
 
     config = data_config(what, data, overrides)
     root = resolve_root(config)
@@ -71,33 +74,23 @@ def flow(
     settings = FlowSettings(method=method, bound=bound, short_side=short_side)
     notices = Notices()
     shown = notices.is_terminal and not (quiet or as_json)
-    with _stoppable(), notices.bar("optical flow", count_clips(manifests), shown=shown) as bar:
+    engine, share = Engine(workers, dask), parse_share(shard)
+    total = len(share.of(range(count_clips(manifests))))
+    with stoppable(), notices.bar("optical flow", total, shown=shown) as bar:
         result = make_flow(
-            manifests, files, settings, workers=workers, on_clips=bar.advance, decoding=DecodeSettings.of(config)
+            manifests,
+            files,
+            settings,
+            engine=engine,
+            share=share,
+            on_clips=bar.advance,
+            decoding=DecodeSettings.of(config),
         )
+    if not share.whole:
+        note(f"part {share.part} of {share.parts} is done; when all are, run the command without --shard")
     _print(root / files.folder, result.made, result.found, result.failed, as_json=as_json, quiet=quiet)
     if result.failed and not result.made and not result.found:
         raise UserError(f"no clip's flow could be computed, such as {next(iter(result.failed.items()))}")
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the work, and how to resume is said."""
-    number = signal.SIGINT
-
-    def stop(sent: int, _: object) -> None:
-        nonlocal number
-        number = signal.Signals(sent)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = "interrupted; the clips that are whole are kept"
-        raise Interrupted(kept, number=number, fix="resume with the same command") from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _print(folder: Path, made: int, found: int, failed: dict[str, str], *, as_json: bool, quiet: bool) -> None:

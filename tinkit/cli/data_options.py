@@ -1,11 +1,14 @@
-"""Which data set, and which of its splits, a command of ``tinkit data`` means."""
+"""What the commands of ``tinkit data`` share: which data set and splits are meant, and how long work is stopped."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinkit.errors import UsageError
+from tinkit.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from tinkit.data.config.dataset import DataConfig
@@ -38,3 +41,23 @@ def wanted_splits(config: DataConfig, root: Path, split: list[str] | None) -> li
     return split or [
         name for name in SPLITS if name != "test" or any((root / place).is_file() for place in config.layout.test)
     ]
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the work, and how to resume is said."""
+    number = signal.SIGINT
+
+    def stop(sent: int, _: object) -> None:
+        nonlocal number
+        number = signal.Signals(sent)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "interrupted; the clips that are whole are kept"
+        raise Interrupted(kept, number=number, fix="resume with the same command") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

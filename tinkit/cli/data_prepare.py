@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tinkit.cli.data_options import data_config, wanted_splits
-from tinkit.cli.options import DataOption, DatasetArgument, JsonOption, SetOption, SplitsOption
+from tinkit.cli.options import (
+    DaskOption,
+    DataOption,
+    DatasetArgument,
+    JsonOption,
+    ProcessesOption,
+    SetOption,
+    ShardOption,
+    SplitsOption,
+)
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError, UserError
 from tinkit.terminal import Notices, note, print_table
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     from tinkit.data.manifest.manifest import Manifest
     from tinkit.data.probe.presence import Presence
     from tinkit.data.probe.report import Report
-    from tinkit.data.probe.survey import Shard
+    from tinkit.spread.engine import Engine, Share
 
 EPILOG = examples(
     "tinkit data prepare mmit --data data/mmit",
@@ -32,14 +39,6 @@ EPILOG = examples(
     "tinkit data prepare kinetics400 --data /data/k400 --shard 3/16",
     "tinkit data prepare kinetics400 --data /data/k400 --dask tcp://head:8786",
 )
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What clips are probed by: processes of this machine, or a dask cluster."""
-
-    workers: int | None
-    dask: str | None
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,9 @@ def prepare(
         str | None,
         typer.Option("--max-bad", metavar="N|P%", help="Exit with 1 if more clips of a split cannot be read."),
     ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core unless given.")] = None,
-    dask: Annotated[str | None, typer.Option("--dask", metavar="ADDRESS", help="Probe on a dask cluster.")] = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", metavar="I/N", help="Probe part I of N; a run without it joins them.")
-    ] = None,
+    workers: ProcessesOption = None,
+    dask: DaskOption = None,
+    shard: ShardOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check the annotations, build the manifests, and open every clip.
@@ -80,10 +77,11 @@ def prepare(
     """
     from tinkit.data.config.dataset import resolve_root
     from tinkit.data.probe.presence import decode_one, require_present, tolerated, words
+    from tinkit.spread.engine import Engine, parse_share
 
     if not probe and (report or dask or shard):
         raise UsageError("--report, --dask and --shard go with probing", fix="leave out --no-probe")
-    part = _shard(shard)
+    share = parse_share(shard)
     if max_bad is not None:
         _limit(max_bad, 0)
     config = data_config(what, data, overrides)
@@ -91,7 +89,10 @@ def prepare(
     opened = [_opened(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
     manifests, found = [manifest for manifest, _ in opened], [one for _, one in opened]
     there = all(one.lacking <= tolerated(one.files) for one in found) or max_bad is not None or report is not None
-    reports = _probe(config, manifests, Engine(workers, dask), part) if probe and there else []
+    if config.packed is not None:  # the clips' own files need not be here
+        probe = False
+        note("clips are read from shards, which `tinkit data frames --verify` checks; their files are not opened")
+    reports = _probe(config, manifests, Engine(workers, dask), share) if probe and there else []
     if report is not None and reports:
         _write(report, reports)
     _tell(root, manifests, found, reports, as_json=as_json)
@@ -127,10 +128,10 @@ def _tell(
         print_table("Clips", [row for one in reports for row in one.report.rows()])
 
 
-def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, shard: Shard) -> list[Probed]:
+def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, share: Share) -> list[Probed]:
     """The clips of every split opened, and what was found; nothing yet of a mere shard."""
     from tinkit.data.decode.settings import DecodeSettings
-    from tinkit.data.probe.clip import HowToProbe
+    from tinkit.data.probe.clip import HowToProbe, crashed
     from tinkit.data.probe.report import report_of
     from tinkit.data.probe.survey import survey
 
@@ -138,36 +139,13 @@ def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, shard:
     for manifest in manifests:
         how = HowToProbe(str(manifest.root), manifest.media, manifest.frame_template, DecodeSettings.of(config))
         total = len(manifest.paths)
-        with Notices().bar(f"opening clips of {manifest.split}", len(range(shard.part - 1, total, shard.parts))) as bar:
-            table = survey(manifest, how, partial(spread_over, engine), shard, bar.advance)
-        if shard.parts == 1:
+        with Notices().bar(f"opening clips of {manifest.split}", len(share.of(range(total)))) as bar:
+            table = survey(manifest, how, lambda function: engine.spread(function, crashed), share, bar.advance)
+        if share.whole:
             probed.append(Probed(table, report_of(manifest, table)))
-    if shard.parts > 1:
-        note(f"probed part {shard.part} of {shard.parts}; when all are, run the command without --shard")
+    if not share.whole:
+        note(f"probed part {share.part} of {share.parts}; when all are, run the command without --shard")
     return probed
-
-
-def spread_over(engine: Engine, function: Any) -> Any:
-    """The clips' probing over the engine."""
-    from tinkit.data.probe.clip import ClipProbe
-    from tinkit.data.probe.cluster import dask_cluster
-    from tinkit.data.probe.spread import Spread, processes
-    from tinkit.workers.cores import usable_cores
-
-    workers = engine.workers or usable_cores()
-    make = processes(workers) if engine.dask is None else dask_cluster(engine.dask)
-    return Spread(make, function, workers, lambda path: ClipProbe(path, "unreadable", "its reader crashed"))
-
-
-def _shard(text: str | None) -> Shard:
-    from tinkit.data.probe.survey import WHOLE, Shard
-
-    if text is None:
-        return WHOLE
-    parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
-        raise UsageError(f"--shard {text} is not a part", expected="I/N with I from 1 to N, such as 3/16")
-    return Shard(int(parts[1]), int(parts[2]))
 
 
 def _write(file: Path, probed: list[Probed]) -> None:

@@ -47,6 +47,12 @@ def _shipped_beginning(kind: ShippedKind, incomplete: str) -> list[str]:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 
+# ---- what is written
+
+LedgerOption = Annotated[
+    Path, typer.Option("--ledger", help="The csv that keeps what was handed in and what the leaderboard said.")
+]
+
 # ---- what is read
 
 RecipeArgument = Annotated[
@@ -132,4 +138,17 @@ GpusOption = Annotated[
 ]
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, help="Processes that share the work; 0 does it in this one.")
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Processes that share the work; one a core unless given. 0: this one."),
+]
+DaskOption = Annotated[
+    str | None, typer.Option("--dask", metavar="ADDRESS", help="Work on the dask cluster at this address instead.")
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Do part I of N only; when all are done, run the command once without it."
+    ),
 ]

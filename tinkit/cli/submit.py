@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from tinkit.cli.options import ForceOption, JsonOption, QuietOption, complete_challenges
+from tinkit.cli.options import ForceOption, JsonOption, LedgerOption, QuietOption, complete_challenges
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
+from tinkit.run_folder import LEDGER
 from tinkit.terminal import note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ EPILOG = examples(
     "tinkit submit mmit --challenge mmit --ids testSet.csv --out submission/mmit.csv",
     "tinkit submit runs/sth/scores/test-1x1-best.arrow --challenge sthv2 --ids sthv2-test.json --out sub/v2.csv",
     "tinkit submit mmit --challenge ./mine.toml --out sub/mine.csv --fill prior --max 3",
+    "tinkit submit verb=verbs noun=nouns -c epic100 --set sls_pt=2 --set sls_tl=3 --set sls_td=4 --out epic.zip",
     "tinkit submit --check submission/mmit.csv --challenge mmit --ids testSet.csv",
     "tinkit submit --check sub/demo.csv --challenge demo --answers data/demo-answers/test.csv",
 )
@@ -33,10 +35,11 @@ class FillChoice(StrEnum):
 
 
 def submit(
-    source: Annotated[
-        str | None,
+    sources: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[FUSION|SCORES|RUN]", help="A fusion or run (folder or name) or a score file (.arrow)."
+            metavar="[FUSION|SCORES|RUN]",
+            help="A fusion or run (folder or name) or a score file (.arrow); of several heads, HEAD=SCORES for each.",
         ),
     ] = None,
     *,
@@ -59,10 +62,30 @@ def submit(
         typer.Option("--fill", help="What clips without scores get: the others' mean, or no opinion."),
     ] = None,
     max_fill: Annotated[int, typer.Option("--max", min=0, help="How many clips may be filled.")] = 0,
+    asked: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="What the challenge asks of every entry, such as sls_pt=2."),
+    ] = None,
+    ledger: LedgerOption = LEDGER,
+    estimate: Annotated[
+        str | None,
+        typer.Option("--estimate", metavar="TEXT", help="What you expect, for the ledger; else the fusion's estimate."),
+    ] = None,
     force: ForceOption = False,
     check: Annotated[Path | None, typer.Option("--check", help="Check this file instead of writing one.")] = None,
     answers: Annotated[
-        Path | None, typer.Option("--answers", help="With --check: score the file against these (csv: id,labels).")
+        Path | None,
+        typer.Option(
+            "--answers", help="With --check: score the file against these (csv: id,labels; or scores with labels)."
+        ),
+    ] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group",
+            metavar="NAME=CSV",
+            help="With --answers: measure on their own the clips whose value in a column of the answers is in the csv.",
+        ),
     ] = None,
     categories: Annotated[
         Path | None, typer.Option("--categories", help="With --check: class names, of a category file or a score file.")
@@ -80,30 +103,53 @@ def submit(
         known = ", ".join(shipped_names("submissions"))
         raise UsageError("no leaderboard was named", fix=f"--challenge, with a .toml file or one of: {known}")
     if check is not None:
-        _refuse("--check", FUSION=source, out=out, fill=fill, max=max_fill or None, force=force or None)
-        _judge(check, challenge, ids, answers, categories, num_classes, as_json=as_json, quiet=quiet)
+        _refuse(
+            "--check",
+            FUSION=sources,
+            out=out,
+            fill=fill,
+            max=max_fill or None,
+            set=asked,
+            estimate=estimate,
+            force=force or None,
+        )
+        judged = Judged(check, challenge, ids, answers, categories, num_classes, _pairs("--group", groups))
+        _judge(judged, as_json=as_json, quiet=quiet)
         return
-    _refuse("writing a file", answers=answers, categories=categories, num_classes=num_classes)
-    if source is None or out is None:
+    _refuse("writing a file", answers=answers, categories=categories, num_classes=num_classes, group=groups)
+    if not sources or out is None:
         raise UsageError(
-            "no scores were named" if source is None else "no file to write was named",
+            "no scores were named" if not sources else "no file to write was named",
             fix="`tinkit submit FUSION --challenge C --out FILE`, or `tinkit submit --check FILE --challenge C`",
         )
-    from tinkit.submission import make_submission
+    from tinkit.submission import Options, make_submission
 
-    submission = make_submission(
-        source,
-        challenge,
-        out,
-        ids=ids,
-        split=split,
-        fill=None if fill is None else fill.value,
-        max_fill=max_fill,
-        force=force,
-    )
+    given = dict(_pairs("--set", asked))
+    options = Options(ids, split, None if fill is None else fill.value, max_fill, given, force, ledger, estimate)
+    submission = make_submission(sources, challenge, out, options)
     _print_manifest(submission.manifest, out, as_json=as_json, quiet=quiet)
     if not submission.written:
         note(f"{out}: exists already, made from the same files with the same options: nothing was changed")
+
+
+class Judged(NamedTuple):
+    """A file to check, and what it is checked against."""
+
+    path: Path
+    challenge: str
+    ids: Path | None
+    answers: Path | None
+    categories: Path | None
+    num_classes: int | None
+    groups: list[tuple[str, str]]
+
+
+def _pairs(option: str, given: list[str] | None) -> list[tuple[str, str]]:
+    """``NAME=VALUE`` of each time that the option was given."""
+    pairs = [text.partition("=") for text in given or ()]
+    if wrong := [name for name, equals, value in pairs if not (name and equals and value)]:
+        raise UsageError(f"{option} {wrong[0]}: not NAME=VALUE")
+    return [(name, value) for name, _, value in pairs]
 
 
 def _refuse(mode: str, **options: object) -> None:
@@ -128,21 +174,22 @@ def _print_manifest(manifest: dict[str, Any], out: Path, *, as_json: bool, quiet
         print_line(f"all that went in: {out.with_name('manifest.json')}")
 
 
-def _judge(
-    path: Path,
-    challenge: str,
-    ids: Path | None,
-    answers: Path | None,
-    categories: Path | None,
-    num_classes: int | None,
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def _judge(judged: Judged, *, as_json: bool, quiet: bool) -> None:
     from tinkit.submission import judge_submission
 
+    if judged.groups and judged.answers is None:
+        raise UsageError("--group without --answers", fix="the answers say which clips are in a group")
+    groups: dict[str, list[Path]] = {}
+    for name, file in judged.groups:
+        groups.setdefault(name, []).append(Path(file))
     report, rehearsal = judge_submission(
-        path, challenge, ids=ids, answers=answers, categories=categories, num_classes=num_classes
+        judged.path,
+        judged.challenge,
+        ids=judged.ids,
+        answers=judged.answers,
+        categories=judged.categories,
+        num_classes=judged.num_classes,
+        groups=groups,
     )
     if as_json:
         print_json(_as_dict(report, rehearsal))

@@ -16,7 +16,7 @@ from tinkit.foreign_scores.doubts import doubts
 from tinkit.foreign_scores.found import Found
 from tinkit.scores import Labels, ScoreInfo, ScoreTable
 from tinkit.submission.matching import choose_rule, some_of
-from tinkit.submission.spec import apply_rule
+from tinkit.submission.names import apply_rule
 
 NonFinite = Literal["error", "null"]
 _RULES = {"id": "verbatim", "basename": "by their base names", "stem": "by their stems"}

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from tinkit.errors import UserError
 from tinkit.submission.findings import GIVE_UP, Findings, Problem, TooMuchError
 from tinkit.submission.ids import IdList
 from tinkit.submission.manifest import MANIFEST, differs_from_manifest
-from tinkit.submission.matching import choose_rule
-from tinkit.submission.rows import is_header, is_number, parse_index, parse_scores, split_rows
-from tinkit.submission.spec import Challenge, NameRule, apply_rule
-from tinkit.submission.text import ends_in_newline, is_zip, odd_name, require_file, zip_members
+from tinkit.submission.outside import odd_name, too_large
+from tinkit.submission.reading.judge_clips import ClipCheck
+from tinkit.submission.reading.judge_json import JsonCheck
+from tinkit.submission.reading.judge_names import NameCheck, rule_for
+from tinkit.submission.reading.judge_rows import RowCheck
+from tinkit.submission.reading.parts import open_part, read_blocks
+from tinkit.submission.reading.rows import is_header, split_block
+from tinkit.submission.reading.stream import Clip, read_document
+from tinkit.submission.spec import Challenge
+from tinkit.submission.text import is_zip, packed_by, require_file, zip_members
 
 _SAMPLE = 1000  # rows looked at to see how a folder's names compare with the file's
 
@@ -47,8 +53,11 @@ def check_submission(
     classes: Sequence[str] | None = None,
     num_classes: int | None = None,
     keep: int = 5,
+    every: int = 1,
 ) -> CheckReport:
     """Judge ``path``; at most ``keep`` problems of each kind are kept, all are counted.
+
+    ``every``: of a text, judge the first two blocks of lines and then one in so many; not with ``ids``.
 
     Without ``ids`` it is not known whether clips are missing or invented, without ``classes`` or ``num_classes``
     whether labels exist: the notes say so. The file is streamed. Raises :class:`~tinkit.errors.UserError` only where
@@ -60,27 +69,26 @@ def check_submission(
     notes = []
     if ids is None:
         notes.append("no list of test clips was given (--ids): missing and invented clips cannot be found")
-    if challenge.rows == "ranked" and (classes is None if challenge.labels == "text" else count is None):
+    unknown = any(challenge.classes_of(head) is None for head in challenge.head_names)
+    if challenge.rows != "scores" and (classes is None if challenge.labels == "text" else count is None and unknown):
         notes.append("no classes were given (--categories): whether the labels exist was not checked")
-    rule = _rule_for(path, challenge, ids)
+    rule = rule_for(challenge, ids, _sample(path, challenge) if ids is not None and ids.folder else ())
     if rule != "id":
         notes.append("the names were compared with the folder's by " + ("base name" if rule == "basename" else "stem"))
-    names = _NameCheck(challenge, ids, rule, findings)
-    rows = 0
+    judges = {
+        head: RowCheck(challenge, classes, challenge.classes_of(head) if challenge.heads else count, findings)
+        for head in challenge.head_names
+    }
+    # Of heads in files of their own, each names all the clips.
+    names = {head: NameCheck(challenge, ids, rule, findings) for head in challenge.head_names}
     try:
-        _check_container(path, challenge, findings)
-        for message in odd_name(path, challenge) if not findings.errors else ():
-            findings.add(None, "file name", message, "warning")
-        if differs_from_manifest(path):
-            findings.add(None, "manifest", f"differs from what {MANIFEST} beside it describes", "warning")
-        values = _RowCheck(challenge, classes, count, findings)
-        for number, fields in _rows(path, challenge, values, findings):
-            rows += 1
-            names.check(number, fields[0])
-            values.check(number, fields[1:])
-        names.finish()
-        values.finish(rows)
-        if not rows:
+        _check_outside(path, challenge, findings)
+        if challenge.syntax == "json":
+            _check_document(path, challenge, next(iter(names.values())), judges, findings)
+        else:
+            for head, rows in judges.items():
+                _check_text(path, head, ClipCheck(challenge, names[head], rows, findings, every))
+        if not all(rows.rows for rows in judges.values()):
             findings.add(None, "empty", "the file has no rows")
     except TooMuchError:
         notes.append(f"reading stopped at {GIVE_UP} errors")
@@ -89,11 +97,18 @@ def check_submission(
             findings.add(error.line, "unreadable", error.problem)
         notes.append("reading stopped there")
     problems = tuple(sorted(findings.problems, key=lambda problem: (problem.line is None, problem.line or 0)))
-    return CheckReport(path, rows, problems, dict(findings.counts), findings.errors, findings.warnings, tuple(notes))
+    rows_read = max(rows.rows for rows in judges.values())
+    counts = dict(findings.counts)
+    return CheckReport(path, rows_read, problems, counts, findings.errors, findings.warnings, tuple(notes))
 
 
 def known_classes(challenge: Challenge, classes: Sequence[str] | None, num_classes: int | None) -> int | None:
     """The number of classes that is known before reading. Raises where two sources of it differ."""
+    if challenge.heads and (classes is not None or num_classes is not None):
+        raise UserError(
+            "the classes of several heads were given as those of one",
+            fix="leave --categories and --num-classes out: the challenge file says how many each head has",
+        )
     counts = {
         "the challenge": challenge.num_classes,
         "--categories": None if classes is None else len(classes),
@@ -108,189 +123,99 @@ def known_classes(challenge: Challenge, classes: Sequence[str] | None, num_class
     return next(iter(found.values()), None)
 
 
-def _check_container(path: Path, challenge: Challenge, findings: Findings) -> None:
+def _check_outside(path: Path, challenge: Challenge, findings: Findings) -> None:
     zipped = is_zip(path)
-    if zipped != challenge.zip:
-        wanted, got = ("a zip archive", "plain text") if challenge.zip else ("plain text", "a zip archive")
-        findings.add(None, "container", f"the file is {got}, the challenge wants {wanted}")
+    kinds = {True: "a zip archive", False: "packed by gzip" if packed_by(path) == "gzip" else "plain"}
+    wanted = "a zip archive" if challenge.zip else "packed by gzip" if challenge.gz else "plain"
+    if kinds[zipped] != wanted and (wanted != "plain" or zipped):
+        kinds_in_words = {"plain": "plain text"}
+        got, want = (kinds_in_words.get(kind, kind) for kind in (kinds[zipped], wanted))
+        findings.add(None, "container", f"the file is {got}, the challenge wants {want}")
     if zipped and challenge.zip:
         names = [member.filename for member in zip_members(path)]
-        if names != [challenge.member]:
+        members = list(dict.fromkeys([*challenge.members.values(), *challenge.extra]))
+        if sorted(names) != sorted(members):
             shown = ", ".join(names[:5]) or "nothing"
-            findings.add(None, "container", f"the archive holds {shown}; the challenge wants {challenge.member} alone")
+            alone = f"{members[0]} alone" if len(members) == 1 else ", ".join(members)
+            findings.add(None, "container", f"the archive holds {shown}; the challenge wants {alone}")
+    for message in too_large(path, challenge):
+        findings.add(None, "size", message)
+    for message in odd_name(path, challenge) if not findings.errors else ():
+        findings.add(None, "file name", message, "error" if challenge.file else "warning")
+    if differs_from_manifest(path):
+        findings.add(None, "manifest", f"differs from what {MANIFEST} beside it describes", "warning")
 
 
-def _rule_for(path: Path, challenge: Challenge, ids: IdList | None) -> NameRule:
-    """How names are compared: verbatim, but for a folder's listing, which may be laid out otherwise, as suits best."""
-    if ids is None or not ids.folder:
-        return "id"
+def _sample(path: Path, challenge: Challenge) -> list[str]:
+    """Some names of the file; what cannot be read is reported when it is read whole."""
     sample: list[str] = []
-    with suppress(UserError):  # an unreadable file is reported when it is read whole
-        rows = itertools.islice(split_rows(path, challenge), _SAMPLE)
-        sample += [fields[0] for _, fields in rows if isinstance(fields, list)]
-    return choose_rule([challenge.file_name(name) for name in ids.ids], sample)
+    with suppress(UserError), open_part(path, challenge, challenge.head_names[0]) as handle:
+        if challenge.syntax == "json":
+            shape, whole = challenge.shape, challenge.rows == "long"
+            clips = (found for found in read_document(handle, path, shape, whole=whole) if isinstance(found, Clip))
+            sample += [clip.name for clip in islice(clips, _SAMPLE) if isinstance(clip.name, str)]
+        else:
+            rows = (row for block in read_blocks(handle) for row in split_block(block, path, challenge))
+            sample += [fields[0] for _, fields in islice(rows, _SAMPLE) if isinstance(fields, list)]
+    return sample
 
 
-def _rows(path: Path, challenge: Challenge, values: _RowCheck, findings: Findings) -> Iterator[tuple[int, list[str]]]:
-    """The rows after the header, which is judged here, as blank lines, wrong quotes and a last line cut short are."""
-    first, number = True, 0
-    for number, fields in split_rows(path, challenge):
-        if isinstance(fields, str):
-            findings.add(number, "quotes", f"the quotes do not match: {fields}")
+def _check_document(
+    path: Path, challenge: Challenge, names: NameCheck, judges: Mapping[str, RowCheck], findings: Findings
+) -> None:
+    document = JsonCheck(challenge, names, judges, findings)
+    clips = ClipCheck(challenge, names, judges[""], findings) if challenge.rows == "long" else None
+    with open_part(path, challenge) as handle:
+        for found in read_document(handle, path, challenge.shape, whole=clips is not None):
+            if clips is not None and isinstance(found, Clip):
+                clips.check_object(found)
+            else:
+                document.check(found)
+    if clips is not None:
+        clips.finish()
+    document.finish()
+    names.finish()
+    for rows in judges.values():
+        rows.finish()
+
+
+def _check_text(path: Path, head: str, clips: ClipCheck) -> None:
+    with open_part(path, clips.challenge, head) as handle:
+        for number, fields in _rows(handle, path, clips):
+            clips.check_fields(number, fields)
+    clips.finish()
+    clips.names.finish()
+    clips.rows.finish()
+
+
+def _rows(handle: BinaryIO, path: Path, clips: ClipCheck) -> Iterator[tuple[int, list[str]]]:
+    """The rows that must be judged one by one, after the header.
+
+    Blocks that are right as they are go to ``clips`` whole. The header is judged here, as blank lines, wrong quotes
+    and a last line cut short are.
+    """
+    challenge, findings = clips.challenge, clips.findings
+    first, ended, lines = True, True, 0
+    for place, block in enumerate(read_blocks(handle)):
+        ended, lines = block.data.endswith(b"\n"), block.first
+        skipped = place > 1 and place % clips.every
+        if skipped or (not first and clips.check_block(block)):
             continue
-        if fields == [""]:
-            findings.add(number, "blank line", "a blank line")
-            continue
-        if first:
-            first = False
-            if is_header(fields, challenge):
-                values.check_header(number, fields)
+        for number, fields in split_block(block, path, challenge):
+            if isinstance(fields, str):
+                findings.add(number, "quotes", f"the quotes do not match: {fields}")
                 continue
-            if challenge.header:
-                findings.add(number, "header", f"the header is missing: {challenge.id_column!r} and so on")
-        yield number, fields
-    if number and not ends_in_newline(path):
-        findings.add(number, "line end", "the last line has no end: was the file cut short?", "warning")
-
-
-class _NameCheck:
-    """The first field of every row against the list of test clips, in one pass and without keeping the rows."""
-
-    def __init__(self, challenge: Challenge, ids: IdList | None, rule: NameRule, findings: Findings) -> None:
-        self.challenge, self.ids, self.rule, self.findings = challenge, ids, rule, findings
-        listed = () if ids is None else ids.ids
-        self.place: dict[str, int] = {}
-        for position, name in enumerate(listed):
-            key = apply_rule(rule, challenge.file_name(name))
-            if key in self.place:
-                raise UserError(
-                    f"{listed[self.place[key]]!r} and {name!r} of {ids.path if ids else ''} are both {key!r}"
-                )
-            self.place[key] = position
-        self.line_of = [0] * len(listed)
-        self.seen: dict[str, int] = {}
-        self.last = -1
-
-    def check(self, line: int, name: str) -> None:
-        """Judge the name on ``line``."""
-        if not name.strip():
-            self.findings.add(line, "name", "a row without a file name")
-            return
-        if (wanted := self.challenge.file_name(name)) != name:
-            self.findings.add(line, "name", f"{name!r} should be {wanted!r} (filename = {self.challenge.filename!r})")
-            name = wanted
-        if self.ids is None:
-            before = self.seen.setdefault(name, line)
-            if before != line:
-                self.findings.add(line, "doubled id", f"{name!r} is there already, in line {before}")
-            return
-        place = self.place.get(apply_rule(self.rule, name))
-        if place is None:
-            self.findings.add(line, "unknown id", f"{name!r} is not in the list of test clips")
-        elif before := self.line_of[place]:
-            self.findings.add(line, "doubled id", f"{name!r} is there already, in line {before}")
-        else:
-            self.line_of[place] = line
-            self._check_order(line, name, place)
-
-    def _check_order(self, line: int, name: str, place: int) -> None:
-        severity = self.challenge.order
-        if place < self.last and severity != "any" and self.ids is not None and self.ids.ordered:
-            self.findings.add(line, "order", f"{name!r} comes after a clip that the list has behind it", severity)
-        self.last = place
-
-    def finish(self) -> None:
-        """Report the listed clips that no line was about."""
-        if self.ids is None:
-            return
-        for name, line, listed in zip(self.ids.ids, self.line_of, self.ids.lines, strict=True):
-            if not line:
-                where = "" if self.ids.folder else f" (number {listed} of {self.ids.path.name})"
-                self.findings.add(None, "missing id", f"{self.challenge.file_name(name)!r} has no row{where}")
-
-
-class _RowCheck:
-    """What follows the file name: the right number of scores or labels, each of which can be what it says."""
-
-    def __init__(
-        self, challenge: Challenge, classes: Sequence[str] | None, count: int | None, findings: Findings
-    ) -> None:
-        self.challenge, self.findings = challenge, findings
-        self.width = challenge.top if challenge.rows == "ranked" else count
-        self.count = count
-        self.texts = None if classes is None else frozenset(classes)
-        self.first: list[str] | None = None
-        self.alike = True
-
-    def finish(self, rows: int) -> None:
-        """Report rows that are all the same."""
-        if rows > 1 and self.alike and not self.findings.errors:
-            message = f"all {rows} rows are alike: they say the same of every clip"
-            self.findings.add(None, "alike", message, "warning")
-
-    def check_header(self, line: int, fields: list[str]) -> None:
-        """Judge a first line that names columns."""
-        if not self.challenge.header:
-            self.findings.add(line, "header", f"a header ({fields[0]!r} ...), which the challenge has not")
-            return
-        width = len(fields) - 1 if self.width is None else self.width
-        wanted = self.challenge.header_row(width)
-        if fields == wanted:
-            self.width = width
-            return
-        place = next((i for i, (a, b) in enumerate(zip(fields, wanted, strict=False)) if a != b), None)
-        if place is None:
-            self.findings.add(line, "header", f"the header has {len(fields)} columns, expected {len(wanted)}")
-        else:
-            self.findings.add(
-                line, "header", f"column {place + 1} is called {fields[place]!r}, expected {wanted[place]!r}"
-            )
-
-    def check(self, line: int, fields: list[str]) -> None:
-        """Judge the fields after the name on ``line``."""
-        if self.alike:
-            self.first = fields if self.first is None else self.first
-            self.alike = fields == self.first
-        if self.width is None:
-            self.width = len(fields)
-        if len(fields) != self.width or not fields:
-            what = "labels" if self.challenge.rows == "ranked" else "scores"
-            hint = "" if fields else f"; is the delimiter {self.challenge.delimiter!r}?"
-            self.findings.add(line, "columns", f"{len(fields)} {what}, expected {self.width or 'some'}{hint}")
-            if not fields:
-                return
-        if self.challenge.rows == "scores":
-            self._check_scores(line, fields)
-        else:
-            self._check_labels(line, fields)
-
-    def _check_scores(self, line: int, fields: list[str]) -> None:
-        try:
-            values = parse_scores(fields)
-        except ValueError:
-            place = next(i for i, text in enumerate(fields) if not is_number(text))
-            self.findings.add(line, "not a number", f"column {place + 2} is {fields[place][:40]!r}")
-            return
-        if not all(map(math.isfinite, values)):
-            place = next(i for i, value in enumerate(values) if not math.isfinite(value))
-            self.findings.add(line, "not finite", f"column {place + 2} is {fields[place]}")
-        elif self.challenge.values == "probabilities" and (min(values) < 0 or max(values) > 1):
-            place = next(i for i, value in enumerate(values) if not 0 <= value <= 1)
-            self.findings.add(line, "not a probability", f"column {place + 2} is {fields[place]}, expected 0 to 1")
-
-    def _check_labels(self, line: int, fields: list[str]) -> None:
-        if len(set(fields)) < len(fields):
-            self.findings.add(line, "doubled label", "a label is there twice")
-        for text in fields:
-            if self.challenge.labels == "text":
-                if not text or (self.texts is not None and text not in self.texts):
-                    self.findings.add(line, "unknown label", f"{text!r} is not a class")
+            if fields == [""]:
+                findings.add(number, "blank line", "a blank line")
                 continue
-            index = parse_index(text, self.challenge.first_index)
-            if index is None or (self.count is not None and index >= self.count):
-                first = self.challenge.first_index
-                zero = ", without leading zeros" if text[:1] == "0" and text.isdigit() and len(text) > 1 else ""
-                wanted = f"{first} or more" if self.count is None else f"{first} to {first + self.count - 1}"
-                self.findings.add(
-                    line, "unknown label", f"{text[:40]!r} is not the index of a class, expected {wanted}{zero}"
-                )
+            lines = number
+            if first:
+                first = False
+                if is_header(fields, challenge):
+                    clips.rows.check_header(number, fields)
+                    continue
+                if challenge.header:
+                    findings.add(number, "header", f"the header is missing: {challenge.id_column!r} and so on")
+            yield number, fields
+    if not ended:
+        findings.add(lines, "line end", "the last line has no end: was the file cut short?", "warning")

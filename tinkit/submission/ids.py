@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tinkit.errors import UserError
@@ -15,7 +16,7 @@ from tinkit.files.json import parse_json
 from tinkit.files.text import is_text, read_text
 from tinkit.submission.text import open_list, read_lines, require_file, split_row
 
-_VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
+VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
 _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
 _HEADERS = frozenset({"id", "clip", "clip_id", "file", "filename", "file_name", "name", "path", "video", "video_id"})
 _NUMBERS = re.compile(r"-?\d+(,-?\d+)*")  # a count of frames, a label (-1: unknown) or several labels
@@ -105,8 +106,9 @@ def _from_text(path: Path) -> tuple[str, list[str], list[int]]:
     """An id a line, spaces in it too; unless numbers end every line, as in the lists of TSN and its descendants."""
     ids, lines = _columns(path, None)
     skip = bool(ids) and ids[0].split()[0].lower() in _HEADERS
-    paths = [_before_numbers(line) for line in (ids[1:] if skip else ids)]
-    if paths and None not in paths:
+    # Up to the first line that no number ends: most lists are none of paths, frames and labels.
+    paths = list(takewhile(lambda name: name is not None, map(_before_numbers, ids[skip:])))
+    if paths and len(paths) == len(ids) - skip:
         form, listed = "list: path frames labels", [name for name in paths if name is not None]
     else:
         skip = bool(ids) and ids[0].lower() in _HEADERS
@@ -168,7 +170,7 @@ def _from_folder(path: Path) -> IdList:
         raise UserError(
             "holds neither videos nor folders of images",
             file=path,
-            expected=f"files ending in {', '.join(sorted(_VIDEOS))}",
+            expected=f"files ending in {', '.join(sorted(VIDEOS))}",
         )
     form = f"folder: its {len(ids)} videos" if videos else f"folder: its {len(ids)} folders of images"
     if unsound := next((name for name in ids if not is_text(name)), None):
@@ -187,7 +189,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
                 continue
             suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path for each of millions is slow
-            if suffix in _VIDEOS:
+            if suffix in VIDEOS:
                 yield f"{prefix}{entry.name}", "video"
             has_images |= suffix in _IMAGES
     if has_images and prefix:

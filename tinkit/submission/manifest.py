@@ -17,10 +17,10 @@ from tinkit.files.group import refuse_unfinished
 from tinkit.files.hashes import sha256_file
 from tinkit.files.json import parse_json
 from tinkit.files.reading import read_bounded
+from tinkit.files.text import is_text
 from tinkit.submission.ids import IdList
 from tinkit.submission.plan import SubmissionPlan
 from tinkit.submission.spec import Challenge
-from tinkit.submission.text import is_text
 
 MANIFEST = "manifest.json"
 _MAX_BYTES = 1 << 26
@@ -62,11 +62,10 @@ def manifest_of(
     plan: SubmissionPlan, out: Path, written: Path, inputs: Mapping[str, HashedFile], ids: IdList | None
 ) -> dict[str, Any]:
     """The manifest of ``out``, which is still called ``written``; what is only known after writing is left out."""
-    info = plan.table.info
+    infos = {part.head: part.table.info for part in plan.parts}
     checked: dict[str, Any] = {"checked": False, "note": "the ids are the score file's own"}
     if ids is not None:
         checked = {"checked": True, "path": str(ids.path), "form": ids.form, "sha256": ids.sha256()}
-    facts = asdict(info)
     names = ("kind", "task", "dataset", "dataset_version", "split", "views", "weights", "trial", "hashes")
     return {
         "version": 1,
@@ -77,13 +76,19 @@ def manifest_of(
         "inputs": {part: {"path": str(one.path), "sha256": one.sha256} for part, one in inputs.items()},
         "ids": checked,
         "clips": len(plan.names),
-        "classes": len(info.classes),
+        "classes": _by_head({head: len(info.classes) for head, info in infos.items()}),
         "filled": {"count": len(plan.filled), "ids": list(plan.filled)},
-        "scores": {name: facts[name] for name in names},
-        "written_kind": plan.kind,
+        "scores": _by_head({head: {name: asdict(info)[name] for name in names} for head, info in infos.items()}),
+        "written_kind": _by_head({part.head: part.kind for part in plan.parts}),
+        "answers": plan.answers,
         "tinkit": __version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _by_head(values: dict[str, Any]) -> Any:
+    """The only value, or of several heads each one's."""
+    return values[""] if list(values) == [""] else values
 
 
 def described_by(manifest: Path) -> Described | None:

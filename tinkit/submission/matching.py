@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tinkit.errors import UserError
 from tinkit.submission.ids import IdList
-from tinkit.submission.spec import NameRule, apply_rule
+from tinkit.submission.names import NameRule, apply_rule
 
 RULES: tuple[NameRule, ...] = ("id", "basename", "stem")
 _SHOWN = 10

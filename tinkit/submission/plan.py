@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,34 +17,59 @@ from tinkit.submission.fill import Fill, check_filled, fill_row
 from tinkit.submission.ids import IdList
 from tinkit.submission.matching import match_rows, refuse_doubled, some_of
 from tinkit.submission.spec import Challenge
-from tinkit.submission.text import field_text
+from tinkit.submission.spec_parts import Answer
+from tinkit.submission.writing.wording import file_names, header_line, label_texts
 
 _ROUNDING = 1e-5  # what a sum of float32 probabilities may exceed 1 by; it is cut off when written
 
 
 @dataclass(frozen=True)
-class SubmissionPlan:
-    """A submission ready to be written: row ``rows[i]`` of ``table`` becomes the line of ``names[i]``.
+class Scored:
+    """The scores of one head: the table, and the file that it was read from, if any."""
 
-    ``names`` are as they stand in the file; so are, where classes are ranked, their ``labels``, and the line ``header``
-    (empty where there is none). ``kind`` is what the scores are turned into on the way; ``fill`` (C,) float64, of that
-    kind, stands for the rows without scores, whose ids are ``filled``; ``notes``: what the user should know.
+    table: ScoreTable
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one head contributes: row ``rows[i]`` of ``table`` is what the clip ``i`` of the plan gets.
+
+    ``labels`` are the classes' as the rules word them, before any quoting. ``kind`` is what the scores are turned into
+    on the way; ``fill`` (C,) float64, of that kind, stands for the rows without scores, whose ids are ``filled``.
     """
 
-    challenge: Challenge
+    head: str
     table: ScoreTable
     rows: NDArray[np.int64]
-    names: list[str]
     labels: list[str]
-    header: str
     kind: Kind
     fill: NDArray[np.float64] | None
     filled: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SubmissionPlan:
+    """A submission ready to be written: ``clips`` in order, their ``names`` in the file, unquoted, and their rows.
+
+    ``answers`` are what the challenge asked of the entry; ``notes``: what the user should know.
+    """
+
+    challenge: Challenge
+    clips: list[str]
+    names: list[str]
+    parts: tuple[Part, ...]
+    answers: dict[str, Answer]
     notes: tuple[str, ...]
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """The clips that some part has no scores for, each once."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.filled))
 
 
 def plan_submission(
-    table: ScoreTable,
+    scores: ScoreTable | Mapping[str, Scored],
     challenge: Challenge,
     ids: IdList | None,
     *,
@@ -51,49 +77,73 @@ def plan_submission(
     split: str = "test",
     fill: Fill | None = None,
     max_fill: int = 0,
+    answers: Mapping[str, Answer] = MappingProxyType({}),
 ) -> SubmissionPlan:
-    """Check ``table`` against the challenge and the list of test clips and put its rows in the list's order.
+    """Check ``scores`` against the challenge and the list of test clips and put their rows in the list's order.
 
-    Without ``ids`` the clips are those of ``table``, in its order, and a note says that they were not checked. Raises
+    ``scores``: a table, or of a challenge of several heads each one's. Without ``ids`` the clips are those of the
+    (first) table, in its order, and a note says that they were not checked. Raises
     :class:`~tinkit.errors.UserError`, naming ids, for: another split, task, kind or number of classes; clips missing,
     doubled or not in the list; scores that are not finite; clips without scores beyond ``max_fill``; names that the
     format cannot hold.
     """
-    _check_info(table, challenge, scores_path, split)
-    if not len(table):
-        raise UserError("holds no clips", file=scores_path)
-    table = replace(table, ids=list(table.ids))  # once: a column of a file makes a new text at every look
+    heads = {"": Scored(scores, scores_path)} if isinstance(scores, ScoreTable) else dict(scores)
+    # Once: a column of a file makes a new text at every look.
+    heads = {head: Scored(replace(one.table, ids=list(one.table.ids)), one.path) for head, one in heads.items()}
+    for head, one in heads.items():
+        _check_info(one.table, challenge, head, one.path, split)
+        if not len(one.table):
+            raise UserError("holds no clips", file=one.path)
+    first = next(iter(heads.values()))
+    notes = _notes_on(first.table, split)
+    if ids is None:
+        refuse_doubled(first.table.ids, first.path)
+        notes.append("the ids were not checked against an official list of test clips (no --ids)")
+        listed = IdList(first.path or Path("scores"), "the first score file", tuple(first.table.ids), ())
+    else:
+        listed = ids
+    matched = {head: match_rows(listed, one.table.ids, one.path) for head, one in heads.items()}
+    rule, rows = next(iter(matched.values()))
+    # A folder's names follow its layout; a file's are the organisers' own.
+    clips = [first.table.ids[row] for row in rows.tolist()] if listed.folder else list(listed.ids)
+    if rule != "id":
+        notes.append(f"ids were matched with {listed.path} by {'base name' if rule == 'basename' else 'stem'}")
+    names = file_names(clips, challenge)
+    parts = []
+    for head, one in heads.items():
+        part = _plan_part(head, one, matched[head][1], challenge, (fill, max_fill))
+        parts.append(part)
+        if part.filled:
+            of = f" of {head}" if head else ""
+            notes.append(f"{len(part.filled)} clips have no scores{of} and were filled with {fill}")
+    return SubmissionPlan(challenge, clips, names, tuple(parts), dict(answers), tuple(notes))
+
+
+def _notes_on(table: ScoreTable, split: str) -> list[str]:
     notes = [] if split == "test" else [f"these are scores of the split {split!r}, not of the test split"]
     if table.info.trial:
         notes.append(
             "these are scores of a trial (a run or test that --limit, --overfit or --steps cut short): "
             "this submission is not a result"
         )
-    if ids is None:
-        rows = np.arange(len(table.ids), dtype=np.int64)
-        refuse_doubled(table.ids, scores_path)
-        clips = list(table.ids)
-        notes.append("the ids were not checked against an official list of test clips (no --ids)")
-    else:
-        rule, rows = match_rows(ids, table.ids, scores_path)
-        # A folder's names follow its layout; a file's are the organisers' own.
-        clips = [table.ids[row] for row in rows.tolist()] if ids.folder else list(ids.ids)
-        if rule != "id":
-            notes.append(f"ids were matched with {ids.path} by {'base name' if rule == 'basename' else 'stem'}")
-    names = _file_names(clips, challenge)
+    return notes
+
+
+def _plan_part(
+    head: str, scored: Scored, rows: NDArray[np.int64], challenge: Challenge, filling: tuple[Fill | None, int]
+) -> Part:
+    table, path = scored.table, scored.path
+    fill, max_fill = filling
     kind = _written_kind(table, challenge)
     filled = tuple(table.ids[row] for row in rows[~np.asarray(table.valid)[rows]])
-    check_filled(filled, len(rows), fill, max_fill, scores_path)
+    check_filled(filled, len(rows), fill, max_fill, path)
     values = None if fill is None or not filled else fill_row(table, rows, kind, fill)
-    _check_finite(table, rows, scores_path)
-    if filled:
-        notes.append(f"{len(filled)} clips have no scores and were filled with {fill}")
-    labels = _label_texts(table.info.classes, challenge, scores_path) if challenge.rows == "ranked" else []
-    header = _header(challenge, challenge.top if labels else len(table.info.classes))
-    return SubmissionPlan(challenge, table, rows, names, labels, header, kind, values, filled, tuple(notes))
+    _check_finite(table, rows, challenge, path)
+    header_line(challenge, table.info.classes)  # fails now, if at all
+    return Part(head, table, rows, label_texts(table.info.classes, challenge, path), kind, values, filled)
 
 
-def _check_info(table: ScoreTable, challenge: Challenge, path: Path | None, split: str) -> None:
+def _check_info(table: ScoreTable, challenge: Challenge, head: str, path: Path | None, split: str) -> None:
     info = table.info
     if info.split != split:
         raise UserError(
@@ -101,18 +151,19 @@ def _check_info(table: ScoreTable, challenge: Challenge, path: Path | None, spli
             file=path,
             fix=f"test on {split!r} and submit those scores, or say `--split {info.split}` if you mean it",
         )
-    if info.task != challenge.task:
+    if challenge.task not in ("any", info.task):
         raise UserError(
             f"these are scores of a {info.task} data set, {challenge.title} is {challenge.task}",
             file=path,
             fix="name the right --challenge, or the right scores",
         )
     count = len(info.classes)
-    if challenge.num_classes not in (None, count):
-        raise UserError(f"scores of {count} classes", file=path, expected=f"the challenge's {challenge.num_classes}")
-    if challenge.rows == "ranked" and challenge.top > count:
-        raise UserError(f"scores of {count} classes cannot fill {challenge.top} labels a row", file=path)
-    if challenge.rows == "scores" and challenge.values != "any" and info.kind == "ranks":
+    if (wanted := challenge.classes_of(head)) not in (None, count):
+        of = f" of {head}" if head else ""
+        raise UserError(f"scores of {count} classes", file=path, expected=f"the challenge's {wanted}{of}")
+    if challenge.rows == "ranked" and challenge.top_needs() > count:
+        raise UserError(f"scores of {count} classes cannot fill {challenge.most} labels a row", file=path)
+    if challenge.rows != "ranked" and challenge.values != "any" and info.kind == "ranks":
         raise UserError(
             f"the scores are ranks, which cannot be turned into the {challenge.values} that the challenge wants",
             file=path,
@@ -127,60 +178,14 @@ def _written_kind(table: ScoreTable, challenge: Challenge) -> Kind:
     return challenge.values
 
 
-def _label_texts(classes: Sequence[str], challenge: Challenge, path: Path | None) -> list[str]:
-    """Every class's label, as it stands in the file."""
-    if challenge.labels == "index":
-        return [str(index + challenge.first_index) for index in range(len(classes))]
-    texts, seen = [], dict[str, int]()
-    for index, label in enumerate(classes):
-        try:
-            texts.append(field_text(label, challenge.delimiter, challenge.quoting))
-        except ValueError as error:
-            raise UserError(f"class {index}: {error}", file=path, fix="correct the category file") from error
-        if label in seen:
-            raise UserError(f"classes {seen[label]} and {index} are both called {label!r}", file=path)
-        seen[label] = index
-    return texts
-
-
-def _header(challenge: Challenge, width: int) -> str:
-    """The line that names the columns, of which ``width`` follow the first; empty where the challenge has none."""
-    if not challenge.header:
-        return ""
-    try:
-        names = [field_text(name, challenge.delimiter, challenge.quoting) for name in challenge.header_row(width)]
-    except ValueError as error:
-        raise UserError(f"the header cannot be written: {error}", fix="change `id_column` or `columns`") from error
-    return challenge.delimiter.join(names) + "\n"
-
-
-def _file_names(clips: Sequence[str], challenge: Challenge) -> list[str]:
-    """The first field of each row, quoted; names that collide or cannot be written are errors."""
-    names: list[str] = []
-    clip_of: dict[str, str] = {}
-    for clip in clips:
-        name = challenge.file_name(clip)
-        if name in clip_of:
-            raise UserError(
-                f"{clip_of[name]!r} and {clip!r} would both be called {name!r}",
-                fix=f'a challenge file with `filename = "id"`; it has {challenge.filename!r}',
-            )
-        clip_of[name] = clip
-        try:
-            names.append(field_text(name, challenge.delimiter, challenge.quoting))
-        except ValueError as error:
-            raise UserError(f"the clip {clip!r} cannot be written: {error}") from error
-    return names
-
-
-def _check_finite(table: ScoreTable, rows: NDArray[np.int64], path: Path | None) -> None:
+def _check_finite(table: ScoreTable, rows: NDArray[np.int64], challenge: Challenge, path: Path | None) -> None:
     """Refuse valid rows that are not finite, or that are not probabilities although the file says so."""
     bad: list[str] = []
     valid, bounded = np.asarray(table.valid), table.info.kind == "probabilities"
     for chunk in in_chunks(rows):
         part = chunk[valid[chunk]]
         scores = table.scores[part]
-        good = np.isfinite(scores)
+        good = scores < np.inf if challenge.infinite else np.isfinite(scores)
         if bounded:
             good &= (scores >= 0) & (scores <= 1 + _ROUNDING)
         bad += [table.ids[row] for row in part[~good.all(axis=1)]]

@@ -6,27 +6,25 @@ Nothing here holds more than one line of a file, so that a file of any size, or 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
-import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from tinkit.errors import UserError
 from tinkit.files.system_errors import read_errors
 from tinkit.files.text import as_utf8, is_text, not_utf8
 
-if TYPE_CHECKING:
-    from tinkit.submission.spec import Challenge
-
 MAX_LINE = 1 << 20  # bytes; 1,000 classes of 20 characters take a fiftieth of it
 MAX_ROWS = 5_000_000
 MAX_BYTES = 16 << 30
 ZIP_MAGIC = b"PK\x03\x04"
-UNSAFE = "\r\n\x00"
+_UNSAFE = re.compile(r"[\r\n\0]")
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -35,7 +33,6 @@ _PACKED = {
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!\x1a\x07": "rar",
 }
-_OTHER_KINDS = frozenset({".json", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".arrow", ".npz", ".npy", ".pkl"})
 
 
 def is_zip(path: Path) -> bool:
@@ -61,15 +58,6 @@ def packed_by(path: Path) -> str | None:
     return next((program for magic, program in _PACKED.items() if start.startswith(magic)), None)
 
 
-def odd_name(path: Path, challenge: Challenge) -> list[str]:
-    """What to say of a file whose name promises another kind of file than the challenge wants."""
-    ending = path.suffix.lower()
-    if ending == ".zip" if challenge.zip else ending not in _OTHER_KINDS:
-        return []
-    kind = "a zip archive" if challenge.zip else f"text, with fields parted by {challenge.delimiter!r}"
-    return [f"the name ends in {ending!r}, and the challenge wants {kind}: a leaderboard may refuse it by its name"]
-
-
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """The bytes of ``path``, or of the one file in it when it is a zip archive."""
@@ -85,13 +73,30 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     members = zip_members(path)
     if len(members) != 1:
         raise UserError(f"the archive holds {len(members)} files", file=path, expected="exactly one")
-    if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    with open_member(path, members[0]) as handle:
+        yield handle
+
+
+@contextmanager
+def open_member(path: Path, member: zipfile.ZipInfo) -> Iterator[BinaryIO]:
+    """The bytes of one file of the archive ``path``."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UserError("the archive is packed by an unusual method", file=path, expected="deflate, as zip programs do")
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(members[0]) as member:
-            yield io.BufferedReader(member, 1 << 18)  # type: ignore[type-var]  # ZipExtFile is a BufferedIOBase
+        with zipfile.ZipFile(path) as archive, archive.open(member) as inner:
+            yield io.BufferedReader(inner, 1 << 18)  # type: ignore[type-var]  # ZipExtFile is a BufferedIOBase
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
-        raise UserError(f"{members[0].filename} cannot be unpacked: {error}", file=path) from error
+        raise UserError(f"{member.filename} cannot be unpacked: {error}", file=path) from error
+
+
+@contextmanager
+def open_gzip(path: Path) -> Iterator[BinaryIO]:
+    """The bytes that ``path`` holds packed by gzip."""
+    try:
+        with gzip.open(path) as inner:
+            yield io.BufferedReader(inner, 1 << 18)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise UserError(f"cannot be unpacked by gzip: {error}", file=path) from error
 
 
 def require_file(path: Path) -> None:
@@ -112,20 +117,23 @@ def open_list(path: Path) -> Iterator[BinaryIO]:
         yield as_utf8(handle, path)
 
 
-def read_lines(handle: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
-    """Line number (from 1) and text of each line, without its ending.
+def read_lines(handle: BinaryIO, path: Path, before: int = 0, most: int | None = None) -> Iterator[tuple[int, str]]:
+    """Line number (from 1, after ``before`` lines) and text of each line, without its ending.
 
     Raises :class:`~tinkit.errors.UserError` for a line that is not UTF-8 or is longer than :data:`MAX_LINE`, and
-    for a file beyond :data:`MAX_ROWS` or :data:`MAX_BYTES`.
+    for a file of more than ``most`` lines (:data:`MAX_ROWS`) or :data:`MAX_BYTES`.
     """
-    total = number = 0
-    while raw := handle.readline(MAX_LINE + 1):
+    most = MAX_ROWS if most is None else most
+    total, number = 0, before
+    # A file object's own readline, looked up once: this loop reads lists of millions of clips.
+    readline = handle.readline
+    while raw := readline(MAX_LINE + 1):
         number += 1
         total += len(raw)
         if len(raw) > MAX_LINE:
             raise UserError(f"a line longer than {MAX_LINE} bytes", file=path, line=number, expected="a text file")
-        if number > MAX_ROWS or total > MAX_BYTES:
-            raise UserError(f"more than {MAX_ROWS} lines or {MAX_BYTES >> 30} GiB", file=path, line=number)
+        if number > most or total > MAX_BYTES:
+            raise UserError(f"more than {most} lines or {MAX_BYTES >> 30} GiB", file=path, line=number)
         if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
             raise UserError(
                 "starts with a byte order mark", file=path, line=1, fix="save it as UTF-8 without the mark (BOM)"
@@ -134,13 +142,6 @@ def read_lines(handle: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
             yield number, raw.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise not_utf8(raw, number, path) from error
-
-
-def ends_in_newline(path: Path) -> bool:
-    """Whether the last byte of ``path``, which is not empty, or of the one file in it, ends a line."""
-    with open_bytes(path) as handle:
-        handle.seek(-1, os.SEEK_END)
-        return handle.read(1) == b"\n"
 
 
 def split_row(line: str, delimiter: str, quoting: str) -> list[str]:
@@ -160,10 +161,12 @@ def field_text(value: str, delimiter: str, quoting: str) -> str:
     """
     if not value:
         raise ValueError("an empty text")
-    if any(character in value for character in UNSAFE):
+    if _UNSAFE.search(value):
         raise ValueError(f"{value!r} holds a line break")
-    if not is_text(value):
+    if not (value.isascii() or is_text(value)):
         raise ValueError(f"{value!r} is not text")
+    if quoting == "all":
+        return '"' + value.replace('"', '""') + '"'
     if quoting == "csv":
         return '"' + value.replace('"', '""') + '"' if delimiter in value or '"' in value else value
     if delimiter in value:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from tinkit.errors import UserError
 from tinkit.files.atomic import check_place
 from tinkit.files.group import file_group, recover, sweep, writing_in
 from tinkit.files.hashes import sha256_file
+from tinkit.submission.check import check_submission
 from tinkit.submission.ids import IdList
-from tinkit.submission.lines import write_lines
 from tinkit.submission.manifest import MANIFEST, HashedFile, described_by, manifest_of
-from tinkit.submission.plan import SubmissionPlan
-from tinkit.submission.text import odd_name
+from tinkit.submission.outside import formulas, odd_name, too_large
+from tinkit.submission.plan import Part, SubmissionPlan
+from tinkit.submission.writing.containers import Writer, pack
+from tinkit.submission.writing.document import write_json, write_text
 
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same scores give the same bytes
+_WHOLE = 1 << 28  # bytes of a text up to which all of it is read back
+_EVERY = 10
 
 
 def write_submission(
@@ -64,10 +66,11 @@ def write_in_place(
     other = refuse_overwriting(out, others, force=force)
     with file_group(head, out) as group:
         written = group.place(out.name)
-        with _opened(written, plan.challenge.member if plan.challenge.zip else None) as handle:
-            notes = write_lines(plan, handle)
+        notes = _write_file(plan, written)
+        _read_back(plan, written, out)
         manifest = manifest_of(plan, out, written, inputs, ids)
-        manifest |= {"notes": [*plan.notes, *notes, *odd_name(out, plan.challenge)], "made_from": made}
+        found = [*plan.notes, *notes, *odd_name(out, plan.challenge), *too_large(written, plan.challenge)]
+        manifest |= {"notes": [*found, *formulas(plan.names)], "made_from": made}
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         # A half character, from the name of a folder, becomes the escape that JSON has for it.
         group.place(MANIFEST).write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -114,15 +117,46 @@ def _free_name(path: Path) -> Path:
     return free
 
 
-@contextmanager
-def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
-    """``path`` to write to, or ``member`` of a new archive there."""
-    if member is None:
-        with path.open("wb", buffering=1 << 20) as handle:
-            yield handle
-        return
-    info = zipfile.ZipInfo(member, _ZIP_TIME)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.external_attr = 0o644 << 16
-    with zipfile.ZipFile(path, "w") as archive, archive.open(info, "w", force_zip64=True) as handle:
-        yield cast(BinaryIO, handle)
+def _read_back(plan: SubmissionPlan, written: Path, out: Path) -> None:
+    """Judge the file as any other before it appears as ``out``; raises :class:`~tinkit.errors.UserError` if it fails.
+
+    What the rules say of its outside, its name and its size, is noted, not refused. Of a text of more than
+    ``_WHOLE`` bytes, one block in ten is judged: reading it all costs as much as writing it, and `--check` does.
+    """
+    large = plan.challenge.syntax == "text" and plan.challenge.rows != "long" and written.stat().st_size > _WHOLE
+    lines = tuple(range(1, len(plan.clips) + 1))
+    listed = IdList(out, "the clips of the submission", tuple(plan.clips), lines)
+    one = plan.parts[0].table.info.classes if len(plan.parts) == 1 and not plan.challenge.heads else None
+    report = check_submission(
+        written, plan.challenge, ids=None if large else listed, classes=one, every=_EVERY if large else 1
+    )
+    wrong = [problem for problem in report.problems if problem.severity == "error"]
+    if found := [problem for problem in wrong if problem.kind not in ("file name", "size")]:
+        raise UserError(
+            f"what was written fails its own check: {found[0].kind}: {found[0].message}",
+            file=out,
+            line=found[0].line,
+            expected="a file that the challenge's rules take",
+            fix="this is a fault of tinkit: nothing was written; please report it",
+        )
+
+
+def _write_file(plan: SubmissionPlan, path: Path) -> list[str]:
+    """Write the file itself; returns what must be known of it."""
+    challenge, notes = plan.challenge, []
+    packed_by = "zip" if challenge.zip else "gz" if challenge.gz else ""
+
+    def text_of(part: Part) -> Writer:
+        return lambda handle: notes.extend(write_text(plan, part, handle))
+
+    writers: dict[str, Writer] = {}
+    if challenge.syntax == "json":
+        writers[challenge.member] = lambda handle: notes.extend(write_json(plan, handle))
+    else:
+        members = challenge.members
+        writers |= {members[part.head]: text_of(part) for part in plan.parts}
+    for name, template in challenge.extra.items():
+        text = template.format(**plan.answers).encode()
+        writers[name] = lambda handle, text=text: cast(None, handle.write(text))  # type: ignore[misc]
+    pack(path, writers, packed_by=packed_by)
+    return notes

@@ -29,7 +29,9 @@ from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.flow.make import STATE, make_flow
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.errors import UserError
+from tinkit.files.claims import claim_folder
 from tinkit.files.locks import lock_file, writing
+from tinkit.spread.engine import Engine
 
 FILES = FlowFiles("flow", "flow_x", "video", "", "{:05d}.jpg")
 
@@ -98,11 +100,11 @@ def test_only_the_frames_that_are_needed_are_read(tmp_path: Path) -> None:
             clip.read([3])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_data_set_is_completed_and_its_broken_clips_are_told(manifest: Manifest, workers: int) -> None:
     pytest.importorskip("cv2")
     heard: list[int] = []
-    first = make_flow([manifest.head(1)], FILES, FlowSettings(), workers=workers)
+    first = make_flow([manifest.head(1)], FILES, FlowSettings(), engine=Engine(workers))
     assert (first.made, first.found, first.failed) == (1, 0, {})
     folder = manifest.root / "flow"
     before = {path: path.stat().st_mtime_ns for path in (folder / "a").iterdir()}
@@ -112,7 +114,7 @@ def test_a_data_set_is_completed_and_its_broken_clips_are_told(manifest: Manifes
         (half / "flow_x_00009.jpg").write_bytes(b"left over")
     (folder / "..tinkit-flow-killed.owner.lock").write_text("")
     with writing(folder / ".tinkit-flow-running.owner"):
-        result = make_flow([manifest], FILES, FlowSettings(), workers=workers, on_clips=heard.append)
+        result = make_flow([manifest], FILES, FlowSettings(), engine=Engine(workers), on_clips=heard.append)
     assert (result.made, result.found) == (1, 1)
     assert result.failed["still.mp4"] == "a clip of 1 frames has no flow"
     assert list(result.failed) == ["still.mp4", "broken.mp4"]
@@ -127,7 +129,7 @@ def test_runs_that_begin_together_do_not_disturb_each_other(tmp_path: Path) -> N
 
     def begin(folder: Path) -> None:
         together.wait(60)
-        flow_make._claim(folder, FILES, FlowSettings())
+        claim_folder(folder / STATE, {"a": 1}, what="flow", command="tinkit data flow", key="--out")
 
     with ThreadPoolExecutor(4) as runs:
         for number in range(10):
@@ -199,7 +201,7 @@ def test_a_clip_s_folder_appears_whole_or_not_at_all(manifest: Manifest, monkeyp
 
     monkeypatch.setattr(flow_make, "_encode", failing)
     with pytest.raises(OSError, match="No space"):
-        make_flow([manifest], FILES, FlowSettings(), workers=0)
+        make_flow([manifest], FILES, FlowSettings(), engine=Engine(0))
     assert [path.name for path in (manifest.root / "flow").iterdir()] == [STATE]
 
 
@@ -210,7 +212,7 @@ def test_what_is_written_is_what_was_computed(tmp_path: Path, layout: FlowLayout
     write_video(tmp_path / "12.mp4", count=4)
     manifest = write_manifest(tmp_path, [("12", "12.mp4", "a")])
     files = FlowFiles("flow", layout, "video", "", "{:05d}.jpg")
-    assert make_flow([manifest], files, FlowSettings(short_side=48), workers=0).made == 1
+    assert make_flow([manifest], files, FlowSettings(short_side=48), engine=Engine(0)).made == 1
     folder = files.clip_folder(tmp_path, "12.mp4")
     with ComputedFlow(open_clip(tmp_path / "12.mp4", "video"), FlowSettings(short_side=48)) as computed:
         wanted = computed.read(range(3))
@@ -224,28 +226,28 @@ def test_what_is_written_is_what_was_computed(tmp_path: Path, layout: FlowLayout
 
 def test_two_ways_of_computing_are_not_mixed(manifest: Manifest) -> None:
     pytest.importorskip("cv2")
-    make_flow([manifest.head(1)], FILES, FlowSettings(), workers=0)
+    make_flow([manifest.head(1)], FILES, FlowSettings(), engine=Engine(0))
     with pytest.raises(UserError, match=r"bound 20\.0, not 10\.0"):
-        make_flow([manifest], FILES, FlowSettings(bound=10), workers=0)
+        make_flow([manifest], FILES, FlowSettings(bound=10), engine=Engine(0))
     (manifest.root / "flow" / STATE).write_text("[")
     with pytest.raises(UserError, match="computed with other settings"):
-        make_flow([manifest], FILES, FlowSettings(), workers=0)
+        make_flow([manifest], FILES, FlowSettings(), engine=Engine(0))
     (manifest.root / "flow" / STATE).unlink()
     with pytest.raises(UserError, match="did not create it"):
-        make_flow([manifest], FILES, FlowSettings(), workers=0)
+        make_flow([manifest], FILES, FlowSettings(), engine=Engine(0))
 
 
 def test_folders_that_would_collide_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     manifest = write_manifest(tmp_path, [("1", "a.mp4", "a"), ("2", "a.webm", "a")])
     with pytest.raises(UserError, match="would share the folder"):
-        make_flow([manifest], FILES, FlowSettings(), workers=0)
+        make_flow([manifest], FILES, FlowSettings(), engine=Engine(0))
     frames = DataConfig(dataset="list", root=tmp_path, flow_folder="")
     write_images(tmp_path / "clip", 4)
     (tmp_path / "category.txt").write_text("a\n")
     (tmp_path / "train.txt").write_text("clip 4 0\n")
     with pytest.raises(UserError, match="folder of the frames"):
-        make_flow([open_manifest(frames, "train")], FlowFiles.of(frames), FlowSettings(), workers=0)
+        make_flow([open_manifest(frames, "train")], FlowFiles.of(frames), FlowSettings(), engine=Engine(0))
 
 
 def test_the_command_and_a_clip_outside_of_any_data_set(manifest: Manifest) -> None:

@@ -25,9 +25,10 @@ from tinkit.data.look.labels import most_common_pairs
 from tinkit.data.look.plot import Plotted, check_plot, write_plot
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import HowToProbe, probe_clips
-from tinkit.data.probe.spread import Spread, processes
 from tinkit.data.probe.survey import SCHEMA, read_probes, survey
 from tinkit.errors import UsageError, UserError
+from tinkit.spread.processes import processes
+from tinkit.spread.spread import Spread
 
 
 @pytest.fixture(scope="module")

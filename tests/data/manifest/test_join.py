@@ -19,7 +19,8 @@ from tests.helpers.video_files import write_manifest, write_video
 from tinkit.data.clips.loading import train_loader
 from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.views import ClipConfig
-from tinkit.data.manifest.manifest import Manifest, join
+from tinkit.data.manifest.join import join
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.errors import UserError
 
 TRAIN = [("one", "1.mp4", "a"), ("two", "2.mp4", "a;c"), ("three", "3.mp4", "b")]

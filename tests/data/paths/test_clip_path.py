@@ -18,6 +18,7 @@ from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.probe.presence import count_present, decode_one
 from tinkit.errors import UserError
+from tinkit.spread.engine import Engine
 
 OUTSIDE = ["../out.mp4", "a/../../out.mp4", "/etc/passwd", "a\0b", "..\\out.mp4", "C:\\out.mp4", "..", "", "a\nb"]
 
@@ -44,7 +45,7 @@ def test_nothing_outside_is_read_or_written(tmp_path: Path, path: str) -> None:
         manifest.require_media,
         lambda: count_present(manifest),
         lambda: decode_one(manifest),
-        lambda: make_flow([manifest], files, FlowSettings(), workers=0),
+        lambda: make_flow([manifest], files, FlowSettings(), engine=Engine(0)),
         lambda: Clips(manifest, ClipConfig(), views)[0],
     ):
         with pytest.raises(UserError, match="is not below"):

@@ -15,12 +15,13 @@ from tests.helpers.video_files import write_images, write_manifest, write_video
 from tinkit.data.clips.testing import TestClips
 from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.views import ClipConfig, ViewConfig
-from tinkit.data.manifest.manifest import Manifest, join
+from tinkit.data.manifest.join import join
+from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clip
 from tinkit.data.probe.known import KnownClips
-from tinkit.data.probe.spread import Spread
 from tinkit.data.probe.survey import SCHEMA, probes_file, read_probes, survey
 from tinkit.files.arrow import sealed_writer
+from tinkit.spread.spread import Spread
 
 CLIP = ClipConfig(num_segments=4, size=32)
 AGO = 1_700_000_000_123_456_789

@@ -24,9 +24,11 @@ from tinkit.cli.app import app
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clip
 from tinkit.data.probe.report import limit_of, report_of
-from tinkit.data.probe.spread import Spread, processes
-from tinkit.data.probe.survey import Shard, probes_file, read_probes, survey
+from tinkit.data.probe.survey import probes_file, read_probes, survey
 from tinkit.errors import UserError
+from tinkit.spread.engine import Share
+from tinkit.spread.processes import processes
+from tinkit.spread.spread import Spread
 
 
 def lost(path: str) -> ClipProbe:
@@ -186,7 +188,7 @@ def test_shards_are_joined_and_what_none_has_probed_is(manifest: Manifest) -> No
     whole = probes_file(manifest.file).read_bytes()
     probes_file(manifest.file).unlink()
     for part in (3, 1):
-        survey(manifest, how(manifest), HERE, Shard(part, 3))
+        survey(manifest, how(manifest), HERE, Share(part, 3))
     assert len(read_probes(manifest)) == 8
     rest = Watched()
     survey(manifest, how(manifest), rest)  # type: ignore[arg-type]

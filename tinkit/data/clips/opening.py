@@ -19,11 +19,10 @@ from tinkit.data.config.views import ClipConfig
 from tinkit.data.decode.clip_index import ClipIndex
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, NoFrames
 from tinkit.data.decode.jpeg_part import load_jpeg_part
-from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles, FlowFolder
+from tinkit.data.manifest.frames import open_frames
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
-from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.image_names import template_pattern
 from tinkit.data.sampling.rates import SLOWEST, Resampling
 from tinkit.data.sampling.resize import load_kernel
@@ -70,8 +69,7 @@ def open_row(
     """
     reader: ClipReader
     if flow is None:
-        path = clip_path(manifest.root, row.path)
-        reader = open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames, decoding, index)
+        reader = open_frames(manifest, row, decoding, index)
     else:
         folder = flow.clip_folder(manifest.root, row.path)
         reader = FlowFolder(folder, flow.templates(folder), row.start, row.frames, decoding)
@@ -135,6 +133,8 @@ def check_size(size: tuple[int, ...], first: tuple[int, ...]) -> None:
 def prepare_to_read(manifest: Manifest) -> None:
     """Before any worker starts: refuse a template that names no files, which is no broken clip, and load kernels."""
     load_kernel()
+    if manifest.packed is not None:
+        manifest.packed.require()
     if manifest.media == "frames":
         load_jpeg_part()
         template_pattern(manifest.frame_template)

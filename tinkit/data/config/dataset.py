@@ -57,6 +57,11 @@ class DataConfig(Table):
     min_frames: int | None = Field(None, ge=1, description="Shorter clips are left out of training but tested.")
     flow_layout: FlowLayout = Field("flow_x", description="How the images of optical flow are named.")
     flow_folder: str = Field("flow", description="Folder of the clips' optical flow, relative to the root.")
+    packed: str | None = Field(
+        None,
+        description="Read frames from shards (`tinkit data frames`) instead: their folder, relative to the root or "
+        "absolute, or an address of fsspec, such as s3://bucket/folder.",
+    )
     rate: float | None = Field(
         None,
         ge=0.001,
@@ -92,6 +97,15 @@ class DataConfig(Table):
         if folder is not None and (folder.startswith("/") or ".." in Path(folder).parts or "\0" in folder):
             raise ValueError(f"{info.field_name} lies below the root; link the media there if they are elsewhere")
         return folder
+
+    @field_validator("packed")
+    @classmethod
+    def _is_a_place(cls, packed: str | None) -> str | None:
+        if packed is not None and (not packed or "\0" in packed or ".." in packed.split("/")):
+            raise ValueError(
+                "packed is a folder, relative to the root or absolute, or an address such as s3://bucket/x"
+            )
+        return packed
 
     @field_validator("frame_template")
     @classmethod
@@ -138,6 +152,18 @@ class DataConfig(Table):
     def _places(self, usual: tuple[str, ...], chosen: str | None) -> tuple[str, ...]:
         """Where an annotation may lie: where its key says, else the layout's places for ``part``."""
         return tuple(place.format(part=self.part) for place in usual) if chosen is None else (chosen,)
+
+
+def packed_name(config: DataConfig, split: str) -> str:
+    """What the shards of ``split`` are called after: the split, and which of the official partitions it is of."""
+    return f"{split}-part{config.part}" if "part" in config.layout.keys else split
+
+
+def packed_address(config: DataConfig, root: Path) -> str | None:
+    """Where the shards are that ``data.packed`` names: an absolute folder, or an address; None where it names none."""
+    if config.packed is None or "://" in config.packed:
+        return config.packed
+    return str(root / Path(config.packed).expanduser())
 
 
 def resolve_root(config: DataConfig) -> Path:

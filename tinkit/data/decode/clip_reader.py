@@ -107,12 +107,9 @@ class ClipReader(ABC):
 
     def take_window(self, found: int, start: int, frames: int | None) -> None:
         """Of ``found`` frames, count those in the window that begins at ``start`` and holds at most ``frames``."""
-        left = found - start
-        if left <= 0:
-            raise BrokenClip(f"{found} frames found, the clip should start at frame {start}")
-        if frames is not None and left < frames:
+        self.num_frames = window_of(found, start, frames)
+        if frames is not None and self.num_frames < frames:
             self.notes.add("fewer frames than listed")
-        self.num_frames = left if frames is None else max(0, min(left, frames))
 
     def facts(self) -> ClipFacts:
         """What the file says beside its frames; nothing for images."""
@@ -155,6 +152,17 @@ def cut_out(frame: Frame, part: Rectangle) -> Frame:
     """The pixels of a part, a view of ``frame``."""
     left, top, width, height = part
     return frame[top : top + height, left : left + width]
+
+
+def window_of(found: int, start: int, frames: int | None) -> int:
+    """How many of ``found`` frames are in the window that begins at ``start`` and holds at most ``frames``.
+
+    Raises :class:`BrokenClip` where it begins behind the last.
+    """
+    left = found - start
+    if left <= 0:
+        raise BrokenClip(f"{found} frames found, the clip should start at frame {start}")
+    return left if frames is None else max(0, min(left, frames))
 
 
 @contextmanager

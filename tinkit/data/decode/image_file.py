@@ -49,7 +49,7 @@ _MORE_BYTES = {"WEBP": 12, "BMP": 4, "PPM": 4, "TIFF": 4}  # a pixel, for buffer
 _TILE_WIDTH, _TILE_LENGTH, _BITS, _PHOTOMETRIC, _SAMPLES = 322, 323, 258, 262, 277  # tags of TIFF
 
 
-def load_image(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The bytes of an image file. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
     try:
         file = os.open(path, _READ)  # less work than an object that reads it
@@ -66,26 +66,26 @@ def load_image(path: str | os.PathLike[str]) -> bytes:
             data += more
     finally:
         os.close(file)
-    if not data:
-        raise BrokenClip("the file is empty")
     return data
 
 
-def decode_image(data: bytes, decoding: DecodeSettings, *, grey: bool = False) -> Frame:
+def decode_image(data: bytes | memoryview, decoding: DecodeSettings, *, grey: bool = False) -> Frame:
     """An image file's bytes as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
 
     Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
     """
-    pixels = _read_jpeg(data, decoding, grey=grey) if data[:2] == _JPEG else None
+    if not data:
+        raise BrokenClip("the file is empty")
+    pixels = _read_jpeg(data, decoding, grey=grey) if is_jpeg(data) else None
     return _read_with_pillow(data, "L" if grey else "RGB", decoding) if pixels is None else pixels
 
 
-def decode_part(data: bytes, decoding: DecodeSettings, choose: Choice) -> tuple[Frame, tuple[int, int]]:
+def decode_part(data: bytes | memoryview, decoding: DecodeSettings, choose: Choice) -> tuple[Frame, tuple[int, int]]:
     """The part of an image that ``choose`` wants, as RGB, and the (width, height) of the whole.
 
     Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
     """
-    size = _jpeg_size(data, decoding) if data[:2] == _JPEG else None
+    size = _jpeg_size(data, decoding) if is_jpeg(data) else None
     if size is not None:
         part = choose(*size)
         pixels = part_of_jpeg(data, *size, part)
@@ -95,12 +95,17 @@ def decode_part(data: bytes, decoding: DecodeSettings, choose: Choice) -> tuple[
     return cut_out(whole, choose(*size)), size
 
 
+def is_jpeg(data: bytes | memoryview) -> bool:
+    """Whether the bytes of an image file begin as a JPEG's do."""
+    return data[:2] == _JPEG
+
+
 def with_size(image: Frame) -> tuple[Frame, tuple[int, int]]:
     """An image and its (width, height)."""
     return image, (image.shape[1], image.shape[0])
 
 
-def _read_jpeg(data: bytes, decoding: DecodeSettings, *, grey: bool) -> Frame | None:
+def _read_jpeg(data: bytes | memoryview, decoding: DecodeSettings, *, grey: bool) -> Frame | None:
     """The pixels of a JPEG; None for one of other colours, or with a fault that may be harmless."""
     if _jpeg_size(data, decoding) is None:
         return None
@@ -111,7 +116,7 @@ def _read_jpeg(data: bytes, decoding: DecodeSettings, *, grey: bool) -> Frame | 
     return pixels[..., 0] if grey else pixels
 
 
-def _jpeg_size(data: bytes, decoding: DecodeSettings) -> tuple[int, int] | None:
+def _jpeg_size(data: bytes | memoryview, decoding: DecodeSettings) -> tuple[int, int] | None:
     """Width and height of a JPEG that may be decoded; None for one of other colours, or with a faulty header."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -122,7 +127,7 @@ def _jpeg_size(data: bytes, decoding: DecodeSettings) -> tuple[int, int] | None:
     return (width, height) if colours in ("RGB", "YCbCr", "Gray") else None
 
 
-def _read_with_pillow(data: bytes, mode: str, decoding: DecodeSettings) -> Frame:
+def _read_with_pillow(data: bytes | memoryview, mode: str, decoding: DecodeSettings) -> Frame:
     """What simplejpeg refuses, or (CMYK) converts with other roundings than Pillow's."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -142,7 +147,7 @@ def _read_with_pillow(data: bytes, mode: str, decoding: DecodeSettings) -> Frame
         raise BrokenClip(describe(error)) from error
 
 
-def _check_cost(image: ImageFile.ImageFile, data: bytes, decoding: DecodeSettings) -> None:
+def _check_cost(image: ImageFile.ImageFile, data: bytes | memoryview, decoding: DecodeSettings) -> None:
     """Refuse what would take too much memory or time, before anything is decoded."""
     width, height = image.size
     decoding.check_pixels(width, height)
@@ -211,7 +216,7 @@ def _wide_mode(image: ImageFile.ImageFile) -> str | None:
     return raw
 
 
-def _narrowed(image: ImageFile.ImageFile, data: bytes, raw: str) -> Image.Image:
+def _narrowed(image: ImageFile.ImageFile, data: bytes | memoryview, raw: str) -> Image.Image:
     """Colours of 16 bits as ``round(v / 257)``: decoded twice, for the upper and for the lower bytes."""
     if raw == "LA;16B":  # four bytes a pixel: grey and alpha, the upper first
         image.tile = [tile._replace(args="RGBA") for tile in image.tile]

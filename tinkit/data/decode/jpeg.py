@@ -17,7 +17,7 @@ _BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
 _NEXT = re.compile(rb"\xff+[\x02-\xcf\xd8-\xfe]")  # what ends a scan's data: no stuffed byte, no restart
 
 
-def check_cost(data: bytes, width: int, height: int, decoding: DecodeSettings) -> None:
+def check_cost(data: bytes | memoryview, width: int, height: int, decoding: DecodeSettings) -> None:
     """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` if the JPEG in ``data`` takes more time or memory
     than may be.
 
@@ -35,7 +35,7 @@ def check_cost(data: bytes, width: int, height: int, decoding: DecodeSettings) -
     decoding.check_memory(width, height, _MANY_BYTES + 1 if spread else 3)
 
 
-def count_scans(data: bytes) -> tuple[int, bool]:
+def count_scans(data: bytes | memoryview) -> tuple[int, bool]:
     """How many times a decoder goes through the picture, and whether it must keep all coefficients to do so.
 
     One of one scan with all components needs no such thing, and what comes behind it is not looked at.
@@ -62,7 +62,7 @@ def count_scans(data: bytes) -> tuple[int, bool]:
     return scans, spread
 
 
-def _byte(data: bytes, position: int) -> int:
+def _byte(data: bytes | memoryview, position: int) -> int:
     if position >= len(data):
         raise BrokenClip("a JPEG that is cut off in its header")
     return data[position]

@@ -35,14 +35,14 @@ def load_jpeg_part() -> None:
     _decoder()
 
 
-def part_of_jpeg(data: bytes, width: int, height: int, part: Rectangle) -> Frame | None:
+def part_of_jpeg(data: bytes | memoryview, width: int, height: int, part: Rectangle) -> Frame | None:
     """The pixels of ``part`` of an RGB, YCbCr or grey JPEG of ``width`` x ``height`` pixels, as RGB.
 
     None where the whole file is to be decoded: it has several scans or other colours, no end, a fault above the lower
     edge of the part, or parts cannot be decoded here.
     """
     decoder = _decoder()
-    if decoder is None or not data.endswith(_END):
+    if decoder is None or data[-2:] != _END:
         return None
     pixels = np.empty((part[3], part[2], 3), np.uint8)
     return pixels if decoder(data, width, height, part, pixels) else None
@@ -63,12 +63,15 @@ class _Decoder:
 
     def __init__(self, function: Any, table: _Functions) -> None:
         whole, address = ctypes.c_int64, ctypes.c_void_p
-        function.argtypes = (address, ctypes.c_char_p, ctypes.c_size_t, *[whole] * 6, address, whole)
+        function.argtypes = (address, address, ctypes.c_size_t, *[whole] * 6, address, whole)
         self._function, self._table = function, ctypes.byref(table)
 
-    def __call__(self, data: bytes, width: int, height: int, part: Rectangle, pixels: NDArray[np.uint8]) -> bool:
+    def __call__(
+        self, data: bytes | memoryview, width: int, height: int, part: Rectangle, pixels: NDArray[np.uint8]
+    ) -> bool:
+        source = np.frombuffer(data, np.uint8)
         where = pixels.ctypes.data, pixels.strides[0]
-        return bool(self._function(self._table, data, len(data), width, height, *part, *where))
+        return bool(self._function(self._table, source.ctypes.data, len(data), width, height, *part, *where))
 
 
 @functools.cache

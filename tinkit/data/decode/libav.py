@@ -156,6 +156,15 @@ def _first_video(container: Any) -> Any:
     return videos[0]
 
 
+def open_video(source: str) -> tuple[Any, Any]:
+    """The container and its first video stream, for those who look for something else than its pictures.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` where there is none, and what libav does.
+    """
+    container = _container(source)
+    return container, _first_video(container)
+
+
 def frame_numbered(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFrame | None:
     """The frame numbered ``index``; None if it does not come, or is concealed damage."""
     for number, frame in run:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinkit.data.decode.clip_index import ClipIndex
 from tinkit.data.decode.clip_reader import BrokenClip, Choice, ClipReader, Frame, NoFrames, broken_on
-from tinkit.data.decode.image_file import decode_image, decode_part, load_image, with_size
+from tinkit.data.decode.image_file import decode_image, decode_part, read_bytes, with_size
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.layouts.layout import Media
 from tinkit.data.paths.image_names import template_pattern
@@ -36,7 +36,7 @@ def open_clip(
     Raises :class:`BrokenClip` if nothing can be read, :class:`~tinkit.errors.UserError` for an impossible template.
     """
     if media == "frames":
-        return _ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, decoding, index)
+        return ImageFolder(path, frame_template or "{:05d}.jpg", start, frames, decoding, index)
     # libav is loaded only by those who read videos
     from tinkit.data.decode.indexed_video import IndexedVideo
     from tinkit.data.decode.video import VideoReader
@@ -56,18 +56,29 @@ class ImageReader(ClipReader):
 
     def read_image(self, name: str, *, grey: bool = False) -> Frame:
         """The image called ``name`` in the clip's folder. Raises :class:`BrokenClip` that names it."""
-        return self._read(name, lambda data: with_size(decode_image(data, self._decoding, grey=grey)))
+        return self.decode_image(name, self.read_bytes(name), grey=grey)
 
-    def read_part(self, name: str, choose: Choice) -> Frame:
-        """Of the image called ``name`` the part that ``choose`` wants. Raises :class:`BrokenClip` that names it."""
-        return self._read(name, lambda data: decode_part(data, self._decoding, choose))
+    def read_bytes(self, name: str) -> bytes:
+        """The file of the image called ``name``, not decoded. Raises :class:`BrokenClip` that names it."""
+        try:
+            return read_bytes(f"{self._folder}/{name}")
+        except BrokenClip as error:
+            raise BrokenClip(f"{name}: {error.reason}") from error
 
-    def _read(self, name: str, decode: Callable[[bytes], tuple[Frame, tuple[int, int]]]) -> Frame:
-        """What ``decode`` gives, besides the size of the whole image, of a file's bytes."""
+    def decode_image(self, name: str, data: bytes | memoryview, *, grey: bool = False) -> Frame:
+        """The image whose file holds ``data``. Raises :class:`BrokenClip` that names it."""
+        return self._counted(name, lambda: with_size(decode_image(data, self._decoding, grey=grey)))
+
+    def decode_part(self, name: str, data: bytes | memoryview, choose: Choice) -> Frame:
+        """Of the image whose file holds ``data`` what ``choose`` wants. Raises :class:`BrokenClip` that names it."""
+        return self._counted(name, lambda: decode_part(data, self._decoding, choose))
+
+    def _counted(self, name: str, decode: Callable[[], tuple[Frame, tuple[int, int]]]) -> Frame:
+        """What ``decode`` gives, besides the size of the whole image."""
         if self._large:
             self._spending.begin()
         try:
-            frame, (width, height) = decode(load_image(f"{self._folder}/{name}"))
+            frame, (width, height) = decode()
         except BrokenClip as error:
             raise BrokenClip(f"{name}: {error.reason}") from error
         pixels = width * height
@@ -81,7 +92,7 @@ class ImageReader(ClipReader):
         """Nothing stays open."""
 
 
-class _ImageFolder(ImageReader):
+class ImageFolder(ImageReader):
     """A folder of images, one a frame, numbered without a gap from 0 or 1."""
 
     def __init__(
@@ -103,14 +114,17 @@ class _ImageFolder(ImageReader):
         return ClipIndex(len(self._numbers), first=self._numbers.start)
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
-        first = self._numbers.start + self._start
         for index in wanted:
-            yield index, self.read_image(self._template.format(first + index))
+            yield index, self.read_image(self.name_of(index))
+
+    def name_of(self, index: int) -> str:
+        """How the image of frame ``index`` is called."""
+        return self._template.format(self._numbers.start + self._start + index)
 
     def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
-        first = self._numbers.start + self._start
         for index in wanted:
-            yield index, self.read_part(self._template.format(first + index), choose)
+            name = self.name_of(index)
+            yield index, self.decode_part(name, self.read_bytes(name), choose)
 
 
 def _listed(folder: Path, template: str) -> range:

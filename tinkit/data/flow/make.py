@@ -4,7 +4,6 @@ that has none."""
 from __future__ import annotations
 
 import errno
-import json
 import secrets
 import shutil
 import tempfile
@@ -12,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +24,9 @@ from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.errors import UserError
-from tinkit.files.atomic import write_atomic
-from tinkit.files.group import sweep, writing_in
-from tinkit.files.json import unlike
-from tinkit.files.locks import InUseError, in_turn, lock_file, writing
-from tinkit.workers import Alive, Work, WorkerLostError, Workers, each
+from tinkit.files.claims import claim_folder
+from tinkit.files.locks import InUseError, writing
+from tinkit.spread.engine import WHOLE, Engine, Share
 
 STATE = ".tinkit-flow.json"
 """In the folder of flow: how it was computed, so that one data set never mixes two methods."""
@@ -74,21 +70,22 @@ def make_flow(
     files: FlowFiles,
     settings: FlowSettings,
     *,
-    workers: int = 2,
+    engine: Engine = Engine(),
+    share: Share = WHOLE,
     on_clips: Callable[[int], None] | None = None,
     decoding: DecodeSettings = DecodeSettings(),
 ) -> FlowResult:
-    """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet.
+    """Compute the flow of every clip of ``manifests`` (of one data set) that has none yet, or of a share of them.
 
-    In ``workers`` processes (in this one if 0); ``on_clips(n)`` is called with n more. A clip's folder appears when
-    it is
-    whole, so that an interrupted run is completed by the same call, and several of them may run at once. A clip that
-    cannot be decoded is reported and left out. Raises :class:`~tinkit.errors.UserError`, before anything is written, if
-    OpenCV is missing, if the folder holds flow that was computed otherwise, and if it is that of the frames themselves.
+    ``on_clips(n)`` is called with n more. A clip's folder appears when it is whole, so that an interrupted run is
+    completed by the same call, and several of them may run at once. A clip that cannot be decoded is reported and left
+    out: a call for all clips finds complete, computes, or reports each. Raises :class:`~tinkit.errors.UserError`,
+    before anything is written, if OpenCV is missing, if the folder holds flow that was computed otherwise, and if it is
+    that of the frames themselves.
     """
     flow_function(settings.method)
     root = manifests[0].root
-    wanted = _jobs(manifests, files)
+    wanted = share.of(_jobs(manifests, files))
     _claim(root / files.folder, files, settings)
     todo = [job for job in wanted if not job.folder.is_dir()]
     if on_clips is not None:
@@ -96,7 +93,7 @@ def make_flow(
     failed: dict[str, str] = {}
     how = _How(manifests[0].frame_template, files, settings, decoding)
     # the processes must have ended before their workshop is removed
-    with _workshop(root / files.folder) as shop, closing(_run(todo, shop, how, workers)) as results:
+    with _workshop(root / files.folder) as shop, closing(_run(todo, shop, how, engine)) as results:
         for count, reasons in results:
             failed |= reasons
             if on_clips is not None:
@@ -127,25 +124,8 @@ def _jobs(manifests: Sequence[Manifest], files: FlowFiles) -> list[_Job]:
 
 def _claim(folder: Path, files: FlowFiles, settings: FlowSettings) -> None:
     """Write down how the flow in ``folder`` is computed, or refuse if it was computed otherwise."""
-    state = folder / STATE
     wanted = {"layout": files.layout, **settings.model_dump()}
-    if not state.exists() or lock_file(state).exists():  # or was killed with the lock held
-        with in_turn(lambda: writing_in(folder, state)):
-            sweep(state)
-            if not state.exists():  # else another run has written it meanwhile
-                if any(not path.name.startswith(".") for path in folder.iterdir()):  # the lock's name does
-                    raise UserError(
-                        f"{folder} exists already, and `tinkit data flow` did not create it",
-                        fix="name a new folder with data.flow_folder",
-                    )
-                write_atomic(state, json.dumps(wanted, indent=1) + "\n")
-    differences = unlike(state, "how the flow in this folder is computed", wanted)
-    if differences is not None:
-        raise UserError(
-            f"the flow in {folder} was computed with other settings: {differences}",
-            file=state,
-            fix="use the same settings, name another folder with data.flow_folder, or delete this one",
-        )
+    claim_folder(folder / STATE, wanted, what="flow", command="tinkit data flow", key="data.flow_folder")
 
 
 @contextmanager
@@ -167,53 +147,32 @@ def _workshop(folder: Path) -> Iterator[Path]:
             shutil.rmtree(shop, ignore_errors=True)
 
 
-def _run(todo: Sequence[_Job], shop: Path, how: _How, workers: int) -> Generator[tuple[int, dict[str, str]]]:
+def _run(todo: Sequence[_Job], shop: Path, how: _How, engine: Engine) -> Generator[tuple[int, dict[str, str]]]:
     """Compute every clip of ``todo``; yields (clips, {path: why not}) as tasks end."""
-    tasks = [todo[begin : begin + _CLIPS_A_TASK] for begin in range(0, len(todo), _CLIPS_A_TASK)]
-    if workers == 0:
-        for task in tasks:
-            yield len(task), _make(task, shop, how)
+    chunks = [tuple(todo[begin : begin + _CLIPS_A_TASK]) for begin in range(0, len(todo), _CLIPS_A_TASK)]
+    if not chunks:
         return
-    if not tasks:
-        return
-    # A fork of a process in which OpenCV has threads would wait for them for ever.
-    pool = Workers(
-        min(workers, len(tasks)),
-        partial(_begin_worker, shop, how),
-        what="process that computes flow",
-        describe=lambda task: repr(task[0].path),
-        context=get_context("spawn"),
-    )
-    try:
-        for task, failed in each(pool, tasks):
-            yield len(task), failed
-    except WorkerLostError as error:
-        raise UserError(
-            f"{error.problem}; finished clips are kept",
-            fix="run the same command again to resume; if memory was short, use fewer --workers",
-        ) from None
+    spread = engine.spread(partial(_make, shop, how), lambda job: (job.path, "its reader crashed"))
+    for results in spread.results(chunks):
+        yield len(results), {path: reason for path, reason in results if reason}
 
 
-def _begin_worker(shop: Path, how: _How, number: int) -> Work:
-    """What computes the flow of a task, with one thread, for the processes are the parallelism."""
+def _make(shop: Path, how: _How, jobs: tuple[_Job, ...]) -> list[tuple[str, str]]:
+    """In one of the engine's processes: compute some clips; (path, why not), empty for those that have flow."""
     import cv2
 
-    cv2.setNumThreads(1)
-    return lambda task, alive: _make(task, shop, how, alive)
-
-
-def _make(task: Sequence[_Job], shop: Path, how: _How, alive: Alive = lambda: None) -> dict[str, str]:
-    """Compute some clips; {path: why not} for those that have no flow."""
-    failed = {}
-    for job in task:
+    cv2.setNumThreads(1)  # the processes are the parallelism
+    made = []
+    for job in jobs:
         try:
-            _make_clip(job, shop, how, alive)
+            _make_clip(job, shop, how)
+            made.append((job.path, ""))
         except BrokenClip as error:
-            failed[job.path] = error.reason
-    return failed
+            made.append((job.path, error.reason))
+    return made
 
 
-def _make_clip(job: _Job, shop: Path, how: _How, alive: Alive) -> None:
+def _make_clip(job: _Job, shop: Path, how: _How) -> None:
     temporary = Path(tempfile.mkdtemp(dir=shop))
     temporary.chmod(shop.parent.stat().st_mode & 0o777)  # temporary folders are for their owner alone
     templates = how.files.templates(job.folder)
@@ -221,7 +180,6 @@ def _make_clip(job: _Job, shop: Path, how: _How, alive: Alive) -> None:
         with open_clip(job.clip, how.files.media, how.frame_template, decoding=how.decoding) as clip:
             flow = ComputedFlow(clip, how.settings)
             for index, pair in flow.frames(range(flow.num_frames)):
-                alive()
                 for template, data in zip(templates, _encode(pair, len(templates)), strict=True):
                     (temporary / template.format(index + 1)).write_bytes(data)
         job.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from tinkit.data.layouts.layout import DatasetLayout, beside_or_in_folder
+from tinkit.data.layouts.layout import DatasetLayout, beside_or_in_folder, in_folder_or_beside
 
 _HMDB51 = ("testTrainMulti_7030_splits/", "annotations/testTrainMulti_7030_splits/", "annotations/")
 
@@ -59,10 +59,10 @@ LAYOUTS: Mapping[str, DatasetLayout] = MappingProxyType(
             title="Multi-Moments in Time",
             rows="folder/clip.mp4,LABEL[,LABEL...]",
             reader="tinkit.data.layouts.mmit:read_mmit",
-            train=beside_or_in_folder("trainingSet.csv"),
-            val=beside_or_in_folder("validationSet.csv"),
-            test=beside_or_in_folder("testSet.csv"),
-            categories=beside_or_in_folder(
+            train=in_folder_or_beside("trainingSet.csv"),
+            val=in_folder_or_beside("validationSet.csv"),
+            test=in_folder_or_beside("testSet.csv"),
+            categories=in_folder_or_beside(
                 "moments_categories.txt", "categories.txt", "category.txt", "category_multi_momentsv2.txt"
             ),
             media_folder="videos",

@@ -101,3 +101,8 @@ Reader = Callable[[AnnotationFile], "Rows"]
 def beside_or_in_folder(*names: str) -> tuple[str, ...]:
     """The places of files that lie at the root, or in ``annotations/`` where people tidy them away."""
     return tuple(place for name in names for place in (name, f"annotations/{name}"))
+
+
+def in_folder_or_beside(*names: str) -> tuple[str, ...]:
+    """The places of files that lie in ``annotations/``, or at the root where people unpacked them there."""
+    return tuple(place for name in names for place in (f"annotations/{name}", name))

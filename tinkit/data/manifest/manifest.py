@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -22,9 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tinkit.data.annotations.annotation import files_read
-from tinkit.data.config.dataset import DataConfig, resolve_root
+from tinkit.data.config.dataset import DataConfig, packed_address, packed_name, resolve_root
 from tinkit.data.layouts.layout import SPLITS, Media, Split
 from tinkit.data.manifest.table import SCHEMA, VERSION, build_manifest_table, read_manifest_table, write_manifest_table
+from tinkit.data.packed.frames import PackedFrames
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UsageError, UserError, did_you_mean
@@ -57,8 +57,9 @@ class Manifest:
     ``table`` has the columns ``id``, ``path`` (relative to ``root``), ``frames`` (int32, null: not counted yet),
     ``start`` (int32, the first frame, from 0), ``labels`` (list<int32>, null: unknown) and ``source``, in one chunk.
     ``skipped`` reports, a line each, what was left out and why. Clips with fewer than ``min_frames`` frames are
-    left out of training. Where several are joined (see :func:`join`), ``split`` is such as ``"train+val"``, the table
-    has a chunk for each, ``file`` is the first's and ``others`` are those of the others.
+    left out of training. ``packed`` says where the frames are read from instead, if so. Where several are joined (see
+    :func:`~tinkit.data.manifest.join.join`), ``split`` is such as ``"train+val"``, the table has a chunk for
+    each, ``file`` is the first's and ``others`` are those of the others.
     """
 
     dataset: str
@@ -73,6 +74,7 @@ class Manifest:
     skipped: tuple[str, ...]
     table: pa.Table
     file: Path
+    packed: PackedFrames | None = None
     others: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
@@ -146,7 +148,16 @@ class Manifest:
         """
         if len(self) == 0:
             return
-        tried = [self.row(int(index)).path for index in np.unique(np.linspace(0, len(self) - 1, 16, dtype=int))]
+        sample = [self.row(int(index)) for index in np.unique(np.linspace(0, len(self) - 1, 16, dtype=int))]
+        if self.packed is not None:
+            if not any(self.packed.contains(row.id) for row in sample):
+                raise UserError(
+                    f"none of {len(sample)} sampled clips of {self.split!r} is packed, such as {sample[0].id!r}",
+                    file=Path(self.packed.address),
+                    fix="pack them with `tinkit data frames`, or name other shards with data.packed",
+                )
+            return
+        tried = [row.path for row in sample]
         if not any(os.path.exists(clip_path(self.root, path)) for path in tried):  # noqa: PTH110 - False, whatever it is
             cause = why_missing(self.root, tried)
             raise UserError(
@@ -158,35 +169,6 @@ class Manifest:
             )
 
 
-def join(manifests: Sequence[Manifest]) -> Manifest:
-    """The clips of several splits of one data set, one after the other, to train on: ``train+val``. Copies nothing.
-
-    Raises :class:`~tinkit.errors.UserError` for manifests of different data sets, for an id that occurs in two splits,
-    and if there is none.
-    """
-    if not manifests:
-        raise UserError("no split to read clips from", fix="name one, such as train")
-    first = manifests[0]
-    for number, other in enumerate(manifests[1:], 1):
-        for name in ("dataset", "version", "root", "task", "media", "frame_template", "min_frames", "classes"):
-            if getattr(first, name) != getattr(other, name):
-                raise UserError(
-                    f"{first.split!r} and {other.split!r} cannot be joined: they differ in {name}",
-                    file=other.file,
-                    expected="splits of one data set and version, with the same classes and files of one kind",
-                    fix="open them all with one [data] table",
-                )
-        for before in manifests[:number]:
-            _check_apart(before, other)
-    return replace(
-        first,
-        split="+".join(manifest.split for manifest in manifests),
-        skipped=tuple(line for manifest in manifests for line in manifest.skipped),
-        table=pa.concat_tables([manifest.table for manifest in manifests]),
-        others=tuple(manifest.file for manifest in manifests[1:]),
-    )
-
-
 def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> Manifest:
     """The manifest of ``split`` (train, val or test), built first if it is missing, stale or ``rebuild`` is True.
 
@@ -195,6 +177,12 @@ def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> M
     """
     name = _known_split(split)
     root = resolve_root(config)
+    found = _open_or_build(config, root, name, rebuild=rebuild)
+    address = packed_address(config, root)
+    return found if address is None else replace(found, packed=PackedFrames(address, (packed_name(config, name),)))
+
+
+def _open_or_build(config: DataConfig, root: Path, name: Split, *, rebuild: bool) -> Manifest:
     key = _key(config, root, name)
     file_name = f"{name}-{_config_hash(config)}.arrow"
     places = [folder / file_name for folder in _folders(root)]
@@ -206,17 +194,6 @@ def open_manifest(config: DataConfig, split: str, *, rebuild: bool = False) -> M
     built = _open(_write(build_manifest_table(config, root, name, key), places), root)
     assert built is not None  # it has just been written, and sealed
     return built
-
-
-def _check_apart(one: Manifest, other: Manifest) -> None:
-    ids = one.table.column("id")
-    doubled = pc.index(pc.is_in(ids, other.table.column("id")), True).as_py()
-    if doubled >= 0:
-        raise UserError(
-            f"the clip {ids[doubled].as_py()!r} is in {one.split!r} and in {other.split!r}",
-            file=one.root,
-            fix="take it out of the annotation of one of them",
-        )
 
 
 def _strings(array: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
@@ -235,7 +212,7 @@ def _known_split(split: str) -> Split:
 
 def _config_hash(config: DataConfig) -> str:
     """Names the file: two configurations of one data set do not overwrite each other's manifests."""
-    text = json.dumps(config.model_dump(mode="json", exclude={"root"}), sort_keys=True)
+    text = json.dumps(config.model_dump(mode="json", exclude={"root", "packed"}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -73,12 +73,17 @@ def probe_clips(how: HowToProbe, paths: tuple[str, ...]) -> list[ClipProbe]:
 
     Raises :class:`~tinkit.errors.UserError` on a machine that does not see the data set: its clips are not missing.
     """
-    if not Path(how.root).is_dir():
+    require_folder(Path(how.root))
+    return [probe_clip(how, path) for path in paths]
+
+
+def require_folder(root: Path) -> None:
+    """Raise :class:`~tinkit.errors.UserError` where the data set's folder is not on this machine."""
+    if not root.is_dir():
         raise UserError(
-            f"{how.root} is not there on {socket.gethostname()}, which was to open clips",
+            f"{root} is not there on {socket.gethostname()}, which was to open clips",
             fix="mount the data set's folder at the same place on every machine",
         )
-    return [probe_clip(how, path) for path in paths]
 
 
 def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
@@ -90,7 +95,7 @@ def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
         return ClipProbe(path, "missing", "no such file or folder")
     if size == 0 and how.media == "video":
         return ClipProbe(path, "empty", "the file is empty", size, changed)
-    digest = _digest(place, size) if how.media == "video" else ""
+    digest = digest_of(place, size) if how.media == "video" else ""
     try:
         with open_clip(place, how.media, how.frame_template, decoding=how.decoding) as clip:
             if clip.num_frames < 1:
@@ -117,6 +122,11 @@ def probe_clip(how: HowToProbe, path: str) -> ClipProbe:
             )
     except BrokenClip as error:
         return ClipProbe(path, _status(error), error.reason, size, changed, digest)
+
+
+def crashed(path: str) -> ClipProbe:
+    """What is said of a clip that ended every process which opened it."""
+    return ClipProbe(path, "unreadable", "its reader crashed")
 
 
 def state_of(place: Path) -> tuple[int, int]:
@@ -147,8 +157,11 @@ def _status(error: BrokenClip) -> Status:
             return "unreadable"
 
 
-def _digest(place: Path, size: int) -> str:
-    """Of the size, and of all of a small file or of three pieces of a large one."""
+def digest_of(place: Path, size: int) -> str:
+    """A hash of a file of ``size`` bytes, in hexadecimal digits; empty where it cannot be read.
+
+    Of the size, and of all of a small file or of three pieces of a large one.
+    """
     digest = blake2b(str(size).encode(), digest_size=16)
     try:
         with place.open("rb") as file:

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from tinkit.data.decode.clip_reader import BrokenClip
-from tinkit.data.decode.open_clip import open_clip
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.manifest.frames import open_frames
 from tinkit.data.manifest.manifest import Manifest
-from tinkit.data.paths.clip_path import clip_path, clip_place
+from tinkit.data.packed.frames import PackedFrames
+from tinkit.data.paths.clip_path import clip_place
 from tinkit.data.paths.missing import why_missing
 from tinkit.errors import UserError
 
@@ -44,6 +46,8 @@ def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = N
 
     A clip of the other kind (a file where a folder of images should be) counts as missing.
     """
+    if manifest.packed is not None:
+        return _count_packed(manifest, manifest.packed)
     paths = manifest.paths
     root, folders = str(manifest.root), manifest.media == "frames"
     counts, first = {"missing": 0, "empty": 0}, None
@@ -57,6 +61,14 @@ def count_present(manifest: Manifest, on_files: Callable[[int], None] | None = N
     return Presence(len(paths), counts["missing"], counts["empty"], first)
 
 
+def _count_packed(manifest: Manifest, packed: PackedFrames) -> Presence:
+    """As :func:`count_present`: clips that are in no shard are missing."""
+    packed.require()
+    ids = manifest.ids
+    gone = [clip_id for clip_id in ids if not packed.contains(clip_id)]
+    return Presence(len(ids), len(gone), 0, gone[0] if gone else None)
+
+
 def require_present(manifest: Manifest, found: Presence) -> None:
     """Raise :class:`~tinkit.errors.UserError` where more clips are missing or empty than training tolerates.
 
@@ -65,6 +77,12 @@ def require_present(manifest: Manifest, found: Presence) -> None:
     if found.lacking <= tolerated(found.files):
         return
     assert found.first is not None
+    if manifest.packed is not None:
+        raise UserError(
+            f"{manifest.split}: {words(found)}, such as {found.first!r}",
+            file=Path(manifest.packed.address),
+            fix="`tinkit data frames` packs what is missing, and lists what is broken",
+        )
     cause = why_missing(manifest.root, [found.first])
     raise UserError(
         f"{manifest.split}: {words(found)}, such as {manifest.root / found.first}" + (f": {cause[0]}" if cause else ""),
@@ -91,8 +109,7 @@ def decode_one(manifest: Manifest) -> None:
     for index in np.unique(np.linspace(0, len(manifest) - 1, _TRIED, dtype=int)):
         row = manifest.row(int(index))
         try:
-            path = clip_path(manifest.root, row.path)
-            with open_clip(path, manifest.media, manifest.frame_template, row.start, row.frames) as clip:
+            with open_frames(manifest, row, DecodeSettings()) as clip:
                 clip.read([0])
             return
         except BrokenClip as error:

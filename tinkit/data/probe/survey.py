@@ -1,14 +1,14 @@
 """Every clip of a manifest probed: in parallel, resumable after a kill, and only what has changed since.
 
 Results are written block by block beside the manifest, each file whole or absent. What a killed survey has written
-stands; the next one goes on from there. Shards (``part`` of ``parts``) write blocks of their own, which any later
-survey of the whole set finds, so that what no shard has probed is probed then: nothing is missing in the end.
+stands; the next one goes on from there. Shares of the work write blocks of their own, which any later
+survey of the whole set finds, so that what no share has probed is probed then: nothing is missing in the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clips, state_of
-from tinkit.data.probe.spread import Spread
 from tinkit.files.arrow import DamagedFileError, open_arrow, sealed_writer
 from tinkit.files.atomic import atomic_path
 from tinkit.files.locks import writing
+from tinkit.spread.engine import WHOLE, Share
+from tinkit.spread.spread import Spread
 
 SCHEMA = pa.schema(
     [
@@ -48,17 +49,6 @@ SCHEMA = pa.schema(
 _CHUNK = 16  # clips that a process probes at a time
 _LOST_SHARE = 0.0025  # of a set, at most, is probed again after a kill
 _MOST_BLOCK = 5000
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part ``part`` (from 1) of ``parts``: every ``parts``-th clip."""
-
-    part: int = 1
-    parts: int = 1
-
-
-WHOLE = Shard()
 
 
 def probes_file(manifest: Path) -> Path:
@@ -102,19 +92,19 @@ def survey(
     manifest: Manifest,
     how: HowToProbe,
     spread: Callable[[Callable[[tuple[str, ...]], list[ClipProbe]]], Spread[str, ClipProbe]],
-    shard: Shard = WHOLE,
+    share: Share = WHOLE,
     on_probed: Callable[[int], None] = lambda count: None,
 ) -> pa.Table:
-    """Probe the clips of ``manifest``, or of one shard of it, and keep what is found: all that is known, by SCHEMA.
+    """Probe the clips of ``manifest``, or of one share of it, and keep what is found: all that is known, by SCHEMA.
 
     A clip is probed again if its file has another size or time than when it was probed. ``on_probed(n)`` is called
     with n more clips, those included that were known. Raises :class:`~tinkit.files.locks.InUseError` while another
-    survey of the same shard is at work.
+    survey of the same share is at work.
     """
     paths = manifest.paths
-    wanted = paths[shard.part - 1 :: shard.parts]
+    wanted = list(share.of(paths))
     target = probes_file(manifest.file)
-    with writing(_block_stem(target, shard)):
+    with writing(_block_stem(target, share)):
         found = read_probes(manifest)
         stale = _stale(how, wanted, found)
         on_probed(len(wanted) - len(stale))
@@ -125,12 +115,12 @@ def survey(
             fresh.extend(results)
             on_probed(len(results))
             if len(fresh) >= block:
-                _write_block(target, shard, fresh)
+                _write_block(target, share, fresh)
                 fresh = []
-        _write_block(target, shard, fresh)
+        _write_block(target, share, fresh)
         if stale:
             found = read_probes(manifest)
-        if shard.parts == 1:
+        if share.whole:
             found = _join(manifest, target, paths, found)
     return found
 
@@ -161,19 +151,19 @@ def _join(manifest: Manifest, target: Path, paths: list[str], found: pa.Table) -
     return joined
 
 
-def _block_stem(target: Path, shard: Shard) -> Path:
-    return target.with_name(f"{target.stem}-{shard.part}-of-{shard.parts}")
+def _block_stem(target: Path, share: Share) -> Path:
+    return target.with_name(f"{target.stem}-{share.part}-of-{share.parts}")
 
 
 def _blocks(manifest: Manifest) -> list[Path]:
-    """Oldest first, within a shard."""
+    """Oldest first, within a share."""
     target = probes_file(manifest.file)
     return sorted(target.parent.glob(f"{target.stem}-*-of-*.block-*.arrow"))
 
 
-def _write_block(target: Path, shard: Shard, probes: list[ClipProbe]) -> None:
+def _write_block(target: Path, share: Share, probes: list[ClipProbe]) -> None:
     if probes:
-        stem = _block_stem(target, shard).name
+        stem = _block_stem(target, share).name
         number = len(list(target.parent.glob(f"{stem}.block-*.arrow")))
         _write(target.with_name(f"{stem}.block-{number:06d}.arrow"), _table_of(probes))
 

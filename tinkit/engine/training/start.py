@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tinkit.data.clips.opening import require_files
 from tinkit.data.flow.folders import FlowFiles
-from tinkit.data.manifest.manifest import Manifest, join, open_manifest
+from tinkit.data.manifest.join import join
+from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.engine.exchange.imported import refuse_to_train_on
 from tinkit.engine.exchange.pretrained import load_source, open_source
 from tinkit.engine.runs.checkpoint import Progress

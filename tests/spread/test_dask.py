@@ -16,12 +16,18 @@ from typer.testing import CliRunner
 
 from tests.helpers.video_files import write_manifest, write_video
 from tinkit.cli.app import app
+from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.packing.pack import pack_split
+from tinkit.data.packing.place import PackTo
+from tinkit.data.packing.sources import SourceFiles
 from tinkit.data.probe.clip import ClipProbe, HowToProbe, probe_clip, probe_clips
-from tinkit.data.probe.cluster import dask_cluster
-from tinkit.data.probe.spread import Spread, processes
 from tinkit.data.probe.survey import probes_file, survey
 from tinkit.errors import UserError
+from tinkit.spread.cluster import dask_cluster
+from tinkit.spread.engine import Engine
+from tinkit.spread.processes import processes
+from tinkit.spread.spread import Spread
 
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -79,6 +85,25 @@ def test_a_killed_worker_changes_no_byte(manifest: Manifest, cluster: Any, monke
     assert probes_file(manifest.file).read_bytes() == alone
 
 
+def test_frames_are_packed_on_the_cluster_to_the_same_bytes(manifest: Manifest, cluster: Any) -> None:
+    files = SourceFiles(str(manifest.root), manifest.media, manifest.frame_template, DecodeSettings())
+    here, there = (PackTo(manifest.root / name, "train", 60_000) for name in ("here", "there"))
+    pack_split(manifest, files, here, Engine(0))
+    before = min(pids(cluster))
+    killed: list[int] = []
+
+    def kill_one(count: int) -> None:
+        if count and not killed:
+            killed.append(before)
+            os.kill(before, signal.SIGKILL)
+
+    pack_split(manifest, files, there, Engine(dask=cluster.scheduler_address), on_clips=kill_one)
+    assert killed
+    assert {file.name: file.read_bytes() for file in here.folder.glob("train*")} == {
+        file.name: file.read_bytes() for file in there.folder.glob("train*")
+    }
+
+
 def dies(deadly: str, here: HowToProbe, chunk: tuple[str, ...]) -> list[ClipProbe]:
     """Probe, but be killed by one clip."""
     if deadly in chunk:
@@ -113,14 +138,14 @@ def free_port() -> int:
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "no scheme at all", "nonsense://host:1", "tcp://"])
 def test_an_address_where_nothing_answers(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkit.data.probe.cluster._ANSWER", 2.0)
+    monkeypatch.setattr("tinkit.spread.cluster._ANSWER", 2.0)
     with pytest.raises(UserError, match="no dask scheduler answers at") as caught:
         dask_cluster(address.format(port=free_port()))()
     assert "dask scheduler" in str(caught.value)
 
 
 def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkit.data.probe.cluster._WORKERS", 1.0)
+    monkeypatch.setattr("tinkit.spread.cluster._WORKERS", 1.0)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as empty,
         pytest.raises(UserError, match="has no worker"),

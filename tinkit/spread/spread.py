@@ -15,27 +15,19 @@ from concurrent.futures import (
     CancelledError,
     Executor,
     Future,
-    ProcessPoolExecutor,
     wait,
 )
 from contextlib import ExitStack
-from multiprocessing import get_context
 from typing import Generic, TypeVar
 
-from tinkit.data.probe.cluster import ClusterExecutor
 from tinkit.errors import UserError
+from tinkit.spread.cluster import ClusterExecutor
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _WINDOW = 4  # chunks a worker that are given out at a time
 _START = 120.0  # seconds that a process may take to start
-
-
-def processes(workers: int) -> Callable[[], Executor]:
-    """What makes an executor of ``workers`` processes of this machine."""
-    # A forked process would share locks with threads of this one; a server is forked before there are any.
-    return lambda: ProcessPoolExecutor(workers, mp_context=get_context("forkserver"))
 
 
 def _require_alive(executor: Executor) -> None:

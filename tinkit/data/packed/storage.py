@@ -1,0 +1,139 @@
+"""Where shards and their indexes lie: a folder, mapped into memory, or any file system of fsspec."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinkit.data.packed.index import Shard
+from tinkit.errors import UserError
+from tinkit.files.arrow import ArrowFile, open_arrow
+
+Span = tuple[int, int]
+"""Where bytes begin in a file, and how many they are."""
+
+_PAGE = mmap.PAGESIZE
+
+
+class TornError(OSError):
+    """A file that does not have the bytes that it should have."""
+
+
+class Storage(ABC):
+    """A place with shards. What cannot be read raises OSError."""
+
+    @abstractmethod
+    def open_index(self, name: str) -> ArrowFile:
+        """The Arrow file called ``name``."""
+
+    @abstractmethod
+    def read(self, shard: Shard, spans: Sequence[Span]) -> list[memoryview]:
+        """The bytes of ``spans``. Raises :class:`TornError` where the file does not have them."""
+
+
+class Folder(Storage):
+    """Shards on disk. Each is mapped when it is first read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mapped: dict[str, mmap.mmap] = {}
+
+    def open_index(self, name: str) -> ArrowFile:
+        """As of any storage, mapped."""
+        return open_arrow(self._folder / name)
+
+    def read(self, shard: Shard, spans: Sequence[Span]) -> list[memoryview]:
+        """As of any storage, without a copy; the disk is asked for all of them at once."""
+        mapped = self._mapped.get(shard.name) or self._map(shard)
+        for begin, length in spans:
+            first = begin // _PAGE * _PAGE
+            mapped.madvise(mmap.MADV_WILLNEED, first, begin + length - first)
+        memory = memoryview(mapped)
+        return [memory[begin : begin + length] for begin, length in spans]
+
+    def _map(self, shard: Shard) -> mmap.mmap:
+        """Map a shard. One that is shorter than it was is not: to read behind its end would end the process."""
+        descriptor = os.open(self._folder / shard.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size != shard.size:
+                raise TornError(f"{shard.name} has {size:,} bytes, not {shard.size:,}")
+            mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+        self._mapped[shard.name] = mapped
+        return mapped
+
+
+class Remote(Storage):
+    """Shards on a file system of fsspec. A connection belongs to the process that made it."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._process = 0
+        self._system: Any = None
+        self._path = ""
+
+    def open_index(self, name: str) -> ArrowFile:
+        """As of any storage: fetched into a file that goes with its mapping."""
+        system, path = self._connected()
+        with tempfile.NamedTemporaryFile(suffix=".arrow") as file:
+            try:
+                system.get_file(f"{path}/{name}", file.name)
+            except Exception as problem:  # whatever the library of that file system raises
+                raise _unreachable(problem, name) from problem
+            return open_arrow(Path(file.name))
+
+    def read(self, shard: Shard, spans: Sequence[Span]) -> list[memoryview]:
+        """As of any storage, in one call."""
+        system, path = self._connected()
+        place = f"{path}/{shard.name}"
+        begins, ends = [begin for begin, _ in spans], [begin + length for begin, length in spans]
+        try:
+            found = system.cat_ranges([place] * len(spans), begins, ends, on_error="raise")
+        except Exception as problem:  # as above
+            raise _unreachable(problem, shard.name) from problem
+        for data, (begin, length) in zip(found, spans, strict=True):
+            if len(data) != length:
+                raise TornError(f"{shard.name}: {len(data):,} bytes of {length:,} at {begin:,}")
+        return [memoryview(data) for data in found]
+
+    def _connected(self) -> tuple[Any, str]:
+        if self._process != os.getpid():
+            from fsspec.core import url_to_fs
+
+            self._system, self._path = url_to_fs(self._address)
+            self._process = os.getpid()
+        return self._system, self._path
+
+
+def open_storage(address: str) -> Storage:
+    """The storage at ``address``: an absolute folder, or a URL that fsspec knows.
+
+    Raises :class:`~tinkit.errors.UserError` for a protocol that it does not know.
+    """
+    if "://" not in address:
+        return Folder(Path(address))
+    from fsspec.core import url_to_fs
+    from fsspec.implementations.local import LocalFileSystem
+
+    try:
+        system, path = url_to_fs(address)
+    except (ImportError, ValueError) as problem:
+        raise UserError(
+            f"data.packed = {address!r} cannot be opened: {problem}",
+            expected="a folder, or an address of fsspec, such as s3://bucket/folder",
+            fix="install the package that fsspec needs for it, such as s3fs",
+        ) from None
+    return Folder(Path(path)) if isinstance(system, LocalFileSystem) else Remote(address)
+
+
+def _unreachable(problem: Exception, name: str) -> OSError:
+    if isinstance(problem, OSError):
+        return problem
+    return OSError(f"{name}: {type(problem).__name__}: {problem}")
