@@ -61,7 +61,10 @@ CLASSES = member("a").table.info.classes
             changed("b", labels=[*member("a").table.labels[:59], (0, 1, 2, 3)]),
             "clip 'val/59.mp4' has labels [0, 1, 2, 3]",
         ),
-        (changed("b", valid=np.arange(60) != 3), "has no scores for clips (they could not be decoded): 'val/3.mp4'"),
+        (
+            changed("b", valid=np.arange(60) != 3),
+            "has no scores for clips (they could not be decoded, or have no sound): 'val/3.mp4'",
+        ),
         (changed("b", scores=np.full((60, 6), np.nan, np.float32)), "has scores that cannot be logits"),
     ],
 )

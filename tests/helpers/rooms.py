@@ -22,14 +22,14 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "report engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed foreign_scores submission inspection fusion models recipe data ops native spread scores"
-    " metrics files",
+    " engine.distributed foreign_scores submission inspection fusion models recipe data ops native spread workers"
+    " scores metrics files",
     "report": "engine.evaluation engine.runs inspection fusion recipe data scores files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed inspection"
     " models recipe data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
-    "engine.measure": "engine.runtime models recipe data ops files",
+    "engine.measure": "engine.runtime models recipe data ops workers files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data workers",
     "engine.distributed": "",
@@ -54,9 +54,10 @@ ROOMS = {
     "data.packing": "data.export data.sampling data.probe data.manifest data.packed data.decode data.paths data.layouts"
     " spread files",
     "data.export": "data.probe data.manifest data.layouts files",
-    "data.clips": "data.flow data.sampling data.probe data.manifest data.decode data.config data.paths data.layouts"
-    " workers",
+    "data.clips": "data.flow data.sound data.sampling data.probe data.manifest data.decode data.config data.paths"
+    " data.layouts workers",
     "data.flow": "data.sampling data.manifest data.decode data.config data.paths data.layouts spread files",
+    "data.sound": "data.sampling data.decode data.config",
     "data.sampling": "data.decode data.config ops native",
     "data.probe": "data.manifest data.packed data.decode data.paths data.layouts spread files",
     "data.manifest": "data.packed data.annotations data.decode data.config data.paths data.layouts metrics files",

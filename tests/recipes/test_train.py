@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ CLIPS = {"train": ("0001", "0002"), "val": ("0003",)}
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root that holds three clips of noise and their flow, and the annotations of every layout for them."""
+    """A root that holds three clips of noise, their flow and their sound, and the annotations of every layout."""
     root = tmp_path_factory.mktemp("noise")
     rng = np.random.default_rng(0)
     for name in (clip for split in CLIPS.values() for clip in split):
@@ -33,6 +34,10 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     shape = (40, 48, 3) if folder == "frames" else (40, 48)
                     image = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
                     image.save(root / folder / name / f"{prefix}{number:05d}.jpg")
+        (root / "sound").mkdir(exist_ok=True)
+        with wave.open(str(root / "sound" / name), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(rng.integers(-999, 1000, 8000, dtype=np.int16).tobytes())
     annotate(root)
     return root
 
@@ -87,8 +92,10 @@ def annotate_folders(root: Path, labels: list[str]) -> None:
 def small(name: str, root: Path) -> Recipe:
     """The recipe with 32 pixels, at most 8 frames and two clips a step, from random weights."""
     recipe = load_recipe(name).recipe
+    listens = recipe.clip.modality == "audio"
+    files = ("data.media=video", "data.media_folder=sound", "clip.audio_mels=32", "clip.audio_seconds=0.32")
     changes = [
-        *("data.media=frames", "data.media_folder=frames", "data.frame_template={:05d}.jpg"),
+        *(files if listens else ("data.media=frames", "data.media_folder=frames", "data.frame_template={:05d}.jpg")),
         *("clip.size=32", "test.scale=32", "test.crop=32", "optim.batch=2", "train.workers=0"),
         f"clip.num_segments={min(8, recipe.clip.num_segments)}", "model.pretrained=false",
     ]  # fmt: skip
@@ -103,7 +110,7 @@ def test_a_recipe_trains_a_step(name: str, noise: Path, tmp_path: Path) -> None:
     before = {name: value.detach().clone() for name, value in trainer.learner.model.named_parameters()}
     trainer.train_mode()
     batch = next(iter(trainer.batches()))
-    channels = {"rgb": 3, "flow": 2 * 5, "rgb_diff": 3 * 6}[recipe.clip.modality]
+    channels = {"rgb": 3, "flow": 2 * 5, "rgb_diff": 3 * 6, "audio": 1}[recipe.clip.modality]
     assert batch["frames"].shape == (2, recipe.clip.num_segments, channels, 32, 32)
     trainer.train_step(batch, 0)
     trained = {name: value for name, value in trainer.learner.model.named_parameters() if value.requires_grad}

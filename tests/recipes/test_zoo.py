@@ -104,7 +104,7 @@ def test_every_kind_of_network_has_a_recipe() -> None:
     assert {model.backbone.split("_")[0] for model in models if model.is_3d} == {"slowfast", "r3d", "r2plus1d"}
     assert {model.consensus for model in models} == {"avg", "trn_multiscale"}
     assert {model.non_local for model in models} == {None, "embedded_gaussian"}
-    assert {recipe_of(name).clip.modality for name in shipped_names("recipes")} == {"rgb", "flow", "rgb_diff"}
+    assert {recipe_of(name).clip.modality for name in shipped_names("recipes")} == {"rgb", "flow", "rgb_diff", "audio"}
 
 
 def test_x_temporals_slowfast_file() -> None:

@@ -19,7 +19,9 @@ from tinkit.submission import (
 
 def test_null_rows_are_refused_and_listed() -> None:
     table = make_table([[0.5], [0.5], [0.5]], invalid=[1, 2])
-    assert "2 clips have no scores (they could not be decoded): c1, c2" in refusal(table, challenge("mmit"))
+    assert "2 clips have no scores (they could not be decoded, or have no sound): c1, c2" in refusal(
+        table, challenge("mmit")
+    )
     assert "at most 1" in refusal(table, challenge("mmit"), fill="prior", max_fill=1)
     assert "at most 0" in refusal(table, challenge("mmit"), fill="uniform")
     with pytest.raises(UsageError):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tinkit.cli.data_bench import EPILOG as BENCH_EPILOG
+from tinkit.cli.data_bench import bench
 from tinkit.cli.data_export import EPILOG as EXPORT_EPILOG
 from tinkit.cli.data_export import export
 from tinkit.cli.data_flow import EPILOG as FLOW_EPILOG
@@ -43,6 +45,7 @@ app = typer.Typer(
         "tinkit data reencode mmit --data data/mmit --out data/mmit-small",
         "tinkit data flow mmit --data data/mmit",
         "tinkit data export mmit --data data/mmit --format tsn --out lists",
+        "tinkit data bench mmit_r50 --data data/mmit",
     ),
 )
 app.command("prepare", epilog=PREPARE_EPILOG)(prepare)
@@ -53,6 +56,7 @@ app.command("frames", epilog=FRAMES_EPILOG)(frames)
 app.command("reencode", epilog=REENCODE_EPILOG)(reencode)
 app.command("flow", epilog=FLOW_EPILOG)(flow)
 app.command("export", epilog=EXPORT_EPILOG)(export)
+app.command("bench", epilog=BENCH_EPILOG)(bench)
 
 
 @app.command("layouts", epilog=examples("tinkit data layouts", "tinkit data layouts --json"))

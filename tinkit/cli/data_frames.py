@@ -6,7 +6,7 @@ import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,11 +15,14 @@ from tinkit.cli.options import (
     DaskOption,
     DataOption,
     DatasetArgument,
+    EnlargeOption,
     JsonOption,
+    PixelsOption,
     ProcessesOption,
     QuietOption,
     SetOption,
     ShardOption,
+    SideOption,
     SplitsOption,
 )
 from tinkit.cli.parser import examples
@@ -59,13 +62,9 @@ def frames(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write into DIR, not ROOT/packed (--loose: ROOT/frames)."),
     ] = None,
-    side: Annotated[
-        Literal["short", "height"], typer.Option(help="Scale the shorter side, or the height (as the TIN repository).")
-    ] = "short",
-    pixels: Annotated[int, typer.Option("--pixels", min=16, max=8192, help="The length of that side.")] = 256,
-    enlarge: Annotated[
-        bool, typer.Option("--enlarge", help="Enlarge smaller frames, which else stay as they are.")
-    ] = False,
+    side: SideOption = "short",
+    pixels: PixelsOption = 256,
+    enlarge: EnlargeOption = False,
     quality: Annotated[int, typer.Option("--quality", min=1, max=100, help="JPEG's quality.")] = 90,
     shard_size: Annotated[
         str, typer.Option("--shard-size", metavar="SIZE", help="Bytes of a shard at most, such as 500MB or 2GiB.")

@@ -12,11 +12,14 @@ from tinkit.cli.options import (
     DaskOption,
     DataOption,
     DatasetArgument,
+    EnlargeOption,
     JsonOption,
+    PixelsOption,
     ProcessesOption,
     QuietOption,
     SetOption,
     ShardOption,
+    SideOption,
     SplitsOption,
 )
 from tinkit.cli.parser import examples
@@ -41,13 +44,9 @@ def reencode(
     data: DataOption = None,
     overrides: SetOption = None,
     split: SplitsOption = None,
-    side: Annotated[
-        Literal["short", "height"], typer.Option(help="Scale the shorter side, or the height (as the TIN repository).")
-    ] = "short",
-    pixels: Annotated[int, typer.Option("--pixels", min=16, max=8192, help="The length of that side.")] = 256,
-    enlarge: Annotated[
-        bool, typer.Option("--enlarge", help="Enlarge smaller frames, which else stay as they are.")
-    ] = False,
+    side: SideOption = "short",
+    pixels: PixelsOption = 256,
+    enlarge: EnlargeOption = False,
     gop: Annotated[int, typer.Option("--gop", min=1, max=1000, help="Frames from one keyframe to the next.")] = 16,
     crf: Annotated[int, typer.Option("--crf", min=0, max=51, help="x264's quality: less is better, and larger.")] = 20,
     audio: Annotated[Literal["keep", "drop"], typer.Option(help="Keep the sound, or leave it out.")] = "keep",

@@ -74,7 +74,7 @@ def show(
     recipe's training reads them, of val and test, or with
     --views, every view of a test. Clips that cannot be read are
     marked with the reason. Of optical flow the hue is the direction and white is still; of RGB differences grey is no
-    change; of a segment's stack the middle one is drawn.
+    change; of a segment's stack the middle one is drawn. Of sound the spectrogram is drawn.
     """
     from tinkit.data.manifest.manifest import open_manifest
 
@@ -159,7 +159,7 @@ def _clips(
     from tinkit.data.clips.opening import require_files
     from tinkit.data.clips.testing import TestClips
     from tinkit.data.clips.training import TrainClips
-    from tinkit.data.config.views import override_views
+    from tinkit.data.config.views import image_shape, override_views
     from tinkit.data.decode.settings import DecodeSettings
     from tinkit.data.flow.folders import FlowFiles
     from tinkit.data.look.clips import About, as_tested, as_trained
@@ -170,17 +170,17 @@ def _clips(
     most = sheets.side or 112
     test = override_views(recipe.test, views=sheets.views)
     frames = clip.num_segments if training else test.num_segments or clip.num_segments
-    pixels = clip.size if training else test.crop
+    height, width = image_shape(clip, None if training else test)
     title = f"{recipe.name}: {manifest.split} of {manifest.root}"
     way = f"epoch {sheets.epoch or 1} of training" if training else f"views {test.views} of a test"
-    facts = f"{len(indices)} of {len(manifest)} clips, {way}; {frames} frames of {pixels}x{pixels} pixels"
+    facts = f"{len(indices)} of {len(manifest)} clips, {way}; {frames} frames of {width}x{height} pixels"
     about = About(
         title=title,
         facts=facts + ("" if clip.modality == "rgb" else f"; {clip.modality}"),
         clips=len(indices),
         strips=1 if training else test.count,
         frames=frames,
-        side=min(most, pixels),
+        side=min(most, max(height, width)),
     )
     if training:
         clips = TrainClips(manifest, clip, recipe.train.seed, flow, reading)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -136,9 +136,6 @@ GpusOption = Annotated[
         "--gpus", min=1, metavar="N", help="Run N processes, one a GPU; on a machine without GPUs, on its CPU."
     ),
 ]
-WorkersOption = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes that share the work; 0 does it in this one.")
-]
 ProcessesOption = Annotated[
     int | None,
     typer.Option("--workers", min=0, help="Processes that share the work; one a core unless given. 0: this one."),
@@ -152,3 +149,12 @@ ShardOption = Annotated[
         "--shard", metavar="I/N", help="Do part I of N only; when all are done, run the command once without it."
     ),
 ]
+
+# ---- what frames are scaled to
+
+SideOption = Annotated[
+    Literal["short", "height"],
+    typer.Option("--side", help="Scale the shorter side, or the height (as the TIN repository)."),
+]
+PixelsOption = Annotated[int, typer.Option("--pixels", min=16, max=8192, help="The length of that side.")]
+EnlargeOption = Annotated[bool, typer.Option("--enlarge", help="Enlarge smaller frames, which else stay as they are.")]

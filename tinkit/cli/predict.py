@@ -126,6 +126,6 @@ def _rows(prediction: Prediction) -> list[dict[str, Any]]:
 
 def _say(written: WrittenFeatures, *, as_json: bool) -> None:
     for clip, reason in written.reasons.items():
-        note(f"null features, cannot be decoded: {clip}: {reason}")
+        note(f"null features: {clip}: {reason}")
     row: dict[str, Any] = {"clips": written.clips, "broken": written.broken, "features": written.width}
     print_table("", [row | {"file": str(written.path)}], as_json=as_json)

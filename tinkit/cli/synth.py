@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from tinkit.cli.options import JsonOption, QuietOption, WorkersOption
+from tinkit.cli.options import JsonOption, QuietOption
 from tinkit.cli.parser import examples
 from tinkit.terminal import Notices, print_json, print_line
 
 EPILOG = examples(
     "tinkit synth mmit data/mmit",
+    "tinkit synth mmit data/mmit-sound --sound",
     "tinkit synth sthv2 data/sthv2 --clips 600 --val 100 --test 100 --seed 1",
 )
 
@@ -27,7 +28,12 @@ def synth(
     seed: Annotated[int, typer.Option(help="Each seed gives another challenge.")] = 0,
     size: Annotated[int, typer.Option(help="Height of a frame in pixels; the width is 5/4 of it.")] = 64,
     frames: Annotated[int, typer.Option(help="Frames of a clip, at 12 a second.")] = 24,
-    workers: WorkersOption = 2,
+    sound: Annotated[
+        bool, typer.Option("--sound", help="Clips have sound, which tells actions that run backwards from the others.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that share the work; 0 does it in this one.")
+    ] = 2,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -38,7 +44,7 @@ def synth(
     """
     from tinkit.data.synth import SynthSpec, synthesise
 
-    spec = SynthSpec(layout, clips=clips, val=val, test=test, seed=seed, size=size, frames=frames)
+    spec = SynthSpec(layout, clips=clips, val=val, test=test, seed=seed, size=size, frames=frames, sound=sound)
     notices = Notices()
     shown = notices.is_terminal and not (quiet or as_json)
     with notices.bar(f"clips of {folder}", clips + val + test, shown=shown) as bar:

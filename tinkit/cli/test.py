@@ -147,6 +147,6 @@ def _say_broken(result: TestResult, reporter: Reporter) -> None:
     if result.info.trial:
         reporter.say(f"a trial: {result.path} is of a part of the clips, or of a run that was trained on a part only")
     for clip, reason in list(result.reasons.items())[:_SHOWN]:
-        reporter.say(f"null scores, cannot be decoded: {clip}: {reason}")
+        reporter.say(f"null scores: {clip}: {reason}")
     if len(result.reasons) > _SHOWN:
         reporter.say(f"{len(result.reasons) - _SHOWN} more clips have null scores in {result.path}")

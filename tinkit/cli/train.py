@@ -162,6 +162,6 @@ def _shrunk(recipe: Recipe, overfit: int | None, *, renamed: bool) -> Recipe:
         return recipe
     from tinkit.recipe import change
 
-    batch = min(recipe.optim.batch, overfit)
+    batch = min(recipe.optim.batch, overfit * recipe.clip.repeats)
     shrunk = {"optim.batch": batch, "optim.micro_batch": None} if batch < recipe.optim.batch else {}
     return change(recipe, {**shrunk, "name": recipe.name if renamed else f"{recipe.name}-overfit"})

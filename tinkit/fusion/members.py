@@ -166,7 +166,7 @@ def _refuse_missing(members: Sequence[Member], valid: NDArray[np.bool_], ids: pa
         if not own.all():
             raise _about_ids(
                 member,
-                "has no scores for clips (they could not be decoded)",
+                "has no scores for clips (they could not be decoded, or have no sound)",
                 ids.filter(pa.array(~own)),
                 fix="say --missing mean to take the mean of the members that have scores",
             )

@@ -1,4 +1,4 @@
-"""Models that read optical flow or RGB differences: their first convolution, and the pixels they want.
+"""Models that read optical flow, RGB differences or sound: their first convolution, and the pixels they want.
 
 The first convolution is turned from RGB weights as TSN does (Wang et al. 2016, arXiv 1608.00859, section 3.2,
 "cross modality pre-training"): the weights' mean over red, green and blue, once for every channel of the new input.
@@ -76,21 +76,23 @@ def first_convolution(backbone: nn.Module) -> tuple[str, nn.Conv2d]:
             module = modules.get(candidate)
             if isinstance(module, nn.Conv2d):
                 return candidate, module
-    raise UserError("the backbone has no convolution that could read flow or differences")
+    raise UserError("the backbone has no convolution that could read flow, differences or sound")
 
 
 def pixels_of(model: Classifier) -> WantedPixels:
     """What the frames of a clip must become before ``model`` reads them.
 
     RGB: the mean and standard deviation that the backbone's weights were made with. Flow: 0.5 and the mean of those
-    deviations (0.226 for ImageNet's). Differences are not normalised. (As the TSN and TSM repositories do.)
+    deviations (0.226 for ImageNet's). Differences are not normalised. (As the TSN and TSM repositories do.) Sound, an
+    image of one channel: the mean of those means (0.449) and of those deviations.
     """
     config: Any = model.backbone.pretrained_cfg
     modality, length = model.modality, model.flow_length
     channels, wanted = read_channels(modality, length), model_channels(modality, length)
-    if modality == "flow":
-        deviation = sum(config["std"]) / len(config["std"])
-        return WantedPixels(channels, mean=(_FLOW_MEAN,) * wanted, std=(deviation,) * wanted)
+    if modality in ("flow", "audio"):
+        mean, deviation = (sum(config[key]) / len(config[key]) for key in ("mean", "std"))
+        centre = _FLOW_MEAN if modality == "flow" else mean
+        return WantedPixels(channels, mean=(centre,) * wanted, std=(deviation,) * wanted)
     if modality == "rgb_diff":
         return WantedPixels(channels, mean=(0.0,) * wanted, std=(1.0,) * wanted, difference=True)
     return WantedPixels(channels, mean=tuple(config["mean"]), std=tuple(config["std"]))

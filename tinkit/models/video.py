@@ -54,8 +54,9 @@ class VideoClassifier(Classifier):
     scale in training, and in testing too with ``sample_in_test``; the classifier gives 256 features a frame then, and
     the consensus ends in the classes.
 
-    ``modality`` is what a segment holds: an image (C = 3), ``flow_length`` pairs of optical flow, or as many RGB
-    differences; the first convolution is turned to it, weights and all (:mod:`tinkit.models.modality`).
+    ``modality`` is what a segment holds: an image (C = 3), ``flow_length`` pairs of optical flow, as many RGB
+    differences, or a spectrogram of sound (C = 1); the first convolution is turned to it, weights and all
+    (:mod:`tinkit.models.modality`).
 
     ``pretrained`` is False, True (timm's ImageNet weights, from the network or its cache), or a file: a checkpoint that
     :func:`~tinkit.models.load_foreign` knows. ``pretrained_report`` tells what was taken from a file.

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, FailFast, Field, field_validator, model_validator
 
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.config.views import ClipConfig, TestRule, ViewConfig, ViewsText
+from tinkit.data.config.views import ClipConfig, TestRule, ViewConfig, ViewsText, check_views
 from tinkit.defaults import defaults_of
-from tinkit.errors import did_you_mean, short
+from tinkit.errors import UsageError, did_you_mean, short
 from tinkit.metrics import MetricName
 from tinkit.recipe.model import ModelConfig
 from tinkit.recipe.training import (
@@ -162,6 +162,25 @@ class Recipe(Table):
     def _networks_of_clips_read_rgb(self) -> Recipe:
         if self.model.is_3d and self.clip.modality != "rgb":
             raise ValueError(f'clip.modality "{self.clip.modality}": a network with model.temporal = "3d" reads RGB')
+        return self
+
+    @model_validator(mode="after")
+    def _clips_are_whole(self) -> Recipe:
+        if self.optim.batch % self.clip.repeats:
+            raise ValueError(
+                f"optim.batch {self.optim.batch} must be a multiple of clip.repeats {self.clip.repeats}: a step holds "
+                "that many cuttings of each of its clips"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sound_can_be_tested(self) -> Recipe:
+        try:
+            check_views(self.clip, self.test)
+        except UsageError as error:
+            raise ValueError(f"{error.problem}; expected {error.expected}") from None
+        if self.clip.modality == "audio" and self.data.layout.media == "frames":
+            raise ValueError("clip.modality 'audio': folders of images (data.media = 'frames') have no sound")
         return self
 
     @model_validator(mode="after")

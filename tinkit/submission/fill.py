@@ -30,7 +30,7 @@ def check_filled(filled: Sequence[str], total: int, fill: Fill | None, most: int
             raise UserError("no clip has scores at all", file=path)
         return
     raise UserError(
-        f"{len(filled)} clips have no scores (they could not be decoded): {some_of(filled)}",
+        f"{len(filled)} clips have no scores (they could not be decoded, or have no sound): {some_of(filled)}",
         file=path,
         expected="scores for every test clip" if fill is None else f"at most {most} (--max {most})",
         fix=f"repair the videos and test again, or say `--fill {fill or 'prior'} --max {len(filled)}`",

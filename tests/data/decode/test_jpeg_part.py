@@ -137,12 +137,15 @@ def test_clips_are_the_same_with_and_without_decoding_parts(
     manifest = write_manifest(tmp_path, [("a", "a", "a")], media="frames")
     clips = TrainClips(manifest, ClipConfig(num_segments=4, size=48, crop=crop), seed=3)
     by_part = [clips[epoch, 0] for epoch in range(8)]
+    together = list(clips.each((5, 0, repeat) for repeat in range(3)))  # one part that holds three crops
     asked = []
     monkeypatch.setattr(image_file, "part_of_jpeg", lambda *part: asked.append(part))
     for epoch, item in enumerate(by_part):
         assert item["valid"]
         assert np.array_equal(item["frames"], clips[epoch, 0]["frames"])
     assert len(asked) == 32
+    for repeat, item in enumerate(together):
+        assert np.array_equal(item["frames"], clips[5, 0, repeat]["frames"])
 
 
 @pytest.mark.parametrize("known", [((62, 100),), ((50, 632),), ((80, 656), (62, 632))])

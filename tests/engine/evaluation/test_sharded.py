@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,6 +76,9 @@ class Clips(torch.utils.data.Dataset[Any]):
             "frames": frames, "labels": torch.zeros(CLASSES), "labelled": True, "index": index, "valid": not reason,
             "broken": bool(reason), "reason": reason,
         }  # fmt: skip
+
+    def each(self, keys: Iterable[int]) -> Iterator[dict[str, Any]]:
+        return map(self.__getitem__, keys)
 
 
 @dataclass

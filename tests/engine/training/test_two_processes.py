@@ -17,8 +17,9 @@ import torch.distributed as dist
 
 from tests.helpers.processes import Ended, Ranks, agent_store, together
 from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny, trained
+from tinkit.data.clips import training
 from tinkit.data.clips.batch import Batch
-from tinkit.data.manifest.manifest import open_manifest
+from tinkit.data.manifest.manifest import Manifest, ManifestRow, open_manifest
 from tinkit.engine.distributed.world import World
 from tinkit.engine.evaluation.test import run_test
 from tinkit.engine.runs.checkpoint import load_weights
@@ -109,12 +110,41 @@ class Watching(Trainer):
 
 
 def watched(world: World, folder: Path, recipe: Recipe, steps: int | None) -> Seen:
-    """Train into ``folder``, on from where the run is, and give what this process saw."""
+    """Train into ``folder``, on from where the run is, and give what this process saw.
+
+    Every clip that is opened, by this process or a data worker of it, is a line of ``opened.txt`` beside the folder.
+    """
     train_set = open_manifest(recipe.data, "train")
     trainer = Watching(Run(folder), recipe, train_set, None, replace(QUIET, world=world))
     resumed = Run(folder).checkpoint("last").is_file()
-    trainer.fit(resume=bool(world.share(resumed)), max_steps=steps)
+    plain = training.open_row
+
+    def noted(manifest: Manifest, row: ManifestRow, *rest: Any) -> Any:
+        with opened_file(folder).open("a") as file:
+            file.write(f"{row.id}\n")
+        return plain(manifest, row, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "open_row", noted)
+        trainer.fit(resume=bool(world.share(resumed)), max_steps=steps)
     return trainer.seen
+
+
+def opened_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-opened.txt")
+
+
+def take_opened(folder: Path) -> list[str]:
+    """The clips that were opened since the last call, sorted."""
+    file = opened_file(folder)
+    found = sorted(file.read_text().splitlines())
+    file.unlink()
+    return found
+
+
+def clips_of(seen: Seen, cuttings: int = 1) -> list[str]:
+    """The ids in steps that show ``cuttings`` of each clip, each as often as it is in a step, sorted."""
+    return sorted(clip for step in seen.values() for clip, _ in step[::cuttings])
 
 
 def put_together(shares: Sequence[Seen]) -> Seen:
@@ -126,6 +156,7 @@ def put_together(shares: Sequence[Seen]) -> Seen:
 def test_the_same_clips_and_crops_on_any_number_of_processes_and_workers(
     store: dist.TCPStore, challenge: Path, tmp_path: Path
 ) -> None:
+    """And what was trained on before is not opened again."""
     crops = ["clip.crop=multiscale", "clip.flip=true"]
     recipes = {workers: tiny(challenge, *crops, f"train.workers={workers}") for workers in (0, 1)}
     whole = watched(World(), tmp_path / "whole", recipes[0], None)
@@ -136,11 +167,33 @@ def test_the_same_clips_and_crops_on_any_number_of_processes_and_workers(
     then = put_together(together(store, 2, watched, tmp_path / "1-2", recipes[1], None))
     assert (sorted(first), sorted(then)) == ([0, 1], [2, 3, 4, 5])
     assert first | then == whole
+    assert take_opened(tmp_path / "1-2") == clips_of(whole)
 
     first = put_together(together(store, 2, watched, tmp_path / "2-1", recipes[0], 4))
+    assert take_opened(tmp_path / "2-1") == clips_of(first)
     then = watched(World(), tmp_path / "2-1", recipes[1], None)
     assert (sorted(first), sorted(then)) == ([0, 1, 2, 3], [4, 5])
     assert first | then == whole
+    assert take_opened(tmp_path / "2-1") == clips_of(then)
+
+
+@pytest.mark.slow
+def test_cuttings_of_a_clip_are_the_same_on_any_number_of_processes_and_decoded_once(
+    store: dist.TCPStore, challenge: Path, tmp_path: Path
+) -> None:
+    options = ["clip.crop=multiscale", "clip.flip=true", "clip.repeats=2", "optim.epochs=2"]
+    recipes = {workers: tiny(challenge, *options, f"train.workers={workers}") for workers in (0, 1)}
+    whole = watched(World(), tmp_path / "whole", recipes[0], 6)
+    assert sorted(whole) == list(range(6))  # 24 clips, 4 a step
+    assert take_opened(tmp_path / "whole") == clips_of(whole, 2)
+    for step in whole.values():
+        assert [clip for clip, _ in step[::2]] == [clip for clip, _ in step[1::2]]
+    assert len({clip for step in whole.values() for clip in step}) == 48  # each clip twice, cropped anew
+    first = watched(World(), tmp_path / "1-2", recipes[0], 3)
+    assert take_opened(tmp_path / "1-2") == clips_of(first, 2)
+    then = put_together(together(store, 2, watched, tmp_path / "1-2", recipes[1], 3))
+    assert first | then == whole
+    assert take_opened(tmp_path / "1-2") == clips_of(then, 2)
 
 
 # ---- whole trainings

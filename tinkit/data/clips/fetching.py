@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 import queue
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
@@ -16,6 +14,7 @@ from torch import Tensor
 from torch.utils.data._utils import worker as torch_worker
 
 from tinkit.data.clips.batch import Batch, collate
+from tinkit.data.clips.shared import BatchMemory, mapped
 from tinkit.data.clips.testing import TestClips
 from tinkit.data.clips.training import TrainClips
 from tinkit.workers import Alive, Carried, Work
@@ -32,18 +31,14 @@ def begin_fetching(dataset: TrainClips | TestClips, workers: int, number: int) -
 
     def fetch(keys: Sequence[Any], alive: Alive) -> Carried:
         items = []
-        for key in keys:
-            items.append(dataset[key])
+        for item in dataset.each(keys):
+            items.append(item)
             alive()
-        descriptor = _memory()
-        try:
-            batch = collate(items, lambda shape: _mapped(descriptor, shape))
-        except BaseException:
-            os.close(descriptor)
-            raise
+        with BatchMemory() as memory:
+            batch = collate(items, memory.room)
         small = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in batch.items()}
         small["frames"] = tuple(batch["frames"].movedim(-3, -1).shape)
-        return Carried(small, descriptor)
+        return Carried(small, memory.descriptor)
 
     return fetch
 
@@ -51,7 +46,7 @@ def begin_fetching(dataset: TrainClips | TestClips, workers: int, number: int) -
 def received(carried: Carried) -> Batch:
     """The batch that a worker has made; its frames stay where that has put them."""
     try:
-        frames = _mapped(carried.descriptor, carried.value["frames"]).movedim(-1, -3)
+        frames = mapped(carried.descriptor, carried.value["frames"]).movedim(-1, -3)
     finally:
         os.close(carried.descriptor)
     batch = {
@@ -97,20 +92,3 @@ def pinned_ahead(batches: Iterator[Batch], depth: int, end: Callable[[], None]) 
         done.set()
         end()
         thread.join(_PATIENCE)
-
-
-def _memory() -> int:
-    """A new file in memory that has no name, so that it goes with those who hold it; else in the temporary folder."""
-    if hasattr(os, "memfd_create"):
-        try:
-            return os.memfd_create("tinkit-batch", os.MFD_CLOEXEC)
-        except OSError:
-            pass  # a system that has no such files, or does not allow them
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
-def _mapped(descriptor: int, shape: tuple[int, ...]) -> Tensor:
-    """The bytes of an open file, made as long as it needs to be, as a tensor."""
-    flat = torch.from_file(f"/dev/fd/{descriptor}", shared=True, size=math.prod(shape), dtype=torch.uint8)
-    return flat.view(shape)

@@ -32,9 +32,9 @@ USUAL = DecodeSettings()
 """How pixels are read unless a recipe says otherwise."""
 
 
-def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
-    """The generator of one clip in one epoch: a function of nothing but (seed, epoch, id)."""
-    return _generator(f"{seed}\0{epoch}\0{clip_id}")
+def clip_rng(seed: int, epoch: int, clip_id: str, repeat: int = 0) -> np.random.Generator:
+    """The generator of one clip's cutting in one epoch: a function of nothing but (seed, epoch, id, repeat)."""
+    return _generator(f"{seed}\0{epoch}\0{clip_id}" + (f"\0{repeat}" if repeat else ""))
 
 
 def view_rng(clip_id: str) -> np.random.Generator:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +26,20 @@ from tinkit.data.clips.opening import (
     view_rng,
 )
 from tinkit.data.config.modality import frames_a_segment
-from tinkit.data.config.views import ClipConfig, ViewConfig
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, NoFrames, Note
+from tinkit.data.config.views import ClipConfig, ViewConfig, check_views, image_shape
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, NoFrames, NoSound, Note
 from tinkit.data.decode.open_clip import open_clip
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.computed import ComputedFlow, FlowSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.layouts.layout import Media
-from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest, ManifestRow
+from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.probe.known import KnownClips
 from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling
 from tinkit.data.sampling.rates import Resampling
+from tinkit.data.sound.segments import test_segments
 
 
 class TestClips(Dataset[ClipItem]):
@@ -58,6 +61,7 @@ class TestClips(Dataset[ClipItem]):
         flow: FlowFiles | None = None,
         decoding: DecodeSettings = USUAL,
     ) -> None:
+        check_views(clip, views)
         prepare_to_read(manifest)
         self.manifest, self._decoding = manifest, decoding
         self._known = KnownClips(manifest)
@@ -69,17 +73,38 @@ class TestClips(Dataset[ClipItem]):
     def __len__(self) -> int:
         return len(self.manifest)
 
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of an item's frames."""
+        segments = self.views.count * (self.views.num_segments or self.clip.num_segments)
+        return segments * math.prod(image_shape(self.clip, self.views)) * channels_of(self.clip)
+
     def __getitem__(self, index: int) -> ClipItem:
         row = self.manifest.row(index)
         frames = _empty_views(self.clip, self.views)
         try:
-            known = self._known.index(index, row.path)
-            with open_row(self.manifest, row, self._flow, self._decoding, known) as reader:
-                seen = resampling_of(reader, self.views.fps, self._decoding)
-                _fill_views(frames, reader, self.clip, self.views, view_rng(row.id), seen)
+            notes = self._read(frames, index, row)
         except BrokenClip as error:
-            return make_item(self.manifest, index, row, np.zeros_like(frames), error.reason, broken=True)
-        return make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
+            broken = not isinstance(error, NoSound)
+            return make_item(self.manifest, index, row, np.zeros_like(frames), error.reason, broken=broken)
+        return make_item(self.manifest, index, row, frames, "", broken=False, notes=notes)
+
+    def each(self, keys: Iterable[int]) -> Iterator[ClipItem]:
+        """The items of ``keys``, in order."""
+        return map(self.__getitem__, keys)
+
+    def _read(self, frames: NDArray[np.uint8], index: int, row: ManifestRow) -> Collection[Note]:
+        """Fill ``frames`` with the views of a clip; returns notes on it."""
+        rng = view_rng(row.id)
+        if self.clip.modality == "audio":
+            path, window = clip_path(self.manifest.root, row.path), (row.start, row.frames)
+            frames[:], notes = test_segments(path, window, self.clip, self.views, self._decoding, rng)
+            return notes
+        known = self._known.index(index, row.path)
+        with open_row(self.manifest, row, self._flow, self._decoding, known) as reader:
+            seen = resampling_of(reader, self.views.fps, self._decoding)
+            _fill_views(frames, reader, self.clip, self.views, rng, seen)
+            return reader.notes
 
 
 def load_views(
@@ -109,7 +134,13 @@ def load_noted_views(
     decoding: DecodeSettings = USUAL,
 ) -> tuple[Tensor, list[Note]]:
     """As :func:`load_views`, with the views what users should know about the clip."""
+    check_views(clip, views)
     frames = _empty_views(clip, views)
+    if clip.modality == "audio":
+        if media == "frames":
+            raise NoSound(" in a folder of images")
+        frames[:], notes = test_segments(path, (0, None), clip, views, decoding, view_rng(path.name))
+        return torch.from_numpy(frames).movedim(-1, -3), sorted(notes)
     with open_clip(path, media, frame_template, decoding=decoding) as opened:
         if opened.num_frames < 1:
             raise NoFrames("no frame found")
@@ -121,7 +152,7 @@ def load_noted_views(
 
 def _empty_views(clip: ClipConfig, views: ViewConfig) -> NDArray[np.uint8]:
     num_segments = views.num_segments or clip.num_segments
-    return np.zeros((views.count, num_segments, views.crop, views.crop, channels_of(clip)), dtype=np.uint8)
+    return np.zeros((views.count, num_segments, *image_shape(clip, views), channels_of(clip)), dtype=np.uint8)
 
 
 def _fill_views(

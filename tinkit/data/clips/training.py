@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from tinkit.data.clips.cutting import Cutter
+from tinkit.data.clips.cuttings import Cutting, fill
 from tinkit.data.clips.item import ClipItem, make_item
 from tinkit.data.clips.opening import (
     USUAL,
-    by_frame,
     channels_of,
     clip_rng,
     flow_asked_for,
     open_row,
     prepare_to_read,
     require_rate,
-    resampling_of,
 )
-from tinkit.data.config.modality import frames_a_segment
-from tinkit.data.config.views import ClipConfig
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader
+from tinkit.data.config.views import ClipConfig, image_shape
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, NoSound, Note
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
-from tinkit.data.manifest.manifest import Manifest
+from tinkit.data.manifest.manifest import Manifest, ManifestRow
+from tinkit.data.paths.clip_path import clip_path
 from tinkit.data.probe.known import KnownClips
-from tinkit.data.sampling import frames as sampling
 from tinkit.data.sampling.augment import Augmentation
 from tinkit.data.sampling.flips import flip_permutation
+from tinkit.data.sound.segments import train_segments
+
+TrainKey = tuple[int, int] | tuple[int, int, int]
+"""Epoch (from 0), row of the manifest, and which of the clip's ``clip.repeats`` cuttings (0 unless given)."""
 
 NO_LABEL = "no label"
 
@@ -41,7 +46,8 @@ class ShortClip(BrokenClip):
 class TrainClips(Dataset[ClipItem]):
     """Training clips: item ``(epoch, index)`` is row ``index`` of ``manifest`` as ``epoch`` sees it.
 
-    Frames, crop, flip and augmentation are drawn from (``seed``, ``epoch``, the clip's id) alone. A mirrored clip has
+    Frames, crop, flip and augmentation are drawn from (``seed``, ``epoch``, the clip's id) alone, and from which of the
+    clip's cuttings it is where a step has several (``clip.repeats``). A mirrored clip has
     the labels that ``clip.flip_labels`` makes of its own. A clip without a label is not valid. ``flow`` says where
     optical flow lies; only ``clip.modality = "flow"`` asks. ``decoding`` is how pixels are read, and at what cost.
 
@@ -70,56 +76,71 @@ class TrainClips(Dataset[ClipItem]):
     def __len__(self) -> int:
         return len(self.manifest)
 
-    def __getitem__(self, key: tuple[int, int]) -> ClipItem:
-        epoch, index = key
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of an item's frames."""
+        return self.clip.num_segments * math.prod(image_shape(self.clip)) * channels_of(self.clip)
+
+    def __getitem__(self, key: TrainKey) -> ClipItem:
+        return next(self._items(key[0], key[1], [_repeat(key)]))
+
+    def each(self, keys: Iterable[TrainKey]) -> Iterator[ClipItem]:
+        """The items of ``keys``, in order. A clip that several keys in a row ask for is opened and decoded once."""
+        for (epoch, index), group in groupby(keys, key=lambda key: (key[0], key[1])):
+            same = list(group)
+            if len(same) == 1:
+                yield self[same[0]]
+            else:
+                yield from self._items(epoch, index, [_repeat(key) for key in same])
+
+    def _items(self, epoch: int, index: int, repeats: Sequence[int]) -> Iterator[ClipItem]:
         row = self.manifest.row(index)
-        size = self.clip.size
-        shape = self.clip.num_segments, size, size, channels_of(self.clip)
-        if row.labels is None:
-            return make_item(self.manifest, index, row, np.zeros(shape, np.uint8), NO_LABEL, broken=False)
-        frames = np.empty(shape, np.uint8)
-        try:
-            known = self._known.index(index, row.path)
-            with open_row(self.manifest, row, self._flow, self._decoding, known) as reader:
-                flip = self._fill(frames, reader, clip_rng(self.seed, epoch, row.id))
-        except BrokenClip as error:
-            broken = not isinstance(error, ShortClip)
-            return make_item(self.manifest, index, row, np.zeros(shape, np.uint8), error.reason, broken=broken)
-        item = make_item(self.manifest, index, row, frames, "", broken=False, notes=reader.notes)
-        item["mirrored"] = flip
-        if flip:
-            labels = item["labels"]
-            item["labels"] = labels[self._flipped] if labels.ndim else self._flipped[labels]
-        return item
+        frames = np.zeros(
+            (len(repeats), self.clip.num_segments, *image_shape(self.clip), channels_of(self.clip)), np.uint8
+        )
+        reason, broken, notes, mirrored = NO_LABEL, False, set[Note](), [False] * len(repeats)
+        if row.labels is not None:
+            try:
+                mirrored, notes = self._read(
+                    frames, index, row, [clip_rng(self.seed, epoch, row.id, r) for r in repeats]
+                )
+                reason = ""
+            except BrokenClip as error:
+                reason, broken = error.reason, not isinstance(error, ShortClip | NoSound)
+                frames[:] = 0
+        for number, flip in enumerate(mirrored):
+            item = make_item(self.manifest, index, row, frames[number], reason, broken=broken, notes=notes)
+            if not reason:
+                item["mirrored"] = flip
+            if flip:
+                labels = item["labels"]
+                item["labels"] = labels[self._flipped] if labels.ndim else self._flipped[labels]
+            yield item
 
-    def _fill(self, frames: NDArray[np.uint8], reader: ClipReader, rng: np.random.Generator) -> bool:
-        """Draw, read and cut the frames; returns whether they are mirrored.
+    def open(self, index: int, row: ManifestRow) -> ClipReader:
+        """The open clip of ``row``, at ``index``. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
+        return open_row(self.manifest, row, self._flow, self._decoding, self._known.index(index, row.path))
 
-        The order of the draws is part of what makes a run repeatable.
-        """
+    def _read(
+        self, frames: NDArray[np.uint8], index: int, row: ManifestRow, draws: list[np.random.Generator]
+    ) -> tuple[list[bool], set[Note]]:
+        """Fill ``frames`` (R, T, H, W, C) with a cutting for each of ``draws``; which are mirrored, and notes."""
         clip = self.clip
-        shown = reader.num_frames + (clip.modality == "flow")  # pairs of flow are one fewer
-        if shown < self.manifest.min_frames:
-            raise ShortClip(f"{shown} frames, fewer than data.min_frames = {self.manifest.min_frames}")
-        length = frames_a_segment(clip.modality, clip.flow_length)
-        indices = sampling.stacks(self._firsts(reader, rng, length), reader.num_frames, length)
-        flip = bool(rng.random() < 0.5) and clip.flip
-        cutter = Cutter(clip, rng, self._augmentation, flip=flip)
-        parts = by_frame(frames, clip)
-        places: dict[int, list[NDArray[np.uint8]]] = {}  # of each frame, where it is shown
-        for t, stack in enumerate(indices.tolist()):
-            for place, index in enumerate(stack):
-                places.setdefault(index, []).append(parts[t, :, :, place])
-        for index, part in reader.parts(list(places), cutter.choose):
-            cutter.show(part, places[index])
-            del part  # one frame in memory at a time
-        return flip
+        if clip.modality == "audio":
+            path = clip_path(self.manifest.root, row.path)
+            frames[:], notes = train_segments(path, (row.start, row.frames), clip, self._decoding, draws)
+            return [False] * len(draws), set(notes)
+        with self.open(index, row) as reader:
+            shown = reader.num_frames + (clip.modality == "flow")  # pairs of flow are one fewer
+            if shown < self.manifest.min_frames:
+                raise ShortClip(f"{shown} frames, fewer than data.min_frames = {self.manifest.min_frames}")
+            cuttings = [
+                Cutting(target, clip, reader, self._decoding, rng, self._augmentation)
+                for target, rng in zip(frames, draws, strict=True)
+            ]
+            fill(cuttings, reader)
+            return [cutting.mirrored for cutting in cuttings], reader.notes
 
-    def _firsts(self, reader: ClipReader, rng: np.random.Generator, length: int) -> sampling.Indices:
-        """The first frame of each segment, (T,), by the clip's rule."""
-        clip, frames = self.clip, reader.num_frames
-        seen = resampling_of(reader, clip.fps, self._decoding)
-        if seen is not None:
-            return seen.train_frames(frames, clip.num_segments, rng)
-        rule = (clip.sampling, frames, clip.num_segments, clip.stride)
-        return sampling.train_frames(*rule, rng, short=clip.short, length=length)
+
+def _repeat(key: TrainKey) -> int:
+    return key[2] if len(key) == 3 else 0

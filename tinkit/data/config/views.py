@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from tinkit.data.config.modality import FLOW_LENGTH, Modality
+from tinkit.data.config.spectrogram import SpectrogramSettings
 from tinkit.defaults import IMAGES
 from tinkit.errors import UsageError
 from tinkit.table import Table
@@ -27,6 +28,8 @@ _RAND_AUGMENT = re.compile(
     rf"rand(-m\d{{1,3}}|-n[1-9]\d?|-p(0\.\d{{1,6}}|1)|-mstd{_NUMBER}|-mmax[1-9]\d{{0,2}}|-inc[01])*"
 )
 
+_SOUND = SpectrogramSettings()
+_COLOURLESS = {"flow": "optical flow", "audio": "sound"}
 # Published for flow and RGB differences; RGB has 0.66 too.
 _SCALES_OF_MOTION = (1.0, 0.875, 0.75)
 
@@ -110,16 +113,35 @@ class ClipConfig(Table):
     colour_jitter: tuple[Amount, Amount, Amount, Hue] | None = Field(
         None, description="Random changes of brightness, contrast, saturation and hue, alike for all frames of a clip."
     )
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Cuttings of a clip in a step, drawn anew and decoded at once; optim.batch counts all.",
+    )
     size: int = Field(224, ge=1, le=4096, description="Width and height of the model's input, in pixels.")
     flip: bool = Field(True, description="Mirror half of the training clips; off where left and right are labels.")
     flip_labels: Literal["left_right"] | tuple[tuple[int, int], ...] = Field(
         (),
         description="Classes that a flip exchanges: pairs of indices, or left_right: names that differ by those words.",
     )
-    modality: Modality = Field("rgb", description="What is read: frames, optical flow, or differences of frames.")
+    modality: Modality = Field(
+        "rgb", description="What is read: frames, optical flow, differences of frames, or sound (audio)."
+    )
     flow_length: int = Field(
         FLOW_LENGTH, ge=1, le=64, description="Flow pairs (rgb_diff: differences) that a segment stacks."
     )
+    audio_rate: int = Field(
+        _SOUND.rate, ge=1000, le=192_000, description="Sound is resampled to this many samples a second."
+    )
+    audio_window: float = Field(
+        _SOUND.window, ge=1, le=1000, description="Milliseconds of sound that a column of the spectrogram looks at."
+    )
+    audio_hop: float = Field(
+        _SOUND.hop, ge=1, le=1000, description="Milliseconds from one column of the spectrogram to the next."
+    )
+    audio_mels: int = Field(_SOUND.mels, ge=1, le=512, description="Mel bands: the height of the spectrogram.")
+    audio_seconds: float = Field(_SOUND.seconds, ge=0.01, le=60, description="Seconds of sound that a segment holds.")
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> Self:
@@ -127,8 +149,11 @@ class ClipConfig(Table):
         for key, (least, most) in {"area": self.area, "ratio": self.ratio}.items():
             if least > most:
                 raise ValueError(f"{key} is the least, then the largest: {least:g} is more than {most:g}")
-        if self.modality == "flow" and (self.rand_augment is not None or self.colour_jitter is not None):
-            raise ValueError("rand_augment and colour_jitter change colours, which optical flow does not have")
+        if self.modality in _COLOURLESS and (self.rand_augment is not None or self.colour_jitter is not None):
+            raise ValueError(f"rand_augment and colour_jitter change colours: {_COLOURLESS[self.modality]} has none")
+        if self.modality == "audio" and (self.sampling == "dense" or self.flip):
+            key = "flip = true" if self.flip else "sampling = 'dense'"
+            raise ValueError(f"{key} is about frames: with modality = 'audio' a clip is windows of sound")
         return self
 
     @field_validator("rand_augment")
@@ -143,10 +168,22 @@ class ClipConfig(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _scales_of_the_modality(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("modality", "rgb") != "rgb" and "scales" not in values:
-            return {**values, "scales": _SCALES_OF_MOTION}
+    def _defaults_of_the_modality(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        match values.get("modality"):
+            case "flow" | "rgb_diff":
+                return {"scales": _SCALES_OF_MOTION} | values
+            case "audio":
+                return {"flip": False} | values
         return values
+
+    @property
+    def spectrogram(self) -> SpectrogramSettings:
+        """How a segment of sound becomes an image."""
+        return SpectrogramSettings(
+            self.audio_rate, self.audio_window, self.audio_hop, self.audio_mels, self.audio_seconds
+        )
 
 
 class ViewConfig(Table):
@@ -199,6 +236,31 @@ class ViewConfig(Table):
         sample = (False,) * 5 + (True,) * 5 if views.spatial == 10 else (False,) * views.spatial
         plain = sample * views.temporal
         return plain + (True,) * len(plain) if self.flip else plain
+
+
+def image_shape(clip: ClipConfig, views: ViewConfig | None = None) -> tuple[int, int]:
+    """Height and width of what the model sees of a segment: in training, or with ``views`` in a test."""
+    if clip.modality == "audio":
+        return clip.spectrogram.mels, clip.spectrogram.columns
+    side = clip.size if views is None else views.crop
+    return side, side
+
+
+def check_views(clip: ClipConfig, views: ViewConfig) -> None:
+    """Raise :class:`~tinkit.errors.UsageError` for views that cannot be had of what ``clip`` reads."""
+    if clip.modality != "audio":
+        return
+    faults = {
+        f"{views.parsed.spatial} crops": views.parsed.spatial > 1,
+        "mirror images": views.flip,
+        "the rule dense": views.sampling == "dense",
+    }
+    for what in (what for what, asked in faults.items() if asked):
+        raise UsageError(
+            f"{what}: with clip.modality = 'audio' a view is windows of sound",
+            expected="views Kx1 by the rules even, centre, random or twice, without flip",
+            fix="test.views = '1x1' or '10x1', for example",
+        )
 
 
 def override_views(config: ViewConfig, **changes: str | float | None) -> ViewConfig:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
@@ -35,8 +35,13 @@ Note = Literal[
     "cut off",
     "scaled to the first size",
     "fewer frames than listed",
+    "sound shorter than a window, repeated",
+    "gaps in the sound",
 ]
 """What users should know about a clip that can be read."""
+
+NO_SOUND = "no sound"
+"""What the reason of a clip without sound begins with."""
 
 _PROBE_BYTES = 256 * 1024 * 1024
 
@@ -62,6 +67,16 @@ class BrokenClip(Exception):  # noqa: N818 - an event that is recorded, not a fa
 
 class NoVideo(BrokenClip):
     """A file without a video stream."""
+
+
+class NoSound(BrokenClip):
+    """A file, or a part of one, without sound: a clip that is missing to those who listen, and no damaged one.
+
+    ``where`` is part of the reason, which begins with ``NO_SOUND``.
+    """
+
+    def __init__(self, where: str = "") -> None:
+        super().__init__(f"{NO_SOUND}{where}")
 
 
 class NoFrames(BrokenClip):
@@ -188,6 +203,15 @@ def is_shortage(error: Exception) -> bool:
             return True
         return type(error) is MemoryError
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def unusable_text(reasons: Collection[str]) -> str:
+    """How many clips cannot be used, in words: ``2 clips cannot be decoded, 3 have no sound``."""
+    silent = sum(reason.startswith(NO_SOUND) for reason in reasons)
+    broken = len(reasons) - silent
+    parts = [f"{broken} clips cannot be decoded"] * (broken > 0 or not silent)
+    parts += [f"{silent} {'have' if parts else 'clips have'} {NO_SOUND}"] * (silent > 0)
+    return ", ".join(parts)
 
 
 def notes_text(notes: Mapping[str, int]) -> str:

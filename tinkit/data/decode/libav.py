@@ -1,4 +1,4 @@
-"""A video file as libav has it open: which containers, which stream, on how many threads, and what a damaged one lacks.
+"""A file, opened by libav for its pictures or its sound: which containers, which stream, and what a damaged one lacks.
 
 To know a stream, libav decodes its beginning, which takes as long as 12 frames do. It is asked not to where the
 container says what is needed (``_TOLD``), and asked after all where that turns out to be too little.
@@ -17,10 +17,12 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from tinkit.data.decode import containers
-from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, NoVideo, describe, is_shortage
+from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, NoSound, NoVideo, describe, is_shortage
 
 # Containers that hold their own pictures. Playlists and scripts, which name other files, and text art are refused.
 _DEMUXERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,mxf,nut,dv,rm"
+# Those of sound alone are for those who listen.
+_SOUND_DEMUXERS = f"{_DEMUXERS},wav,w64,aiff,mp3,aac,flac"
 _TIMEOUT = 60.0  # seconds libav may wait for the file system
 # PyAV before 19 refuses some real files' text unless told otherwise; later ones replace undecodable text by themselves.
 _OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if hasattr(Container, "metadata_errors") else {}
@@ -139,17 +141,17 @@ def _look_at(path: Path) -> tuple[str, int]:
     return (f"truncated: {there:,} of {announced:,} bytes" if announced > there else ""), whole
 
 
-def _container(source: str | containers.Head, **options: str) -> Any:
+def _container(source: str | containers.Head, demuxers: str = _DEMUXERS, **options: str) -> Any:
     av.logging.set_libav_level(av.logging.PANIC)  # faults are raised; libav would print them as well
     if not isinstance(source, str):
         source.seek(0)
-    options["format_whitelist"] = _DEMUXERS
+    options["format_whitelist"] = demuxers
     return av.open(source, container_options=options, timeout=_TIMEOUT, **_OPTIONS)
 
 
 def _first_video(container: Any) -> Any:
     """Its first video stream; closes it where there is none."""
-    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    videos = _videos(container)
     if not videos or videos[0].codec_context is None:
         container.close()
         raise BrokenClip("a video stream of an unknown codec") if videos else NoVideo("no video stream")
@@ -171,3 +173,23 @@ def frame_numbered(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> 
         if number is not None and number >= index:
             return frame if number == index and not frame.is_corrupt else None
     return None
+
+
+def open_sound(source: str) -> tuple[Any, Any, Any]:
+    """The container, its first stream of sound, and its first video stream or None.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.NoSound` where there is no sound,
+    :class:`~tinkit.data.decode.clip_reader.BrokenClip` for sound of an unknown codec, and what libav does.
+    """
+    container = _container(source, _SOUND_DEMUXERS)
+    sounds, videos = container.streams.audio, _videos(container)
+    if not sounds or sounds[0].codec_context is None:
+        container.close()
+        raise BrokenClip("a stream of sound of an unknown codec") if sounds else NoSound()
+    sounds[0].codec_context.thread_count = 1
+    return container, sounds[0], videos[0] if videos else None
+
+
+def _videos(container: Any) -> list[Any]:
+    """The video streams, cover pictures of music left out."""
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]

@@ -16,7 +16,8 @@ def pictures(segments: NDArray[np.uint8], modality: Modality, side: int) -> NDAr
     """Segments (T, C, H, W) as pictures (T, h, w, 3), no side longer than ``side`` pixels; nothing is enlarged.
 
     Of a stack of flow pairs, or of differences, the middle one is drawn. Flow: white is still, the hue is the
-    direction, and the fastest pixel of the T has the fullest colour. Differences: grey means unchanged.
+    direction, and the fastest pixel of the T has the fullest colour. Differences: grey means unchanged. Sound: its
+    spectrogram in grey, the lowest band at the bottom.
     """
     parts = segments.reshape(len(segments), -1, channels_a_frame(modality), *segments.shape[2:]).transpose(
         0, 1, 3, 4, 2
@@ -28,6 +29,8 @@ def pictures(segments: NDArray[np.uint8], modality: Modality, side: int) -> NDAr
             shown = _wheel(parts[:, parts.shape[1] // 2])
         case "rgb_diff":
             shown = _around_grey(parts)
+        case "audio":
+            shown = parts[:, 0].repeat(3, axis=-1)
     height, width = shown.shape[1:3]
     scale = min(1.0, side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))

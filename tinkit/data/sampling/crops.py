@@ -157,13 +157,9 @@ def is_flow(frame: Frame) -> bool:
 
 def cut_into(target: Frame, frame: Frame, box: Box) -> None:
     """Fill ``target`` (h, w, C) with the pixels that ``box`` shows, at that size."""
-    fill(target, cut_out(frame, box.rectangle), mirrored=box.mirrored)
-
-
-def fill(target: Frame, pixels: Frame, *, mirrored: bool) -> None:
-    """Fill ``target`` (h, w, C) with all of ``pixels``, at that size, turned left to right if ``mirrored``."""
-    resize_into(target, pixels, mirrored=mirrored)
-    if mirrored and is_flow(pixels):
+    pixels = cut_out(frame, box.rectangle)
+    resize_into(target, pixels, mirrored=box.mirrored)
+    if box.mirrored and is_flow(pixels):
         target[..., ::2] = 255 - target[..., ::2]
 
 

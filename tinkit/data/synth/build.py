@@ -14,9 +14,11 @@ from tinkit.data.layouts.catalogue import LAYOUTS
 from tinkit.data.layouts.layout import SPLITS, Split
 from tinkit.data.synth.clips import SynthSpec, draw_clip
 from tinkit.data.synth.imitations import IMITATIONS
+from tinkit.data.synth.media import Sound
 from tinkit.data.synth.official import answers_csv, official_files
 from tinkit.data.synth.render import digit_images, digit_targets, render
 from tinkit.data.synth.scenes import SynthClip, digit_pools
+from tinkit.data.synth.sounds import RATE, sound_of
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.group import sweep, writing_in
@@ -97,6 +99,8 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
         if place.parent.is_dir():
             sweep(place)
     wanted = {"version": _VERSION, **asdict(spec)}
+    if not spec.sound:  # so that a set of a release that made none is still the same one
+        del wanted["sound"]
     if not state.exists():
         if root.exists() and (not root.is_dir() or any(path != lock_file(root) for path in root.iterdir())):
             raise UserError(
@@ -165,6 +169,7 @@ def _make(spec: SynthSpec, root: Path, split: Split, start: int, stop: int, aliv
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        style.write_clip(path, render(clip.scene, digits))
+        sound = Sound(sound_of(clip, spec.seed), RATE) if spec.sound else None
+        style.write_clip(path, render(clip.scene, digits), sound)
         made += 1
     return made

@@ -28,7 +28,7 @@ class SynthSpec:
     """What makes a synthetic challenge what it is: the same numbers give the same clips.
 
     ``clips``, ``val`` and ``test`` count the clips of the splits; ``size`` is the frame's height in pixels (even, from
-    32); its width is 5/4 of that.
+    32); its width is 5/4 of that. ``sound``: clips have the sound of :mod:`tinkit.data.synth.sounds`.
     """
 
     layout: SynthLayout
@@ -38,6 +38,7 @@ class SynthSpec:
     seed: int = 0
     size: int = 64
     frames: int = 24
+    sound: bool = False
 
     def __post_init__(self) -> None:
         if min(self.clips, self.val, self.test) < 1:
@@ -46,6 +47,10 @@ class SynthSpec:
             raise UsageError(f"--size {self.size}", expected="an even number of pixels from 32 to 1024")
         if not 8 <= self.frames <= 1000:
             raise UsageError(f"--frames {self.frames}", expected="8 to 1000")
+        if self.sound and LAYOUTS[self.layout].media == "frames":
+            raise UsageError(
+                f"--sound: a clip of {self.layout} is a folder of images, which has none", expected="mmit or sthv2"
+            )
 
     def count(self, split: Split) -> int:
         """How many clips ``split`` has."""

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from tinkit.data.synth.actions import ACTIONS, ORDER_CLASSES, Action
-from tinkit.data.synth.media import write_jpg_folder, write_mp4, write_webm
+from tinkit.data.synth.media import Sound, write_jpg_folder, write_mp4, write_webm
 from tinkit.data.synth.scenes import SynthClip
 
 SynthLayout = Literal["mmit", "sthv1", "sthv2"]
@@ -34,8 +34,8 @@ class Imitation:
 
     clip_id: Callable[[ClipName], str]
     class_name: Callable[[Action], str]
-    write_clip: Callable[[Path, np.ndarray], None]
-    """Writes (F, H, W, 3) uint8 RGB as the file, or folder, of a clip."""
+    write_clip: Callable[[Path, np.ndarray, Sound | None], None]
+    """Writes (F, H, W, 3) uint8 RGB, with sound or without, as the file, or folder, of a clip."""
     categories: Callable[[Sequence[str]], str]
     """The text of the file of class names."""
     annotation: Callable[[Sequence[SynthClip]], str]

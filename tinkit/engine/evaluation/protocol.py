@@ -38,13 +38,14 @@ def canonical_json(views: ViewConfig, clip: ClipConfig) -> str:
 
 
 def protocol_of(views: ViewConfig, clip: ClipConfig) -> dict[str, Any]:
-    """What a score file records of its views: ``sampling``, for dense ``stride`` or ``fps``, ``scale``, ``crop``,
-    ``flip``, and ``num_segments``.
+    """What a score file records of its views: ``sampling``, for dense ``stride`` or ``fps``, ``num_segments``, and but
+    for sound ``scale``, ``crop`` and ``flip``.
     """
     protocol: dict[str, Any] = {"sampling": _rule(views.sampling, views.views)}
     if views.sampling == "dense":
         protocol |= {"stride": views.stride} if views.fps is None else {"fps": views.fps}
-    protocol |= {"scale": views.scale, "crop": views.crop, "flip": views.flip}
+    if clip.modality != "audio":
+        protocol |= {"scale": views.scale, "crop": views.crop, "flip": views.flip}
     return protocol | {"num_segments": views.num_segments or clip.num_segments}
 
 

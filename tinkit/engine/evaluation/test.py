@@ -66,7 +66,7 @@ class TestResult:
     path: Path
     clips: int
     broken: int
-    """Clips with null scores, because they could not be decoded."""
+    """Clips with null scores, because they could not be decoded or have no sound for a model that listens."""
     reasons: dict[str, str]
     """Clip id to what was wrong with it; empty when the score file existed already."""
     metrics: metrics.Metrics | None
@@ -128,7 +128,7 @@ def _kept(output: ScoreOutput, manifest: Manifest, views: ViewConfig, reporter: 
     result = _result(output.path, {})
     reporter.say(f"{output.path} is up to date; --force makes it again")
     if result.broken:
-        reporter.say(f"{result.broken} of its clips could not be decoded; --force tries them again")
+        reporter.say(f"{result.broken} of its clips have no scores; --force tries them again")
     return result
 
 

@@ -1,6 +1,6 @@
 """A run's network for other programs: as ONNX, or as a program of ``torch.export``. Neither needs tinkit to run.
 
-What leaves takes clips and gives logits: ``clips`` (N, T, C, size, size) float32, normalised, for any number N of
+What leaves takes clips and gives logits: ``clips`` (N, T, C, H, W) float32, normalised, for any number N of
 clips. What normalised means, and all else that a program must know, is in the file: the key ``tinkit`` of ONNX's
 metadata, the extra file ``tinkit.json`` of PyTorch's archive (:func:`read_metadata`).
 """
@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from tinkit import __version__
-from tinkit.data.config.views import ViewConfig
+from tinkit.data.config.views import ClipConfig, ViewConfig, image_shape
+from tinkit.data.sound.mel import FLOOR, TOP, transform_length
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.runs.checkpoint import read_header
 from tinkit.engine.runs.load import load_model
@@ -205,18 +206,36 @@ def _metadata(
         "task": header["task"],
         "classes": list(header["classes"]),
         "num_segments": frames,
-        "scale": views.scale,
-        "size": views.crop,
+        **_of_images(recipe.clip, views),
         "modality": modality,
-        "flow_length": None if modality == "rgb" else length,
+        "flow_length": length if modality in ("flow", "rgb_diff") else None,
         "mean": list(pixels.mean),
         "std": list(pixels.std),
         "input": {
             "name": "clips",
-            "shape": [None, frames, model_channels(modality, length), views.crop, views.crop],
+            "shape": [None, frames, model_channels(modality, length), *image_shape(recipe.clip, views)],
             "what": f"float32, ({values} / 255 - mean) / std by channel",
         },
         "output": {"name": "logits", "what": "float32, before sigmoid (multi-label) or softmax (single-label)"},
+    }
+
+
+def _of_images(clip: ClipConfig, views: ViewConfig) -> dict[str, Any]:
+    """How the images are made: of frames, or of sound."""
+    if clip.modality != "audio":
+        return {"scale": views.scale, "size": views.crop}
+    sound = clip.spectrogram
+    return {
+        "spectrogram": {
+            "rate": sound.rate,
+            "window_samples": sound.window_samples,
+            "hop_samples": sound.hop_samples,
+            "transform": transform_length(sound),
+            "mels": sound.mels,
+            "columns": sound.columns,
+            "what": "power through a Hann window over a full-scale sine's, in HTK's mel bands (triangles of height 1 "
+            f"from 0 Hz to rate / 2), in dB: {FLOOR:g} is pixel 0, {TOP:g} is 255; the lowest band is the last row",
+        }
     }
 
 

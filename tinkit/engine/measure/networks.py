@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tinkit.architectures import ARCHS
 from tinkit.data.config.dataset import DataConfig
-from tinkit.data.config.views import ClipConfig
+from tinkit.data.config.views import ClipConfig, image_shape
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.device import choose_device, limit_threads
 from tinkit.errors import UsageError, did_you_mean
@@ -77,14 +77,15 @@ class NetworkRow:
 
     @property
     def input(self) -> str:
-        """Frames (of flow: segments) and pixels of a clip: ``8 x 224``."""
-        return f"{self.clip.num_segments} x {self.clip.size}"
+        """Frames (of flow and sound: segments) and pixels of a clip: ``8 x 224``, or of sound ``8 x 128x128``."""
+        height, width = image_shape(self.clip)
+        return f"{self.clip.num_segments} x " + (f"{width}x{height}" if self.clip.modality == "audio" else f"{width}")
 
     def build(self, device: str = "meta") -> Classifier:
         """The network with random weights, for testing. On ``meta``, the default, it has shapes only."""
         recipe = Recipe(
             name="network",
-            data=DataConfig.model_validate({"dataset": "list"}),
+            data=DataConfig.model_validate({"dataset": "list", "media": "video"}),
             clip=self.clip,
             model=self.model,
             optim=OptimConfig(lr=0.01, batch=1, epochs=2),
@@ -94,8 +95,8 @@ class NetworkRow:
 
     def video(self, network: Classifier, device: str = "meta") -> Tensor:
         """One clip of its size: (1, T, C, H, W), channels_last as the engine gives it, on ``meta`` without values."""
-        channels, side = len(pixels_of(network).mean), self.clip.size
-        images = torch.randn(self.clip.num_segments, channels, side, side, device=device)
+        channels = len(pixels_of(network).mean)
+        images = torch.randn(self.clip.num_segments, channels, *image_shape(self.clip), device=device)
         return images.contiguous(memory_format=torch.channels_last).unsqueeze(0)
 
 
@@ -244,8 +245,9 @@ def _key(network: NetworkRow) -> str:
     """The same for two networks that are one: what is only of training is left out."""
     model = network.model.model_dump(include=set(_SETTINGS))
     shift_div = network.model.shift_div if network.model.moves_channels else None
-    clip = network.clip.model_dump(include={"num_segments", "size", "modality"})
-    return repr((sorted(model.items()), shift_div, sorted(clip.items())))
+    clip = network.clip
+    seen = (clip.num_segments, clip.modality, image_shape(clip))
+    return repr((sorted(model.items()), shift_div, seen))
 
 
 def _unchanged(x: Tensor) -> Tensor:

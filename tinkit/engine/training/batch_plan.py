@@ -9,11 +9,12 @@ from tinkit.recipe import Recipe
 
 def steps_per_epoch(recipe: Recipe, clips: int, world: World) -> int:
     """Whole batches in an epoch. Raises :class:`~tinkit.errors.UserError` for numbers that do not go together."""
-    batch, micro = recipe.optim.batch, recipe.optim.micro_batch
-    if clips < batch:
+    batch, micro, repeats = recipe.optim.batch, recipe.optim.micro_batch, recipe.clip.repeats
+    if clips * repeats < batch:
         raise UserError(
-            f"the training split has {clips} clips, fewer than one batch of {batch}",
-            fix=f"a smaller batch: --set optim.batch={max(1, clips)}",
+            f"the training split has {clips} clips, fewer than one batch of {batch}"
+            + (f", {repeats} of each (clip.repeats)" if repeats > 1 else ""),
+            fix=f"a smaller batch: --set optim.batch={max(1, clips) * repeats}",
         )
     if batch % world.size:
         raise UserError(
@@ -28,7 +29,7 @@ def steps_per_epoch(recipe: Recipe, clips: int, world: World) -> int:
         )
     if share == 1 and (recipe.mix.mixup or recipe.mix.cutmix):
         raise UserError("mix.mixup and mix.cutmix need two clips or more in each process", fix="fewer processes")
-    return clips // batch
+    return clips // (batch // repeats)
 
 
 def pieces_of(recipe: Recipe, world: World) -> tuple[int, int]:

@@ -30,8 +30,10 @@ def sample_strip(frames: Tensor, lines: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def visible(frames: Tensor, modality: Modality) -> Tensor:
-    """What can be shown of segments (T, C, H, W): (T, 3, H, W), the first frame of each, or x, y and y of its flow."""
-    return frames[:, [0, 1, 1]] if modality == "flow" else frames[:, :3]
+    """What can be shown of segments (T, C, H, W): (T, 3, H, W), the first frame of each, x, y and y of its flow, or its
+    spectrogram in grey."""
+    channels = {"rgb": (0, 1, 2), "flow": (0, 1, 1), "rgb_diff": (0, 1, 2), "audio": (0, 0, 0)}[modality]
+    return frames[:, channels]
 
 
 def sample_lines(clip: str, labels: Sequence[str], likeliest: Sequence[tuple[str, float]]) -> list[str]:

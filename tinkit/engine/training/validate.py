@@ -8,7 +8,7 @@ from torch import nn
 
 from tinkit import metrics
 from tinkit.data.clips.testing import TestClips
-from tinkit.data.decode.clip_reader import notes_text
+from tinkit.data.decode.clip_reader import notes_text, unusable_text
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles
 from tinkit.data.manifest.manifest import Manifest
@@ -52,7 +52,7 @@ class Validator:
             return {}
         reporter = self._session.reporter
         if scored.reasons:
-            reporter.say(f"validation: {len(scored.reasons)} clips cannot be decoded and do not count")
+            reporter.say(f"validation: {unusable_text(scored.reasons.values())} and do not count")
         if scored.notes:
             reporter.say(f"validation: {notes_text(scored.notes)}")
         if log is not None:
