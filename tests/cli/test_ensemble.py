@@ -25,7 +25,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_runs_are_fitted_on_val_and_applied_to_test(runs: Path) -> None:
-    shown = ensemble("good", "fair", "noise", "--name", "f", "--parts", "3")
+    shown = ensemble("good", "fair", "noise", "--name", "f", "--parts", "3", "--method", "search")
     for word in ("equal mean", "fitted (optimistic)", "fitted (cross-validated)", "sample_map", "fusions/f/test.arrow"):
         assert word in shown
     record = json.loads(Path("fusions/f/fusion.json").read_text())
@@ -55,7 +55,7 @@ def test_runs_are_fitted_on_val_and_applied_to_test(runs: Path) -> None:
 
 def test_json_and_a_second_time_the_same(runs: Path) -> None:
     first = json.loads(ensemble("good", "fair", "--name", "a", "--json", "--method", "search"))
-    again = json.loads(ensemble("good", "fair", "--name", "b", "--json"))
+    again = json.loads(ensemble("good", "fair", "--name", "b", "--json", "--method", "search"))
     assert first["members"] == again["members"]
     assert first["part_weights"] == again["part_weights"]
     assert [sum(weights) for weights in first["part_weights"]] == pytest.approx([1.0] * first["parts"])
@@ -136,7 +136,12 @@ def test_nothing_is_overwritten_and_force_leaves_the_rest(runs: Path) -> None:
     assert "exists already" in refused("good", "noise", "--name", "f")
     assert {path.name: path.read_bytes() for path in Path("fusions/f").iterdir()} == before
     ensemble("good", "noise", "--name", "f", "--force", "--apply", "none")
-    assert sorted(path.name for path in Path("fusions/f").iterdir()) == ["fusion.json", "submission.csv", "val.arrow"]
+    assert sorted(path.name for path in Path("fusions/f").iterdir()) == [
+        "fusion.json",
+        "fusion.npz",
+        "submission.csv",
+        "val.arrow",
+    ]
     assert Path("fusions/f/submission.csv").read_text() == "mine"
 
 

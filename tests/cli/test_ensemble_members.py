@@ -29,7 +29,7 @@ def test_score_files_are_grouped_by_their_model(runs: Path) -> None:
     assert by_file["members"] == by_run["members"]
     assert "no score file of split 'test' beside" in refused(*files[1:], "--name", "c")
     ensemble(files[0], files[1], "--method", "mean-ranks", "--fit", "none", "--name", "d")
-    assert sorted(path.name for path in Path("fusions/d").iterdir()) == ["fusion.json", "test.arrow"]
+    assert sorted(path.name for path in Path("fusions/d").iterdir()) == ["fusion.json", "fusion.npz", "test.arrow"]
     assert "both of split 'test'" in refused(files[0], files[0], "--fit", "none", "--method", "mean-ranks")
 
 
@@ -90,17 +90,18 @@ def test_clips_that_a_member_lacks(runs: Path) -> None:
 
 
 def test_a_fusion_may_be_a_member_of_another(runs: Path) -> None:
-    ensemble("good", "fair", "--name", "pair", "--method", "mean-logits")
-    ensemble("good", "noise", "--name", "pair", "--method", "mean-logits", "--fusions", "others")
+    plain = ("--method", "mean-logits", "--scale", "none")
+    ensemble("good", "fair", "--name", "pair", *plain)
+    ensemble("good", "noise", "--name", "pair", *plain, "--fusions", "others")
     files = [f"fusions/pair/{split}.arrow" for split in ("val", "test")]
-    record = json.loads(ensemble(*files, "noise", "--name", "all", "--method", "mean-logits", "--json"))
+    record = json.loads(ensemble("fusions/pair", "noise", "--name", "all", *plain, "--json"))
     assert {member["name"] for member in record["members"]} == {"pair", "noise"}
     single = {run: read_scores(f"runs/{run}/scores/test-1x1-best.arrow").scores for run in ("good", "fair", "noise")}
     wanted = single["good"] / 4 + single["fair"] / 4 + single["noise"] / 2
     np.testing.assert_allclose(read_scores("fusions/all/test.arrow").scores, wanted, atol=1e-5)
     message = refused("others/pair/val.arrow", files[1], "noise", "--name", "x", "--method", "mean-logits")
     assert "member 'pair': its scores of 'test' were made with another checkpoint" in message
-    ensemble("good", "fair", "--name", "fitted")
+    ensemble("good", "fair", "--name", "fitted", "--method", "search")
     fitted = [f"fusions/fitted/{split}.arrow" for split in ("val", "test")]
     assert "'fitted' was trained on 'val'" in refused(*fitted, "noise", "--name", "x")
 
@@ -130,7 +131,7 @@ def test_files_without_a_run_belong_together_by_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     files = [name for stem, run in zip(stems, ("xa", "xb"), strict=True) for name in write_anonymous(stem, run)]
-    record = json.loads(ensemble(*files, "--method", "mean-logits", "--json"))
+    record = json.loads(ensemble(*files, "--method", "mean-logits", "--scale", "none", "--json"))
     assert [member["name"] for member in record["members"]] == names
     wanted = np.mean([read_scores(name).scores for name in (files[1], files[3])], axis=0)
     np.testing.assert_allclose(read_scores("fusions/fusion/test.arrow").scores, wanted, atol=1e-6)

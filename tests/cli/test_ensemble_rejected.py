@@ -14,6 +14,8 @@ from tests.helpers.fusion_members import write_run
 from tinkit.metrics import evaluate
 from tinkit.scores import label_matrix, read_scores, write_scores
 
+SEARCH = ("--method", "search", "--scale", "none", "--parts", "5")
+
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -25,7 +27,7 @@ def test_no_better_than_the_equal_mean_is_said(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     for run in ("a", "b", "c"):
         write_run(tmp_path / "runs", run, strength=1.0)
-    record = json.loads(ensemble("a", "b", "c", "--json"))
+    record = json.loads(ensemble("a", "b", "c", *SEARCH, "--json"))
     rejected = record["rejected"]
     # members alike: what the search finds is noise
     assert rejected["cross_validated"]["sample_map"] <= rejected["cross_validated_equal_mean"]["sample_map"]
@@ -35,7 +37,7 @@ def test_no_better_than_the_equal_mean_is_said(tmp_path: Path, monkeypatch: pyte
     assert [member["weight"] for member in record["members"]] == [1 / 3] * 3
     assert record["metrics"]["fused"] == record["metrics"]["equal_mean"]
     assert record["metrics"]["cross_validated"] is None
-    shown = ensemble("a", "b", "c", "--name", "g")
+    shown = ensemble("a", "b", "c", *SEARCH, "--name", "g")
     assert "no better than the equal mean: the weights are equal" in shown
     assert "not used" in shown
     val = read_scores("fusions/g/val.arrow")
@@ -70,7 +72,7 @@ def lopsided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_weights_worse_than_equal_ones_over_the_whole_split_are_not_used(lopsided: Path) -> None:
-    shown = ensemble("a", "b", "c", "--missing", "mean", "--name", "f")
+    shown = ensemble("a", "b", "c", *SEARCH, "--missing", "mean", "--name", "f")
     assert "over all clips, the fitted weights are no better than equal ones: the weights are equal" in shown
     assert "not used" in shown
     record = json.loads(Path("fusions/f/fusion.json").read_text())
@@ -92,7 +94,7 @@ def test_the_estimate_is_compared_with_the_equal_mean_of_its_own_clips(runs: Pat
     path = runs / "noise" / "scores" / "val-1x1-best.arrow"
     table = read_scores(path)
     write_scores(path, dataclasses.replace(table, scores=np.array(table.scores), valid=np.arange(60) < 42))
-    shown = ensemble("good", "noise", "--missing", "mean", "--name", "f", "--parts", "3")
+    shown = ensemble("good", "noise", *SEARCH[:4], "--missing", "mean", "--name", "f", "--parts", "3")
     metrics = json.loads(Path("fusions/f/fusion.json").read_text())["metrics"]
     good, noise = (read_scores(runs / run / "scores" / "val-1x1-best.arrow") for run in ("good", "noise"))
     alike = (good.scores[:42] + noise.scores[:42]) / 2

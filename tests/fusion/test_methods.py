@@ -102,10 +102,11 @@ def test_a_key_of_another_method_is_refused_and_one_of_the_files_own_left_out(tm
         make_spec({"members": MEMBERS}, {"method": "mean-logits", "space": "logits"})
     file = tmp_path / "a.toml"
     file.write_text('method = "search"\nspace = "probabilities"\n[[members]]\nrun = "a"\n')
-    assert load_spec(file).own_keys == {"space": "probabilities"}
-    assert load_spec(file).takes == "probabilities"
+    found = load_spec(file)
+    assert found.row is not None
+    assert found.keys_of(found.row) == {"space": "probabilities", "scale": "spread"}
     changed = load_spec(file, {"method": "mean-ranks"})
-    assert (changed.takes, changed.own_keys) == ("ranks", {})
+    assert (changed.method, changed.space) == ("mean-ranks", "logits")
 
 
 def test_help_shows_every_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

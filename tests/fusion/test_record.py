@@ -24,6 +24,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         {
             "name": "f",
             "method": "mean-probabilities",
+            "scale": "none",
             "members": [{"run": "é"}, {"run": "b", "name": "second"}],
             "published": [published],
         }
@@ -50,7 +51,13 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         }
         own = {"name": name, "run": run, "hashes": {"checkpoint": f"checkpoint of {run}"}, "weight": 0.5}
         kinds = {"kind": "logits", "converted_to": "probabilities"}
-        return own | kinds | FACTS | {"scores": scores, "metrics": measured(run)}
+        view = {
+            "view": None,
+            "average": "logits",
+            "protocol": {},
+            "scaled_by": 1.0,
+        }
+        return own | kinds | FACTS | view | {"scores": scores, "metrics": measured(run)}
 
     val = read_scores(out / "val.arrow")
     assert val.info.trial
@@ -62,15 +69,27 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "tinkit": __version__,
         "name": "f",
         "method": "mean-probabilities",
+        "chosen": "mean-probabilities",
+        "takes": "probabilities",
         "kind": "probabilities",
         "metric": "sample_map",
         "fit": "val",
         "apply": ["test"],
         "missing": "error",
         "seed": 0,
+        "task": "multi-label",
+        "dataset": "toy",
+        "dataset_version": "1",
+        "classes": [f"class {number}" for number in range(6)],
         "parts": None,
         "fitted_on_clips": None,
         "learned": {"weights": [0.5, 0.5]},
+        "shapes": {"weights": [2]},
+        "arrays": {"path": "fusion.npz", "sha256": sha256_file(out / "fusion.npz")},
+        "choice": None,
+        "notes": [],
+        "improvement": None,
+        "worth": None,
         "part_weights": None,
         "trial": ["second"],
         "members": [row("é", "é"), row("b", "second")],

@@ -245,7 +245,7 @@ def test_a_linked_fusion_keeps_its_name_and_lies_where_the_link_leads(here: Path
     disk.mkdir(parents=True)
     (here / "fusions" / "mine").symlink_to(disk)
     said("ensemble", "a", "b", "--method", "mean-logits", "--name", "mine")
-    assert sorted(path.name for path in disk.iterdir()) == ["fusion.json", "test.arrow", "val.arrow"]
+    assert sorted(path.name for path in disk.iterdir()) == ["fusion.json", "fusion.npz", "test.arrow", "val.arrow"]
     assert (here / "fusions" / "mine").is_symlink()
     rows = json.loads(said("compare", "mine", "--json"))
     assert {row["run"] for row in rows} == {"mine"}

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from tests.helpers.fusion_members import member
 from tinkit.errors import UsageError, UserError
-from tinkit.fusion import METHODS, Examples, Member, Options, align, combine, fit, fitting, search, search_weights
+from tinkit.fusion import METHODS, Examples, Member, Options, align, combine, crossfit, fit, search_weights
 from tinkit.fusion.arrays import Learned, Matrix
+from tinkit.fusion.ways import search
 from tinkit.metrics import evaluate, sample_map
 from tinkit.scores import label_matrix
 
@@ -70,7 +71,7 @@ def test_the_estimate_never_scores_a_clip_with_weights_fitted_on_its_source() ->
     labels = label_matrix(combine(aligned)).astype(bool)
     sources = np.array(list(aligned.source))
     held_out = np.full(labels.shape, np.nan)
-    for train, test in fitting._parts(np.unique(sources, return_inverse=True)[1], 4, "val"):
+    for train, test in crossfit.parts_of(np.unique(sources, return_inverse=True)[1], 4, "val"):
         assert not set(sources[train]) & set(sources[test])
         weights = search_weights(
             [s[train] for s in aligned.scores], functools.partial(sample_map, labels=labels[train])
@@ -111,7 +112,7 @@ def test_one_member_gets_all_the_weight() -> None:
 
 
 def test_a_large_split_is_fitted_on_a_draw_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "FIT_ROWS", 50)
+    monkeypatch.setattr(crossfit, "FIT_ROWS", 50)
     aligned = align([member("good", strength=3.0, clips=200), member("noise", strength=0.0, clips=200)])
     found = fit(aligned, "sample_map")
     assert found.rows == 50
@@ -120,7 +121,7 @@ def test_a_large_split_is_fitted_on_a_draw_of_it(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_method_is_given_what_was_said_and_no_more_clips_than_it_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "FIT_ROWS", 25)
+    monkeypatch.setattr(crossfit, "FIT_ROWS", 25)
     aligned = align([member("a"), member("b")])
     labels = label_matrix(combine(aligned)).astype(bool)
     place = {row.tobytes(): number for number, row in enumerate(aligned.scores[0])}
@@ -157,7 +158,7 @@ def test_clips_without_labels_or_scores_take_no_part() -> None:
         scores = np.where(gone[:, None], np.float32("nan"), base.table.scores)
         table = dataclasses.replace(base.table, valid=~gone, labels=labels, scores=scores)
         members.append(Member(run, table))
-    found = fit(align(members, missing="mean"), "sample_map")
+    found = fit(align(members, missing="mean"), "sample_map", keys={"scale": "none"})
     assert found.rows == 45
     alike = (members[0].table.scores[5:50] + members[1].table.scores[5:50]) / 2
     wanted = sample_map(alike, label_matrix(members[0].table)[5:50])

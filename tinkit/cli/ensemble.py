@@ -11,11 +11,10 @@ import typer
 from tinkit.cli.options import ForceOption, FusionsOption, JsonOption, RunsOption, complete_members
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
-from tinkit.terminal import note, print_json, print_line, print_table
+from tinkit.terminal import note, print_json
 
 if TYPE_CHECKING:
-    from tinkit.fusion import EnsembleSpec, Fusion, Measured
-    from tinkit.metrics import Metrics
+    from tinkit.fusion import EnsembleSpec, Fusion
 
 EPILOG = examples(
     "tinkit ensemble mmit",
@@ -23,6 +22,7 @@ EPILOG = examples(
     "tinkit ensemble mmit_r50 mmit_tsm_r50 --views 1x1 --weights best --name pair",
     "tinkit ensemble runs/a/scores/test-1x1-best.arrow theirs-test.arrow --method mean-ranks --fit none",
     "tinkit ensemble ./mine.toml --missing mean --force",
+    "tinkit ensemble fusions/mmit --apply test2",
 )
 
 
@@ -31,6 +31,13 @@ class SpaceChoice(StrEnum):
 
     logits = "logits"
     probabilities = "probabilities"
+
+
+class ScaleChoice(StrEnum):
+    """What the members' logits are divided by."""
+
+    spread = "spread"
+    none = "none"
 
 
 class MissingChoice(StrEnum):
@@ -42,17 +49,17 @@ class MissingChoice(StrEnum):
 
 def _methods(incomplete: str) -> list[str]:
     """The methods that begin with what was typed."""
-    from tinkit.fusion import METHODS
+    from tinkit.fusion import AUTO, METHODS
 
-    return [name for name in METHODS if name.startswith(incomplete)]
+    return [name for name in (AUTO, *METHODS) if name.startswith(incomplete)]
 
 
 def ensemble(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="SPEC|RUN|SCORES...",
-            help="An ensemble, or runs and score files (.arrow).",
+            metavar="SPEC|RUN|SCORES|FUSION...",
+            help="An ensemble, or runs, fusions and score files (.arrow); a fusion alone is applied to --apply.",
             autocompletion=complete_members,
         ),
     ],
@@ -65,10 +72,16 @@ def ensemble(
     method: Annotated[
         str | None,
         typer.Option(
-            "--method", metavar="METHOD", help="How members become one (search).\n\n{methods}", autocompletion=_methods
+            "--method", metavar="METHOD", help="How members become one (auto).\n\n{methods}", autocompletion=_methods
         ),
     ] = None,
-    space: Annotated[SpaceChoice | None, typer.Option("--space", help="What a search averages (logits).")] = None,
+    space: Annotated[SpaceChoice | None, typer.Option("--space", help="What is averaged (logits).")] = None,
+    scale: Annotated[
+        ScaleChoice | None, typer.Option("--scale", help="What logits are divided by before a mean (spread).")
+    ] = None,
+    power: Annotated[float | None, typer.Option("--power", help="Of the power mean (0.5).")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="What auto may take, and --worth (15).")] = None,
+    worth: Annotated[bool, typer.Option("--worth", help="Measure what each member is worth, too.")] = False,
     metric: Annotated[
         str | None,
         typer.Option("--metric", help="What is fitted for: {metrics}."),
@@ -77,10 +90,14 @@ def ensemble(
         MissingChoice | None,
         typer.Option("--missing", help="Clips that a member could not decode: error, or mean of the others."),
     ] = None,
-    parts: Annotated[int | None, typer.Option("--parts", help="Parts of the cross-validated estimate (5).")] = None,
+    parts: Annotated[int | None, typer.Option("--parts", help="Parts of the cross-validated estimate.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of random starts and draws (0).")] = None,
     views: Annotated[str | None, typer.Option("--views", help="Which score files of each RUN, like 2x3.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Which score files of each RUN, like best.")] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A member's scores of --apply, for a FUSION; may be repeated."),
+    ] = None,
     runs: RunsOption = Path("runs"),
     fusions: FusionsOption = Path("fusions"),
     force: ForceOption = False,
@@ -91,6 +108,7 @@ def ensemble(
     Weights are fitted on a labelled split (--fit) for the challenge's metric and applied to the others (--apply). The
     result, fusions/NAME, holds fusion.json and a score file a split.
     """
+    from tinkit.cli.ensemble_tables import show_fusion
     from tinkit.fusion import fuse, resolve_members
 
     changes = {
@@ -99,18 +117,72 @@ def ensemble(
         "apply": tuple(apply) if apply else None,
         "method": method,
         "space": space and space.value,
+        "scale": scale and scale.value,
+        "power": power,
+        "minutes": minutes,
+        "worth": worth or None,
         "metric": metric,
         "missing": missing and missing.value,
         "parts": parts,
         "seed": seed,
     }
+    if (made := _made_before(words, runs, fusions)) is not None:
+        if any(value is not None for key, value in changes.items() if key != "apply") or views or weights or not apply:
+            raise UsageError(
+                f"{made} is a fusion already, with all that it has learned: it can be applied, not made anew",
+                fix="tinkit ensemble FUSION --apply SPLIT, and no option of a new fusion",
+            )
+        _apply(made, apply, beside or [], force=force, as_json=as_json)
+        return
+    if beside:
+        raise UsageError("--with names scores for a fusion that is applied to another split, not for a new one")
     spec = _spec(words, runs, views, weights, changes)
     fusion = fuse(spec, resolve_members(spec.members, spec.splits, runs), fusions / spec.name, force=force)
     _warn(fusion)
     if as_json:
         print_json(fusion.record)
     elif fusion.written:
-        _show(spec, fusion)
+        show_fusion(spec, fusion)
+
+
+def _made_before(words: list[str], runs: Path, fusions: Path) -> Path | None:
+    """The folder of the fusion that is the only word; None where there are more, or something else has that name."""
+    from tinkit.files.shipped import shipped_names
+    from tinkit.fusion.record import RECORD
+    from tinkit.run_folder import find_folder
+
+    if len(words) != 1 or words[0].endswith((".toml", ".arrow")):
+        return None
+    path = Path(words[0])
+    if (path / RECORD).is_file():
+        return path
+    if words[0] in shipped_names("ensembles") or find_folder(words[0], runs, scores=True) is not None:
+        return None
+    return fusions / words[0] if (fusions / words[0] / RECORD).is_file() else None
+
+
+def _apply(folder: Path, splits: list[str], given: list[Path], *, force: bool, as_json: bool) -> None:
+    """Apply a fusion that was made before to ``splits``, and say what came of it."""
+    from tinkit.cli.ensemble_tables import show_applied
+    from tinkit.fusion import apply_fusion
+
+    rows = []
+    for split in splits:
+        applied = apply_fusion(folder, split, given, force=force)
+        metrics = applied.metrics.values if applied.metrics else None
+        rows.append(
+            {
+                "split": split,
+                "path": str(applied.path),
+                "missing_clips": applied.missing,
+                "metrics": metrics,
+                "written": applied.written,
+            }
+        )
+        if not as_json:
+            show_applied(split, applied)
+    if as_json:
+        print_json(rows)
 
 
 def _spec(
@@ -139,61 +211,3 @@ def _warn(fusion: Fusion) -> None:
         )
     if not fusion.written:
         note(f"{fusion.folder}: exists already, made from the same scores with the same options: nothing was changed")
-
-
-def _show(spec: EnsembleSpec, fusion: Fusion) -> None:
-    record = fusion.record
-    measured = fusion.measured
-    rows = []
-    for number, member in enumerate(record["members"]):
-        row = {"member": member["name"], "views": member["views"], "checkpoint": member["checkpoint"]}
-        row["weight"] = "" if member["weight"] is None else f"{member['weight']:.3f}"
-        rows.append(row | _percent(measured.members[number] if measured else None))
-    blank = {"views": "", "checkpoint": "", "weight": ""}
-    if measured:
-        rows += [{"member": name, **blank, **_percent(metrics)} for name, metrics in _joint(measured).items()]
-    title = f"{spec.name}: {spec.method}"
-    print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
-    if measured and (remark := _remark(measured, record["metric"])):
-        print_line(f"note: {remark}")
-    if spec.fit and measured is None:
-        print_line(f"note: {spec.fit} has no labels, so nothing was measured")
-    for split, counts in record["missing_clips"].items():
-        if lacking := {name: count for name, count in counts.items() if count}:
-            print_line(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
-    for split in spec.splits:
-        print_line(fusion.folder / f"{split}.arrow")
-
-
-def _joint(measured: Measured) -> dict[str, Metrics]:
-    """What the members together measured, by the name of the row; where the estimate has fewer clips, it says so."""
-    rows = {"equal mean": measured.equal}
-    estimate, alike = measured.cross_validated, measured.cross_validated_equal
-    if not estimate or not alike:
-        return rows if measured.fused is measured.equal else rows | {"fused": measured.fused}
-    unused = ", not used" if measured.rejected else ""
-    rows[f"fitted (optimistic){unused}"] = measured.rejected or measured.fused
-    clips = estimate.counts["measured"]
-    few = f", {clips} clips" if clips < measured.equal.counts["measured"] else ""
-    if few:
-        rows[f"equal mean{few}"] = alike
-    rows[f"fitted (cross-validated){few}{unused}"] = estimate
-    return rows
-
-
-def _remark(measured: Measured, metric: str) -> str | None:
-    """What is to be said of fitted weights that are worth nothing."""
-    if measured.reason == "whole split":
-        return f"by {metric}, over all clips, the fitted weights are no better than equal ones: the weights are equal"
-    if measured.reason:
-        return (
-            f"by {metric}, cross-validated, the fitted weights are no better than the equal mean: the weights are equal"
-        )
-    estimate, alike = measured.cross_validated, measured.cross_validated_equal
-    if estimate and alike and estimate[metric] <= alike[metric]:
-        return f"by {metric}, cross-validated, the fitted weights are no better than the equal mean"
-    return None
-
-
-def _percent(metrics: Metrics | None) -> dict[str, float]:
-    return {name: 100 * value for name, value in metrics.values.items()} if metrics else {}

@@ -74,9 +74,11 @@ class _Group(TyperGroup):
 
 def _methods() -> str:
     """The ways to fuse, a paragraph each."""
-    from tinkit.fusion import METHODS
+    from tinkit.fusion import AUTO, METHODS
 
-    return "\n\n".join(f"{row.name}: {row.formula}." for row in METHODS.values())
+    tried = ", ".join(row.name for row in METHODS.values() if row.in_auto)
+    chosen = f"{AUTO}: of {tried}, the simplest within a standard error of the best, cross-validated on --fit."
+    return "\n\n".join([chosen, *(f"{row.name}: {row.formula}." for row in METHODS.values())])
 
 
 def _metrics() -> str:

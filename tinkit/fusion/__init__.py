@@ -4,17 +4,20 @@ from tinkit.fusion.arrays import Examples, Options
 from tinkit.fusion.combine import Combination, combine
 from tinkit.fusion.fitting import Fitted, fit
 from tinkit.fusion.folder import Fusion, fuse
-from tinkit.fusion.mean import equal_weights
 from tinkit.fusion.measure import Measured
 from tinkit.fusion.members import Aligned, Member, align
-from tinkit.fusion.methods import METHODS, FusionMethod
+from tinkit.fusion.methods import AUTO, METHODS, FusionMethod
+from tinkit.fusion.reapply import Applied, apply_fusion
 from tinkit.fusion.resolve import MemberFiles, members_of, resolve_members
-from tinkit.fusion.search import search_weights
 from tinkit.fusion.spec import EnsembleSpec, MemberSpec, load_spec, make_spec
+from tinkit.fusion.ways.mean import equal_weights
+from tinkit.fusion.ways.search import search_weights
 
 __all__ = [
+    "AUTO",
     "METHODS",
     "Aligned",
+    "Applied",
     "Combination",
     "EnsembleSpec",
     "Examples",
@@ -27,6 +30,7 @@ __all__ = [
     "MemberSpec",
     "Options",
     "align",
+    "apply_fusion",
     "combine",
     "equal_weights",
     "fit",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.metrics import MetricName
+from tinkit.metrics import METRICS, MetricName, Task
 
 Matrix = NDArray[np.float32]
 Learned = Mapping[str, NDArray[np.float64]]
@@ -20,7 +20,9 @@ Learned = Mapping[str, NDArray[np.float64]]
 class Options:
     """What a fusion says to its method: how many members and classes there are, and what to fit for.
 
-    ``keys`` are the values of the method's own keys of an ensemble's toml.
+    ``keys`` are the values of the method's own keys of an ensemble's toml. ``spreads`` (M,) are how far the members'
+    scores spread (:func:`tinkit.fusion.ways.spread.spread_of`); None where that is not to matter.
+    ``begun`` is what the method's ``begins_with`` learned from the same clips, where that is known.
     """
 
     members: int
@@ -28,6 +30,14 @@ class Options:
     metric: MetricName
     seed: int = 0
     keys: Mapping[str, Any] = field(default_factory=dict)
+    spreads: NDArray[np.float64] | None = field(default=None, compare=False)
+    begun: Learned | None = field(default=None, compare=False)
+
+    @property
+    def task(self) -> Task:
+        """The task of the metric."""
+        # A leaderboard's metric may be of any task; those that are fitted for have one.
+        return "multi-label" if METRICS[self.metric].task == "multi-label" else "single-label"
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Apply, Learned
-from tinkit.fusion.mean import equal_weights, weighted_mean
 from tinkit.fusion.members import Aligned
+from tinkit.fusion.ways.mean import equal_weights, weighted_mean
 from tinkit.scores import Kind, ScoreInfo, ScoreTable
 
 _BLOCK = 1 << 20  # score values fused at a time
@@ -27,11 +27,13 @@ class Combination:
     learned: Learned
     gives: Kind | None = None
 
-    @property
-    def is_equal_mean(self) -> bool:
-        """Whether it is the plain mean of the members."""
-        weights = weights_of(self.learned)
-        return self.apply is weighted_mean and weights is not None and len(set(weights)) == 1
+    def is_same(self, other: Combination) -> bool:
+        """Whether both fuse alike: the same function with the same arrays."""
+        names = set(self.learned) | set(other.learned)
+        return (self.apply, self.gives) == (other.apply, other.gives) and all(
+            name in self.learned and name in other.learned and np.array_equal(self.learned[name], other.learned[name])
+            for name in names
+        )
 
     def table(self, aligned: Aligned, *, name: str = "") -> ScoreTable:
         """The fused scores; a clip that all members miss stays without. ``name`` becomes the ``run`` of the result."""
@@ -65,8 +67,8 @@ def equal_mean(count: int) -> Combination:
 def combine(aligned: Aligned, weights: NDArray[np.float64] | None = None, *, name: str = "") -> ScoreTable:
     """The mean of the members' scores with ``weights`` (M,), None meaning equal ones; its kind is theirs.
 
-    Where members miss a clip, see :func:`~tinkit.fusion.mean.weighted_mean`. Raises ValueError for weights that are
-    negative or do not sum to 1.
+    Where members miss a clip, see :func:`~tinkit.fusion.ways.mean.weighted_mean`. Raises ValueError for weights that
+    are negative or do not sum to 1.
     """
     if weights is None:
         return equal_mean(len(aligned.names)).table(aligned, name=name)

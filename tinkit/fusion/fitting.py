@@ -6,23 +6,21 @@ the split is divided into parts that share no source video, and each is scored w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinkit.errors import UserError
-from tinkit.fusion.arrays import Examples, Learned, Options
-from tinkit.fusion.mean import start_equal, weighted_mean
+from tinkit.fusion import crossfit
+from tinkit.fusion.arrays import Learned
+from tinkit.fusion.crossfit import labelled, learn, options_for, out_of_fold
+from tinkit.fusion.estimate import Interval, by_source, difference_interval
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.methods import METHODS, FusionMethod
-from tinkit.metrics import MetricName, Metrics, check_metric, evaluate
-from tinkit.scores import mark_labels
-
-FIT_ROWS = 20_000  # clips that a method is fitted on; of more, a random draw of this size
+from tinkit.metrics import MetricName, Metrics, evaluate
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +29,7 @@ class Fitted:
 
     ``cross_validated`` are the metrics of all clips, each scored with what was learned from the parts that it was not
     in (``part_learned``, one a part); ``equal`` those of the equal mean on the same clips, to compare them with.
+    ``improvement`` is what the metric of the first is above that of the second, with its interval over sources.
     """
 
     metric: MetricName
@@ -39,6 +38,7 @@ class Fitted:
     cross_validated: Metrics
     equal: Metrics
     part_learned: tuple[Learned, ...]
+    improvement: Interval | None = None
 
 
 def fit(
@@ -47,7 +47,7 @@ def fit(
     *,
     method: FusionMethod = METHODS["search"],
     keys: Mapping[str, Any] = MappingProxyType({}),
-    parts: int = 5,
+    parts: int | None = None,
     seed: int = 0,
 ) -> Fitted:
     """Fit ``method`` on the labelled clips that every member has scores for, and estimate what it is worth.
@@ -56,40 +56,30 @@ def fit(
     a member was trained on this split, when no clip is labelled, and when there are fewer sources than ``parts``;
     ValueError for a method that learns nothing.
     """
-    if (fit_on := method.fit) is None:
+    if method.fit is None:
         raise ValueError(f"the method {method.name} learns nothing")
     refuse_trained_on(aligned)
-    info = aligned.infos[0]
-    options = Options(len(aligned.names), len(info.classes), check_metric(metric, info.task), seed, keys)
-    labels = mark_labels(aligned.labels, options.classes).view(bool)
-    rows = np.flatnonzero(aligned.valid.all(axis=0) & labels.any(axis=1))
-    if not rows.size:
-        raise UserError(f"no clip of {info.split!r} has both labels and scores of all members: nothing to fit on")
-    source = np.unique([aligned.source[int(row)] for row in rows], return_inverse=True)[1]
-
-    def learn_from(some: NDArray[np.int64]) -> Learned:
-        some = _at_most(FIT_ROWS, some, seed)
-        taken = rows[some]
-        return fit_on(Examples([scores[taken] for scores in aligned.scores], labels[taken], source[some]), options)
-
-    held_out = np.empty((rows.size, options.classes), np.float32)
-    alike = np.empty_like(held_out)
-    part_learned = []
-    for train, test in _parts(source, parts, info.split):
-        learned = learn_from(train)
-        own = [scores[rows[test]] for scores in aligned.scores]
-        valid = np.ones((options.members, test.size), bool)
-        held_out[test] = method.apply(own, valid, learned)
-        alike[test] = weighted_mean(own, valid, start_equal(options))
-        part_learned.append(learned)
+    given = labelled(aligned)
+    options = options_for(aligned, metric, seed, keys)
+    held_out, part_learned = out_of_fold(method, given, options, parts)
+    alike = equal_row(aligned)
+    plain, _ = out_of_fold(alike, given, options, parts)
+    task = aligned.infos[0].task
+    own, beside = (by_source(metric, scores, given.labels, given.source) for scores in (held_out, plain))
     return Fitted(
         metric=options.metric,
-        learned=learn_from(np.arange(rows.size)),
-        rows=min(rows.size, FIT_ROWS),
-        cross_validated=evaluate(held_out, labels[rows], info.task),
-        equal=evaluate(alike, labels[rows], info.task),
-        part_learned=tuple(part_learned),
+        learned=learn(method, given, np.arange(given.rows.size), options),
+        rows=min(given.rows.size, crossfit.FIT_ROWS),
+        cross_validated=evaluate(held_out, given.labels, task),
+        equal=evaluate(plain, given.labels, task),
+        part_learned=part_learned,
+        improvement=difference_interval(own, beside, seed),
     )
+
+
+def equal_row(aligned: Aligned) -> FusionMethod:
+    """The plain mean of members of this kind."""
+    return METHODS[f"mean-{aligned.kind}"]
 
 
 def refuse_trained_on(aligned: Aligned) -> None:
@@ -100,21 +90,3 @@ def refuse_trained_on(aligned: Aligned) -> None:
                 f"member {name!r} was trained on {info.split!r}: on it, it looks better than it is",
                 fix="fit on a split that no member has seen (--fit), or use a mean with --fit none",
             )
-
-
-def _at_most(most: int, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """``rows``, or ``most`` of them, in order."""
-    return rows if rows.size <= most else np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-
-
-def _parts(source: NDArray[np.int64], parts: int, split: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """The rows to fit on and those to score, for each of ``parts`` that share no source."""
-    from sklearn.model_selection import GroupKFold
-
-    count = int(source.max()) + 1
-    if count < parts:
-        raise UserError(
-            f"the labelled clips of {split!r} come from {count} sources: they cannot be split into {parts} parts",
-            fix="say fewer --parts (at least 2), or use a mean, which needs no fitting",
-        )
-    yield from GroupKFold(n_splits=parts).split(source, groups=source)

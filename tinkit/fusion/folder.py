@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +14,17 @@ from tinkit import __version__
 from tinkit.errors import UserError
 from tinkit.files.group import file_group, recover, writing_in
 from tinkit.files.hashes import sha256_file, sha256_text
-from tinkit.fusion.arrays import Options
-from tinkit.fusion.combine import Combination, equal_mean, weights_of
-from tinkit.fusion.content import OpenedMember, content_of
-from tinkit.fusion.fitting import fit, refuse_trained_on
+from tinkit.fusion.arrays import Learned
+from tinkit.fusion.content import OpenedMember, content_of, described, members_on, missing_clips
+from tinkit.fusion.decide import decide
 from tinkit.fusion.measure import Measured, measure_fusion
-from tinkit.fusion.members import Aligned, Member, align
+from tinkit.fusion.members import align
+from tinkit.fusion.notes import duplicate_notes, loss_of_ranks
 from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, read_record, record_content
 from tinkit.fusion.resolve import MemberFiles
+from tinkit.fusion.saved import ARRAYS, write_learned
 from tinkit.fusion.spec import EnsembleSpec
+from tinkit.fusion.worth import account_of
 from tinkit.metrics import challenge_metric, check_metric
 from tinkit.scores import ScoreTable, verified_scores, write_scores
 
@@ -76,26 +76,28 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
 def _fuse(spec: EnsembleSpec, members: list[OpenedMember], folder: Path, made_from: str) -> Fusion:
     first = next(iter(members[0].files.infos.values()))
     metric = check_metric(spec.metric or challenge_metric(first.task), first.task, len(first.classes))
-    options = Options(len(members), len(first.classes), metric, spec.seed, spec.own_keys)
-    chosen = Combination(spec.row.apply, spec.row.start(options), spec.row.gives)
-    fitted, measured, used = None, None, None
+    decision = decide(spec, members_on(members, spec.splits[0]), metric)
+    used = spec.fit if decision.fitted or decision.choice else None
+    measured, account, notes = None, None, []
     missing: dict[str, dict[str, int]] = {}
     outputs: dict[str, ScoreTable] = {}
     for split in spec.splits:
-        aligned = _aligned(spec, members, split)
-        missing[split] = aligned.missing | {"all": int(np.count_nonzero(~aligned.valid.any(axis=0)))}
+        aligned = align(members_on(members, split), kind=decision.kind, missing=spec.missing, scale=decision.scale)
+        missing[split] = missing_clips(aligned)
+        if split == spec.splits[0]:
+            notes = duplicate_notes(aligned)
         if split == spec.fit:
-            refuse_trained_on(aligned)
-            if spec.row.fit is not None:
-                fitted = fit(aligned, metric, method=spec.row, keys=spec.own_keys, parts=spec.parts, seed=spec.seed)
-                chosen, used = dataclasses.replace(chosen, learned=fitted.learned), split
-            measured = measure_fusion(aligned, chosen, fitted, metric)
+            measured = measure_fusion(aligned, decision.chosen, decision.fitted, metric, decision.equal)
+            notes += loss_of_ranks(decision, members_on(members, split), spec, measured, metric)
             if measured and measured.rejected:
-                chosen, used = equal_mean(len(members)), None
-        outputs[split] = _described(chosen.table(aligned, name=spec.name), spec, members, chosen, used)
-    record = content_of(spec, members, metric, chosen, fitted, measured)
-    record |= {"missing_clips": missing, "made_from": made_from}
-    _write(folder, record, outputs)
+                decision, used = decision.fallen_back(), None
+            if measured and spec.worth:
+                account = account_of(aligned, decision, metric, seed=spec.seed, minutes=spec.minutes)
+        outputs[split] = described(decision.chosen.table(aligned, name=spec.name), decision, members, used)
+    record = content_of(spec, members, metric, decision, measured)
+    record |= {"missing_clips": missing, "made_from": made_from, "notes": notes}
+    record["worth"] = account.content(first.classes) if account else None
+    _write(folder, record, outputs, decision.chosen.learned)
     return Fusion(folder, record, measured)
 
 
@@ -128,6 +130,8 @@ def _is_whole(folder: Path, made_from: str) -> bool:
     except DamagedRecordError:
         return False
     files = {folder / item.path: item.sha256 for item in record.outputs.values()}
+    if record.arrays is not None:
+        files[folder / record.arrays.path] = record.arrays.sha256
     return record.made_from == made_from and all(
         path.is_file() and sha256_file(path) == digest for path, digest in files.items()
     )
@@ -145,40 +149,7 @@ def _refuse_own_inputs(members: list[MemberFiles], folder: Path) -> None:
                 )
 
 
-def _aligned(spec: EnsembleSpec, members: list[OpenedMember], split: str) -> Aligned:
-    tables = [Member(one.files.name, one.tables[split], one.files.files[split]) for one in members]
-    return align(tables, kind=spec.takes, missing=spec.missing)
-
-
-def _described(
-    table: ScoreTable,
-    spec: EnsembleSpec,
-    members: list[OpenedMember],
-    chosen: Combination,
-    fitted_on: str | None,
-) -> ScoreTable:
-    """``table`` with the hashes of what it was made from and, if anything was fitted, the split that it has now seen.
-
-    Its ``checkpoint`` is the same for all splits of one fusion: a fusion may be a member of another.
-    """
-    split = table.info.split
-    weights = weights_of(chosen.learned)
-    made_of = [(*_model(one.files), weights[number] if weights else None) for number, one in enumerate(members)]
-    others = {name: values.tolist() for name, values in chosen.learned.items() if name != "weights" or values.ndim > 1}
-    facts = [spec.method, spec.takes, made_of, *([others] if others else [])]
-    hashes = {"checkpoint": hashlib.sha256(json.dumps(facts).encode()).hexdigest()}
-    hashes |= {f"member:{member.files.name}": member.sha256[split] for member in members}
-    seen = tuple(sorted({*table.info.trained_on, *([fitted_on] if fitted_on else [])}))
-    return dataclasses.replace(table, info=dataclasses.replace(table.info, hashes=hashes, trained_on=seen))
-
-
-def _model(member: MemberFiles) -> tuple[str, ...]:
-    """What a member is, whatever the split."""
-    info = next(iter(member.infos.values()))
-    return (info.run, info.views, info.average, info.weights, info.kind, info.hashes.get("checkpoint", ""))
-
-
-def _write(folder: Path, record: dict[str, Any], outputs: dict[str, ScoreTable]) -> None:
+def _write(folder: Path, record: dict[str, Any], outputs: dict[str, ScoreTable], learned: Learned) -> None:
     """Write all files at once; ``fusion.json`` describes the others."""
     stale = _outputs_of(folder / RECORD) - {f"{split}.arrow" for split in outputs}
     with file_group(folder / RECORD, folder) as group:
@@ -186,7 +157,8 @@ def _write(folder: Path, record: dict[str, Any], outputs: dict[str, ScoreTable])
         for split, table in outputs.items():
             name = f"{split}.arrow"
             files[split] = {"path": name, "sha256": write_scores(group.place(name), table), "clips": len(table)}
-        text = json.dumps(record | {"outputs": files}, indent=2, ensure_ascii=False) + "\n"
+        arrays = {"path": ARRAYS, "sha256": write_learned(group.place(ARRAYS), learned)}
+        text = json.dumps(record | {"arrays": arrays, "outputs": files}, indent=2, ensure_ascii=False) + "\n"
         # A half character, from the name of a file, becomes the escape that JSON has for it.
         group.place(RECORD).write_text(text, encoding="utf-8", errors="backslashreplace")
         for name in stale:

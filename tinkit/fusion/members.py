@@ -6,6 +6,7 @@ guessed or reordered silently, except that the order of rows may differ between 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,16 @@ class Aligned:
         return {name: int(count) for name, count in zip(self.names, lacking, strict=True) if count}
 
 
-def align(members: Sequence[Member], *, kind: Kind | None = None, missing: Missing = "error") -> Aligned:
+def align(
+    members: Sequence[Member],
+    *,
+    kind: Kind | None = None,
+    missing: Missing = "error",
+    scale: NDArray[np.float64] | None = None,
+) -> Aligned:
     """Put ``members`` in the row order of the first and turn their scores into ``kind`` (None: they must agree).
+
+    ``scale`` (M,): what to multiply each member's logits with before they are turned into another kind.
 
     Raises :class:`~tinkit.errors.UserError`, naming the member and the clip, when a clip is missing, doubled or not
     scored (unless ``missing`` is ``"mean"``), when known labels disagree, and when data set, version, split, task or
@@ -78,7 +87,7 @@ def align(members: Sequence[Member], *, kind: Kind | None = None, missing: Missi
     for number, member in enumerate(members):
         order = _order(first, member, ids)
         check_scores(member.table, member.path)  # before a conversion makes a number of what is not finite
-        table = _converted(member, kind or first.table.info.kind)
+        table = _converted(member, kind or first.table.info.kind, 1.0 if scale is None else float(scale[number]))
         columns.append(table.scores if order is None else table.scores[order])
         valid[number] = table.valid if order is None else table.valid[order]
         own = as_arrow(table.labels, COLUMNS["labels"])
@@ -136,9 +145,12 @@ def _order(first: Member, member: Member, ids: pa.Array) -> pa.Array | None:
     return order.cast(pa.int64())
 
 
-def _converted(member: Member, kind: Kind) -> ScoreTable:
+def _converted(member: Member, kind: Kind, scale: float) -> ScoreTable:
+    table = member.table
+    if scale != 1 and table.info.kind == "logits" and kind != "logits":
+        table = dataclasses.replace(table, scores=table.scores * np.float32(scale))
     try:
-        return to_kind(member.table, kind)
+        return to_kind(table, kind)
     except UserError as error:
         raise UserError(f"member {member.name!r}: {error.problem}", file=member.path, fix=error.fix) from error
 

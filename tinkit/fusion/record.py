@@ -54,6 +54,7 @@ class FusionRecord(_Part):
 
     fit: str | None
     outputs: dict[str, Output]
+    arrays: Output | None = None
     metrics: Estimates
     published: list[PublishedFusion] = []
     trial: list[str] = []
@@ -105,13 +106,18 @@ def _record(file: Path) -> tuple[FusionRecord, dict[str, Any]]:
         content = parse_json(data, "the record of a fusion", file, file_names=True)
         record = FusionRecord.model_validate(content)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _damaged(f"{place}: {first['msg']}" if place else first["msg"], file) from problem
+        raise damaged_record(problem, file) from problem
     except UserError as problem:
-        raise _damaged(problem.problem, file) from problem
+        raise _damaged(problem.problem, file, problem.line) from problem
     return record.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}), content
 
 
-def _damaged(problem: str, file: Path) -> DamagedRecordError:
-    return DamagedRecordError(f"not the record of a fusion: {problem}", file=file, fix=_AGAIN)
+def damaged_record(problem: ValidationError, file: Path) -> DamagedRecordError:
+    """What to raise for a record whose values are not what they should be: the first of them, by its place."""
+    first = problem.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return _damaged(f"{place}: {first['msg']}" if place else first["msg"], file)
+
+
+def _damaged(problem: str, file: Path, line: int | None = None) -> DamagedRecordError:
+    return DamagedRecordError(f"not the record of a fusion: {problem}", file=file, line=line, fix=_AGAIN)

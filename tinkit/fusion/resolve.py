@@ -11,6 +11,7 @@ from pathlib import Path
 from tinkit.errors import UsageError, UserError, did_you_mean
 from tinkit.files.shipped import shipped_names
 from tinkit.files.text import is_text
+from tinkit.fusion.record import RECORD, read_record
 from tinkit.fusion.spec import MemberSpec
 from tinkit.run_folder import SCORES, find_folder, run_names, score_files
 from tinkit.scores import ScoreInfo, read_info
@@ -60,6 +61,9 @@ def members_of(words: Sequence[str], runs: Path, views: str | None, weights: str
         path = Path(word)
         if path.suffix != ".arrow":
             folder = find_folder(word, runs, scores=True)
+            if folder is None and (path / RECORD).is_file():
+                members.append(_from_fusion(path))
+                continue
             if folder is None:
                 raise _no_member(word, runs)
             if not is_text(str(folder)):
@@ -78,6 +82,13 @@ def members_of(words: Sequence[str], runs: Path, views: str | None, weights: str
     return [*members, *(MemberSpec(scores=files) for files in groups.values())]
 
 
+def _from_fusion(folder: Path) -> MemberSpec:
+    """The fusion in ``folder``, with every split that it has written."""
+    outputs = read_record(folder / RECORD).outputs
+    files = {split: folder / Path(one.path).name for split, one in outputs.items()}
+    return MemberSpec(scores=files, name=folder.resolve().name)
+
+
 def _model_of(path: Path, info: ScoreInfo) -> tuple[str, ...]:
     """What the files of one model have in common, whatever their split; the first word says by what it is known."""
     view = () if info.view is None else (f"view {info.view}",)
@@ -86,10 +97,10 @@ def _model_of(path: Path, info: ScoreInfo) -> tuple[str, ...]:
         return ("run", info.run, *made)
     if checkpoint := info.hashes.get("checkpoint"):
         return ("checkpoint", checkpoint, *made)
-    return ("name", str(path.parent.resolve() / _starred(path, info.split)))
+    return ("name", str(path.parent.resolve() / starred(path, info.split)))
 
 
-def _starred(path: Path, split: str) -> str:
+def starred(path: Path, split: str) -> str:
     """The file's name without its ending and with a star for the (last) word that is the split's name."""
     return re.sub(rf"^(.*)(?<![^\W_]){re.escape(split)}(?![^\W_])", r"\1*", path.stem)
 
@@ -182,7 +193,7 @@ def _names(specs: Sequence[MemberSpec], chosen: Sequence[dict[str, tuple[Path, S
 
 def _file_name(path: Path, split: str) -> str:
     """What a file that names no run is called, whatever its split: its name without the split's, or its folder's."""
-    words = [word.strip("-_. ") for word in _starred(path, split).split("*")]
+    words = [word.strip("-_. ") for word in starred(path, split).split("*")]
     return "-".join(word for word in words if word) or path.absolute().parent.name or path.stem
 
 

@@ -9,16 +9,17 @@ from pydantic import Field, ValidationError, model_validator
 
 from tinkit.files.toml import explain, read_toml
 from tinkit.fusion.members import Missing
-from tinkit.fusion.methods import METHODS, OWN_KEYS, FusionMethod
+from tinkit.fusion.methods import AUTO, METHODS, OWN_KEYS, FusionMethod
 from tinkit.metrics import MetricName
-from tinkit.scores import Kind
 from tinkit.table import Table
 
 if TYPE_CHECKING:
     MethodName = str
 else:  # a Literal, by which errors name all choices, and the nearest
-    MethodName = Literal[tuple(METHODS)]
+    MethodName = Literal[(AUTO, *METHODS)]
 Space = Literal["logits", "probabilities"]
+Scale = Literal["spread", "none"]
+_MINUTES = 15.0
 
 
 class MemberSpec(Table):
@@ -31,6 +32,9 @@ class MemberSpec(Table):
         None, min_length=1, description="Split to score file; from the toml's folder."
     )
     name: str | None = Field(None, min_length=1, description="What the member is called; from its run if not given.")
+    weight: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="Its part by hand, beside 1 for members that say nothing."
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -62,13 +66,26 @@ class EnsembleSpec(Table):
         "val", min_length=1, description="The labelled split to fit and measure on; `none` for none."
     )
     apply: tuple[str, ...] = Field(("test",), description="Further splits to write.")
-    method: MethodName = Field("search", description="How members become one.")
-    space: Space = Field("logits", description="What a search takes weighted means of.")
+    method: MethodName = Field("auto", description="How members become one; `by-hand` where a member says `weight`.")
+    minutes: float = Field(
+        _MINUTES,
+        gt=0,
+        allow_inf_nan=False,
+        description="What `auto` may take, and `worth`; what would take more is left out.",
+    )
+    space: Space = Field("logits", description="What a search, or a mean by hand, takes weighted means of.")
+    scale: Scale = Field(
+        "spread", description="What means divide logits by, so that no scale decides; none: they are as they are."
+    )
+    power: float = Field(0.5, ge=-20, le=20, allow_inf_nan=False, description="Of the power mean.")
+    worth: bool = Field(False, description="Whether each member's worth is measured, too, by fits without it.")
     metric: MetricName | None = Field(None, description="What is fitted for; the challenge's if not given.")
     missing: Missing = Field(
         "error", description="A clip that some member has no scores for: error, or mean of the rest."
     )
-    parts: int = Field(5, ge=2, le=100, description="Parts of the cross-validated estimate.")
+    parts: int | None = Field(
+        None, ge=2, le=100, description="Parts of the cross-validated estimate; 10, or 5 of more than 5,000 clips."
+    )
     seed: int = Field(0, ge=0, description="Of random starts and draws.")
     members: tuple[MemberSpec, ...] = Field(min_length=1)
     published: tuple[PublishedFusion, ...] = Field((), description="Numbers that others reported for it.")
@@ -84,33 +101,37 @@ class EnsembleSpec(Table):
                 values = values | {"apply": ()}
             if values.get("fit") == "none":
                 values = values | {"fit": None}
+            if "method" not in values and _says_weights(values):
+                values = values | {"method": "by-hand"}
         return values
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.row.fit is not None and self.fit is None:
+        if self.fit is None and (self.row is None or self.row.fit is not None):
             raise ValueError(f"method `{self.method}` needs a labelled split: fit = 'val'")
-        for key in OWN_KEYS - self.row.keys:
+        for key in sorted(_others(self.method)):
             if key in self.model_fields_set:
                 raise ValueError(f"{key}: means nothing with method = {self.method!r}; take it out")
+        weights = [member.weight for member in self.members]
+        if self.method != "by-hand" and any(weight is not None for weight in weights):
+            raise ValueError(f"weight: a member's weight means nothing with method = {self.method!r}; take it out")
+        if all(weight == 0 for weight in weights):
+            raise ValueError("weight: all members have weight 0, so nothing is left to take the mean of")
         if not self.splits:
             raise ValueError("neither `fit` nor `apply` names a split: there is nothing to do")
         return self
 
     @property
-    def row(self) -> FusionMethod:
-        """The method's row of the table."""
-        return METHODS[self.method]
+    def row(self) -> FusionMethod | None:
+        """The method's row of the table; None for ``auto``, which chooses one."""
+        return METHODS.get(self.method)
 
-    @property
-    def takes(self) -> Kind:
-        """What the members' scores are turned into first."""
-        return self.row.takes or self.space
-
-    @property
-    def own_keys(self) -> dict[str, Any]:
-        """The values of the keys that only some methods take, this one among them."""
-        return {key: getattr(self, key) for key in sorted(self.row.keys)}
+    def keys_of(self, row: FusionMethod) -> dict[str, Any]:
+        """The value of ``scale``, and of the keys that only some methods take, ``row`` among them."""
+        own: dict[str, Any] = {key: getattr(self, key) for key in ("scale", *sorted(row.keys))}
+        if row.name == "by-hand":
+            own["member_weights"] = [1.0 if member.weight is None else member.weight for member in self.members]
+        return own
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -147,9 +168,34 @@ def make_spec(values: dict[str, Any], changes: dict[str, Any] | None = None) -> 
     With a ``method`` of ``changes``, what ``values`` say that another method alone takes is left out.
     """
     given = {key: value for key, value in (changes or {}).items() if value is not None}
-    if (row := METHODS.get(str(given.get("method")))) is not None:
-        values = {key: value for key, value in values.items() if key not in OWN_KEYS - row.keys}
+    if (method := str(given.get("method"))) in (AUTO, *METHODS):
+        values = {key: value for key, value in values.items() if key not in _others(method)}
+        if method != "by-hand" and _says_weights(values):
+            values = values | {"members": [_without_weight(member) for member in values["members"]]}
     try:
         return EnsembleSpec.model_validate(values | given)
     except ValidationError as error:
         raise explain(error, EnsembleSpec, lambda _: (None, None)) from error
+
+
+def _others(method: str) -> frozenset[str]:
+    """The keys that mean nothing with ``method``."""
+    return OWN_KEYS - METHODS[method].keys if method in METHODS else OWN_KEYS
+
+
+def _says_weights(values: dict[str, Any]) -> bool:
+    """Whether a member of what is not yet checked to be an ensemble says a weight."""
+    members = values.get("members")
+    if not isinstance(members, list | tuple):
+        return False
+    return any(_weight_of(member) is not None for member in members)
+
+
+def _weight_of(member: Any) -> Any:
+    return member.get("weight") if isinstance(member, dict) else getattr(member, "weight", None)
+
+
+def _without_weight(member: Any) -> Any:
+    if isinstance(member, dict):
+        return {key: value for key, value in member.items() if key != "weight"}
+    return member.model_copy(update={"weight": None})

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Examples, Learned, Matrix, Options
-from tinkit.fusion.mean import equal_weights
+from tinkit.fusion.ways.mean import equal_weights
+from tinkit.fusion.ways.spread import spreads
 from tinkit.metrics import METRICS
 
 Measure = Callable[[Matrix], float]
@@ -24,9 +25,15 @@ _LEAST_GAIN = 1e-5  # a thousandth of a point: below this a change is noise, and
 
 
 def fit_weights(examples: Examples, options: Options) -> Learned:
-    """The ``weights`` (M,) that :func:`search_weights` finds for the metric of ``options``."""
+    """The ``weights`` (M,) that :func:`search_weights` finds for the metric of ``options``.
+
+    It searches among members that are divided by their spread, so that no member's scale decides how far a step goes.
+    """
     measure = METRICS[options.metric].on(examples.labels)
-    return {"weights": search_weights(examples.scores, measure, seed=options.seed)}
+    scale = spreads(examples.scores)
+    alike = [own / np.float32(spread) for own, spread in zip(examples.scores, scale, strict=True)]
+    weights = search_weights(alike, measure, seed=options.seed) / scale
+    return {"weights": weights / weights.sum()}
 
 
 def search_weights(scores: Sequence[Matrix], measure: Measure, *, seed: int = 0) -> NDArray[np.float64]:

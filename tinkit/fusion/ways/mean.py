@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.fusion.arrays import Learned, Matrix, Options
+from tinkit.fusion.arrays import Learned, Options
 
 
 def equal_weights(count: int) -> NDArray[np.float64]:
@@ -16,11 +17,30 @@ def equal_weights(count: int) -> NDArray[np.float64]:
 
 
 def start_equal(options: Options) -> Learned:
-    """Equal ``weights``."""
+    """Equal ``weights``, of the members as they are."""
     return {"weights": equal_weights(options.members)}
 
 
-def weighted_mean(scores: Sequence[Matrix], valid: NDArray[np.bool_], learned: Learned) -> NDArray[np.float64]:
+def start_alike(options: Options) -> Learned:
+    """``weights`` of the members as they are that give each the same part: one over its spread, summing to 1."""
+    return {"weights": _without_scale(equal_weights(options.members), options)}
+
+
+def start_by_hand(options: Options) -> Learned:
+    """``weights`` in proportion to ``member_weights`` (M,) among the keys, over the members' spreads, summing to 1."""
+    given = options.keys.get("member_weights") or equal_weights(options.members)
+    return {"weights": _without_scale(np.asarray(given, np.float64), options)}
+
+
+def _without_scale(weights: NDArray[np.float64], options: Options) -> NDArray[np.float64]:
+    if options.spreads is not None and len(set(options.spreads.tolist())) > 1:
+        weights = weights / options.spreads
+    return weights / weights.sum()
+
+
+def weighted_mean(
+    scores: Sequence[NDArray[np.floating[Any]]], valid: NDArray[np.bool_], learned: Learned
+) -> NDArray[np.float64]:
     """The mean of M members' ``scores``, (n, C) each, with the learned ``weights`` (M,), none of them negative.
 
     ``valid`` (M, n): which members have scores for which clips. Where members miss a clip the weights of the others are

@@ -1,0 +1,226 @@
+"""``auto``: which way to fuse, and an honest estimate of what the choice is worth.
+
+Every way of the table that may be chosen scores all clips out of fold. Of those within one standard error of the best
+the simplest is taken (Breiman et al. 1984, section 3.4.3): the standard error is that of the difference, over sources.
+Where clips have one label, the ways are told apart by the reciprocal rank of it, the average precision of a clip with
+one: a hit or a miss says so little of a clip that 1,000 of them cannot tell ways apart that differ by a point. What is
+told of the choice is the metric itself.
+The best of several looks better than it is. So the choice is repeated on bootstrap samples of the sources, and what
+each chose is measured on the sources that it did not draw (Tsamardinos et al. 2018, bootstrap bias corrected
+cross-validation): that costs no further fit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinkit.fusion.arrays import Learned, Matrix, Options
+from tinkit.fusion.crossfit import (
+    FIT_ROWS,
+    Labelled,
+    OutOfTimeError,
+    at_most,
+    labelled,
+    learn,
+    options_for,
+    out_of_fold,
+)
+from tinkit.fusion.estimate import BySource, Interval, by_source, difference_interval, source_draws, standard_error
+from tinkit.fusion.fitting import Fitted, refuse_trained_on
+from tinkit.fusion.members import Aligned
+from tinkit.fusion.methods import METHODS, FusionMethod
+from tinkit.metrics import MetricName, evaluate
+from tinkit.scores import Kind
+
+_CHOICES = 200  # bootstrap samples on which the choice is repeated
+_MOST_CLASSES = 1200  # that a class may see each other of: the square of it is learned
+
+AlignedAs = Callable[[Kind], Aligned]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way that was tried: its cross-validated value, how far it is below the best, and the error of that.
+
+    The last two are of the reciprocal rank where clips have one label.
+    """
+
+    name: str
+    value: float
+    below_best: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The way ``name`` that was chosen among ``candidates``; ``skipped`` says of others why they were not tried.
+
+    ``equal`` is the cross-validated value of the equal mean. ``improvement`` over it is estimated for the choice
+    itself; ``optimistic`` is what the chosen way's own cross-validated value says instead. ``fell_back``: what won
+    was not used, since by that estimate the choice is worth nothing.
+    """
+
+    name: str
+    candidates: tuple[Candidate, ...]
+    skipped: Mapping[str, str]
+    equal: float
+    improvement: Interval
+    optimistic: float
+    fell_back: bool = False
+
+
+def choose(
+    aligned_as: AlignedAs,
+    kinds: Sequence[Kind],
+    metric: MetricName,
+    *,
+    parts: int | None = None,
+    seed: int = 0,
+    minutes: float = 15.0,
+    keys: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[FusionMethod, Fitted, Choice]:
+    """The way that ``auto`` takes, fitted, and how it came to it.
+
+    ``aligned_as`` gives the members' scores as a kind, ``kinds`` are what they are, ``keys`` as in :func:`fit`. A way
+    of which the first part's fit
+    says that ``minutes`` would not do is left out. Otherwise deterministic in ``seed``. Raises as
+    :func:`tinkit.fusion.fitting.fit`.
+    """
+    tried = _tried(aligned_as, kinds, metric, (parts, seed, time.monotonic() + 60 * minutes), keys)
+    values, judged = [one.by_source for one in tried.ways], [one.judged for one in tried.ways]
+    best = max(judged, key=lambda one: one.value)
+    won = simplest(judged)
+    estimate = values[0].value if won == 0 else values[0].value + repeated_choice(judged, values, seed)
+    taken = won if estimate > values[0].value else 0
+    optimistic = values[won].value - values[0].value
+    shift = estimate - values[0].value - optimistic
+    choice = Choice(
+        name=tried.ways[taken].row.name,
+        candidates=tuple(
+            Candidate(
+                one.row.name, one.by_source.value, best.value - one.judged.value, standard_error(best, one.judged)
+            )
+            for one in tried.ways
+        ),
+        skipped=tried.skipped,
+        equal=values[0].value,
+        improvement=difference_interval(values[taken], values[0], seed, shift) if taken else Interval(0.0, 0.0, 0.0),
+        optimistic=optimistic,
+        fell_back=taken != won,
+    )
+    return tried.ways[taken].row, _fitted(tried, tried.ways[taken], seed), choice
+
+
+def simplest(values: Sequence[BySource], draws: NDArray[np.float64] | None = None) -> int:
+    """The first of ``values``, the simplest being first, that is within one standard error of the best.
+
+    ``draws`` (S,) says how often each source is there.
+    """
+    times = np.ones_like(values[0].counts) if draws is None else draws
+    size = float(times @ values[0].counts)
+    means = [float(times @ one.totals) / size for one in values]
+    best = int(np.argmax(means))
+    for number, mean in enumerate(means[:best]):
+        if means[best] - mean <= standard_error(values[best], values[number], draws):
+            return number
+    return best
+
+
+def repeated_choice(judged: Sequence[BySource], values: Sequence[BySource], seed: int) -> float:
+    """What a choice among ``judged`` by :func:`simplest` is above the first on sources that it was not made on.
+
+    ``values`` are what the choice is worth, of the same ways over the same sources.
+    """
+    above = []
+    for draws in np.concatenate(source_draws(len(values[0].counts), _CHOICES, seed)):
+        left = draws == 0
+        if left.any():
+            chosen = values[simplest(judged, draws)]
+            above.append((chosen.totals - values[0].totals)[left].sum() / chosen.counts[left].sum())
+    return float(np.mean(above)) if above else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    row: FusionMethod
+    given: Labelled
+    options: Options
+    held_out: Matrix
+    part_learned: tuple[Learned, ...]
+    by_source: BySource
+    judged: BySource
+
+
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    ways: list[_Way]
+    skipped: dict[str, str]
+
+
+def _tried(
+    aligned_as: AlignedAs,
+    kinds: Sequence[Kind],
+    metric: MetricName,
+    how: tuple[int | None, int, float],
+    keys: Mapping[str, Any],
+) -> _Tried:
+    """Every way that may be chosen, with its scores out of fold, and of the others why not."""
+    parts, seed, until = how
+    ways: list[_Way] = []
+    skipped: dict[str, str] = {}
+    known: dict[Kind, Labelled] = {}
+    for row in METHODS.values():
+        kind = row.kind_taken(kinds, "logits")
+        if not row.in_auto or (kind == "ranks") != ("ranks" in kinds):
+            continue
+        if kind not in known:
+            known[kind] = _drawn(aligned_as(kind), seed)
+        given = known[kind]
+        if row.pairs_classes and len(given.aligned.infos[0].classes) > _MOST_CLASSES:
+            skipped[row.name] = f"more than {_MOST_CLASSES} classes"
+            continue
+        options = options_for(given.aligned, metric, seed, keys)
+        limit = until if row.fit is not None else None
+        try:
+            begun = next((one.part_learned for one in ways if one.row.name == row.begins_with), None)
+            held_out, part_learned = out_of_fold(row, given, options, parts, begun=begun, until=limit)
+        except OutOfTimeError:
+            skipped[row.name] = "it would take too long"
+            continue
+        found = by_source(metric, held_out, given.labels, given.source)
+        judged = found
+        if options.task == "single-label":
+            judged = by_source("sample_map", held_out, given.labels, given.source)
+        ways.append(_Way(row, given, options, held_out, part_learned, found, judged))
+    return _Tried(ways, skipped)
+
+
+def _drawn(aligned: Aligned, seed: int) -> Labelled:
+    """The clips to fit and choose on: at most :data:`FIT_ROWS`."""
+    refuse_trained_on(aligned)
+    given = labelled(aligned)
+    some = at_most(FIT_ROWS, np.arange(given.rows.size), seed)
+    source = np.unique(given.source[some], return_inverse=True)[1]
+    return Labelled(aligned, given.rows[some], given.labels[some], source)
+
+
+def _fitted(tried: _Tried, way: _Way, seed: int) -> Fitted:
+    """What is known of ``way``, which learns from all clips now."""
+    given, plain = way.given, tried.ways[0]
+    task = given.aligned.infos[0].task
+    return Fitted(
+        metric=way.options.metric,
+        learned=learn(way.row, given, np.arange(given.rows.size), way.options),
+        rows=given.rows.size,
+        cross_validated=evaluate(way.held_out, given.labels, task),
+        equal=evaluate(plain.held_out, given.labels, task),
+        part_learned=way.part_learned,
+        improvement=difference_interval(way.by_source, plain.by_source, seed),
+    )
