@@ -34,8 +34,9 @@ from tinkit.engine.runtime.precision import Amp
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.runtime.session import Session
 from tinkit.errors import UserError
+from tinkit.files.group import sweep as sweep_temporaries
 from tinkit.scores import ScoreInfo, ScoreTable, read_scores, write_scores
-from tinkit.scores.speed import Speed, write_speed
+from tinkit.scores.speed import Speed, speed_file, write_speed
 from tinkit.scores.tools import measure
 
 
@@ -124,6 +125,7 @@ def _kept(output: ScoreOutput, manifest: Manifest, views: ViewConfig, reporter: 
             output.renew(manifest, views, reporter)
     if blocks.exist():  # of a test that was killed when all but this was done, or of one that is at work
         with suppress(UserError), writing_file(output.path):
+            sweep_temporaries(speed_file(output.path))
             blocks.remove()
     sweep(output.path)
     result = _result(output.path, {})
@@ -176,7 +178,7 @@ def _blocks(output: ScoreOutput, *, keep_views: bool) -> Blocks:
 def _write(
     output: ScoreOutput, manifest: Manifest, scored: Scored | None, blocks: Blocks, views: int, device: str
 ) -> TestResult:
-    """Write the score file, then those of ``views`` single views and the speed on ``device``.
+    """Write the speed on ``device``, the score file, then those of ``views`` single views.
 
     Then the blocks are not needed any more.
 
@@ -194,12 +196,14 @@ def _write(
         )
     table = ScoreTable(output.info, ids, scored.scores, scored.valid, labels, source)
     shutil.rmtree(output.views_folder, ignore_errors=True)  # of an earlier test: they would stand beside newer scores
+    sweep_temporaries(speed_file(output.path))
+    if scored.made and scored.seconds > 0:
+        # Before the scores: a test that is killed here finds its clips scored already, and would know no speed.
+        write_speed(output.path, output.info, Speed(scored.made, scored.seconds, device))
     write_scores(output.path, table)
     for number, path in enumerate(output.view_paths(views) if views else ()):
         single = replace(table, info=replace(output.info, view=number), scores=blocks.view(number, len(ids)))
         write_scores(path, single)
-    if scored.made and scored.seconds > 0:
-        write_speed(output.path, output.info, Speed(scored.made, scored.seconds, device))
     blocks.remove()
     result = _result(output.path, {ids[row]: reason for row, reason in scored.reasons.items()})
     return replace(result, notes=scored.notes)
