@@ -124,7 +124,7 @@ def test_a_budget_leaves_the_best_members_that_are_as_fast(
     [
         (["--budget", "200"], 1, "the fastest, fair, does 100"),
         (["--budget", "0"], 2, "budget"),
-        (["--front", "--fit", "none"], 2, "need a labelled split"),
+        (["--front", "--fit", "none"], 2, "needs a labelled split"),
     ],
 )
 def test_what_no_budget_can_be_is_said(

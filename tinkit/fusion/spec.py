@@ -129,7 +129,8 @@ class EnsembleSpec(Table):
         if all(weight == 0 for weight in weights):
             raise ValueError("weight: all members have weight 0, so nothing is left to take the mean of")
         if self.fit is None and (self.front or self.budget is not None):
-            raise ValueError("front and budget need a labelled split: fit = 'val'")
+            key = "front" if self.front else "budget"
+            raise ValueError(f"{key}: needs a labelled split: fit = 'val'")
         if not self.splits:
             raise ValueError("neither `fit` nor `apply` names a split: there is nothing to do")
         return self
