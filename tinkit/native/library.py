@@ -50,9 +50,7 @@ def compilers() -> Iterator[Compiler]:
         if not words or shutil.which(words[0]) is None:
             continue
         try:
-            said = run_compiler([*words, "--version"], limit=60).partition(" ")[
-                2
-            ]  # the first word is the name it was called by
+            said = run_compiler([*words, "--version"], limit=60).partition(" ")[2]  # first its name in the call
         except KernelError:
             continue
         if said and said not in seen:
@@ -65,7 +63,8 @@ def compiled(source: Path, compiler: Compiler, options: Sequence[str], *, limit:
     try:
         with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
             target = Path(folder, "library.so")
-            run_compiler([*compiler.command, *options, str(source), "-o", str(target)], limit=limit)
+            # behind the source, since a linker leaves out libraries that nothing before them needs
+            run_compiler([*compiler.command, str(source), *options, "-o", str(target)], limit=limit)
             return target.read_bytes()
     except OSError as problem:
         raise KernelError(f"nothing can be compiled in a temporary folder: {problem}") from problem
