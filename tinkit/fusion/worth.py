@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Matrix
-from tinkit.fusion.crossfit import Labelled, OutOfTimeError, at_most, labelled, options_for, out_of_fold
+from tinkit.fusion.crossfit import Labelled, OutOfTimeError, labelled, options_for, out_of_fold
 from tinkit.fusion.decide import Decision
 from tinkit.fusion.estimate import by_source, standard_error
 from tinkit.fusion.fitting import equal_row
@@ -71,10 +71,7 @@ def account_of(
 ) -> Account:
     """The account of a fusion of ``aligned``: its way is refitted without each member, on a draw of the clips."""
     until = time.monotonic() + 60 * minutes
-    whole = labelled(aligned)
-    some = at_most(CLIPS, np.arange(whole.rows.size), seed)
-    source = np.unique(whole.source[some], return_inverse=True)[1]
-    given = Labelled(aligned, whole.rows[some], whole.labels[some], source)
+    given = labelled(aligned, seed, CLIPS)
     held_out = _scored(given, decision, metric, seed)
     base = by_source(metric, held_out, given.labels, given.source)
     members = []
@@ -107,7 +104,7 @@ def _without(
     if not kept:
         return np.zeros(given.labels.shape, np.float32)
     aligned = _some(given.aligned, kept)
-    return _scored(Labelled(aligned, given.rows, given.labels, given.source), decision, metric, seed, until)
+    return _scored(dataclasses.replace(given, aligned=aligned), decision, metric, seed, until)
 
 
 def _scored(given: Labelled, decision: Decision, metric: MetricName, seed: int, until: float | None = None) -> Matrix:
@@ -132,7 +129,7 @@ def _some(aligned: Aligned, kept: Sequence[int]) -> Aligned:
 def _correlation(given: Labelled) -> NDArray[np.float64]:
     errors = []
     positives = given.labels.sum(axis=0)
-    for own in given.examples().scores:
+    for own in given.examples(np.arange(given.rows.size)).scores:
         values = own.astype(np.float64) - own.mean(axis=1, keepdims=True)
         with_class = (values * given.labels).sum(axis=0) / np.maximum(positives, 1)
         without = (values * ~given.labels).sum(axis=0) / np.maximum(len(values) - positives, 1)
