@@ -28,7 +28,7 @@ from tinkit.scores import ScoreInfo, ScoreTable
 
 @dataclass(frozen=True, eq=False)
 class OpenedMember:
-    """A member's files with what they hold and the SHA-256 of their bytes, both by split."""
+    """A member's files with what they hold, all of it checked, and the SHA-256 of their bytes, both by split."""
 
     files: MemberFiles
     tables: dict[str, ScoreTable]
@@ -51,7 +51,7 @@ class OpenedMember:
 
 def members_on(members: Sequence[OpenedMember], split: str) -> list[Member]:
     """The members with their scores of ``split``."""
-    return [Member(one.files.name, one.tables[split], one.files.files[split]) for one in members]
+    return [Member(one.files.name, one.tables[split], one.files.files[split], checked=True) for one in members]
 
 
 def missing_clips(aligned: Aligned) -> dict[str, int]:
