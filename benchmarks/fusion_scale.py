@@ -1,6 +1,6 @@
 """Fusions of many clips, in benchmarks/results/fusion_scale.csv: CPU time beside NumPy's, and the memory they take.
 
-    python -m benchmarks.fusion_scale [--rows 200000] [--classes 313] [--members 6] [--pairs 3] [--out FILE]
+    python -m benchmarks.fusion_scale [--rows 200000 1000000] [--classes 313] [--members 6] [--pairs 3] [--out FILE]
 
 The peer is a weighted sum of the same memory-mapped scores in the same blocks, with float64 weights, into an array:
 nothing is checked, aligned, hashed or written. Both are timed in turns, in CPU time of the process. `parts` are the
@@ -18,14 +18,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import machine
-from benchmarks.pairs import Interval, Timer, interval
+from benchmarks.pairs import Timer, interval
 from tinkit.fusion import fuse
 from tinkit.fusion.combine import _BLOCK
 from tinkit.fusion.resolve import resolve_members
@@ -120,15 +122,10 @@ def peak_of(call: Callable[[], None]) -> tuple[float, float]:
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
-    theirs_first: tuple[float, float] = ours.recv() if _answers(process, ours) else (float("nan"), float("nan"))
+    theirs.close()  # so that a child that dies is an end of file here, and not a wait
+    found: tuple[float, float] = ours.recv()
     process.join()
-    return theirs_first
-
-
-def _answers(process: multiprocessing.process.BaseProcess, end: object) -> bool:
-    while process.is_alive() and not end.poll(0.2):  # type: ignore[attr-defined]
-        pass
-    return bool(end.poll(0))  # type: ignore[attr-defined]
+    return found
 
 
 def pieces(folder: Path, members: int) -> dict[str, Callable[[], object]]:
@@ -151,53 +148,66 @@ def pieces(folder: Path, members: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure(asked: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
-    """The rows of this run."""
-    rows: list[dict[str, object]] = []
+@dataclass
+class Results:
+    """The rows of this run, each said as it comes."""
 
-    def add(what: str, seconds: float, peak: float | None = None, ratio: Interval | None = None) -> None:
+    rows: int
+    classes: int
+    members: int
+    kept: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, what: str, seconds: float, peak: float | None, ratios: NDArray[np.float64] | None = None) -> None:
+        """Keep and say a row."""
+        pairs, found = (1, ("", "", "")) if ratios is None else (len(ratios), (f"{x:.2f}" for x in interval(ratios)))
         values = (
-            date.today().isoformat(), machine("numpy", "pyarrow"), what, asked.rows, asked.classes, asked.members,
-            asked.pairs if ratio else 1, *(f"{one:.2f}" for one in ratio or ()), *([] if ratio else [""] * 3),
-            f"{seconds:.3f}", f"{1e6 * seconds / asked.rows:.2f}", "" if peak is None else f"{peak:.0f}",
+            date.today().isoformat(), machine("numpy", "pyarrow"), what, self.rows, self.classes, self.members, pairs,
+            *found, f"{seconds:.3f}", f"{1e6 * seconds / self.rows:.2f}", "" if peak is None else f"{peak:.0f}",
         )  # fmt: skip
-        rows.append(dict(zip(COLUMNS, values, strict=True)))
+        self.kept.append(dict(zip(COLUMNS, values, strict=True)))
         print("  ".join(map(str, values[2:])), flush=True)
 
-    for split in ("test", "val"):
-        for number, path in enumerate(files_of(folder, split, asked.members)):
-            make_member(path, number, asked.rows, asked.classes)
-    for fitted in (False, True):
-        seconds, peak = peak_of(lambda fitted=fitted: ensemble(folder, asked.members, fitted=fitted))  # type: ignore[misc]
-        add("stack fitted, confirmed on all rows" if fitted else "fixed weights", seconds, peak)
-    maps = [read_scores(path).scores for path in files_of(folder, "test", asked.members)]
+
+def measure(results: Results, pairs: int, folder: Path) -> None:
+    """All rows of one size. The files of one split are removed before those of the next are made."""
+    rows, classes, members = results.rows, results.classes, results.members
+    for number, path in enumerate(paths := files_of(folder, "test", members)):
+        make_member(path, number, rows, classes)
+    results.add("fixed weights", *peak_of(partial(ensemble, folder, members, fitted=False)))
+    maps = [read_scores(path).scores for path in paths]
     plain = cpu(lambda: plain_sum(maps))
-    work = {"fixed weights": lambda: ensemble(folder, asked.members, fitted=False)} | pieces(folder, asked.members)
     plain()  # the pages are in memory
+    work = {"fixed weights": partial(ensemble, folder, members, fitted=False)} | pieces(folder, members)
     for what, call in work.items():
-        mine, times = cpu(call), []
-        for _ in range(asked.pairs):
-            times.append((mine(), plain()))
-        first, second = np.array(times).T
-        add(f"{what}, over NumPy's sum", float(np.median(first)) / 1000, None, interval(first / second))
-    return rows
+        mine = cpu(call)
+        first, second = np.array([(mine(), plain()) for _ in range(pairs)]).T
+        results.add(f"{what}, over NumPy's sum", float(np.median(first)) / 1000, None, first / second)
+    for path in (*paths, folder / "piece.arrow"):
+        path.unlink()
+    for number, path in enumerate(files_of(folder, "val", members)):
+        make_member(path, number, rows, classes)
+    results.add("stack fitted, confirmed on all rows", *peak_of(partial(ensemble, folder, members, fitted=True)))
 
 
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, nargs="+", default=[200_000, 1_000_000])
     parser.add_argument("--classes", type=int, default=313)
     parser.add_argument("--members", type=int, default=6)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "fusion_scale.csv")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measure(asked, Path(folder))
+    kept: list[dict[str, object]] = []
+    for rows in asked.rows:
+        results = Results(rows, asked.classes, asked.members)
+        with tempfile.TemporaryDirectory() as folder:
+            measure(results, asked.pairs, Path(folder))
+        kept += results.kept
     with asked.out.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(kept)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,15 @@ def large_array(shape: tuple[int, ...]) -> NDArray[np.float32]:
     with write_errors(folder, "set TINKIT_CACHE to another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            _reserve(file.fileno(), size)
             mapped = mmap.mmap(file.fileno(), size)
     return np.frombuffer(mapped, np.float32).reshape(shape)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:  # macOS has none
+        zeros = bytes(1 << 20)
+        for start in range(0, size, len(zeros)):
+            os.pwrite(descriptor, zeros[: size - start], start)
