@@ -135,11 +135,13 @@ def _check_alike(first: Member, member: Member, *, also_kind: bool) -> None:
 def _order(first: Member, member: Member, ids: pa.Array) -> pa.Array | None:
     """Which rows of ``member`` are the rows ``ids``, as int64; None where its order is the same already."""
     own = as_arrow(member.table.ids, COLUMNS["ids"])
+    if member is not first and own.equals(ids):  # the first one's are known to be there once
+        return None
     codes = own.dictionary_encode()
     if len(codes.dictionary) < len(own):
         counts = np.bincount(codes.indices.to_numpy())
         raise _about_ids(member, "has a clip twice", codes.dictionary.filter(pa.array(counts > 1)))
-    if own.equals(ids):
+    if member is first:
         return None
     order = pc.index_in(ids, value_set=own)
     if order.null_count:
