@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, ClipReader, Frame, NoFrames, describe, is_shortage
+from tinkit.data.decode.clip_reader import (
+    BrokenClip,
+    Choice,
+    ClipFacts,
+    ClipReader,
+    Frame,
+    NoFrames,
+    describe,
+    is_shortage,
+)
 from tinkit.data.decode.open_clip import ImageReader
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.packed.index import Entry, Shard, ShardIndex, SplitIndex
@@ -137,6 +146,12 @@ class PackedClip(ImageReader):
             indices = wanted[at : at + _TOGETHER]
             for index, data in zip(indices, self.encoded(indices), strict=True):
                 yield index, self.decode_image(f"frame {index}", data)
+
+    def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        for at in range(0, len(wanted), _TOGETHER):
+            indices = wanted[at : at + _TOGETHER]
+            for index, data in zip(indices, self.encoded(indices), strict=True):
+                yield index, self.decode_part(f"frame {index}", data, choose)
 
     def encoded(self, indices: list[int]) -> list[memoryview]:
         """The JPEGs of some frames, checked. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
