@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import machine
 from benchmarks.pairs import Timer, interval
 from tinkit.fusion import fuse
-from tinkit.fusion.combine import _BLOCK
+from tinkit.fusion.combine import BLOCK
 from tinkit.fusion.resolve import resolve_members
 from tinkit.fusion.spec import EnsembleSpec
 from tinkit.scores import ScoreInfo, ScoreTable, check_scores, read_scores, write_scores
@@ -80,7 +80,7 @@ def plain_sum(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """The weighted sum that one writes with NumPy."""
     out = np.empty(maps[0].shape, np.float32)
     weights = np.array(WEIGHTS[: len(maps)])
-    step = max(1, _BLOCK // out.shape[1])
+    step = max(1, BLOCK // out.shape[1])
     for start in range(0, len(out), step):
         part = slice(start, start + step)
         out[part] = sum(weight * own[part] for weight, own in zip(weights, maps, strict=True))

@@ -14,7 +14,7 @@ from tinkit.fusion.members import Aligned
 from tinkit.fusion.ways.mean import equal_weights, weighted_mean
 from tinkit.scores import Kind, ScoreInfo, ScoreTable
 
-_BLOCK = 1 << 17  # score values fused at a time: what a sum of them needs fits the processor's cache
+BLOCK = 1 << 17  # score values fused at a time: what a sum of them needs fits the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Combination:
         rows, width = len(aligned.ids), len(info.classes)
         scores = large_array((rows, width))
         present = np.asarray(aligned.valid.any(axis=0))
-        step = max(1, _BLOCK // width)
+        step = max(1, BLOCK // width)
         for start in range(0, rows, step):
             part = slice(start, start + step)
             has = present[part]
