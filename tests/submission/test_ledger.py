@@ -14,9 +14,10 @@ import pytest
 from tests.helpers.submission_tables import make_table
 from tinkit.errors import UserError
 from tinkit.files.cells import plain_cell, runs_in_spreadsheet
+from tinkit.fusion.record import FusionRecord
 from tinkit.scores import write_scores
 from tinkit.submission import Options, enter_answer, make_submission, read_ledger
-from tinkit.submission.ledger import COLUMNS, enter
+from tinkit.submission.ledger import COLUMNS, enter, estimate_of
 
 LINE = {"time": "2026-01-01", "challenge": "x", "file": "a.csv", "clips": "2", "made_of": "m", "sha256": "ab"}
 
@@ -46,6 +47,44 @@ def test_a_submission_and_the_leaderboards_answer(tmp_path: Path) -> None:
     out.write_text("changed")
     with pytest.raises(UserError, match="no line about this file"):
         enter_answer(tmp_path / "submissions.csv", out, "1")
+
+
+RECORD: dict[str, Any] = {
+    "fit": "val",
+    "outputs": {},
+    "metric": "sample_map",
+    "metrics": {
+        "cross_validated": {"sample_map": 0.62, "class_map": 0.5, "counts": {}},
+        "fused": {"sample_map": 0.64, "class_map": 0.55, "counts": {}},
+    },
+    "improvement": {"value": 0.02, "low": 0.01, "high": 0.03},
+}
+CHOICE = {
+    "nested": 0.61,
+    "improvement": {"value": -0.0015, "low": -0.02, "high": 0.015},
+    "optimistic": 0.63,
+    "equal_mean": 0.6115,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "metric", "estimate"),
+    [
+        ({}, "sample_map", "0.6200 (+0.0200 over the equal mean, 95%: +0.0100 to +0.0300)"),
+        ({"choice": CHOICE}, "sample_map", "0.6100 (-0.0015 over the equal mean, 95%: -0.0200 to +0.0150)"),
+        ({"choice": CHOICE, "metric": "class_map"}, "class_map",
+         "0.6100 (-0.0015 over the equal mean, 95%: -0.0200 to +0.0150)"),
+        ({"metric": "class_map"}, "sample_map", "0.6200"),  # the interval is of another metric
+        ({"metrics": {"fused": RECORD["metrics"]["fused"]}, "improvement": None}, "sample_map", "0.6400"),
+        ({"metrics": {"cross_validated": {"sample_map": None, "counts": {}}}}, "", ""),
+        ({"metrics": {}}, "", ""),
+    ],
+)  # fmt: skip
+def test_the_estimate_is_the_honest_one(changes: dict[str, Any], metric: str, estimate: str) -> None:
+    record = FusionRecord.model_validate(RECORD | changes)
+    assert estimate_of([record], "multi-label", None) == (metric, estimate)
+    assert estimate_of([record, record], "multi-label", None) == ("", "")
+    assert estimate_of([record], "multi-label", "0.7") == ("", "0.7")
 
 
 def test_what_people_add_stays(tmp_path: Path) -> None:
