@@ -10,7 +10,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check bench-submit bench-data bench-packed bench-prepare fuzz
-.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models bench-fusion flow-demo lite-demo test-models
+.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models bench-fusion bench-fusion-scale flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
@@ -98,6 +98,8 @@ bench-fusion: $(STAMP) ## auto on made-up members beside search and means, into 
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion --large
 
+bench-fusion-scale: $(STAMP) ## fusions of 200,000 and a million clips beside NumPy, into benchmarks/results/fusion_scale.csv
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion_scale
 bench-metrics: $(STAMP) ## metrics against scikit-learn's loop
 	$(BIN)/python -m benchmarks.metrics
 

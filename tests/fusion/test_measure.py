@@ -23,7 +23,7 @@ def measured(aligned: Aligned, weights: list[float], estimate: float, equal: flo
     """What is measured of fitted weights whose estimate is as told, beside that of equal ones."""
     alike, own = (Metrics("multi-label", {"sample_map": value}) for value in (equal, estimate))
     learned = {"weights": np.array(weights)}
-    fitted = Fitted("sample_map", learned, 60, own, alike, (learned,))
+    fitted = Fitted("sample_map", learned, 60, 60, own, alike, (learned,))
     found = measure_fusion(aligned, Combination(METHODS["search"].apply, learned), fitted, "sample_map")
     assert found is not None
     return found

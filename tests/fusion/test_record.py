@@ -84,6 +84,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "classes": [f"class {number}" for number in range(6)],
         "parts": None,
         "fitted_on_clips": None,
+        "labelled_clips": None,
         "learned": {"weights": [0.5, 0.5]},
         "shapes": {"weights": [2]},
         "arrays": {"path": "fusion.npz", "sha256": sha256_file(out / "fusion.npz")},

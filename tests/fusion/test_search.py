@@ -115,8 +115,8 @@ def test_a_large_split_is_fitted_on_a_draw_of_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(crossfit, "FIT_ROWS", 50)
     aligned = align([member("good", strength=3.0, clips=200), member("noise", strength=0.0, clips=200)])
     found = fit(aligned, "sample_map")
-    assert found.rows == 50
-    assert found.cross_validated.counts["measured"] == 200
+    assert (found.rows, found.known) == (50, 200)
+    assert found.cross_validated.counts["measured"] == 50
     assert measured(aligned, found.learned["weights"], "sample_map") > measured(aligned, None, "sample_map")
 
 
@@ -138,10 +138,12 @@ def test_a_method_is_given_what_was_said_and_no_more_clips_than_it_may_have(monk
     method = dataclasses.replace(METHODS["mean-logits"], fit=learn, apply=mean)
     fit(aligned, "class_map", method=method, keys={"width": 3}, parts=4, seed=7)
     assert len(given) == 5
+    assert len(given[-1][0].labels) == 25  # the whole draw
+    assert sum(25 - len(examples.labels) for examples, _ in given[:4]) == 25  # of which each part is left out once
     for examples, options in given:
         assert options == Options(members=2, classes=6, metric="class_map", seed=7, keys={"width": 3})
         rows = [place[row.tobytes()] for row in examples.scores[0]]
-        assert len(set(rows)) == 25
+        assert len(set(rows)) == len(rows)
         assert rows == sorted(rows)
         np.testing.assert_array_equal(examples.scores[1], aligned.scores[1][rows])
         np.testing.assert_array_equal(examples.labels, labels[rows])

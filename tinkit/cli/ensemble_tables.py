@@ -28,6 +28,8 @@ def show_fusion(spec: EnsembleSpec, fusion: Fusion) -> None:
     print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
     if record["choice"]:
         _show_choice(record["choice"], record["metric"], record["chosen"])
+    if line := _draw_of(record):
+        print_line(line)
     if record["worth"]:
         _show_worth(record["worth"], record["metric"])
     if record["front"]:
@@ -43,6 +45,19 @@ def show_fusion(spec: EnsembleSpec, fusion: Fusion) -> None:
             print_line(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
     for split in spec.splits:
         print_line(fusion.folder / f"{split}.arrow")
+
+
+def _draw_of(record: dict[str, Any]) -> str | None:
+    """What is to be said where a fusion was fitted, or chosen, on a draw of the labelled clips."""
+    choice = record["choice"] or {"clips": record["fitted_on_clips"], "labelled_clips": record["labelled_clips"]}
+    some, known = choice["clips"], choice["labelled_clips"]
+    if some == known:
+        return None
+    what = "fitted" if record["choice"] is None else "chosen and fitted"
+    line = f"{what} on {some:,} of {known:,} labelled clips, drawn so that every class has its share"
+    if record["fitted_on_clips"] and not record["rejected"]:
+        line += f"; better than the equal mean on all of {record['fit']}, too"
+    return line
 
 
 def _show_worth(worth: dict[str, Any], metric: str) -> None:

@@ -23,10 +23,8 @@ from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Learned, Matrix, Options
 from tinkit.fusion.crossfit import (
-    FIT_ROWS,
     Labelled,
     OutOfTimeError,
-    at_most,
     labelled,
     learn,
     options_for,
@@ -62,6 +60,8 @@ class Candidate:
 class Choice:
     """The way ``name`` that was chosen among ``candidates``; ``skipped`` says of others why they were not tried.
 
+    The choice was made on ``clips`` of the ``known`` ones that have labels and scores of all members.
+
     ``equal`` is the cross-validated value of the equal mean. ``improvement`` over it is estimated for the choice
     itself; ``optimistic`` is what the chosen way's own cross-validated value says instead. ``fell_back``: what won
     was not used, since by that estimate the choice is worth nothing.
@@ -73,6 +73,8 @@ class Choice:
     equal: float
     improvement: Interval
     optimistic: float
+    clips: int
+    known: int
     fell_back: bool = False
 
 
@@ -112,6 +114,8 @@ def choose(
         equal=values[0].value,
         improvement=difference_interval(values[taken], values[0], seed, shift) if taken else Interval(0.0, 0.0, 0.0),
         optimistic=optimistic,
+        clips=tried.ways[0].given.rows.size,
+        known=tried.ways[0].given.known,
         fell_back=taken != won,
     )
     return tried.ways[taken].row, _fitted(tried, tried.ways[taken], seed), choice
@@ -186,7 +190,9 @@ def _tried(
         if not row.in_auto or (kind == "ranks") != ("ranks" in kinds):
             continue
         if kind not in known:
-            known[kind] = _drawn(aligned_as(kind), seed)
+            aligned = aligned_as(kind)
+            refuse_trained_on(aligned)
+            known[kind] = labelled(aligned, seed)
         given = known[kind]
         if row.pairs_classes and len(given.aligned.infos[0].classes) > _MOST_CLASSES:
             skipped[row.name] = f"more than {_MOST_CLASSES} classes"
@@ -207,15 +213,6 @@ def _tried(
     return _Tried(ways, skipped)
 
 
-def _drawn(aligned: Aligned, seed: int) -> Labelled:
-    """The clips to fit and choose on: at most :data:`FIT_ROWS`."""
-    refuse_trained_on(aligned)
-    given = labelled(aligned)
-    some = at_most(FIT_ROWS, np.arange(given.rows.size), seed)
-    source = np.unique(given.source[some], return_inverse=True)[1]
-    return Labelled(aligned, given.rows[some], given.labels[some], source)
-
-
 def _fitted(tried: _Tried, way: _Way, seed: int) -> Fitted:
     """What is known of ``way``, which learns from all clips now."""
     given, plain = way.given, tried.ways[0]
@@ -224,6 +221,7 @@ def _fitted(tried: _Tried, way: _Way, seed: int) -> Fitted:
         metric=way.options.metric,
         learned=learn(way.row, given, np.arange(given.rows.size), way.options),
         rows=given.rows.size,
+        known=given.known,
         cross_validated=evaluate(way.held_out, given.labels, task),
         equal=evaluate(plain.held_out, given.labels, task),
         part_learned=way.part_learned,

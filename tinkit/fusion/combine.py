@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tinkit.files.large import large_array
 from tinkit.fusion.arrays import Apply, Learned
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.ways.mean import equal_weights, weighted_mean
 from tinkit.scores import Kind, ScoreInfo, ScoreTable
 
-_BLOCK = 1 << 20  # score values fused at a time
+BLOCK = 1 << 17  # score values fused at a time: what a sum of them needs fits the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +40,14 @@ class Combination:
         """The fused scores; a clip that all members miss stays without. ``name`` becomes the ``run`` of the result."""
         info = _joint_info(aligned, self.gives or aligned.kind, name)
         rows, width = len(aligned.ids), len(info.classes)
-        scores = np.full((rows, width), np.nan, np.float32)
+        scores = large_array((rows, width))
         present = np.asarray(aligned.valid.any(axis=0))
-        step = max(1, _BLOCK // width)
+        step = max(1, BLOCK // width)
         for start in range(0, rows, step):
             part = slice(start, start + step)
             has = present[part]
             fused = self.apply([own[part] for own in aligned.scores], aligned.valid[:, part], self.learned)
-            if has.all():
-                scores[part] = fused
-            else:
-                scores[part][has] = fused[has]
+            scores[part] = fused if has.all() else np.where(has[:, None], fused, np.nan)
         return ScoreTable(info, aligned.ids, scores, present, aligned.labels, aligned.source)
 
 

@@ -28,7 +28,7 @@ from tinkit.scores import ScoreInfo, ScoreTable
 
 @dataclass(frozen=True, eq=False)
 class OpenedMember:
-    """A member's files with what they hold and the SHA-256 of their bytes, both by split."""
+    """A member's files with what they hold, all of it checked, and the SHA-256 of their bytes, both by split."""
 
     files: MemberFiles
     tables: dict[str, ScoreTable]
@@ -51,7 +51,7 @@ class OpenedMember:
 
 def members_on(members: Sequence[OpenedMember], split: str) -> list[Member]:
     """The members with their scores of ``split``."""
-    return [Member(one.files.name, one.tables[split], one.files.files[split]) for one in members]
+    return [Member(one.files.name, one.tables[split], one.files.files[split], checked=True) for one in members]
 
 
 def missing_clips(aligned: Aligned) -> dict[str, int]:
@@ -95,6 +95,7 @@ def content_of(
         "classes": list(first.classes),
         "parts": len(fitted.part_learned) if fitted else None,
         "fitted_on_clips": fitted.rows if fitted else None,
+        "labelled_clips": fitted.known if fitted else None,
         "learned": described_arrays(chosen.learned),
         "shapes": {name: list(values.shape) for name, values in chosen.learned.items()},
         "part_weights": [weights_of(part) for part in fitted.part_learned] if fitted else None,
@@ -157,6 +158,8 @@ def _chosen(choice: Choice | None) -> dict[str, Any] | None:
     return {
         "candidates": [dataclasses.asdict(one) for one in choice.candidates],
         "skipped": dict(choice.skipped),
+        "clips": choice.clips,
+        "labelled_clips": choice.known,
         "fell_back": choice.fell_back,
         "equal_mean": choice.equal,
         "optimistic": choice.equal + choice.optimistic,

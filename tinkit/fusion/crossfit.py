@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError
@@ -16,10 +18,12 @@ from tinkit.fusion.arrays import Examples, Learned, Matrix, Options
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.methods import FusionMethod
 from tinkit.fusion.scales import spreads_of
+from tinkit.fusion.strata import drawn, rarest_labels
 from tinkit.metrics import MetricName, check_metric
 from tinkit.scores import mark_labels
+from tinkit.scores.table import COLUMNS, ArrowColumn, as_arrow
 
-FIT_ROWS = 20_000  # clips that a method is fitted on; of more, a random draw of this size
+FIT_ROWS = 20_000  # clips that a method is fitted on; of more, a stratified draw of this size
 _PARTS = 10
 _FEW_CLIPS = 5000
 
@@ -30,16 +34,19 @@ class OutOfTimeError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The labelled clips that every member has scores for: ``rows`` of ``aligned``, their labels and sources from 0."""
+    """Labelled clips that every member has scores for: ``rows`` of ``aligned``, their labels and sources from 0.
+
+    There are ``known`` such clips in all; ``rows`` are a draw of them where they are many.
+    """
 
     aligned: Aligned
     rows: NDArray[np.int64]
     labels: NDArray[np.bool_]
     source: NDArray[np.int64]
+    known: int
 
-    def examples(self, some: NDArray[np.int64] | None = None) -> Examples:
-        """All of them, or those of the indices ``some``."""
-        some = np.arange(self.rows.size) if some is None else some
+    def examples(self, some: NDArray[np.int64]) -> Examples:
+        """Those of the indices ``some``."""
         taken = self.rows[some]
         return Examples([own[taken] for own in self.aligned.scores], self.labels[some], self.source[some])
 
@@ -48,15 +55,25 @@ class Labelled:
         return [own[self.rows[some]] for own in self.aligned.scores]
 
 
-def labelled(aligned: Aligned) -> Labelled:
-    """Raises a UserError where no clip has both labels and scores of all members."""
-    marks = mark_labels(aligned.labels, len(aligned.infos[0].classes)).view(bool)
-    rows = np.flatnonzero(aligned.valid.all(axis=0) & marks.any(axis=1))
-    if not rows.size:
+def labelled(aligned: Aligned, seed: int, most: int | None = None) -> Labelled:
+    """All clips with labels and scores of all members, or ``most`` of them (None: :data:`FIT_ROWS`).
+
+    The draw is stratified: see :func:`tinkit.fusion.strata.drawn`. Raises a UserError where there is no such clip.
+    """
+    lists = as_arrow(aligned.labels, COLUMNS["labels"])
+    has_labels = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False) > 0
+    known = np.flatnonzero(aligned.valid.all(axis=0) & has_labels)
+    if not known.size:
         split = aligned.infos[0].split
         raise UserError(f"no clip of {split!r} has both labels and scores of all members: nothing to fit on")
+    width = len(aligned.infos[0].classes)
+    most = FIT_ROWS if most is None else most
+    rows = known
+    if known.size > most:
+        rows = known[drawn(most, rarest_labels(lists.take(pa.array(known)), width), seed)]
+    marks = mark_labels(ArrowColumn(lists.take(pa.array(rows))), width).view(bool)
     source = np.unique([aligned.source[int(row)] for row in rows], return_inverse=True)[1]
-    return Labelled(aligned, rows, marks[rows], source)
+    return Labelled(aligned, rows, marks, source, known.size)
 
 
 def options_for(aligned: Aligned, metric: MetricName, seed: int, keys: Mapping[str, Any]) -> Options:
@@ -95,14 +112,13 @@ def parts_for(source: NDArray[np.int64], parts: int | None) -> int:
 def learn(
     method: FusionMethod, given: Labelled, some: NDArray[np.int64], options: Options, begun: Learned | None = None
 ) -> Learned:
-    """What ``method`` learns from the clips ``some``, or from a draw of :data:`FIT_ROWS` of them.
+    """What ``method`` learns from the clips ``some``.
 
     ``begun`` is what the row that it begins with learned from the same, where that is known.
     """
     if method.fit is None:
         return method.start(options)
-    examples = given.examples(at_most(FIT_ROWS, some, options.seed))
-    return method.fit(examples, dataclasses.replace(options, begun=begun))
+    return method.fit(given.examples(some), dataclasses.replace(options, begun=begun))
 
 
 def out_of_fold(
@@ -131,8 +147,3 @@ def out_of_fold(
         if number == 0 and until is not None and started + (time.monotonic() - started) * (count + 1) > until:
             raise OutOfTimeError
     return held_out, tuple(part_learned)
-
-
-def at_most(most: int, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """``rows``, or ``most`` of them, in order."""
-    return rows if rows.size <= most else np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tinkit.errors import UserError
-from tinkit.fusion import crossfit
 from tinkit.fusion.arrays import Learned
 from tinkit.fusion.crossfit import labelled, learn, options_for, out_of_fold
 from tinkit.fusion.estimate import Interval, by_source, difference_interval
@@ -25,7 +24,7 @@ from tinkit.metrics import MetricName, Metrics, evaluate
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What a method has ``learned`` from ``rows`` clips for ``metric``.
+    """What a method has ``learned`` for ``metric`` from ``rows`` of the ``known`` clips that it could be fitted on.
 
     ``cross_validated`` are the metrics of all clips, each scored with what was learned from the parts that it was not
     in (``part_learned``, one a part); ``equal`` those of the equal mean on the same clips, to compare them with.
@@ -35,6 +34,7 @@ class Fitted:
     metric: MetricName
     learned: Learned
     rows: int
+    known: int
     cross_validated: Metrics
     equal: Metrics
     part_learned: tuple[Learned, ...]
@@ -52,6 +52,8 @@ def fit(
 ) -> Fitted:
     """Fit ``method`` on the labelled clips that every member has scores for, and estimate what it is worth.
 
+    Of more than :data:`~tinkit.fusion.crossfit.FIT_ROWS` such clips, both are done with a stratified draw of that size.
+
     ``keys``: values of the method's own keys. Deterministic in ``seed``. Raises :class:`~tinkit.errors.UserError` when
     a member was trained on this split, when no clip is labelled, and when there are fewer sources than ``parts``;
     ValueError for a method that learns nothing.
@@ -59,7 +61,7 @@ def fit(
     if method.fit is None:
         raise ValueError(f"the method {method.name} learns nothing")
     refuse_trained_on(aligned)
-    given = labelled(aligned)
+    given = labelled(aligned, seed)
     options = options_for(aligned, metric, seed, keys)
     held_out, part_learned = out_of_fold(method, given, options, parts)
     alike = equal_row(aligned)
@@ -69,7 +71,8 @@ def fit(
     return Fitted(
         metric=options.metric,
         learned=learn(method, given, np.arange(given.rows.size), options),
-        rows=min(given.rows.size, crossfit.FIT_ROWS),
+        rows=given.rows.size,
+        known=given.known,
         cross_validated=evaluate(held_out, given.labels, task),
         equal=evaluate(plain, given.labels, task),
         part_learned=part_learned,

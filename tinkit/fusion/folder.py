@@ -28,7 +28,7 @@ from tinkit.fusion.spec import EnsembleSpec
 from tinkit.fusion.speeds import MemberSpeed, require_within, speed_content, speed_of
 from tinkit.fusion.worth import account_of
 from tinkit.metrics import challenge_metric, check_metric
-from tinkit.scores import ScoreTable, verified_scores, write_scores
+from tinkit.scores import ScoreTable, check_scores, verified_scores, write_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +128,9 @@ def _exists(folder: Path) -> UserError:
 def _opened(files: MemberFiles, splits: tuple[str, ...]) -> OpenedMember:
     """A member's files, read and checked, each with its hash."""
     found = {split: verified_scores(files.files[split]) for split in splits}
-    for split, (_, digest) in found.items():
+    for split, (table, digest) in found.items():
         check_recorded(files.files[split], digest)
+        check_scores(table, files.files[split])
     return OpenedMember(
         files,
         {split: table for split, (table, _) in found.items()},

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError
+from tinkit.files.large import large_array
 from tinkit.scores import Kind, Labels, ScoreInfo, ScoreTable, check_scores, to_kind
 from tinkit.scores.table import COLUMNS, ArrowColumn, as_arrow
 
@@ -26,11 +27,15 @@ Missing = Literal["error", "mean"]
 
 @dataclass(frozen=True)
 class Member:
-    """One model in a fusion: its name there and its scores for one split; ``path`` is where they were read from."""
+    """One model in a fusion: its name there and its scores for one split; ``path`` is where they were read from.
+
+    ``checked``: its scores have passed :func:`~tinkit.scores.check_scores` already.
+    """
 
     name: str
     table: ScoreTable
     path: Path | None = None
+    checked: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +91,8 @@ def align(
     labels = as_arrow(first.table.labels, COLUMNS["labels"])
     for number, member in enumerate(members):
         order = _order(first, member, ids)
-        check_scores(member.table, member.path)  # before a conversion makes a number of what is not finite
+        if not member.checked:
+            check_scores(member.table, member.path)  # before a conversion makes a number of what is not finite
         table = _converted(member, kind or first.table.info.kind, 1.0 if scale is None else float(scale[number]))
         columns.append(table.scores if order is None else table.scores[order])
         valid[number] = table.valid if order is None else table.valid[order]
@@ -129,11 +135,13 @@ def _check_alike(first: Member, member: Member, *, also_kind: bool) -> None:
 def _order(first: Member, member: Member, ids: pa.Array) -> pa.Array | None:
     """Which rows of ``member`` are the rows ``ids``, as int64; None where its order is the same already."""
     own = as_arrow(member.table.ids, COLUMNS["ids"])
+    if member is not first and own.equals(ids):  # the first one's are known to be there once
+        return None
     codes = own.dictionary_encode()
     if len(codes.dictionary) < len(own):
         counts = np.bincount(codes.indices.to_numpy())
         raise _about_ids(member, "has a clip twice", codes.dictionary.filter(pa.array(counts > 1)))
-    if own.equals(ids):
+    if member is first:
         return None
     order = pc.index_in(ids, value_set=own)
     if order.null_count:
@@ -148,7 +156,8 @@ def _order(first: Member, member: Member, ids: pa.Array) -> pa.Array | None:
 def _converted(member: Member, kind: Kind, scale: float) -> ScoreTable:
     table = member.table
     if scale != 1 and table.info.kind == "logits" and kind != "logits":
-        table = dataclasses.replace(table, scores=table.scores * np.float32(scale))
+        scaled = np.multiply(table.scores, np.float32(scale), out=large_array(table.scores.shape))
+        table = dataclasses.replace(table, scores=scaled)
     try:
         return to_kind(table, kind)
     except UserError as error:

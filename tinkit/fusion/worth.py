@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Matrix
-from tinkit.fusion.crossfit import Labelled, OutOfTimeError, at_most, labelled, options_for, out_of_fold
+from tinkit.fusion.crossfit import Labelled, OutOfTimeError, labelled, options_for, out_of_fold
 from tinkit.fusion.decide import Decision
 from tinkit.fusion.estimate import by_source, standard_error
 from tinkit.fusion.fitting import equal_row
@@ -100,10 +100,7 @@ def account_of(
 
 def drawn_clips(aligned: Aligned, seed: int) -> Labelled:
     """The labelled clips, or a draw of :data:`CLIPS` of them."""
-    whole = labelled(aligned)
-    some = at_most(CLIPS, np.arange(whole.rows.size), seed)
-    source = np.unique(whole.source[some], return_inverse=True)[1]
-    return Labelled(aligned, whole.rows[some], whole.labels[some], source)
+    return labelled(aligned, seed, CLIPS)
 
 
 def scored_with(
@@ -121,7 +118,7 @@ def scored_with(
     keys = decision.keys_for(kept)
     if not kept or not any(keys.get("member_weights", [1])):
         return np.zeros(given.labels.shape, np.float32)
-    some = Labelled(_some(given.aligned, kept), given.rows, given.labels, given.source)
+    some = dataclasses.replace(given, aligned=_some(given.aligned, kept))
     options = options_for(some.aligned, metric, seed, keys)
     return out_of_fold(decision.row, some, options, _PARTS, until=until)[0]
 
@@ -143,7 +140,7 @@ def _some(aligned: Aligned, kept: Sequence[int]) -> Aligned:
 def _correlation(given: Labelled) -> NDArray[np.float64]:
     errors = []
     positives = given.labels.sum(axis=0)
-    for own in given.examples().scores:
+    for own in given.examples(np.arange(given.rows.size)).scores:
         values = own.astype(np.float64) - own.mean(axis=1, keepdims=True)
         with_class = (values * given.labels).sum(axis=0) / np.maximum(positives, 1)
         without = (values * ~given.labels).sum(axis=0) / np.maximum(len(values) - positives, 1)

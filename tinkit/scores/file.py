@@ -40,7 +40,7 @@ def write_scores(path: str | Path, table: ScoreTable) -> str:
     check_scores(table, path)
     valid = np.asarray(table.valid, bool)
     scores = np.ascontiguousarray(table.scores, np.float32)
-    if not valid.all():
+    if not np.isnan(scores[~valid]).all():
         scores = np.where(valid[:, None], scores, np.float32("nan"))
     lists = pa.FixedSizeListArray.from_arrays(
         pa.array(scores.reshape(-1)), type=_scores_type(width), mask=None if valid.all() else pa.array(~valid)

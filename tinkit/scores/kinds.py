@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.errors import UserError
+from tinkit.files.large import large_array
 from tinkit.metrics import Task
 from tinkit.scores.table import Kind, ScoreTable
 
@@ -92,7 +93,7 @@ def _convert(table: ScoreTable, kind: Kind, change: Callable[[Matrix], Matrix]) 
         raise UserError(
             f"ranks cannot be turned into {kind}", fix="use the method mean-ranks, or the scores themselves"
         )
-    scores = np.full(table.scores.shape, np.nan, np.float32)
+    scores = large_array(table.scores.shape)
     step = max(1, _BLOCK // len(table.info.classes))
     for start in range(0, len(scores), step):
         part = slice(start, start + step)
