@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tests.helpers.ensembles import three_runs
-from tests.helpers.fusion_members import scores_of
+from tests.helpers.fusion_members import scores_of, write_run
 from tinkit.fusion import fuse, make_spec, resolve_members
 from tinkit.scores import write_scores
 
@@ -23,6 +24,23 @@ def listed_runs(folder: Path) -> Path:
     return runs
 
 
+EVENING = {"clips": 90, "classes": 5}
+
+
+def evening(folder: Path) -> None:
+    """Five runs of unlike strength, a sixth model's csv of both splits, the list of test clips, and both answers."""
+    for run, strength in (("tin", 1.7), ("tin_flow", 1.3), ("tsm", 1.2), ("tsn", 0.8), ("trial", 0.0)):
+        write_run(folder / "runs", run, strength=strength, **EVENING)
+    for split in ("val", "test"):
+        foreign_scores(folder, split, file=f"theirs-{split}.csv", **EVENING)
+        table = scores_of("any", split, **EVENING)
+        answers = [
+            f"{name},{' '.join(map(str, own or ()))}\n" for name, own in zip(table.ids, table.labels, strict=True)
+        ]
+        (folder / f"{split}-answers.csv").write_text("id,labels\n" + "".join(answers))
+    (folder / "testSet.csv").write_text("".join(f"{name}\n" for name in table.ids))
+
+
 def fused_pair(folder: Path) -> None:
     """As :func:`listed_runs`, and the fusion ``pair`` of the two better runs by the mean of logits."""
     runs = listed_runs(folder)
@@ -31,14 +49,14 @@ def fused_pair(folder: Path) -> None:
     fuse(spec, resolve_members(spec.members, spec.splits, runs), folder / "fusions" / "pair")
 
 
-def foreign_scores(folder: Path) -> None:
-    """``theirs.csv``: probabilities of the validation clips, as another program may write them."""
-    table = scores_of("theirs", "val", strength=1.5)
+def foreign_scores(folder: Path, split: str = "val", *, file: str = "theirs.csv", **options: Any) -> None:
+    """``file``: probabilities of the clips of a split, as another program may write them."""
+    table = scores_of("theirs", split, strength=1.5, **options)
     values = 1 / (1 + np.exp(-table.scores))
     rows = [
         f"{name},{','.join(f'{value:.5f}' for value in row)}\n" for name, row in zip(table.ids, values, strict=True)
     ]
-    (folder / "theirs.csv").write_text(f"id,{','.join(table.info.classes)}\n" + "".join(rows))
+    (folder / file).write_text(f"id,{','.join(table.info.classes)}\n" + "".join(rows))
 
 
 def write_holes(folder: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 from tests.helpers.submission_tables import make_table
 from tinkit.errors import UserError
 from tinkit.files.cells import plain_cell, runs_in_spreadsheet
+from tinkit.fusion.record import FusionRecord
 from tinkit.scores import write_scores
 from tinkit.submission import Options, enter_answer, make_submission, read_ledger
-from tinkit.submission.ledger import COLUMNS, enter
+from tinkit.submission.ledger import COLUMNS, enter, estimate_of
 
 LINE = {"time": "2026-01-01", "challenge": "x", "file": "a.csv", "clips": "2", "made_of": "m", "sha256": "ab"}
 
@@ -126,3 +127,26 @@ def test_cells_that_a_spreadsheet_would_run(tmp_path: Path, start: str) -> None:
 @pytest.mark.parametrize("number", ["-1.5", "+3", "0.61", "-1e-5", "60 %", "", "a=b"])
 def test_numbers_and_plain_texts_stay(number: str) -> None:
     assert plain_cell(number) == number
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"metrics": {"cross_validated": {"top1": 0.5}, "fused": {"top1": 0.9}}}, ("top1", "0.5000")),
+        ({"metrics": {"cross_validated": None, "fused": {"top1": 0.9}}}, ("top1", "0.9000")),  # nothing was fitted
+        (
+            {"metrics": {"cross_validated": {"top1": 0.5}}, "metric": "top5", "choice": {"nested": 0.4}},
+            ("top5", "0.4000"),
+        ),
+        ({"metrics": {"fused": None}}, ("", "")),
+        ({"metrics": {"fused": {"top1": None}}}, ("", "")),
+    ],
+)
+def test_the_estimate_of_a_fusion_is_not_the_optimistic_one(record: dict[str, Any], expected: tuple[str, str]) -> None:
+    for found in record["metrics"].values():
+        if found:
+            found["counts"] = {}
+    fusion = FusionRecord.model_validate({"fit": "val", "outputs": {}} | record)
+    assert estimate_of([fusion], "single-label", None) == expected
+    assert estimate_of([fusion], "single-label", "0.7") == ("", "0.7")
+    assert estimate_of([fusion, fusion], "single-label", None) == ("", "")

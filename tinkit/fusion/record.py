@@ -44,9 +44,16 @@ class Estimate(_Part):
 
 
 class Estimates(_Part):
-    """What is needed of the record's ``metrics``."""
+    """What is needed of the record's ``metrics``: of the fusion itself, and cross-validated where it was fitted."""
 
+    fused: Estimate | None = None
     cross_validated: Estimate | None = None
+
+
+class Choice(_Part):
+    """What is needed of how ``auto`` chose: what that is worth on other clips."""
+
+    nested: float
 
 
 class FusionRecord(_Part):
@@ -56,10 +63,24 @@ class FusionRecord(_Part):
     outputs: dict[str, Output]
     arrays: Output | None = None
     metrics: Estimates
+    metric: str | None = None
+    choice: Choice | None = None
     published: list[PublishedFusion] = []
     trial: list[str] = []
     made_from: str | None = None
     sha256: str = ""
+
+    def expected(self, metric: str) -> tuple[str, float] | None:
+        """A metric and its value that other clips are expected to have, without optimism; None where none was measured.
+
+        Of ``auto`` the nested value of the choice, in the metric that it chose by; else ``metric``, cross-validated, or
+        as measured where nothing was fitted.
+        """
+        if self.choice is not None and self.metric is not None:
+            return self.metric, self.choice.nested
+        found = self.metrics.cross_validated or self.metrics.fused
+        value = (found.model_extra or {}).get(metric) if found is not None else None
+        return None if value is None else (metric, value)
 
     def describes(self, name: str) -> str | None:
         """The SHA-256 that the score file ``name`` must have; None for a file that is not of this fusion."""

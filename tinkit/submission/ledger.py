@@ -106,13 +106,11 @@ def made_of(infos: Sequence[ScoreInfo]) -> str:
 
 
 def estimate_of(fusions: Sequence[FusionRecord], task: Task, given: str | None) -> tuple[str, str]:
-    """The metric and the value that are expected: as ``given``, or what the only fusion's cross-validation says."""
+    """The metric and the value that are expected: as ``given``, or what the only fusion is expected to have."""
     if given is not None:
         return "", given
-    metric = challenge_metric(task)
-    values = [fusion.metrics.cross_validated for fusion in fusions]
-    found = (values[0].model_extra or {}).get(metric) if len(values) == 1 and values[0] is not None else None
-    return (metric, f"{found:.4f}") if isinstance(found, float) else ("", "")
+    found = fusions[0].expected(challenge_metric(task)) if len(fusions) == 1 else None
+    return ("", "") if found is None else (found[0], f"{found[1]:.4f}")
 
 
 def refuse_ledger(path: Path, used: Sequence[Path]) -> None:
