@@ -11,34 +11,43 @@ import numpy as np
 from tests.helpers.ensembles import three_runs
 from tests.helpers.fusion_members import scores_of, write_run
 from tinkit.fusion import fuse, make_spec, resolve_members
-from tinkit.scores import write_scores
+from tinkit.recipe import load_recipe, save_recipe
+from tinkit.scores import ScoreTable, write_scores
 
 
 def listed_runs(folder: Path) -> Path:
     """Three runs below ``folder``, the list ``testSet.csv`` of their test clips, and ``answers.csv``, their labels."""
     runs = three_runs(folder)
     table = scores_of("good", "test")
-    (folder / "testSet.csv").write_text("".join(f"{name}\n" for name in table.ids))
-    answers = [f"{name},{' '.join(map(str, own or ()))}\n" for name, own in zip(table.ids, table.labels, strict=True)]
-    (folder / "answers.csv").write_text("id,labels\n" + "".join(answers))
+    write_list(table, folder / "testSet.csv")
+    write_answers(table, folder / "answers.csv")
     return runs
 
 
-EVENING = {"clips": 90, "classes": 5}
+SMALL: dict[str, Any] = {"clips": 90, "classes": 5}
+MEMBERS = {"mmit_r50": 1.7, "mmit_trn_r50": 1.3, "mmit_tsm_r50": 1.2, "mmit_tsn_r101": 0.8, "mmit_audio_r50": 0.0}
 
 
 def evening(folder: Path) -> None:
-    """Five runs of unlike strength, a sixth model's csv of both splits, the list of test clips, and both answers."""
-    for run, strength in (("tin", 1.7), ("tin_flow", 1.3), ("tsm", 1.2), ("tsn", 0.8), ("trial", 0.0)):
-        write_run(folder / "runs", run, strength=strength, **EVENING)
+    """Five runs of unlike strength, another program's csv of both splits, the list of test clips, and the answers."""
+    for run, strength in MEMBERS.items():
+        write_run(folder / "runs", run, strength=strength, **SMALL)
+        save_recipe(load_recipe(run).recipe, folder / "runs" / run / "recipe.toml")
     for split in ("val", "test"):
-        foreign_scores(folder, split, file=f"theirs-{split}.csv", **EVENING)
-        table = scores_of("any", split, **EVENING)
-        answers = [
-            f"{name},{' '.join(map(str, own or ()))}\n" for name, own in zip(table.ids, table.labels, strict=True)
-        ]
-        (folder / f"{split}-answers.csv").write_text("id,labels\n" + "".join(answers))
-    (folder / "testSet.csv").write_text("".join(f"{name}\n" for name in table.ids))
+        foreign_scores(folder, split, file=f"theirs-{split}.csv", **SMALL)
+    write_answers(scores_of("any", "val", **SMALL), folder / "val-answers.csv")
+    write_list(scores_of("any", "test", **SMALL), folder / "testSet.csv")
+
+
+def write_list(table: ScoreTable, file: Path) -> None:
+    """The clips of ``table``, an id a line."""
+    file.write_text("".join(f"{name}\n" for name in table.ids))
+
+
+def write_answers(table: ScoreTable, file: Path) -> None:
+    """The labels of ``table``, as `--answers` takes them."""
+    answers = [f"{name},{' '.join(map(str, own or ()))}\n" for name, own in zip(table.ids, table.labels, strict=True)]
+    file.write_text("id,labels\n" + "".join(answers))
 
 
 def fused_pair(folder: Path) -> None:
