@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,10 +29,12 @@ def damaged(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "no end", lambda: tar.write_bytes(data[:-1024] + b"x" * 1024)
     yield "gone", tar.unlink
     yield "no index", index.unlink
+    yield "a pipe", lambda: (tar.unlink(), os.mkfifo(tar))[1]
+    yield "an index that is a pipe", lambda: (index.unlink(), os.mkfifo(index))[1]
     yield "another index", lambda: index.write_bytes((folder / "train-000001.arrow").read_bytes())
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(9))
 def test_damage_is_found_and_packed_again(manifest: Manifest, number: int) -> None:
     pack(manifest)
     folder = manifest.root / "packed"
