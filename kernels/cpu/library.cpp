@@ -7,10 +7,11 @@
 
 #include <torch/csrc/stable/library.h>
 
+#include "images/jpeg.h"
+#include "images/resize.h"
 #include "operators/borrowed.h"
 #include "operators/chain.h"
 #include "operators/operators.h"
-#include "operators/resize.h"
 #include "operators/steering_backward.h"
 
 STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
@@ -49,4 +50,18 @@ extern "C" __attribute__((visibility("default"))) void tinkit_resize(
     int64_t y_size, int64_t y_taps, int columns_first, int mirrored, uint8_t* to, int64_t to_stride) {
   tinkit::resize({pixels, stride, width, height, channels}, {x_first, x_weight, x_size, int(x_taps)},
                  {y_first, y_weight, y_size, int(y_taps)}, columns_first, mirrored, {to, to_stride});
+}
+
+// Whether libjpeg is one that `tinkit_jpeg_part` can call.
+extern "C" __attribute__((visibility("default"))) int tinkit_jpeg_is_known(const tinkit::LibJpeg* jpeg) {
+  return tinkit::jpeg_is_known(*jpeg);
+}
+
+// A part of a JPEG as RGB; 0 if the whole of it is to be decoded by other means (tinkit/data/decode/jpeg_part.py).
+extern "C" __attribute__((visibility("default"))) int tinkit_jpeg_part(const tinkit::LibJpeg* jpeg, const uint8_t* data,
+                                                                       size_t size, int64_t width, int64_t height,
+                                                                       int64_t left, int64_t top, int64_t part_width,
+                                                                       int64_t part_height, uint8_t* to,
+                                                                       int64_t stride) {
+  return tinkit::jpeg_part(*jpeg, data, size, width, height, {left, top, part_width, part_height}, to, stride);
 }

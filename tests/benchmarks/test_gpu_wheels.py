@@ -20,7 +20,15 @@ from benchmarks.gpu_wheels import IMAGE, WHEELS
 from tests.helpers.places import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
-EXTRAS = {"cv2", "distributed", "matplotlib", "onnx", "onnxruntime", "onnxscript"}  # imported where they are asked for
+EXTRAS = {
+    "cv2",
+    "distributed",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "vl_convert",
+}  # imported where they are asked for
 MARK = re.compile(r"pytest\.mark\.gpu\b")
 GPU_TESTS = sorted(path for path in (ROOT / "tests").rglob("test_*.py") if MARK.search(path.read_text()))
 

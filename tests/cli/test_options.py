@@ -47,6 +47,7 @@ def test_an_option_of_several_commands_means_the_same_in_each() -> None:
         "--out": "a file of the command's own kind",
         "--set": "a key of a recipe; what a challenge asks of an entry",
         "--side": "that is scaled to a length; the longest of a drawn frame",
+        "--scale": "of the frames of a test; what members are divided by",
         "--split": "one that is trained on, tested, shown or submitted; its default differs",
         "--weights": "of a run that is tested, converted or tuned from; of an ensemble's runs",
         "--views": "of a test, and of an ensemble's score files",

@@ -63,7 +63,7 @@ ROOMS = {
     "data.manifest": "data.packed data.annotations data.decode data.config data.paths data.layouts metrics files",
     "data.packed": "data.decode files",
     "data.annotations": "data.config data.paths data.layouts files",
-    "data.decode": "data.config data.paths data.layouts",
+    "data.decode": "data.config data.paths data.layouts ops",
     "data.config": "data.paths data.layouts metrics",
     "data.own": "data.paths data.layouts files",
     "data.synth": "data.layouts workers files",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tinkit.workers import Alive, Carried, Work
@@ -20,6 +22,11 @@ def work(number: int, task: Any, alive: Alive) -> Any:
     match task:
         case "pid":
             return os.getpid()
+        case "collect":
+            gc.collect()
+        case "own memory":
+            lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+            return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
         case ("number", value):
             return number, value
         case ("raise", error):

@@ -23,7 +23,7 @@ WINNERS = shipped("ensembles") / "mmit_winners.toml"
 @pytest.fixture
 def fused(tmp_path: Path) -> Path:
     """The folder of a fusion of the winners' recipes, with made-up scores of the views that the ensemble asks for."""
-    spec = load_spec(WINNERS, {"parts": 2})
+    spec = load_spec(WINNERS, {"parts": 2, "method": "search"})
     for number, member in enumerate(spec.members):
         write_run(tmp_path / "runs", str(member.run), views=str(member.views), strength=1 + 0.1 * number)
     members = resolve_members(spec.members, spec.splits, tmp_path / "runs")

@@ -50,6 +50,18 @@ def pids(workers: Workers) -> list[int]:
     return [workers.take(number)[1] for number in range(len(workers))]
 
 
+def test_a_collection_in_a_fork_does_not_copy_what_it_inherits(make: Callable[..., Workers]) -> None:
+    inherited = [[number] for number in range(200_000)]  # some 20 MB, all of which a collection would write to
+    workers = make(1)
+    workers.give(0, "own memory")
+    before = workers.take(0)[1]
+    workers.give(0, "collect")
+    workers.take(0)
+    workers.give(0, "own memory")
+    assert workers.take(0)[1] - before < 10_000_000
+    assert len(inherited) == 200_000
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_results_come_in_the_order_of_each_workers_tasks(make: Callable[..., Workers], method: str) -> None:
     workers = make(3, method)

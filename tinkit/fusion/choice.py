@@ -88,10 +88,9 @@ def choose(
 ) -> tuple[FusionMethod, Fitted, Choice]:
     """The way that ``auto`` takes, fitted, and how it came to it.
 
-    ``aligned_as`` gives the members' scores as a kind, ``kinds`` are what they are, ``keys`` as in :func:`fit`. A way
-    of which the first part's fit
-    says that ``minutes`` would not do is left out. Otherwise deterministic in ``seed``. Raises as
-    :func:`tinkit.fusion.fitting.fit`.
+    ``aligned_as`` gives the members' scores as a kind, ``kinds`` are what they are, ``keys`` as in
+    :func:`~tinkit.fusion.fitting.fit`. A way of which the first part's fit says that ``minutes`` would not do is left
+    out. Otherwise deterministic in ``seed``. Raises as :func:`~tinkit.fusion.fitting.fit`.
     """
     tried = _tried(aligned_as, kinds, metric, (parts, seed, time.monotonic() + 60 * minutes), keys)
     values, judged = [one.by_source for one in tried.ways], [one.judged for one in tried.ways]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import pickle
@@ -34,6 +35,7 @@ def serve(
     ``inherited`` are descriptors of the process that started this one, which only that is to hold; ``dies_with``: the
     system kills this process with that one.
     """
+    gc.freeze()  # a fork shares what it inherits until a collection writes to it: a few hundred MB in training
     signal.set_wakeup_fd(-1)  # a fork has that of the process that started it
     for descriptor in inherited:
         os.close(descriptor)

@@ -199,11 +199,12 @@ def test_a_clip_whose_frames_change_size_is_broken_and_leaves_no_pixels(tmp_path
     with Image.open(folder / "00006.jpg") as image:
         image.resize((61, 40)).save(folder / "00006.jpg")
     manifest = write_manifest(tmp_path, [("x", "clip", "a")], media="frames")
-    for item in (
-        TrainClips(manifest, ClipConfig(num_segments=6, size=32), 0)[0, 0],
-        TestClips(manifest, ClipConfig(num_segments=6), ViewConfig(scale=40, crop=32))[0],
+    reason = "frames of different sizes"
+    for item, said in (
+        (TrainClips(manifest, ClipConfig(num_segments=6, size=32), 0)[0, 0], f"00006.jpg: {reason}"),
+        (TestClips(manifest, ClipConfig(num_segments=6), ViewConfig(scale=40, crop=32))[0], reason),
     ):
-        assert (item["valid"], item["reason"]) == (False, "frames of different sizes")
+        assert (item["valid"], item["reason"]) == (False, said)
         assert not item["frames"].any()
 
 

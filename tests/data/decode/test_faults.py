@@ -72,7 +72,7 @@ def test_pyav_is_asked_for_what_it_takes(tmp_path: Path, monkeypatch: pytest.Mon
 def test_streams_that_appear_on_the_way_do_not_end_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.ts", count=6)
     truth = decode_all(path)
-    whole = video.VideoReader._open
+    whole = libav.VideoFile._open
 
     class Demuxing:
         """A container of which PyAV looks up too many streams, behind the last packet."""
@@ -87,10 +87,10 @@ def test_streams_that_appear_on_the_way_do_not_end_a_video(tmp_path: Path, monke
             yield from (packet for packet in self._inner.demux(stream) if packet.size)
             raise IndexError("list index out of range")
 
-    def opened(reader: Any) -> None:
-        whole(reader)
-        reader._container = Demuxing(reader._container)
+    def opened(file: Any, *, probe: bool) -> None:
+        whole(file, probe=probe)
+        file.container = Demuxing(file.container)
 
-    monkeypatch.setattr(video.VideoReader, "_open", opened)
+    monkeypatch.setattr(libav.VideoFile, "_open", opened)
     with open_clip(path, "video") as clip:
         assert np.array_equal(clip.read([5])[0], truth[5])

@@ -50,7 +50,7 @@ def test_what_a_stage_takes_is_counted_there(manifest: Manifest, monkeypatch: py
     tell = SimpleNamespace(thread_time=lambda: clock.now, perf_counter=lambda: 3 * clock.now)
     monkeypatch.setattr(loading, "time", tell)
     monkeypatch.setattr(loading, "_read_cold", after(clock, 0.5, loading._read_cold))
-    monkeypatch.setattr(ImageReader, "read_image", after(clock, 1.0, ImageReader.read_image))
+    monkeypatch.setattr(ImageReader, "decode_part", after(clock, 1.0, ImageReader.decode_part))
     monkeypatch.setattr(cuttings.crops, "cut_into", after(clock, 10.0, cuttings.crops.cut_into))
     monkeypatch.setattr(loading, "collate", after(clock, 100.0, loading.collate))
     clips = TimedClips(manifest, CLIP, 0)

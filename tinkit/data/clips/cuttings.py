@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.data.clips.opening import by_frame, check_shape, resampling_of
+from tinkit.data.clips.opening import by_frame, check_size, resampling_of
 from tinkit.data.config.modality import frames_a_segment
 from tinkit.data.config.views import ClipConfig
-from tinkit.data.decode.clip_reader import ClipReader, Frame
+from tinkit.data.decode.clip_reader import ClipReader, Frame, Rectangle
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling
@@ -46,35 +46,56 @@ class Cutting:
             for place, index in enumerate(stack):
                 self.places.setdefault(index, []).append(parts[t, :, :, place])
 
-    def show(self, index: int, frame: Frame) -> None:
-        """Put a frame where it is shown."""
+    def draw(self, width: int, height: int) -> Rectangle:
+        """Which part of a frame of that size is shown, drawn once. Raises
+        :class:`~tinkit.data.decode.clip_reader.BrokenClip` for another size than the first one's."""
         if self._box is None:
-            self._box, self._shape = replace(self._draw_box(frame), mirrored=self.mirrored), frame.shape
+            self._size, self._box = (width, height), self._draw_box(width, height)
             self._augment = None if self._augmentation is None else self._augmentation.draw(self._rng)
-        check_shape(frame, self._shape)
+        check_size((width, height), self._size)
+        return self._box.rectangle
+
+    def show(self, index: int, part: Frame, where: Rectangle) -> None:
+        """Put a frame, of which there is the part ``where``, where it is shown."""
+        assert self._box is not None
         first, *others = self.places[index]
-        crops.cut_into(first, frame, self._box)
+        crops.cut_into(first, part, replace(self._box, left=self._box.left - where[0], top=self._box.top - where[1]))
         if self._augment is not None:
             first[:] = self._augment(first)
         for other in others:
             other[:] = first
 
-    def _draw_box(self, frame: Frame) -> crops.Box:
-        clip, (height, width) = self._clip, frame.shape[:2]
+    def _draw_box(self, width: int, height: int) -> crops.Box:
+        clip = self._clip
         if clip.crop == "centre":
-            return crops.centre(width, height, min(width, height))
-        if clip.crop == "resized":
-            return crops.resized(width, height, clip.area, clip.ratio, self._rng)
-        return crops.multiscale(width, height, clip.size, clip.scales, self._rng)
+            box = crops.centre(width, height, min(width, height))
+        elif clip.crop == "resized":
+            box = crops.resized(width, height, clip.area, clip.ratio, self._rng)
+        else:
+            box = crops.multiscale(width, height, clip.size, clip.scales, self._rng)
+        return replace(box, mirrored=self.mirrored)
 
 
 def fill(cuttings: Sequence[Cutting], reader: ClipReader) -> None:
-    """Read each frame that any of ``cuttings`` shows once, in order."""
-    for index, frame in reader.frames(sorted({index for cutting in cuttings for index in cutting.places})):
+    """Read each frame that any of ``cuttings`` shows once, in order, and of it what one of them shows."""
+    where: Rectangle = (0, 0, 0, 0)
+
+    def choose(width: int, height: int) -> Rectangle:
+        nonlocal where
+        where = _around([cutting.draw(width, height) for cutting in cuttings])
+        return where
+
+    for index, part in reader.parts(sorted({index for cutting in cuttings for index in cutting.places}), choose):
         for cutting in cuttings:
             if index in cutting.places:
-                cutting.show(index, frame)
-        del frame  # one frame in memory at a time
+                cutting.show(index, part, where)
+        del part  # one frame in memory at a time
+
+
+def _around(parts: Sequence[Rectangle]) -> Rectangle:
+    """The smallest rectangle that holds all of ``parts``."""
+    left, top = min(part[0] for part in parts), min(part[1] for part in parts)
+    return left, top, max(x + w for x, _, w, _ in parts) - left, max(y + h for _, y, _, h in parts) - top
 
 
 def _firsts(

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tinkit.data.config.modality import channels_a_frame, read_channels
 from tinkit.data.config.views import ClipConfig
 from tinkit.data.decode.clip_index import ClipIndex
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, NoFrames
+from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, NoFrames
+from tinkit.data.decode.jpeg_part import load_jpeg_part
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.manifest.frames import open_frames
@@ -123,16 +124,17 @@ def by_frame(frames: NDArray[np.uint8], clip: ClipConfig) -> NDArray[np.uint8]:
     return frames.reshape(*frames.shape[:-1], -1, channels_a_frame(clip.modality))
 
 
-def check_shape(frame: Frame, shape: tuple[int, ...] | None) -> None:
-    """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a frame of another shape than the first one's."""
-    if frame.shape != shape:
+def check_size(size: tuple[int, ...], first: tuple[int, ...]) -> None:
+    """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a frame of another size than the first one's."""
+    if size != first:
         raise BrokenClip("frames of different sizes")
 
 
 def prepare_to_read(manifest: Manifest) -> None:
-    """Before any worker starts: refuse a template that names no files, which is no broken clip, and load the kernel."""
+    """Before any worker starts: refuse a template that names no files, which is no broken clip, and load kernels."""
     load_kernel()
     if manifest.packed is not None:
         manifest.packed.require()
     if manifest.media == "frames":
+        load_jpeg_part()
         template_pattern(manifest.frame_template)

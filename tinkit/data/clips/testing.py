@@ -17,7 +17,7 @@ from tinkit.data.clips.opening import (
     USUAL,
     by_frame,
     channels_of,
-    check_shape,
+    check_size,
     flow_asked_for,
     open_row,
     prepare_to_read,
@@ -173,13 +173,13 @@ def _fill_views(
     samples = sampling.stacks(firsts, reader.num_frames, length)
     parts = by_frame(frames, clip)
     boxes: Sequence[crops.Box] = ()
-    shape = None
+    shape: tuple[int, ...] | None = None
     for index, frame in reader.frames(samples.ravel().tolist()):
         scaled = crops.scale_short_side(frame, views.scale)
         if shape is None:
             height, width = scaled.shape[:2]
             boxes, shape = crops.test_boxes(width, height, views.crop, grid.spatial), frame.shape
-        check_shape(frame, shape)
+        check_size(frame.shape, shape)
         for k, t, place in np.argwhere(samples == index):
             for s, box in enumerate(boxes):
                 parts[k * grid.spatial + s, t, :, :, place] = crops.cut(scaled, box)

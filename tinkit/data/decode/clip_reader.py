@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
@@ -22,6 +22,12 @@ from tinkit.data.decode.clip_index import ClipIndex
 
 Frame = NDArray[np.uint8]
 """One frame: uint8 (H, W, 3), RGB; or (H, W, 2), optical flow in x and y, where 0..255 are -bound..bound pixels."""
+
+Rectangle = tuple[int, int, int, int]
+"""A part of a frame, in pixels: left, top, width, height."""
+
+Choice = Callable[[int, int], Rectangle]
+"""Which part of a frame of (width, height) is wanted; may raise :class:`BrokenClip` for a size that must not be."""
 
 Note = Literal[
     "turned",
@@ -96,11 +102,18 @@ class ClipReader(ABC):
         Raises ``IndexError`` for an index outside ``0 .. num_frames - 1``, :class:`BrokenClip` for what cannot be
         decoded.
         """
-        wanted = sorted({int(index) for index in indices})
-        if wanted and not 0 <= wanted[0] <= wanted[-1] < self.num_frames:
-            raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a clip of {self.num_frames}")
+        wanted = self._wanted(indices)
         with broken_on(self.errors):
             yield from self._decode(wanted)
+
+    def parts(self, indices: Sequence[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        """As :meth:`frames`, but of each frame the part that ``choose`` wants, which may be all that is decoded of it.
+
+        What is wrong with a file, but touches no pixel of the parts, may then not be found.
+        """
+        wanted = self._wanted(indices)
+        with broken_on(self.errors):
+            yield from self._decode_parts(wanted, choose)
 
     def read(self, indices: Sequence[int]) -> list[Frame]:
         """The frames of ``indices``, in that order; an index may occur several times (the array is shared then)."""
@@ -116,6 +129,17 @@ class ClipReader(ABC):
     def facts(self) -> ClipFacts:
         """What the file says beside its frames; nothing for images."""
         return ClipFacts()
+
+    def _wanted(self, indices: Sequence[int]) -> list[int]:
+        wanted = sorted({int(index) for index in indices})
+        if wanted and not 0 <= wanted[0] <= wanted[-1] < self.num_frames:
+            raise IndexError(f"frames {wanted[0]}..{wanted[-1]} of a clip of {self.num_frames}")
+        return wanted
+
+    def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        """The parts of the frames of ``wanted``, ascending and distinct."""
+        for index, frame in self._decode(wanted):
+            yield index, cut_out(frame, choose(frame.shape[1], frame.shape[0]))
 
     def index(self) -> ClipIndex | None:
         """What opens the clip again without counting, while its file is unchanged; None where there is no such thing.
@@ -137,6 +161,12 @@ class ClipReader(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def cut_out(frame: Frame, part: Rectangle) -> Frame:
+    """The pixels of a part, a view of ``frame``."""
+    left, top, width, height = part
+    return frame[top : top + height, left : left + width]
 
 
 def window_of(found: int, start: int, frames: int | None) -> int:

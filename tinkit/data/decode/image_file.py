@@ -22,10 +22,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tinkit.data.decode import jpeg
-from tinkit.data.decode.clip_reader import BrokenClip, Frame, describe, is_shortage
+from tinkit.data.decode.clip_reader import BrokenClip, Choice, Frame, cut_out, describe, is_shortage
+from tinkit.data.decode.jpeg_part import part_of_jpeg
 from tinkit.data.decode.settings import DecodeSettings
 
 MAX_IMAGE_BYTES = 256 * 1024 * 1024
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe is seen to be one, and not waited for
+_JPEG = b"\xff\xd8"
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
 
 # What Pillow raises for damaged or unknown data.
@@ -49,19 +52,25 @@ _TILE_WIDTH, _TILE_LENGTH, _BITS, _PHOTOMETRIC, _SAMPLES = 322, 323, 258, 262, 2
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The bytes of an image file. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - a Path takes as long as all the reading
+        file = os.open(path, _READ)  # less work than an object that reads it
     except (FileNotFoundError, NotADirectoryError):
         raise BrokenClip("no such file") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise BrokenClip("no such file")
-    if status.st_size > MAX_IMAGE_BYTES:
-        raise BrokenClip(f"larger than {MAX_IMAGE_BYTES >> 20} MiB")
-    with io.FileIO(path) as file:
-        return file.readall()
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise BrokenClip("no such file")
+        if status.st_size > MAX_IMAGE_BYTES:
+            raise BrokenClip(f"larger than {MAX_IMAGE_BYTES >> 20} MiB")
+        data = os.read(file, status.st_size)
+        while len(data) < status.st_size and (more := os.read(file, status.st_size - len(data))):
+            data += more
+    finally:
+        os.close(file)
+    return data
 
 
 def decode_image(data: bytes | memoryview, decoding: DecodeSettings, *, grey: bool = False) -> Frame:
-    """The bytes of an image file as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
+    """An image file's bytes as RGB (H, W, 3), or as (H, W) grey levels; other kinds are converted.
 
     Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
     """
@@ -71,26 +80,51 @@ def decode_image(data: bytes | memoryview, decoding: DecodeSettings, *, grey: bo
     return _read_with_pillow(data, "L" if grey else "RGB", decoding) if pixels is None else pixels
 
 
+def decode_part(data: bytes | memoryview, decoding: DecodeSettings, choose: Choice) -> tuple[Frame, tuple[int, int]]:
+    """The part of an image that ``choose`` wants, as RGB, and the (width, height) of the whole.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`.
+    """
+    size = _jpeg_size(data, decoding) if is_jpeg(data) else None
+    if size is not None:
+        part = choose(*size)
+        pixels = part_of_jpeg(data, *size, part)
+        if pixels is not None:
+            return pixels, size
+    whole, size = with_size(decode_image(data, decoding))
+    return cut_out(whole, choose(*size)), size
+
+
 def is_jpeg(data: bytes | memoryview) -> bool:
     """Whether the bytes of an image file begin as a JPEG's do."""
-    return data[:2] == b"\xff\xd8"
+    return data[:2] == _JPEG
+
+
+def with_size(image: Frame) -> tuple[Frame, tuple[int, int]]:
+    """An image and its (width, height)."""
+    return image, (image.shape[1], image.shape[0])
 
 
 def _read_jpeg(data: bytes | memoryview, decoding: DecodeSettings, *, grey: bool) -> Frame | None:
     """The pixels of a JPEG; None for one of other colours, or with a fault that may be harmless."""
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
-        return None
-    decoding.check_pixels(width, height)
-    jpeg.check_cost(data, width, height, decoding)
-    if colours not in ("RGB", "YCbCr", "Gray"):
+    if _jpeg_size(data, decoding) is None:
         return None
     try:
         pixels: Frame = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
     except ValueError:
         return None
     return pixels[..., 0] if grey else pixels
+
+
+def _jpeg_size(data: bytes | memoryview, decoding: DecodeSettings) -> tuple[int, int] | None:
+    """Width and height of a JPEG that may be decoded; None for one of other colours, or with a faulty header."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    decoding.check_pixels(width, height)
+    jpeg.check_cost(data, width, height, decoding)
+    return (width, height) if colours in ("RGB", "YCbCr", "Gray") else None
 
 
 def _read_with_pillow(data: bytes | memoryview, mode: str, decoding: DecodeSettings) -> Frame:

@@ -40,9 +40,12 @@ class IndexedVideo(VideoReader):
 
     def _index_packets(self) -> None:
         times = self._index.times
-        if times is None or self._missing_bytes or self._container.format.name not in _WITH_JUMPS:
+        if times is None or self._file.missing or self._file.container_name not in _WITH_JUMPS:
             super()._index_packets()
             return
+        if self._file.codec.name == "h264" and not self._file.codec.has_b_frames and not self._file.probed:
+            self._file.reopen(probe=True)  # whether frames are reordered is not known
+            self._stored_size = self._check_size()
         self._jumps = True
         self._rank = EvenTimes(self._index.frames, *times)
         self._starts, self._keys = list(self._index.keyframes), list(self._index.packets)
@@ -66,7 +69,7 @@ class IndexedVideo(VideoReader):
         wanted = self._keys.index(number)
         assert isinstance(self._rank, EvenTimes)
         try:
-            self._container.seek(self._rank.time(self._starts[wanted]), stream=self._stream)
+            self._file.container.seek(self._rank.time(self._starts[wanted]), stream=self._file.stream)
             source = self._coded_packets()
             packet = next(source, None)
         except av.error.FFmpegError:
@@ -89,8 +92,7 @@ class IndexedVideo(VideoReader):
     def _read_all(self) -> None:
         """Count the packets after all."""
         self._jumps = False
-        self._container.close()
-        self._open()
+        self._file.reopen(probe=self._file.probed)
         super()._index_packets()
         if self._count != self._index.frames:
             raise BrokenClip("the file has changed since it was probed; run tinkit data prepare again")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tinkit.data.decode.clip_index import ClipIndex
-from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, Frame, NoFrames, broken_on
-from tinkit.data.decode.image_file import decode_image, read_bytes
+from tinkit.data.decode.clip_reader import BrokenClip, Choice, ClipReader, Frame, NoFrames, broken_on
+from tinkit.data.decode.image_file import decode_image, decode_part, read_bytes, with_size
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.layouts.layout import Media
 from tinkit.data.paths.image_names import template_pattern
 
 _WHOLE = DecodeSettings()
 _TIMED_PIXELS = 150_000
+_FEW = 500  # images of a clip whose names are kept: some kB
 
 
 def open_clip(
@@ -65,18 +67,26 @@ class ImageReader(ClipReader):
 
     def decode_image(self, name: str, data: bytes | memoryview, *, grey: bool = False) -> Frame:
         """The image whose file holds ``data``. Raises :class:`BrokenClip` that names it."""
+        return self._counted(name, lambda: with_size(decode_image(data, self._decoding, grey=grey)))
+
+    def decode_part(self, name: str, data: bytes | memoryview, choose: Choice) -> Frame:
+        """Of the image whose file holds ``data`` what ``choose`` wants. Raises :class:`BrokenClip` that names it."""
+        return self._counted(name, lambda: decode_part(data, self._decoding, choose))
+
+    def _counted(self, name: str, decode: Callable[[], tuple[Frame, tuple[int, int]]]) -> Frame:
+        """What ``decode`` gives, besides the size of the whole image."""
         if self._large:
             self._spending.begin()
         try:
-            image = decode_image(data, self._decoding, grey=grey)
+            frame, (width, height) = decode()
         except BrokenClip as error:
             raise BrokenClip(f"{name}: {error.reason}") from error
-        pixels = image.shape[0] * image.shape[1]
+        pixels = width * height
         if self._large:
             self._spending.end()
         self._large = pixels > _TIMED_PIXELS
         self._spending.count(pixels)
-        return image
+        return frame
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -111,6 +121,11 @@ class ImageFolder(ImageReader):
         """How the image of frame ``index`` is called."""
         return self._template.format(self._numbers.start + self._start + index)
 
+    def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        for index in wanted:
+            name = self.name_of(index)
+            yield index, self.decode_part(name, self.read_bytes(name), choose)
+
 
 def _listed(folder: Path, template: str) -> range:
     """The numbers of a clip's images. Raises :class:`BrokenClip` that says what there is in place of the folder."""
@@ -134,9 +149,8 @@ def find_numbers(folder: Path, template: str) -> range:
             raise BrokenClip("no such folder")
         entries = os.listdir(folder)  # noqa: PTH208 - a Path an image takes longer than all else that is done here
     first = 0 if template.format(0) in entries else 1
-    usual = range(first, first + len(entries))
-    if entries and set(entries) == set(map(template.format, usual)):  # nothing else lies there, and nothing is missing
-        return usual
+    if entries and _usual_names(template, first, len(entries)) == set(entries):  # nothing else, and nothing is missing
+        return range(first, first + len(entries))
     names = map(pattern.fullmatch, entries)
     numbers = sorted(int(name[1]) for name in names if name and template.format(int(name[1])) == name[0])
     if not numbers:
@@ -145,3 +159,13 @@ def find_numbers(folder: Path, template: str) -> range:
         missing = next(n for n, found in enumerate(numbers, min(numbers[0], 1)) if n != found)
         raise BrokenClip(f"frame {template.format(missing)} is missing")
     return range(numbers[0], numbers[-1] + 1)
+
+
+def _usual_names(template: str, first: int, count: int) -> frozenset[str]:
+    """The names of ``count`` images from number ``first`` on; those of few are kept: many clips share them."""
+    return (_few_names if count <= _FEW else _few_names.__wrapped__)(template, first, count)
+
+
+@functools.lru_cache(64)
+def _few_names(template: str, first: int, count: int) -> frozenset[str]:
+    return frozenset(map(template.format, range(first, first + count)))

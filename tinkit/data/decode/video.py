@@ -14,11 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import av
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from tinkit.data.decode import containers, jpeg, libav
+from tinkit.data.decode import containers, jpeg
 from tinkit.data.decode.clip_index import ClipIndex, EvenTimes, even_times
 from tinkit.data.decode.clip_reader import (
     BrokenClip,
@@ -27,9 +26,8 @@ from tinkit.data.decode.clip_reader import (
     Frame,
     NoFrames,
     broken_on,
-    describe,
-    is_shortage,
 )
+from tinkit.data.decode.libav import ERRORS, VideoFile, frame_numbered
 from tinkit.data.decode.numbering import Needed, number_by_time
 from tinkit.data.decode.scaling import Scaler
 from tinkit.data.decode.settings import DecodeSettings, Spending
@@ -41,7 +39,6 @@ KEPT_BYTES = 64 * 1024 * 1024
 _PACKET_BYTES = 1024  # of memory that a packet takes besides its data
 _PACKETS_A_LOOK = 4096  # packets counted from one look at the clock to the next
 _HELD_FRAMES = {"gif": 8.0}  # frames that a decoder holds while it makes one; of the others, 3 or few more
-_PADDING = 65_536  # pixels: decoders look at sizes padded to whole blocks; exact ones are looked at here
 _RGB_BYTES = 6  # a pixel, converted and copied
 
 
@@ -52,7 +49,7 @@ class VideoReader(ClipReader):
     stream, and what is beyond the limits of ``decoding``. ``kept_bytes`` is :data:`KEPT_BYTES` but in tests.
     """
 
-    errors = (av.error.FFmpegError, OSError, UnicodeDecodeError)
+    errors = ERRORS
 
     def __init__(
         self,
@@ -73,10 +70,10 @@ class VideoReader(ClipReader):
         self._rank: dict[int | None, int] | EvenTimes | None = None
         self._first_size: tuple[int, int] | None = None
         self._turned = Turner(self.notes, turn=decoding.turn)
-        self._head: containers.Head | None = None
         with broken_on(self.errors):
-            self._missing_bytes = self._look_at_file()
-            self._open_first()
+            self._file = VideoFile(path, decoding.max_pixels)
+            if self._file.missing:
+                self.notes.add("cut off")
             try:
                 self._stored_size = self._check_size()
                 self._index_packets()
@@ -88,68 +85,28 @@ class VideoReader(ClipReader):
     def close(self) -> None:
         """Close the file and drop its packets."""
         self._packets = None
-        self._container.close()
-        if self._head is not None:
-            self._head.close()
+        self._file.close()
 
     def facts(self) -> ClipFacts:
         """Frame rate, length, keyframes and sound, as the file announces them."""
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        length = self._stream.duration
-        base = self._stream.time_base
-        seconds = float(length * base) if length and base else (self._container.duration or 0) / 1e6
-        return ClipFacts(float(rate or 0), max(0.0, seconds), tuple(self._starts), bool(self._container.streams.audio))
+        return self._file.facts(tuple(self._starts))
 
     def index(self) -> ClipIndex | None:
         """Where the frames are; None for a file that was cut off, or does not say when frames are shown."""
-        if not isinstance(self._rank, dict) or self._missing_bytes:
+        if not isinstance(self._rank, dict) or self._file.missing:
             return None
         times = even_times(list(self._rank), self._times)
         return ClipIndex(self._found, times=times, keyframes=tuple(self._starts), packets=tuple(self._keys))
 
-    def _look_at_file(self) -> str:
-        """What a truncated file lacks, in words; empty for one that is intact, or does not announce its size."""
-        if not self._path.is_file():
-            but = ", but a folder (data.media = 'frames' reads those of images)" if self._path.is_dir() else ""
-            raise BrokenClip(f"no such file{but}")
-        there, announced, self._whole = containers.measure(self._path)
-        if there == 0:
-            raise BrokenClip("the file is empty")
-        if announced <= there:
-            return ""
-        self.notes.add("cut off")
-        return f"truncated: {there:,} of {announced:,} bytes"
-
-    def _open_first(self) -> None:
-        """Open the file, or as much of it as is whole, or say what it is instead."""
-        try:
-            self._open()
-        except self.errors as error:
-            if is_shortage(error):
-                raise
-            if self._missing_bytes and self._whole > 0 and self._head is None:
-                self._head = containers.Head(self._path, self._whole)
-                return self._open_first()
-            if isinstance(error, OSError):
-                raise BrokenClip(describe(error)) from error
-            what = self._missing_bytes or f"{containers.what_else(self._path)}; read are {containers.READ}"
-            raise BrokenClip(f"{what} ({describe(error)})") from error
-
-    def _open(self) -> None:
-        # without the prefix a name such as "concat:a|b" would be a protocol
-        source = f"file:{self._path}" if self._head is None else self._head
-        self._container, self._stream = libav.open_video(source, 2 * self._decoding.max_pixels + _PADDING)
-        self._codec: Any = self._stream.codec_context
-
     def _check_size(self) -> tuple[int, int]:
         """Width and height as the header has them, 0 where it does not say, and the frames will."""
-        width, height = self._codec.width, self._codec.height
+        width, height = self._file.codec.width, self._file.codec.height
         if not width:
             width, height = containers.announced_size(self._path) or (0, 0)
         if width:
             self._decoding.check_pixels(width, height)
-            pixel = self._codec.format.padded_bits_per_pixel / 8 if self._codec.format else 2
-            held = _HELD_FRAMES.get(self._codec.name, 3.0)
+            pixel = self._file.codec.format.padded_bits_per_pixel / 8 if self._file.codec.format else 2
+            held = _HELD_FRAMES.get(self._file.codec.name, 3.0)
             self._decoding.check_memory(width, height, held * pixel + _RGB_BYTES)
         return width, height
 
@@ -183,12 +140,14 @@ class VideoReader(ClipReader):
     def _number_frames(self, times: list[int | None], keys: list[int], shown: list[bool]) -> None:
         """Number the frames by presentation time; where times are unknown, by decoding them all."""
         self._times = times
-        missing = max(0, self._stream.frames - len(times)) if self._missing_bytes else 0
+        missing = max(0, self._file.stream.frames - len(times)) if self._file.missing else 0
         visible = [time for time, show in zip(times, shown, strict=True) if show]
         numbering = None
         if not self._times_are_guessed(visible):
             numbering = number_by_time(times, keys, visible, self._last_dts if missing else None)
-        if numbering is None:
+        if not self._file.probed and (numbering is None or self._is_reordered(visible)):
+            self._probe()
+        elif numbering is None:
             self._rank, self._starts, self._keys = None, [0], [keys[0]]
             self._found = sum(1 for _ in self._run(keys[0], None))
             self._spending.end()
@@ -197,9 +156,23 @@ class VideoReader(ClipReader):
             self._rank, self._starts, self._keys = numbering.rank, numbering.starts, numbering.keys
             self._found, self._count = len(numbering.rank), numbering.shown + missing
 
+    def _is_reordered(self, visible: list[int | None]) -> bool:
+        """Whether an H.264 decoder has to hold frames back, and the container does not say so."""
+        codec = self._file.codec
+        return (
+            codec.name == "h264" and not codec.has_b_frames and visible != sorted(t for t in visible if t is not None)
+        )
+
+    def _probe(self) -> None:
+        """Begin again, with a decoder that is told what libav finds out when it decodes the first frames."""
+        self._file.reopen(probe=True)
+        self._source, self._read = None, 0
+        self._stored_size = self._check_size()
+        self._index_packets()
+
     def _times_are_guessed(self, visible: list[int | None]) -> bool:
         """AVI holds no presentation times. libav makes them up, wrongly where it should have reordered and did not."""
-        if self._container.format.name != "avi" or not self._codec.has_b_frames:
+        if self._file.container_name != "avi" or not self._file.codec.has_b_frames:
             return False
         return visible == sorted(time for time in visible if time is not None)
 
@@ -209,15 +182,19 @@ class VideoReader(ClipReader):
         self._fed = -1
         for index in wanted:
             if index >= self._found:
-                raise BrokenClip(f"{self._missing_bytes}; frame {index} of {self._count} is missing")
+                raise BrokenClip(f"{self._file.missing}; frame {index} of {self._count} is missing")
             self._spending.begin()
             key = self._keys[bisect_right(self._starts, index) - 1]
             if key > self._fed:
                 run = self._run(key, wanted)
-            frame = libav.frame_numbered(run, index)
+            frame = frame_numbered(run, index)
             if frame is None:  # not every keyframe is one; from the beginning, then, and with nothing left out
                 run = self._run(self._keys[0], None)
-                frame = libav.frame_numbered(run, index)
+                frame = frame_numbered(run, index)
+            if frame is None and not self._file.probed:
+                self._probe()
+                run = self._run(self._keys[0], None)
+                frame = frame_numbered(run, index)
             if frame is None:
                 raise BrokenClip(f"frame {index} of {self._count} cannot be decoded")
             pixels = [self._pixels(frame)]
@@ -253,7 +230,7 @@ class VideoReader(ClipReader):
         """
         rank, begin = self._rank, self._starts[bisect_right(self._keys, key) - 1]
         needed = None if rank is None or wanted is None else Needed(rank, wanted, begin)
-        codec, spend, scans = self._codec, self._spending.add, self._codec.name == "mjpeg"
+        codec, spend, scans = self._file.codec, self._spending.add, self._file.codec.name == "mjpeg"
         count = 0
         self._fed = key
         codec.flush_buffers()
@@ -277,8 +254,7 @@ class VideoReader(ClipReader):
         if self._packets is not None:
             return islice(self._packets, number, None)
         if self._source is None or self._read > number:
-            self._container.close()
-            self._open()
+            self._file.reopen(probe=self._file.probed)
             self._source, self._read = self._coded_packets(), 0
         for _ in islice(self._source, number - self._read):
             pass
@@ -291,8 +267,8 @@ class VideoReader(ClipReader):
         """
         self._read = 0
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size and not (self._missing_bytes and packet.is_corrupt):
+            for packet in self._file.container.demux(self._file.stream):
+                if packet.size and not (self._file.missing and packet.is_corrupt):
                     self._read += 1
                     yield packet
         except IndexError:  # PyAV's own: behind the last packet it looks up streams that appeared on the way

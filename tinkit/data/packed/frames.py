@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, ClipReader, Frame, NoFrames, describe, is_shortage
+from tinkit.data.decode.clip_reader import (
+    BrokenClip,
+    Choice,
+    ClipFacts,
+    ClipReader,
+    Frame,
+    NoFrames,
+    describe,
+    is_shortage,
+)
 from tinkit.data.decode.open_clip import ImageReader
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.packed.index import Entry, Shard, ShardIndex, SplitIndex
@@ -150,6 +159,11 @@ class PackedClip(ImageReader):
             size += length
         if portion:
             yield portion
+
+    def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        for indices in self._portions(wanted):
+            for index, data in zip(indices, self.encoded(indices), strict=True):
+                yield index, self.decode_part(f"frame {index}", data, choose)
 
     def encoded(self, indices: list[int]) -> list[memoryview]:
         """The JPEGs of some frames, checked. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""

@@ -239,7 +239,7 @@ def _numbers(table: pa.Table, name: str) -> NDArray[Any]:
 
 
 def _lists(table: pa.Table, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A column of lists: :func:`_ends`, and the values of all; not copied."""
+    """A column of lists: ``_ends``, and the values of all; not copied."""
     column = table.column(name)
     if not column.num_chunks:
         return _ends(table, name), np.zeros(0, column.type.value_type.to_pandas_dtype())

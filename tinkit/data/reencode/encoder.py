@@ -126,7 +126,7 @@ class _Sound:
     """
 
     def __init__(self, source: Path, target: Any) -> None:
-        self._input, video = open_video(f"file:{source}", 1 << 40)
+        self._input, video = open_video(f"file:{source}")
         self._target = target
         self._begin = float((video.start_time or 0) * (video.time_base or 0))
         streams = self._input.streams.audio

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinkit.data.decode.clip_reader import BrokenClip, Frame
+from tinkit.data.decode.clip_reader import BrokenClip, Frame, Rectangle, cut_out
 from tinkit.data.sampling.resize import resize, resize_into
 
 SNAP = 3
@@ -38,6 +38,11 @@ class Box:
     width: int
     height: int
     mirrored: bool = False
+
+    @property
+    def rectangle(self) -> Rectangle:
+        """Where it is, whichever way round it is shown."""
+        return self.left, self.top, self.width, self.height
 
 
 def multiscale_sizes(width: int, height: int, size: int, scales: Sequence[float]) -> list[tuple[int, int]]:
@@ -131,7 +136,7 @@ def test_boxes(width: int, height: int, size: int, spatial: int) -> list[Box]:
 
 def cut(frame: Frame, box: Box) -> Frame:
     """The pixels that ``box`` shows, a view of ``frame``."""
-    pixels = frame[box.top : box.top + box.height, box.left : box.left + box.width]
+    pixels = cut_out(frame, box.rectangle)
     return mirror(pixels, flow=is_flow(pixels)) if box.mirrored else pixels
 
 
@@ -152,7 +157,7 @@ def is_flow(frame: Frame) -> bool:
 
 def cut_into(target: Frame, frame: Frame, box: Box) -> None:
     """Fill ``target`` (h, w, C) with the pixels that ``box`` shows, at that size."""
-    pixels = frame[box.top : box.top + box.height, box.left : box.left + box.width]
+    pixels = cut_out(frame, box.rectangle)
     resize_into(target, pixels, mirrored=box.mirrored)
     if box.mirrored and is_flow(pixels):
         target[..., ::2] = 255 - target[..., ::2]

@@ -83,11 +83,11 @@ class _Kernel:
         to_height, to_width = target.shape[:2]
         x, y = _means(width, to_width), _means(height, to_height)
         self._function(
-            *(frame.ctypes.data, frame.strides[0], width, height, channels),
+            *(_address(frame), frame.strides[0], width, height, channels),
             *x.arguments,
             *y.arguments,
             *(self._columns_first(width, height, to_width, to_height), mirrored),
-            *(target.ctypes.data, target.strides[0]),
+            *(_address(target), target.strides[0]),
         )
 
 
@@ -179,6 +179,12 @@ def _packed(weight: NDArray[np.int32], low: NDArray[np.int64], size: int) -> _Me
     row, column = np.nonzero(used)
     packed[row, column + (low - first)[row]] = weight[row, column]
     return _Means(first, packed)
+
+
+def _address(pixels: NDArray[np.uint8]) -> int:
+    """Where they begin; ``pixels.ctypes`` would make an object to say so."""
+    address: int = pixels.__array_interface__["data"][0]
+    return address
 
 
 def _is_packed(pixels: NDArray[np.uint8]) -> bool:

@@ -17,7 +17,7 @@ from tinkit.data.clips.item import ClipItem
 from tinkit.data.clips.loading import PREFETCH, Batches, LoaderWorkers
 from tinkit.data.clips.shared import BatchMemory
 from tinkit.data.clips.training import TrainClips, TrainKey
-from tinkit.data.decode.clip_reader import ClipReader, Frame
+from tinkit.data.decode.clip_reader import Choice, ClipReader, Frame
 from tinkit.data.manifest.manifest import ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.workers import Carried
@@ -100,10 +100,10 @@ class TimedClips(TrainClips):
 
 def _time_frames(reader: ClipReader, cost: StageCost) -> None:
     """Have ``reader`` count what its frames take."""
-    plain = reader.frames
+    plain = reader.parts
 
-    def frames(indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
-        found = plain(indices)
+    def parts(indices: Sequence[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        found = plain(indices, choose)
         while True:
             with cost.running():
                 item = next(found, None)
@@ -111,7 +111,7 @@ def _time_frames(reader: ClipReader, cost: StageCost) -> None:
                 return
             yield item
 
-    reader.frames = frames  # type: ignore[method-assign]
+    reader.parts = parts  # type: ignore[method-assign]
 
 
 def _read_cold(file: Path) -> None:
