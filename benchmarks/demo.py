@@ -84,7 +84,8 @@ def main() -> None:
     tinkit("ensemble", "demo", "--method", "mean-logits", "--name", "equal", *shared)
     tinkit("ensemble", "demo", "--name", "fitted", *shared)
     submission, ids = folder / "submission" / "mmit.csv", data / "annotations" / "testSet.csv"
-    tinkit("submit", fusions / "fitted", "--challenge", "demo", "--ids", ids, "--out", submission)
+    ledger = folder / "submissions.csv"
+    tinkit("submit", fusions / "fitted", "--challenge", "demo", "--ids", ids, "--out", submission, "--ledger", ledger)
     tinkit("submit", "--check", submission, "--challenge", "demo", "--ids", ids)
 
     print("\nWhat follows reads the hidden answers, as the organisers would.")

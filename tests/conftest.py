@@ -11,7 +11,9 @@ import torch
 import typer.main
 import typer.testing
 
+from tests.helpers.places import ROOT
 from tinkit.data.synth import SynthSpec, synthesise
+from tinkit.run_folder import LEDGER
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +28,15 @@ def challenge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _same_draws_every_time() -> None:
     """A test draws the same numbers alone, in any order and on any worker."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_handed_in_from_the_root() -> Iterator[None]:
+    """A test whose `tinkit submit` keeps its ledger in the repository is to name another, or another folder."""
+    ledger = ROOT / LEDGER
+    before = ledger.exists()
+    yield
+    assert before or not ledger.exists(), f"a test has written {ledger}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -113,9 +113,15 @@ def _ensemble(method: str, *options: str) -> Callable[[Path], None]:
 
 def _submit(name: str, *options: str) -> Callable[[Path], None]:
     def act(folder: Path) -> None:
-        command("submit", folder / "fusions" / "f", "-c", "mmit", "-o", folder / "sub" / name, *options)
+        submit(folder, folder / "sub" / name, *options)
 
     return act
+
+
+def submit(folder: Path, out: Path, *options: str) -> None:
+    """Write the fusion in ``folder`` to ``out``; the ledger, which says when, lies beside ``folder``."""
+    places = ("-o", out, "--ledger", folder.parent / "submissions.csv")
+    command("submit", folder / "fusions" / "f", "-c", "mmit", *places, *options)
 
 
 def _merge(folder: Path, *options: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from .calls import failing_at_each_call, forked, killed_before_each_call
 from .outcome import Outcome
-from .result_writers import Tree, Writer, prepare, tree
+from .result_writers import Tree, Writer, prepare, submit, tree
 
 
 def run(folder: Path, seed: int) -> Iterator[Outcome]:
@@ -136,7 +136,7 @@ def flips(fused: Path, base: Path, seed: int, *, count: int = 150) -> Iterator[O
         shutil.copytree(fused, folder)
         (folder / "fusions" / "f" / "test.arrow").write_bytes(bad)
         out = folder / "x.csv"
-        code = forked(folder, lambda folder, out=out: _submit_fusion(folder, out))  # type: ignore[misc]
+        code = forked(folder, lambda folder, out=out: submit(folder, out))  # type: ignore[misc]
         yield Outcome("damage of a fusion that is submitted", name, code == 1 and not out.exists())
         shutil.rmtree(folder)
     yield from _manifest_flips(base, random, count)
@@ -167,12 +167,6 @@ def _damaged(whole: bytes, random: np.random.Generator, count: int) -> Iterator[
         yield f"bit {bit}", bytes(flipped)
     for length in random.integers(0, len(whole), count // 3).tolist():
         yield f"cut at {length}", whole[:length]
-
-
-def _submit_fusion(folder: Path, out: Path) -> None:
-    from .result_writers import command
-
-    command("submit", folder / "fusions" / "f", "-c", "mmit", "-o", out)
 
 
 def _result(writer: Writer, base: Path) -> Tree:

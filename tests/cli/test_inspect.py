@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.helpers.fusion_members import scores_of, write_run
 from tests.helpers.scored_runs import command
+from tinkit.files.cells import runs_in_spreadsheet
 from tinkit.scores import write_scores
 
 
@@ -47,6 +49,20 @@ def test_its_tables_are_whole(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("classes.csv", "clips.csv", "confusion.csv", "calibration.csv")
     }
+
+
+def test_no_cell_of_its_tables_runs_in_a_spreadsheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, names = tmp_path / "val.arrow", ('=HYPERLINK("http://x")', "+a", "-1.5", "@b", "two\nlines", "plain")
+    table = scores_of("one", classes=6, clips=30)
+    table = dataclasses.replace(table, info=dataclasses.replace(table.info, classes=names))
+    write_scores(file, dataclasses.replace(table, ids=[f"={name}" for name in table.ids]))
+    assert command(monkeypatch, "inspect", file, "--csv", tmp_path / "out") == 0
+    for path in (tmp_path / "out").iterdir():
+        with path.open(newline="") as lines:
+            assert not any(runs_in_spreadsheet(cell) for row in csv.reader(lines) for cell in row)
+    with (tmp_path / "out" / "classes.csv").open(newline="") as lines:
+        found = {row["class"] for row in csv.DictReader(lines)}
+    assert found == {'\'=HYPERLINK("http://x")', "'+a", "-1.5", "'@b", "two lines", "plain"}
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
             "average": "logits",
             "protocol": {},
             "scaled_by": 1.0,
+            "clips_per_s": None,
         }
         return own | kinds | FACTS | view | {"scores": scores, "metrics": measured(run)}
 
@@ -90,6 +91,9 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "notes": [],
         "improvement": None,
         "worth": None,
+        "front": None,
+        "clips_per_s": None,
+        "devices": [],
         "part_weights": None,
         "trial": ["second"],
         "members": [row("é", "é"), row("b", "second")],

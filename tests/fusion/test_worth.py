@@ -43,6 +43,19 @@ def test_a_member_is_worth_what_is_lost_without_it() -> None:
     np.testing.assert_allclose(found.by_class, 0, atol=1e-9)  # it is the equal mean
 
 
+def test_weights_by_hand_are_those_that_worth_is_measured_with() -> None:
+    aligned = align([member("good", strength=2.5, clips=90), member("noise", strength=0.0, clips=90)])
+    row = METHODS["by-hand"]
+    keys = {"scale": "none", "member_weights": [1.0, 0.0]}
+    decision = Decision(row, "logits", np.ones(2), Combination(row.apply, {}), equal_mean(2), keys=keys)
+    found = account_of(aligned, decision, "sample_map")
+    assert found.members[1].worth == pytest.approx(0, abs=1e-9)  # it has no weight
+    labels = label_matrix(member("good", clips=90).table)
+    alone = evaluate(aligned.scores[0], labels, "multi-label")["sample_map"]
+    nothing = evaluate(np.zeros_like(aligned.scores[0]), labels, "multi-label")["sample_map"]
+    assert found.members[0].worth == pytest.approx(alone - nothing, abs=1e-6)
+
+
 def test_what_would_take_too_long_is_left_open() -> None:
     aligned = align([member("good", strength=2.5), member("noise", strength=0.0)])
     row = METHODS["stack"]

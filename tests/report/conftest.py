@@ -21,7 +21,7 @@ def workshop(challenge: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         app(["test", run, "--split", "val", "--runs", str(runs)], standalone_mode=False)
     where = ["--runs", str(runs), "--fusions", str(folder / "fusions")]
     app(
-        ["ensemble", "tin", "tsn", "--method", "mean-logits", "--name", "both", "--apply", "none", *where],
+        ["ensemble", "tin", "tsn", "--name", "both", "--apply", "none", "--worth", "--front", *where],
         standalone_mode=False,
     )
     return folder

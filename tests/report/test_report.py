@@ -106,6 +106,41 @@ def test_a_page_holds_everything_and_asks_for_nothing(
     assert (copy / "page.html").read_text().count("data:image/jpeg;base64,") >= 12
 
 
+def test_the_fusion_is_shown_as_its_record_has_it(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = json.loads((copy / "fusions" / "both" / "fusion.json").read_text())
+    page = reported(copy, monkeypatch, "both")
+    members = {row[0]: row for row in page.rows["members-table-1"][1:]}
+    assert set(members) == {"tin", "tsn"}
+    for one in record["members"]:
+        assert float(members[one["name"]][4]) == pytest.approx(one["clips_per_s"], abs=0.006)
+    choice = record["choice"]
+    honest, optimistic, equal = page.rows["members-table-2"][1:]
+    assert [float(honest[k]) for k in (1, 2, 3, 4)] == pytest.approx(
+        [100 * value for value in (choice["nested"], *choice["improvement"].values())], abs=0.006
+    )
+    assert float(optimistic[1]) == pytest.approx(100 * choice["optimistic"], abs=0.006)
+    assert float(equal[1]) == pytest.approx(100 * choice["equal_mean"], abs=0.006)
+    assert [row[0] for row in page.rows["members-table-3"][1:]] == [one["name"] for one in choice["candidates"]]
+    (grid,) = [spec for spec in page.specs if "correlation" in spec["description"]]
+    drawn = [row["correlation"] for row in grid["data"]["values"]]
+    assert drawn == [value for row in record["worth"]["correlation"] for value in row]
+    (front,) = [spec for spec in page.specs if "clips a second" in spec["description"]]
+    assert [row["clips/s"] for row in front["data"]["values"]] == [
+        one["clips_per_s"] for one in record["front"]["subsets"]
+    ]
+
+
+def test_what_was_picked_for_a_budget_is_ringed() -> None:
+    rows = [
+        {"members": "a", "clips/s": 9.0, "value": 60.0, "front": "yes", "picked": "yes"},
+        {"members": "a + b", "clips/s": 5.0, "value": 61.0, "front": "yes", "picked": ""},
+    ]
+    ringed = figures.front(rows, "what it is", y_title="percent")
+    plain = figures.front([row | {"picked": ""} for row in rows], "what it is", y_title="percent")
+    assert (len(ringed["layer"]), len(plain["layer"])) == (3, 2)
+    assert vl_convert.vegalite_to_svg(ringed | {"width": 300}).startswith("<svg")
+
+
 def test_offsets_are_those_that_the_run_recorded(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = pd.read_csv(copy / "runs" / "tin" / "offsets.csv")
     assert set(kept["epoch"]) == {0, 1}

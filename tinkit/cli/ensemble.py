@@ -21,6 +21,7 @@ EPILOG = examples(
     "tinkit ensemble demo --runs demo/runs --fusions demo/fusions",
     "tinkit ensemble mmit_r50 mmit_tsm_r50 --views 1x1 --weights best --name pair",
     "tinkit ensemble runs/a/scores/test-1x1-best.arrow theirs-test.arrow --method mean-ranks --fit none",
+    "tinkit ensemble mmit --budget 20",
     "tinkit ensemble ./mine.toml --missing mean --force",
     "tinkit ensemble fusions/mmit --apply test2",
 )
@@ -80,8 +81,17 @@ def ensemble(
         ScaleChoice | None, typer.Option("--scale", help="What logits are divided by before a mean (spread).")
     ] = None,
     power: Annotated[float | None, typer.Option("--power", help="Of the power mean (0.5).")] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="What auto may take, and --worth (15).")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="What auto may take, and --worth, and --front (15).")
+    ] = None,
     worth: Annotated[bool, typer.Option("--worth", help="Measure what each member is worth, too.")] = False,
+    front: Annotated[
+        bool, typer.Option("--front", help="Measure fusions of fewer members, too, beside their clips a second.")
+    ] = False,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", metavar="CLIPS_PER_S", help="Take the best members that together are as fast."),
+    ] = None,
     metric: Annotated[
         str | None,
         typer.Option("--metric", help="What is fitted for: {metrics}."),
@@ -121,6 +131,8 @@ def ensemble(
         "power": power,
         "minutes": minutes,
         "worth": worth or None,
+        "front": front or None,
+        "budget": budget,
         "metric": metric,
         "missing": missing and missing.value,
         "parts": parts,

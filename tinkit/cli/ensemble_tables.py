@@ -30,6 +30,8 @@ def show_fusion(spec: EnsembleSpec, fusion: Fusion) -> None:
         _show_choice(record["choice"], record["metric"], record["chosen"])
     if record["worth"]:
         _show_worth(record["worth"], record["metric"])
+    if record["front"]:
+        _show_front(record["front"], record["metric"])
     if measured and (remark := _remark(measured, record["metric"])):
         print_line(f"note: {remark}")
     for remark in record["notes"]:
@@ -68,6 +70,27 @@ def _show_worth(worth: dict[str, Any], metric: str) -> None:
         if chosen:
             shown = ", ".join(f"{name} {100 * value:+.1f}" for value, name in chosen)
             print_line(f"classes {said} against the equal mean: {shown}")
+
+
+def _show_front(front: dict[str, Any], metric: str) -> None:
+    """The fusions that no other beats in both accuracy and speed, and which of them the budget picks."""
+    shown = [one for one in front["subsets"] if one["on_front"] or one["picked"]]
+    rows = [
+        {
+            "members": " + ".join(one["members"]) + (" (taken)" if one["picked"] else ""),
+            "clips/s": f"{one['clips_per_s']:.4g}",
+            f"{metric}, cross-validated": 100 * one["value"],
+        }
+        for one in shown
+    ]
+    print_table(f"accuracy against speed: the best of {len(front['subsets'])} fusions", rows)
+    if front["budget"] is not None:
+        expected = f"{100 * front['expected']:.2f}, {100 * front['optimism']:.2f} less than what was picked measured"
+        print_line(f"{metric} on other clips, picked among those of {front['budget']:g} clips/s and more: {expected}")
+    if not front["complete"]:
+        print_line("note: there was no time for all of them: --minutes")
+    if len(front["devices"]) > 1:
+        print_line(f"note: speeds of several devices say little of each other: {'; '.join(front['devices'])}")
 
 
 def _show_choice(choice: dict[str, Any], metric: str, chosen: str) -> None:

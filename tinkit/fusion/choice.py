@@ -132,8 +132,14 @@ def simplest(values: Sequence[BySource], draws: NDArray[np.float64] | None = Non
     return best
 
 
-def repeated_choice(judged: Sequence[BySource], values: Sequence[BySource], seed: int) -> float:
-    """What a choice among ``judged`` by :func:`simplest` is above the first on sources that it was not made on.
+def repeated_choice(
+    judged: Sequence[BySource],
+    values: Sequence[BySource],
+    seed: int,
+    *,
+    pick: Callable[[Sequence[BySource], NDArray[np.float64]], int] = simplest,
+) -> float:
+    """What a choice among ``judged`` by ``pick`` is above the first on sources that it was not made on.
 
     ``values`` are what the choice is worth, of the same ways over the same sources.
     """
@@ -141,7 +147,7 @@ def repeated_choice(judged: Sequence[BySource], values: Sequence[BySource], seed
     for draws in np.concatenate(source_draws(len(values[0].counts), _CHOICES, seed)):
         left = draws == 0
         if left.any():
-            chosen = values[simplest(judged, draws)]
+            chosen = values[pick(judged, draws)]
             above.append((chosen.totals - values[0].totals)[left].sum() / chosen.counts[left].sum())
     return float(np.mean(above)) if above else 0.0
 

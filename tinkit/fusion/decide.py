@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ class Decision:
 
     ``scale`` (M,): what the members' logits are multiplied with before they become another kind. ``equal`` is the plain
     mean of the same members, ``spreads`` (M,) what their logits spread; None where that does not matter. ``fitted`` is
-    known where ``row`` learned from labels, ``choice`` where ``auto`` chose it.
+    known where ``row`` learned from labels, ``choice`` where ``auto`` chose it. ``keys`` are what the ensemble says to
+    ``row``.
     """
 
     row: FusionMethod
@@ -41,6 +43,14 @@ class Decision:
     fitted: Fitted | None = None
     choice: Choice | None = None
     spreads: NDArray[np.float64] | None = None
+    keys: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def keys_for(self, kept: Sequence[int]) -> dict[str, Any]:
+        """``keys`` where only the members ``kept`` are left."""
+        keys = dict(self.keys)
+        if "member_weights" in keys:
+            keys["member_weights"] = [keys["member_weights"][number] for number in kept]
+        return keys
 
     def fallen_back(self) -> Decision:
         """The equal mean in the place of what was fitted."""
@@ -75,6 +85,7 @@ def decide(spec: EnsembleSpec, members: Sequence[Member], metric: MetricName) ->
     def aligned_as(kind: Kind) -> Aligned:
         return align(members, kind=kind, missing=spec.missing, scale=scale)
 
+    keys: dict[str, Any] = {"scale": spec.scale}
     if (row := spec.row) is None:
         row, fitted, choice = choose(
             aligned_as,
@@ -83,22 +94,23 @@ def decide(spec: EnsembleSpec, members: Sequence[Member], metric: MetricName) ->
             parts=spec.parts,
             seed=spec.seed,
             minutes=spec.minutes,
-            keys={"scale": spec.scale},
+            keys=keys,
         )
         learned_here, aligned = fitted if row.fit else None, aligned_as(row.kind_taken(kinds, spec.space))
         spreads = _spreads(aligned, spec)
         chosen = Combination(row.apply, fitted.learned, row.gives)
-        return Decision(row, aligned.kind, scale, chosen, _equal(aligned, metric, spec), learned_here, choice, spreads)
+        equal = _equal(aligned, metric, spec)
+        return Decision(row, aligned.kind, scale, chosen, equal, learned_here, choice, spreads, keys)
     aligned = aligned_as(row.kind_taken(kinds, spec.space))
     keys, spreads = spec.keys_of(row), _spreads(aligned, spec)
     if row.fit is not None:
         fitted = fit(aligned, metric, method=row, keys=keys, parts=spec.parts, seed=spec.seed)
         chosen = Combination(row.apply, fitted.learned, row.gives)
-        return Decision(row, aligned.kind, scale, chosen, _equal(aligned, metric, spec), fitted, None, spreads)
+        return Decision(row, aligned.kind, scale, chosen, _equal(aligned, metric, spec), fitted, None, spreads, keys)
     if spec.fit:
         refuse_trained_on(aligned)
     chosen = Combination(row.apply, row.start(options_for(aligned, metric, spec.seed, keys)), row.gives)
-    return Decision(row, aligned.kind, scale, chosen, _equal(aligned, metric, spec), None, None, spreads)
+    return Decision(row, aligned.kind, scale, chosen, _equal(aligned, metric, spec), None, None, spreads, keys)
 
 
 def _equal(aligned: Aligned, metric: MetricName, spec: EnsembleSpec) -> Combination:

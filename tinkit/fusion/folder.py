@@ -17,6 +17,7 @@ from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.fusion.arrays import Learned
 from tinkit.fusion.content import OpenedMember, content_of, described, members_on, missing_clips
 from tinkit.fusion.decide import decide
+from tinkit.fusion.front import smaller_fusions
 from tinkit.fusion.measure import Measured, measure_fusion
 from tinkit.fusion.members import align
 from tinkit.fusion.notes import duplicate_notes, loss_of_ranks
@@ -24,6 +25,7 @@ from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, rea
 from tinkit.fusion.resolve import MemberFiles
 from tinkit.fusion.saved import ARRAYS, write_learned
 from tinkit.fusion.spec import EnsembleSpec
+from tinkit.fusion.speeds import MemberSpeed, require_within, speed_content, speed_of
 from tinkit.fusion.worth import account_of
 from tinkit.metrics import challenge_metric, check_metric
 from tinkit.scores import ScoreTable, verified_scores, write_scores
@@ -63,20 +65,35 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
         there = not force and any(not entry.name.startswith(".") for entry in folder.iterdir())
         if there and not head.is_file():
             raise _exists(folder)
+        speeds = [speed_of(one, files) for one, files in zip(spec.members, members, strict=True)]
+        if spec.front or spec.budget is not None:
+            require_within(spec.budget, members, speeds)
         inputs = [_opened(member, spec.splits) for member in members]
-        made_from = _made_from(spec, inputs)
+        made_from = _made_from(spec, inputs, speeds)
         if there and not _is_whole(folder, made_from):
             raise _exists(folder)
         if there:
             record = record_content(head)
             return Fusion(folder, record, None, written=False)
-        return _fuse(spec, inputs, folder, made_from)
+        return _fuse(spec, inputs, speeds, folder, made_from)
 
 
-def _fuse(spec: EnsembleSpec, members: list[OpenedMember], folder: Path, made_from: str) -> Fusion:
+def _fuse(
+    spec: EnsembleSpec,
+    members: list[OpenedMember],
+    speeds: list[MemberSpeed | None],
+    folder: Path,
+    made_from: str,
+) -> Fusion:
     first = next(iter(members[0].files.infos.values()))
     metric = check_metric(spec.metric or challenge_metric(first.task), first.task, len(first.classes))
     decision = decide(spec, members_on(members, spec.splits[0]), metric)
+    smaller = None
+    if spec.front or spec.budget is not None:
+        smaller, kept = smaller_fusions(spec, members_on(members, spec.splits[0]), decision, metric, speeds)
+        if len(kept) < len(members):
+            spec, members, speeds = spec.only(kept), [members[k] for k in kept], [speeds[k] for k in kept]
+            decision = decide(spec, members_on(members, spec.splits[0]), metric)
     used = spec.fit if decision.fitted or decision.choice else None
     measured, account, notes = None, None, []
     missing: dict[str, dict[str, int]] = {}
@@ -94,7 +111,10 @@ def _fuse(spec: EnsembleSpec, members: list[OpenedMember], folder: Path, made_fr
             if measured and spec.worth:
                 account = account_of(aligned, decision, metric, seed=spec.seed, minutes=spec.minutes)
         outputs[split] = described(decision.chosen.table(aligned, name=spec.name), decision, members, used)
-    record = content_of(spec, members, metric, decision, measured)
+    record = content_of(spec, members, metric, decision, measured) | speed_content(speeds)
+    record["front"] = smaller
+    for row, speed in zip(record["members"], speeds, strict=True):
+        row["clips_per_s"] = speed and speed.clips_per_s
     record |= {"missing_clips": missing, "made_from": made_from, "notes": notes}
     record["worth"] = account.content(first.classes) if account else None
     _write(folder, record, outputs, decision.chosen.learned)
@@ -117,10 +137,14 @@ def _opened(files: MemberFiles, splits: tuple[str, ...]) -> OpenedMember:
     )
 
 
-def _made_from(spec: EnsembleSpec, members: list[OpenedMember]) -> str:
-    """The hash of all that a fusion depends on: options, and members by name and content."""
+def _made_from(spec: EnsembleSpec, members: list[OpenedMember], speeds: list[MemberSpeed | None]) -> str:
+    """The hash of all that a fusion depends on: options, and members by name, content, weight and speed."""
     options = spec.model_dump(mode="json", exclude={"members"})
-    return sha256_text(json.dumps([__version__, options, [[one.files.name, one.sha256] for one in members]]))
+    of_members = [
+        [one.files.name, one.sha256, said.weight, speed and speed.clips_per_s]
+        for one, said, speed in zip(members, spec.members, speeds, strict=True)
+    ]
+    return sha256_text(json.dumps([__version__, options, of_members]))
 
 
 def _is_whole(folder: Path, made_from: str) -> bool:

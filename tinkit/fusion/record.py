@@ -44,16 +44,90 @@ class Estimate(_Part):
 
 
 class Estimates(_Part):
-    """What is needed of the record's ``metrics``: of the fusion itself, and cross-validated where it was fitted."""
+    """What is needed of the record's ``metrics``."""
 
+    equal_mean: Estimate | None = None
     fused: Estimate | None = None
     cross_validated: Estimate | None = None
+    cross_validated_equal_mean: Estimate | None = None
 
 
-class Choice(_Part):
-    """What is needed of how ``auto`` chose: what that is worth on other clips."""
+class IntervalRecord(_Part):
+    """A value with the ends of its 95% interval; what is stored of :class:`tinkit.fusion.estimate.Interval`."""
 
+    value: float
+    low: float
+    high: float
+
+
+class CandidateRecord(_Part):
+    """A way that ``auto`` tried: :class:`tinkit.fusion.choice.Candidate`."""
+
+    name: str
+    value: float
+    below_best: float
+    standard_error: float
+
+
+class ChoiceRecord(_Part):
+    """How ``auto`` chose: the estimate of the choice itself (``nested``), and what it is above the equal mean."""
+
+    candidates: list[CandidateRecord] = []
     nested: float
+    optimistic: float
+    equal_mean: float
+    improvement: IntervalRecord
+
+
+class WorthRecord(_Part):
+    """What a member is worth: :class:`tinkit.fusion.worth.Worth`."""
+
+    name: str
+    worth: float | None
+    standard_error: float | None
+    can_go: bool
+
+
+class AccountRecord(_Part):
+    """What members are worth, and what classes gain: :class:`tinkit.fusion.worth.Account`."""
+
+    clips: int
+    members: list[WorthRecord]
+    together: float | None
+    correlation: list[list[float]]
+    by_class: dict[str, float | None]
+
+
+class SubsetRecord(_Part):
+    """A fusion of some members: :class:`tinkit.fusion.front.Subset`."""
+
+    members: list[str]
+    clips_per_s: float
+    value: float
+    on_front: bool
+    picked: bool
+
+
+class FrontRecord(_Part):
+    """Fusions of fewer members: :class:`tinkit.fusion.front.Front`, and what was picked of them."""
+
+    clips: int
+    complete: bool
+    devices: list[str]
+    subsets: list[SubsetRecord]
+    budget: float | None
+    expected: float | None
+    optimism: float
+
+
+class MemberRecord(_Part):
+    """What is needed of a member."""
+
+    name: str
+    views: str = ""
+    weight: float | None = None
+    clips_per_s: float | None = None
+    metrics: Estimate | None = None
 
 
 class FusionRecord(_Part):
@@ -63,28 +137,47 @@ class FusionRecord(_Part):
     outputs: dict[str, Output]
     arrays: Output | None = None
     metrics: Estimates
-    metric: str | None = None
-    choice: Choice | None = None
+    method: str = ""
+    chosen: str = ""
+    metric: str = ""
+    members: list[MemberRecord] = []
+    worth: AccountRecord | None = None
+    choice: ChoiceRecord | None = None
+    improvement: IntervalRecord | None = None
+    front: FrontRecord | None = None
+    clips_per_s: float | None = None
+    devices: list[str] = []
     published: list[PublishedFusion] = []
     trial: list[str] = []
     made_from: str | None = None
     sha256: str = ""
 
-    def expected(self, metric: str) -> tuple[str, float] | None:
-        """A metric and its value that other clips are expected to have, without optimism; None where none was measured.
+    def expected(self, metric: str) -> tuple[str, float, IntervalRecord | None] | None:
+        """What other clips like these are expected to measure: the metric, the value, what is above the equal mean.
 
-        Of ``auto`` the nested value of the choice, in the metric that it chose by; else ``metric``, cross-validated, or
-        as measured where nothing was fitted.
+        Less what picking its members for their speed has made of it.
+        By ``metric``, or by the metric that ``auto`` chose by: the estimate of a choice is known by that only. What was
+        measured where nothing was fitted needs no correction. None where nothing was measured.
         """
-        if self.choice is not None and self.metric is not None:
-            return self.metric, self.choice.nested
-        found = self.metrics.cross_validated or self.metrics.fused
-        value = (found.model_extra or {}).get(metric) if found is not None else None
-        return None if value is None else (metric, value)
+        optimism = self.front.optimism if self.front else 0.0
+        if self.choice is not None:
+            return self.metric, self.choice.nested - optimism, self.choice.improvement
+        fitted = self.metrics.cross_validated
+        value = value_of(fitted or self.metrics.fused, metric)
+        if value is None:
+            return None
+        if metric != self.metric:
+            return metric, value, None
+        return metric, value - optimism, self.improvement if fitted is not None else None
 
     def describes(self, name: str) -> str | None:
         """The SHA-256 that the score file ``name`` must have; None for a file that is not of this fusion."""
         return next((item.sha256 for item in self.outputs.values() if item.path == name), None)
+
+
+def value_of(estimate: Estimate | None, metric: str) -> float | None:
+    """The value of ``metric``; None where it is not known."""
+    return None if estimate is None else estimate.__pydantic_extra__.get(metric)
 
 
 def read_record(file: Path) -> FusionRecord:

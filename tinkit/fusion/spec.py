@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -34,6 +35,9 @@ class MemberSpec(Table):
     name: str | None = Field(None, min_length=1, description="What the member is called; from its run if not given.")
     weight: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="Its part by hand, beside 1 for members that say nothing."
+    )
+    speed: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Clips a second, for `front`; what its test measured if not given."
     )
 
     @model_validator(mode="after")
@@ -71,7 +75,7 @@ class EnsembleSpec(Table):
         _MINUTES,
         gt=0,
         allow_inf_nan=False,
-        description="What `auto` may take, and `worth`; what would take more is left out.",
+        description="What `auto` may take, and `worth`, and `front`; what would take more is left out.",
     )
     space: Space = Field("logits", description="What a search, or a mean by hand, takes weighted means of.")
     scale: Scale = Field(
@@ -79,6 +83,13 @@ class EnsembleSpec(Table):
     )
     power: float = Field(0.5, ge=-20, le=20, allow_inf_nan=False, description="Of the power mean.")
     worth: bool = Field(False, description="Whether each member's worth is measured, too, by fits without it.")
+    front: bool = Field(False, description="Whether fusions of fewer members are measured, too, beside their speed.")
+    budget: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Clips a second that the fusion must do: its members are the best of `front` that do.",
+    )
     metric: MetricName | None = Field(None, description="What is fitted for; the challenge's if not given.")
     missing: Missing = Field(
         "error", description="A clip that some member has no scores for: error, or mean of the rest."
@@ -117,6 +128,9 @@ class EnsembleSpec(Table):
             raise ValueError(f"weight: a member's weight means nothing with method = {self.method!r}; take it out")
         if all(weight == 0 for weight in weights):
             raise ValueError("weight: all members have weight 0, so nothing is left to take the mean of")
+        if self.fit is None and (self.front or self.budget is not None):
+            key = "front" if self.front else "budget"
+            raise ValueError(f"{key}: needs a labelled split: fit = 'val'")
         if not self.splits:
             raise ValueError("neither `fit` nor `apply` names a split: there is nothing to do")
         return self
@@ -132,6 +146,10 @@ class EnsembleSpec(Table):
         if row.name == "by-hand":
             own["member_weights"] = [1.0 if member.weight is None else member.weight for member in self.members]
         return own
+
+    def only(self, kept: Sequence[int]) -> EnsembleSpec:
+        """The ensemble of the members ``kept``, by their numbers."""
+        return self.model_copy(update={"members": tuple(self.members[number] for number in kept)})
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -71,16 +71,14 @@ def account_of(
 ) -> Account:
     """The account of a fusion of ``aligned``: its way is refitted without each member, on a draw of the clips."""
     until = time.monotonic() + 60 * minutes
-    whole = labelled(aligned)
-    some = at_most(CLIPS, np.arange(whole.rows.size), seed)
-    source = np.unique(whole.source[some], return_inverse=True)[1]
-    given = Labelled(aligned, whole.rows[some], whole.labels[some], source)
-    held_out = _scored(given, decision, metric, seed)
+    given, every = drawn_clips(aligned, seed), range(len(aligned.names))
+    held_out = scored_with(given, every, decision, metric, seed)
     base = by_source(metric, held_out, given.labels, given.source)
     members = []
     for number, name in enumerate(aligned.names):
         try:
-            found = _without(given, [number], decision, metric, seed, until)
+            kept = [other for other in every if other != number]
+            found = scored_with(given, kept, decision, metric, seed, until)
         except OutOfTimeError:
             members.append(Worth(name, None, None, can_go=False))
             continue
@@ -91,28 +89,41 @@ def account_of(
     going = [number for number, one in enumerate(members) if one.can_go]
     together = None
     if 0 < len(going) < len(members):
-        left = by_source(metric, _without(given, going, decision, metric, seed, None), given.labels, given.source)
+        kept = [number for number in every if number not in going]
+        left = by_source(metric, scored_with(given, kept, decision, metric, seed), given.labels, given.source)
         together = base.value - left.value
-    options = options_for(aligned, metric, seed, {})
+    options = options_for(aligned, metric, seed, decision.keys)
     plain, _ = out_of_fold(equal_row(aligned), given, options, _PARTS)
     by_class = _class_values(held_out, given.labels, options.task) - _class_values(plain, given.labels, options.task)
     return Account(tuple(members), together, _correlation(given), by_class, given.rows.size)
 
 
-def _without(
-    given: Labelled, going: Sequence[int], decision: Decision, metric: MetricName, seed: int, until: float | None
+def drawn_clips(aligned: Aligned, seed: int) -> Labelled:
+    """The labelled clips, or a draw of :data:`CLIPS` of them."""
+    whole = labelled(aligned)
+    some = at_most(CLIPS, np.arange(whole.rows.size), seed)
+    source = np.unique(whole.source[some], return_inverse=True)[1]
+    return Labelled(aligned, whole.rows[some], whole.labels[some], source)
+
+
+def scored_with(
+    given: Labelled,
+    kept: Sequence[int],
+    decision: Decision,
+    metric: MetricName,
+    seed: int,
+    until: float | None = None,
 ) -> Matrix:
-    """The scores out of fold without the members ``going``; all alike where no member is left."""
-    kept = [number for number in range(len(given.aligned.names)) if number not in going]
-    if not kept:
+    """The scores (n, C) out of fold of the members ``kept`` alone; all alike where no member, or no weight, is left.
+
+    Raises as :func:`tinkit.fusion.crossfit.out_of_fold`.
+    """
+    keys = decision.keys_for(kept)
+    if not kept or not any(keys.get("member_weights", [1])):
         return np.zeros(given.labels.shape, np.float32)
-    aligned = _some(given.aligned, kept)
-    return _scored(Labelled(aligned, given.rows, given.labels, given.source), decision, metric, seed, until)
-
-
-def _scored(given: Labelled, decision: Decision, metric: MetricName, seed: int, until: float | None = None) -> Matrix:
-    options = options_for(given.aligned, metric, seed, {})
-    return out_of_fold(decision.row, given, options, _PARTS, until=until)[0]
+    some = Labelled(_some(given.aligned, kept), given.rows, given.labels, given.source)
+    options = options_for(some.aligned, metric, seed, keys)
+    return out_of_fold(decision.row, some, options, _PARTS, until=until)[0]
 
 
 def _some(aligned: Aligned, kept: Sequence[int]) -> Aligned:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinkit.files.atomic import atomic_path
+from tinkit.files.cells import plain_row
 from tinkit.files.system_errors import write_errors
 from tinkit.inspection.calibration import BINS, Calibration
 from tinkit.inspection.classes import ClassResult, value_name
@@ -106,9 +107,9 @@ def write_tables(folder: Path, inspection: Inspection) -> list[Path]:
             atomic_path(path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as out,
         ):
-            writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["class"])
-            writer.writeheader()
-            writer.writerows(rows)
+            writer = csv.writer(out)
+            writer.writerow(rows[0] if rows else ["class"])
+            writer.writerows(plain_row(row.values()) for row in rows)
         written.append(path)
     return written
 

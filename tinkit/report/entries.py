@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.tables import read_rows
 from tinkit.errors import UsageError, UserError
 from tinkit.files.group import refuse_unfinished
-from tinkit.fusion.record import RECORD, check_recorded, record_content
+from tinkit.fusion.record import RECORD, FusionRecord, check_recorded, read_record
 from tinkit.inspection.inspection import Inspection, inspect_scores
 from tinkit.recipe import Recipe
 from tinkit.run_folder import find_run, score_files
@@ -41,7 +41,7 @@ class Entry:
     left_out: pd.DataFrame = field(default_factory=pd.DataFrame)
     recipe: Recipe | None = None
     recipe_text: str = ""
-    record: dict[str, Any] = field(default_factory=dict)
+    record: FusionRecord | None = None
     absent: tuple[str, ...] = ()
 
 
@@ -68,7 +68,7 @@ def _entry(name: str, split: str, runs: Path, fusions: Path) -> Entry:
 
 
 def _fusion(folder: Path, split: str) -> Entry:
-    record = record_content(folder / RECORD)
+    record = read_record(folder / RECORD)
     name = folder.absolute().name
     file = folder / f"{split}.arrow"
     if not file.is_file():

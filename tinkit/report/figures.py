@@ -88,6 +88,51 @@ def heatmap(rows: Rows, names: Sequence[str], description: str) -> Spec:
     )
 
 
+def correlation(rows: Rows, names: Sequence[str], description: str) -> Spec:
+    """The ``correlation`` of ``member`` and ``other``, a grid in the order of ``names``."""
+    axis = {"type": "nominal", "sort": list(names), "title": None, "axis": {"labelLimit": 120}}
+    scale = {"scheme": "blueorange", "domain": [-1, 1]}
+    return _figure(
+        rows,
+        description,
+        mark={"type": "rect", "tooltip": True},
+        encoding={
+            "y": axis | {"field": "member"},
+            "x": axis | {"field": "other"},
+            "color": {"field": "correlation", "type": "quantitative", "scale": scale},
+        },
+        height=max(60, 24 * len(names)),
+    )
+
+
+def front(rows: Rows, description: str, *, y_title: str) -> Spec:
+    """``value`` over ``clips/s``, a point a fusion; a line joins those whose ``front`` is "yes".
+
+    A ring is around the one that was ``picked``, if any was.
+    """
+    x = {"field": "clips/s", "type": "quantitative", "scale": {"type": "log"}, "title": "clips/s"}
+    y = {"field": "value", "type": "quantitative", "scale": {"zero": False}, "title": y_title}
+    place = {"x": x, "y": y}
+    kind = {"field": "front", "type": "nominal", "title": "none is better in both", "sort": ["yes", "no"]}
+    line: Spec = {
+        "transform": [{"filter": "datum.front === 'yes'"}],
+        "mark": {"type": "line", "interpolate": "step-before", "color": "#8a8a8a"},
+        "encoding": place,
+    }
+    tips = [{"field": key} for key in ("members", "clips/s", "value")]
+    points: Spec = {
+        "mark": {"type": "point", "filled": True, "size": 60},
+        "encoding": place | {"color": kind, "shape": kind | {"legend": None}, "tooltip": tips},
+    }
+    ring: Spec = {
+        "transform": [{"filter": "datum.picked === 'yes'"}],
+        "mark": {"type": "point", "size": 240, "strokeWidth": 2, "color": "#1b7f8c"},
+        "encoding": place | {"tooltip": tips},
+    }
+    layers = [line, points, *([ring] if any(row["picked"] for row in rows) else [])]
+    return _frame(description) | {"data": {"values": list(rows)}, "layer": layers}
+
+
 def calibration(rows: Rows, description: str) -> Spec:
     """Share that is true over mean probability, a line a ``series``, beside the diagonal of perfect calibration."""
     axis = {"type": "quantitative", "scale": {"domain": [0, 1]}}

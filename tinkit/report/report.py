@@ -12,12 +12,12 @@ from tinkit.engine.evaluation.compare import comparison_rows
 from tinkit.errors import UsageError
 from tinkit.report.clips import clips_section
 from tinkit.report.entries import Entry, read_entries
+from tinkit.report.fused import members_section
 from tinkit.report.page import check_page, write_page
 from tinkit.report.scored import broken_section, calibration_section, classes_section, confusion_section
 from tinkit.report.section import Section
 from tinkit.report.trained import (
     curves_section,
-    members_section,
     offsets_section,
     recipes_section,
     results_section,

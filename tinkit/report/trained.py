@@ -1,4 +1,4 @@
-"""The sections of a report that trainings and fusions give: results, members, offsets, curves, speed, recipes."""
+"""The sections of a report that trainings give: results, offsets, curves, speed, recipes."""
 
 from __future__ import annotations
 
@@ -40,30 +40,6 @@ def _beside_published(rows: Sequence[dict[str, Any]]) -> Table:
     return Table(
         "Measured beside published, in percent", [{name: row[name] for name in full} for row in rows], sortable=True
     )
-
-
-def members_section(entries: Sequence[Entry]) -> Section:
-    """The members of every fusion with their weights, and what the fusion measured."""
-    shown, notes = [], []
-    for entry in entries:
-        if entry.kind != "fusion":
-            continue
-        record = entry.record
-        notes.append(f"{entry.name}: {record.get('method')}, fitted on {record.get('fit') or 'nothing'}.")
-        rows = []
-        for member in record.get("members", []):
-            measured = (member.get("metrics") or {}).get(record.get("metric"))
-            rows.append(
-                {
-                    "member": member.get("name"),
-                    "views": member.get("views"),
-                    "weight": member.get("weight"),
-                    f"{record.get('metric')} alone": None if measured is None else 100 * measured,
-                }
-            )
-        if rows:
-            shown.append(Table(f"Members of {entry.name}", rows, sortable=True))
-    return Section("members", "Fusions and their members", notes, tables=shown)
 
 
 def offsets_section(entries: Sequence[Entry]) -> Section:

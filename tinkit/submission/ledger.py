@@ -106,11 +106,19 @@ def made_of(infos: Sequence[ScoreInfo]) -> str:
 
 
 def estimate_of(fusions: Sequence[FusionRecord], task: Task, given: str | None) -> tuple[str, str]:
-    """The metric and the value that are expected: as ``given``, or what the only fusion is expected to have."""
+    """The metric and the value that are expected: as ``given``, or what the only fusion's record expects.
+
+    Beside the value of what was chosen or fitted stands what it is above the equal mean, with its 95% interval.
+    """
     if given is not None:
         return "", given
     found = fusions[0].expected(challenge_metric(task)) if len(fusions) == 1 else None
-    return ("", "") if found is None else (found[0], f"{found[1]:.4f}")
+    if found is None:
+        return "", ""
+    metric, value, above = found
+    if above is None or above.low == above.high:  # the equal mean itself
+        return metric, f"{value:.4f}"
+    return metric, f"{value:.4f} ({above.value:+.4f} over the equal mean, 95%: {above.low:+.4f} to {above.high:+.4f})"
 
 
 def refuse_ledger(path: Path, used: Sequence[Path]) -> None:

@@ -24,7 +24,8 @@ from tinkit.engine.runtime.session import Session
 from tinkit.engine.training.start import start_training
 from tinkit.errors import UsageError, UserError
 from tinkit.recipe import load_recipe
-from tinkit.scores import label_matrix, read_scores
+from tinkit.scores import label_matrix, read_info, read_scores
+from tinkit.scores.speed import read_speed
 
 QUIET = Session(reporter=Reporter(quiet=True))
 SETTINGS = [
@@ -125,7 +126,10 @@ def test_scores_of_an_older_checkpoint_are_replaced(run: Run) -> None:
 
 def test_interrupted_test_goes_on_and_gives_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     config = views(run, views="2x1", batch=4)
-    whole = read_scores(run_test(run, "val", config, "best", QUIET, TestRequest(force=True)).path)
+    path = run_test(run, "val", config, "best", QUIET, TestRequest(force=True)).path
+    whole, content, speed = read_scores(path), path.read_bytes(), read_speed(path, read_info(path))
+    assert speed is not None
+    assert (speed.clips, speed.seconds > 0, "threads of" in speed.device) == (8, True, True)
     monkeypatch.setattr(rounds, "_BLOCK", 2)
     calls = 0
     plain = Scorer.__call__
@@ -141,6 +145,10 @@ def test_interrupted_test_goes_on_and_gives_the_same(run: Run, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         run_test(run, "val", config, "best", QUIET, TestRequest(force=True))
     resumed = read_scores(run_test(run, "val", config, "best", QUIET, TestRequest(force=True)).path)
+    speed = read_speed(path, read_info(path))
+    assert speed is not None
+    assert speed.clips == 4  # those of this process
+    assert path.read_bytes() == content
     assert calls == 5  # four batches in all: two before, the one that died, and the two that were left
     np.testing.assert_array_equal(whole.scores, resumed.scores)
     assert list(whole.ids) == list(resumed.ids)

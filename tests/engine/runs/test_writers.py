@@ -219,7 +219,7 @@ def without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
         done = sum(len(block.values) for block in blocks.restore())
         if not done:
             blocks.save(Block(0, values, {}))
-        return Scored(values, np.ones(8, bool), {}, {})
+        return Scored(values, np.ones(8, bool), {}, {}, made=8 - done, seconds=2.0)
 
     nothing = SimpleNamespace(eval=lambda: None)
     monkeypatch.setattr(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from tinkit.data.manifest.manifest import Manifest
 from tinkit.data.probe.clip import STATUSES
 from tinkit.files.atomic import atomic_path
+from tinkit.files.cells import plain_row
 
 _NOT_TOLD = ("changed", "first", "times", "packets", "keyframes")
 _NOTED = ("turned", "to be turned, but read as stored", "cut off", "scaled to the first size")
@@ -84,7 +85,7 @@ def write_report(file: Path, tables: dict[str, pa.Table]) -> None:
         for split, table in tables.items():
             for row in table.to_pylist():
                 row["notes"] = "; ".join(row["notes"])
-                writer.writerow([split, *(row[name] for name in names), len(row["keyframes"])])
+                writer.writerow(plain_row([split, *(row[name] for name in names), len(row["keyframes"])]))
 
 
 def limit_of(text: str, clips: int) -> int:

@@ -11,7 +11,7 @@ from tinkit.engine.runs.run import Run
 from tinkit.errors import UserError
 from tinkit.files.group import refuse_unfinished
 from tinkit.files.shipped import shipped, shipped_names
-from tinkit.fusion.record import RECORD, Estimate, check_recorded, read_record
+from tinkit.fusion.record import RECORD, Estimate, check_recorded, read_record, value_of
 from tinkit.fusion.spec import PublishedFusion, load_spec
 from tinkit.metrics import Metrics
 from tinkit.recipe import Published
@@ -115,7 +115,7 @@ def _estimated(
     row: dict[str, Any], metric: str, estimate: Estimate, measured: Metrics, entry: PublishedFusion | None
 ) -> dict[str, Any]:
     """``row`` with the cross-validated estimate in the place of what was measured on the clips of the fit."""
-    value = (estimate.__pydantic_extra__ or {}).get(metric)
+    value = value_of(estimate, metric)
     row |= {"weights": "cross-validated", "measured": None if value is None else 100 * value}
     row["note"] = _fewer(estimate.counts.get("measured", 0), measured)
     return _noted(row if value is None else row | _beside(100 * value, entry), entry)

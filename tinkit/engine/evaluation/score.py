@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,6 +35,10 @@ class Scored:
     """Row to what was wrong with its clip."""
     notes: dict[str, int]
     """Notes on the clips that were read, such as that they were turned, and how many have each."""
+    made: int = 0
+    """Rows that were scored now, and not by an interrupted test before."""
+    seconds: float = 0.0
+    """What that took: reading clips and the forward passes."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +107,13 @@ def score_split(
     """
     main = session.world.main
     kept = _Kept(len(clips) if main else 0, len(clips.manifest.classes), blocks)
-    was_training = scorer.model.training
+    was_training, started = scorer.model.training, time.monotonic()
     scorer.model.eval()
     try:
         each_clip(scorer, clips, train, kept, session, batch=batch, title=title)
     finally:
         scorer.model.train(was_training)
-    return kept.scored() if main else None
+    return replace(kept.scored(), seconds=time.monotonic() - started) if main else None
 
 
 class _Kept:
@@ -121,6 +126,7 @@ class _Kept:
         self._reasons: dict[int, str] = {}
         self._notes = Counter[str]()
         self._blocks = blocks
+        self._made = 0
         self.saves = blocks is not None
         self.keep_views = blocks is not None and blocks.keep_views
 
@@ -135,6 +141,7 @@ class _Kept:
     def take(self, block: Block) -> None:
         """Hold what all processes have made, and save it."""
         self._hold(block)
+        self._made += len(block.values)
         if self._blocks is not None:
             self._blocks.save(block)
 
@@ -142,7 +149,7 @@ class _Kept:
         """All of it."""
         valid = np.ones(len(self._scores), bool)
         valid[list(self._reasons)] = False
-        return Scored(self._scores, valid, self._reasons, dict(self._notes))
+        return Scored(self._scores, valid, self._reasons, dict(self._notes), self._made)
 
     def _hold(self, block: Block) -> None:
         self._scores[block.start : block.start + len(block.values)] = block.values

@@ -28,13 +28,15 @@ from tinkit.engine.runs.non_finite import NonFiniteError
 from tinkit.engine.runs.run import Run
 from tinkit.engine.runs.way_back import told_of_run
 from tinkit.engine.runs.writers import sweep, writing_file
-from tinkit.engine.runtime.device import amp_of_test, choose_device, words
+from tinkit.engine.runtime.device import amp_of_test, choose_device, device_words, words
 from tinkit.engine.runtime.pixels import Pixels
 from tinkit.engine.runtime.precision import Amp
 from tinkit.engine.runtime.reporter import Reporter
 from tinkit.engine.runtime.session import Session
 from tinkit.errors import UserError
+from tinkit.files.group import sweep as sweep_temporaries
 from tinkit.scores import ScoreInfo, ScoreTable, read_scores, write_scores
+from tinkit.scores.speed import Speed, speed_file, write_speed
 from tinkit.scores.tools import measure
 
 
@@ -123,6 +125,7 @@ def _kept(output: ScoreOutput, manifest: Manifest, views: ViewConfig, reporter: 
             output.renew(manifest, views, reporter)
     if blocks.exist():  # of a test that was killed when all but this was done, or of one that is at work
         with suppress(UserError), writing_file(output.path):
+            sweep_temporaries(speed_file(output.path))
             blocks.remove()
     sweep(output.path)
     result = _result(output.path, {})
@@ -164,15 +167,20 @@ def _make(
         raise told_of_run(error, run, weights) from None
     if scored is not None and scored.notes:
         session.reporter.say(f"{title}, of the clips: {notes_text(scored.notes)}")
-    return world.on_main(lambda: _write(output, manifest, scored, blocks, views.count if request.keep_views else 0))
+    kept = views.count if request.keep_views else 0
+    return world.on_main(lambda: _write(output, manifest, scored, blocks, kept, device_words(device, world)))
 
 
 def _blocks(output: ScoreOutput, *, keep_views: bool) -> Blocks:
     return Blocks(output.path.with_name(f".{output.path.stem}.partial"), output.key, keep_views=keep_views)
 
 
-def _write(output: ScoreOutput, manifest: Manifest, scored: Scored | None, blocks: Blocks, views: int) -> TestResult:
-    """Write the score file, then those of ``views`` single views; then the blocks are not needed any more.
+def _write(
+    output: ScoreOutput, manifest: Manifest, scored: Scored | None, blocks: Blocks, views: int, device: str
+) -> TestResult:
+    """Write the speed on ``device``, the score file, then those of ``views`` single views.
+
+    Then the blocks are not needed any more.
 
     Raises :class:`~tinkit.errors.UserError`, with nothing written, if no clip has scores.
     """
@@ -188,6 +196,10 @@ def _write(output: ScoreOutput, manifest: Manifest, scored: Scored | None, block
         )
     table = ScoreTable(output.info, ids, scored.scores, scored.valid, labels, source)
     shutil.rmtree(output.views_folder, ignore_errors=True)  # of an earlier test: they would stand beside newer scores
+    sweep_temporaries(speed_file(output.path))
+    if scored.made and scored.seconds > 0:
+        # Before the scores: a test that is killed here finds its clips scored already, and would know no speed.
+        write_speed(output.path, output.info, Speed(scored.made, scored.seconds, device))
     write_scores(output.path, table)
     for number, path in enumerate(output.view_paths(views) if views else ()):
         single = replace(table, info=replace(output.info, view=number), scores=blocks.view(number, len(ids)))

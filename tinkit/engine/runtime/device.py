@@ -15,8 +15,10 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -64,6 +66,17 @@ def words(recipe: Recipe, amp: Amp, device_type: str, *, merged: bool) -> str:
         count = torch.get_num_threads()
         parts.append(f"{count} thread" + "s" * (count > 1))
     return ", ".join(parts)
+
+
+def device_words(device: torch.device, world: World) -> str:
+    """What computes, for people: ``2 x NVIDIA H100``, or ``4 threads of Intel(R) Xeon(R) ...``."""
+    if device.type == "cuda":
+        name, count = torch.cuda.get_device_name(device), world.size
+        return f"{count} x {name}" if count > 1 else name
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.is_file() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{world.size * torch.get_num_threads()} threads of {next(models, platform.machine())}"
 
 
 def limit_threads() -> None:
