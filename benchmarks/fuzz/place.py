@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from benchmarks.fuzz.material import Files
 
 Said = Literal["read", "refused"]
+
+
+class WrongFrameError(Exception):
+    """A frame that is not the one that was asked for."""
+
+
+def empty(root: Path) -> None:
+    """Remove all that is in a folder."""
+    for entry in root.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 @dataclass
@@ -19,6 +30,7 @@ class Place:
     outside: Path
     media: Files
     originals: dict[str, bytes] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def words(self) -> list[str]:
         """What is put into text: paths that lead out, numbers that are too large, and marks."""

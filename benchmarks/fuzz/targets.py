@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.fuzz.layouts import TREES
 from benchmarks.fuzz.mutate import changed, changed_table, changed_text, with_right_sums
-from benchmarks.fuzz.place import Place, Said
+from benchmarks.fuzz.packed_targets import packed
+from benchmarks.fuzz.place import Place, Said, WrongFrameError, empty
 from benchmarks.fuzz.score_targets import foreign_scores, scores
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.decode.clip_reader import BrokenClip
@@ -29,10 +28,6 @@ from tinkit.data.probe.survey import probes_file
 from tinkit.errors import UserError
 
 _OPENED = 4  # clips of a manifest that are opened
-
-
-class WrongFrameError(Exception):
-    """A frame that is not the one that was asked for."""
 
 
 Target = Callable[[random.Random, Place], Said]
@@ -196,12 +191,6 @@ def _own_set(place: Place) -> DataConfig:
     return DataConfig(dataset="table", root=root)
 
 
-def empty(root: Path) -> None:
-    """Remove all that is in a folder."""
-    for entry in root.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-
-
 @dataclass(frozen=True)
 class Row:
     """A kind of file: how many changed ones, and what reads one."""
@@ -222,7 +211,8 @@ ROWS: dict[str, Row] = {
     **{f"annotation: {layout}": Row(110, annotation(layout)) for layout in LAYOUTS},
     "annotation: parquet": Row(150, parquet),
     "csv of one's own": Row(300, own_csv),
+    "packed shards": Row(1000, packed),
     "score file": Row(500, scores),
     "scores of others": Row(300, foreign_scores),
 }
-"""Every kind. Shards of packed frames are a row of their own when they are written."""
+"""Every kind."""

@@ -18,6 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROO
 RUN = ("bash", "sh", "python")
 SHOWN = ("toml", "text", "json", "csv", "diff")
 OWN = {
+    "evening.md",
     "fuse.md",
     "submit.md",
     "score-files.md",

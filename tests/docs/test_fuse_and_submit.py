@@ -1,4 +1,4 @@
-"""The pages on fusing and submitting: every command is run, and what it prints is what the page shows."""
+"""The pages on fusing, submitting and an evening of both: what each command prints is what the page shows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.page_runs import run_page
-from tests.helpers.page_set_ups import foreign_scores, fused_pair, listed_runs, write_holes
+from tests.helpers.page_set_ups import evening, foreign_scores, fused_pair, listed_runs, write_holes
 from tests.helpers.places import ROOT
 from tinkit.files.shipped import shipped_names
 from tinkit.fusion import METHODS
 
-FUSE, SUBMIT = ROOT / "docs" / "fuse.md", ROOT / "docs" / "submit.md"
+FUSE, SUBMIT, EVENING = (ROOT / "docs" / name for name in ("fuse.md", "submit.md", "evening.md"))
 
 
 def method_table() -> str:
@@ -37,6 +37,12 @@ def test_the_page_on_submitting(tmp_path: Path) -> None:
     fused_pair(tmp_path)
     write_holes(tmp_path)
     run_page(SUBMIT, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_page_of_an_evening(tmp_path: Path) -> None:
+    evening(tmp_path)
+    run_page(EVENING, tmp_path)
 
 
 def test_the_page_on_submitting_names_every_challenge() -> None:

@@ -18,7 +18,7 @@ from tinkit.cli.app import app
 PAGE = ROOT / "docs/your-own-videos.md"
 COLOURS = {"jump": (210, 60, 50), "sit": (40, 190, 70), "wave": (50, 70, 220)}
 SHORT = [
-    "--set", "optim.epochs=6", "--set", "optim.batch=4", "--set", "clip.size=48", "--set", "clip.num_segments=4",
+    "--set", "optim.epochs=12", "--set", "optim.batch=4", "--set", "clip.size=48", "--set", "clip.num_segments=4",
     "--set", "model.pretrained=false", "--set", "train.workers=0", "--set", "optim.lr=0.02",
     "--set", "test.scale=54", "--set", "test.crop=48",
 ]  # fmt: skip

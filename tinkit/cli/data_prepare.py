@@ -15,6 +15,7 @@ from tinkit.cli.options import (
     DatasetArgument,
     JsonOption,
     ProcessesOption,
+    QuietOption,
     SetOption,
     ShardOption,
     SplitsOption,
@@ -68,6 +69,7 @@ def prepare(
     dask: DaskOption = None,
     shard: ShardOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Check the annotations, build the manifests, and open every clip.
 
@@ -86,18 +88,25 @@ def prepare(
         _limit(max_bad, 0)
     config = data_config(what, data, overrides)
     root = resolve_root(config)
-    opened = [_opened(config, name, rebuild=rebuild) for name in wanted_splits(config, root, split)]
+    shown = Notices().is_terminal and not quiet
+    opened = [_opened(config, name, rebuild=rebuild, shown=shown) for name in wanted_splits(config, root, split)]
     manifests, found = [manifest for manifest, _ in opened], [one for _, one in opened]
     there = all(one.lacking <= tolerated(one.files) for one in found) or max_bad is not None or report is not None
     if config.packed is not None:  # the clips' own files need not be here
         probe = False
-        note("clips are read from shards, which `tinkit data frames --verify` checks; their files are not opened")
-    reports = _probe(config, manifests, Engine(workers, dask), share) if probe and there else []
+        _say(
+            "clips are read from shards, which `tinkit data frames --verify` checks; their files are not opened",
+            quiet=quiet,
+        )
+    reports = _probe(config, manifests, Engine(workers, dask), share, quiet=quiet) if probe and there else []
     if report is not None and reports:
         _write(report, reports)
+        _say(f"wrote {report}", quiet=quiet)
     _tell(root, manifests, found, reports, as_json=as_json)
     if not reports and shard is None:
-        note("looked for every clip's file, and decodes one clip of each split; the others are not decoded")
+        _say(
+            "looked for every clip's file, and decodes one clip of each split; the others are not decoded", quiet=quiet
+        )
     for manifest, one in zip(manifests, found, strict=True):
         manifest.require_media()
         decode_one(manifest)
@@ -128,7 +137,13 @@ def _tell(
         print_table("Clips", [row for one in reports for row in one.report.rows()])
 
 
-def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, share: Share) -> list[Probed]:
+def _say(text: str, *, quiet: bool) -> None:
+    """A line about what is being done, which nobody needs for the result."""
+    if not quiet:
+        note(text)
+
+
+def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, share: Share, *, quiet: bool) -> list[Probed]:
     """The clips of every split opened, and what was found; nothing yet of a mere shard."""
     from tinkit.data.decode.settings import DecodeSettings
     from tinkit.data.probe.clip import HowToProbe, crashed
@@ -139,12 +154,14 @@ def _probe(config: DataConfig, manifests: list[Manifest], engine: Engine, share:
     for manifest in manifests:
         how = HowToProbe(str(manifest.root), manifest.media, manifest.frame_template, DecodeSettings.of(config))
         total = len(manifest.paths)
-        with Notices().bar(f"opening clips of {manifest.split}", len(share.of(range(total)))) as bar:
+        part = len(share.of(range(total)))
+        with Notices().bar(f"opening clips of {manifest.split}", part, shown=not quiet) as bar:
             table = survey(manifest, how, lambda function: engine.spread(function, crashed), share, bar.advance)
         if share.whole:
             probed.append(Probed(table, report_of(manifest, table)))
     if not share.whole:
-        note(f"probed part {share.part} of {share.parts}; when all are, run the command without --shard")
+        said = f"probed part {share.part} of {share.parts}; when all are, run the command without --shard"
+        _say(said, quiet=quiet)
     return probed
 
 
@@ -152,7 +169,6 @@ def _write(file: Path, probed: list[Probed]) -> None:
     from tinkit.data.probe.report import write_report
 
     write_report(file, {one.report.split: one.table for one in probed})
-    note(f"wrote {file}")
 
 
 def _more(probed: list[Probed]) -> dict[str, Any]:
@@ -203,20 +219,19 @@ def summary_of(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _opened(config: DataConfig, split: str, *, rebuild: bool) -> tuple[Manifest, Presence]:
+def _opened(config: DataConfig, split: str, *, rebuild: bool, shown: bool) -> tuple[Manifest, Presence]:
     """A manifest and which of its clips are there; built anew where some are not that may have come since."""
     from tinkit.data.manifest.manifest import open_manifest
 
     manifest = open_manifest(config, split, rebuild=rebuild)
-    found = _count(manifest)
+    found = _count(manifest, shown=shown)
     if found.missing and config.layout.lists_clips and not rebuild:
-        return _opened(config, split, rebuild=True)
+        return _opened(config, split, rebuild=True, shown=shown)
     return manifest, found
 
 
-def _count(manifest: Manifest) -> Presence:
+def _count(manifest: Manifest, *, shown: bool) -> Presence:
     from tinkit.data.probe.presence import count_present
 
-    notices = Notices()
-    with notices.bar(f"files of {manifest.split}", len(manifest), shown=notices.is_terminal) as bar:
+    with Notices().bar(f"files of {manifest.split}", len(manifest), shown=shown) as bar:
         return count_present(manifest, bar.advance)

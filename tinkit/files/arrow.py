@@ -22,6 +22,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from tinkit.errors import UserError
+from tinkit.files.reading import open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def open_arrow(path: Path) -> ArrowFile:
     Raises :class:`DamagedFileError` for a file that is cut short, damaged or none of Arrow's, and OSError where it
     cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if file.seek(0, 2) < len(_HEAD) + len(_TAIL) + 4:
             raise _not_arrow(path, "it is too short for one")
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

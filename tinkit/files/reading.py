@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from tinkit.errors import UserError
 from tinkit.files.system_errors import read_errors
@@ -25,6 +27,21 @@ def read_bounded(path: Path, limit: int, expected: str) -> bytes:
         size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit} bytes"
         raise UserError(f"larger than {size}", file=path, expected=expected)
     return data
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file open for reading; a pipe is not waited for. Raises OSError, also for what is not a regular file."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "a device or a pipe, not a file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except OSError:
+        os.close(descriptor)
+        raise
 
 
 def _read_regular(path: Path, count: int, expected: str) -> bytes:

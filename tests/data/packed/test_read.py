@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -180,6 +181,48 @@ def test_a_shard_is_read_within_its_bounds(tmp_path: Path) -> None:
     for name in ("../a.tar", "/etc/passwd", "a/b.tar", "a.txt", ".tar"):
         with pytest.raises(ValueError, match="shard"):
             Shard(name=name, size=1)
+
+
+def test_a_shard_that_is_cut_off_while_it_is_open(root: Path, tmp_path: Path) -> None:
+    """The process that has it open would end if it were mapped."""
+    shutil.copytree(root / "packed", tmp_path / "packed")
+    frames = PackedFrames(str(tmp_path / "packed"), ("train",))
+    reader = frames.open("one", 0, None, PLAIN)
+    assert len(reader.read([0, 1])) == 2
+    for tar in (tmp_path / "packed").glob("train-*.tar"):
+        os.truncate(tar, 100)
+    with pytest.raises(BrokenClip, match=r"0 bytes of"):
+        reader.read([0, 1])
+    with pytest.raises(BrokenClip):
+        frames.open("one", 0, None, PLAIN).read([0])
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_shards_are_closed_where_many_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinkit.data.packed.storage._MOST_OPEN", 2)
+    storage, before = Folder(tmp_path), _descriptors()
+    for number in range(5):
+        (tmp_path / f"{number}.tar").write_bytes(bytes([number]) * 600)
+    for number in (0, 1, 2, 3, 4, 0, 4):
+        assert bytes(storage.read(Shard(name=f"{number}.tar", size=600), [(512, 2)])[0]) == bytes([number]) * 2
+        assert _descriptors() <= before + 2
+    del storage
+    assert _descriptors() == before
+
+
+def test_large_frames_are_not_read_together(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = PackedFrames(str(root / "packed"), ("train",))
+    reader = frames.open("one", 0, None, PLAIN)
+    wanted = list(range(reader.num_frames))
+    whole, sizes = reader.read(wanted), []
+    monkeypatch.setattr("tinkit.data.packed.frames._BYTES_TOGETHER", 1)
+    monkeypatch.setattr(Folder, "read", lambda *given, read=Folder.read: (sizes.append(len(given[2])), read(*given))[1])
+    again = frames.open("one", 0, None, PLAIN).read(wanted)
+    assert all(np.array_equal(one, other) for one, other in zip(whole, again, strict=True))
+    assert sizes == [1] * len(wanted)
 
 
 def test_another_id_in_the_index_of_a_shard(root: Path, tmp_path: Path) -> None:

@@ -282,6 +282,9 @@ def test_the_command_reports_and_judges(manifest: Manifest, tmp_path: Path) -> N
     passed = CliRunner().invoke(app, [*words, "--max-bad", "50%", "--json"])
     assert passed.exit_code == 0, passed.output
     assert json.loads(passed.stdout)[0]["unreadable"] == 2
+    said = [CliRunner().invoke(app, [*words, "--max-bad", "50%", "--no-probe", *more]) for more in ([], ["-q"])]
+    assert ["looked for every" in one.stderr for one in said] == [True, False]
+    assert said[0].stdout == said[1].stdout != ""
     for odd in (["--max-bad", "few"], ["--shard", "4/3"], ["--shard", "0/3"], ["--no-probe", "--dask", "tcp://x:1"]):
         assert CliRunner().invoke(app, [*words, *odd]).exception.exit_code == 2  # type: ignore[union-attr]
     part = CliRunner().invoke(app, [*words, "--shard", "2/3"])

@@ -26,6 +26,7 @@ from tinkit.errors import UserError
 from tinkit.files.arrow import DamagedFileError
 
 _TOGETHER = 64  # frames that are asked for at a time
+_BYTES_TOGETHER = 1 << 26  # of these frames, one larger frame apart: whatever an index says
 _MOST_INDEXES = 256  # of shards that a process keeps open
 _AGAIN = "run `tinkit data frames` again"
 
@@ -142,14 +143,25 @@ class PackedClip(ImageReader):
         return ClipFacts(rate=self._rate, seconds=self.num_frames / self._rate if self._rate > 0 else 0.0)
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
-        for at in range(0, len(wanted), _TOGETHER):
-            indices = wanted[at : at + _TOGETHER]
+        for indices in self._portions(wanted):
             for index, data in zip(indices, self.encoded(indices), strict=True):
                 yield index, self.decode_image(f"frame {index}", data)
 
+    def _portions(self, wanted: list[int]) -> Iterator[list[int]]:
+        """Frames that are asked for together."""
+        portion: list[int] = []
+        size = 0
+        for index, length in zip(wanted, self._lengths[wanted].tolist(), strict=True):
+            if portion and (len(portion) == _TOGETHER or size + length > _BYTES_TOGETHER):
+                yield portion
+                portion, size = [], 0
+            portion.append(index)
+            size += length
+        if portion:
+            yield portion
+
     def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
-        for at in range(0, len(wanted), _TOGETHER):
-            indices = wanted[at : at + _TOGETHER]
+        for indices in self._portions(wanted):
             for index, data in zip(indices, self.encoded(indices), strict=True):
                 yield index, self.decode_part(f"frame {index}", data, choose)
 

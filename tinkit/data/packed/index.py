@@ -130,9 +130,15 @@ def read_table(found: ArrowFile, schema: pa.Schema) -> pa.Table:
         table.validate(full=True)
     except (pa.ArrowException, UnicodeDecodeError) as problem:
         raise DamagedFileError(f"not an index of packed clips: {problem}", file=found.path) from problem
-    if any(column.null_count for column in table.columns) or any(column.num_chunks > 1 for column in table.columns):
+    if any(_empty_places(column) for column in table.columns) or any(column.num_chunks > 1 for column in table.columns):
         raise DamagedFileError("not an index of packed clips: it has empty places or several chunks", file=found.path)
     return table
+
+
+def _empty_places(column: pa.ChunkedArray) -> int:
+    """How many values a column lacks, those in its lists included."""
+    inner = sum(chunk.values.null_count for chunk in column.chunks) if pa.types.is_list(column.type) else 0
+    return int(column.null_count + inner)
 
 
 def about_split(found: ArrowFile) -> SplitAbout:

@@ -1,8 +1,7 @@
-"""Where shards and their indexes lie: a folder, mapped into memory, or any file system of fsspec."""
+"""Where shards and their indexes lie: a folder, or any file system of fsspec."""
 
 from __future__ import annotations
 
-import mmap
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -17,7 +16,7 @@ from tinkit.files.arrow import ArrowFile, open_arrow
 Span = tuple[int, int]
 """Where bytes begin in a file, and how many they are."""
 
-_PAGE = mmap.PAGESIZE
+_MOST_OPEN = 128  # shards that a process keeps open
 
 
 class TornError(OSError):
@@ -37,37 +36,58 @@ class Storage(ABC):
 
 
 class Folder(Storage):
-    """Shards on disk. Each is mapped when it is first read."""
+    """Shards on disk. Each is opened when it is first read.
+
+    Shards are read, not mapped: of a mapped file that is cut off meanwhile, or whose disk fails, the next look at the
+    bytes ends the process (SIGBUS). A copy of a JPEG takes a hundredth of what decoding it does.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._mapped: dict[str, mmap.mmap] = {}
+        self._open: dict[str, _OpenFile] = {}
 
     def open_index(self, name: str) -> ArrowFile:
         """As of any storage, mapped."""
         return open_arrow(self._folder / name)
 
     def read(self, shard: Shard, spans: Sequence[Span]) -> list[memoryview]:
-        """As of any storage, without a copy; the disk is asked for all of them at once."""
-        mapped = self._mapped.get(shard.name) or self._map(shard)
+        """As of any storage; the disk is asked for all of them at once."""
+        number = (self._open.get(shard.name) or self._opened(shard)).number
         for begin, length in spans:
-            first = begin // _PAGE * _PAGE
-            mapped.madvise(mmap.MADV_WILLNEED, first, begin + length - first)
-        memory = memoryview(mapped)
-        return [memory[begin : begin + length] for begin, length in spans]
+            os.posix_fadvise(number, begin, length, os.POSIX_FADV_WILLNEED)
+        return [memoryview(_read(number, begin, length, shard.name)) for begin, length in spans]
 
-    def _map(self, shard: Shard) -> mmap.mmap:
-        """Map a shard. One that is shorter than it was is not: to read behind its end would end the process."""
-        descriptor = os.open(self._folder / shard.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size != shard.size:
-                raise TornError(f"{shard.name} has {size:,} bytes, not {shard.size:,}")
-            mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-        finally:
-            os.close(descriptor)
-        self._mapped[shard.name] = mapped
-        return mapped
+    def _opened(self, shard: Shard) -> _OpenFile:
+        """Open a shard. One that does not have the size that it had is not read."""
+        file = _OpenFile(self._folder / shard.name)
+        size = os.fstat(file.number).st_size
+        if size != shard.size:
+            raise TornError(f"{shard.name} has {size:,} bytes, not {shard.size:,}")
+        while len(self._open) >= _MOST_OPEN:
+            del self._open[next(iter(self._open))]
+        self._open[shard.name] = file
+        return file
+
+
+class _OpenFile:
+    """A file that is open for reading until nobody has this any more; ``number`` is its descriptor."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+def _read(number: int, begin: int, length: int, name: str) -> bytes:
+    """Bytes of an open file; those of a large span may come in pieces."""
+    data = os.pread(number, length, begin)
+    while 0 < len(data) < length and (more := os.pread(number, length - len(data), begin + len(data))):
+        data += more
+    if len(data) < length:
+        raise TornError(f"{name}: {len(data):,} bytes of {length:,} at {begin:,}")
+    return data
 
 
 class Remote(Storage):

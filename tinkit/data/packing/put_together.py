@@ -147,7 +147,7 @@ def _whole_shard(tar: Path) -> pa.Table | None:
         table = read_table(opened, SHARD_SCHEMA)
         size = json.loads((opened.reader().schema.metadata or {}).get(METADATA, b"{}")).get("size")
         return table if tar.stat().st_size == size else None
-    except (DamagedFileError, OSError, ValueError, AttributeError):
+    except (DamagedFileError, OSError, ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -18,6 +18,7 @@ from tinkit.data.packing.tar import END, header, padded
 from tinkit.errors import UserError
 from tinkit.files.arrow import open_arrow
 from tinkit.files.atomic import atomic_path
+from tinkit.files.reading import open_regular
 
 _PIECE = 1 << 22
 
@@ -81,7 +82,7 @@ def _make_shard(task: ShardToMake) -> str:
             if sample.tar not in tables:
                 tables[sample.tar] = read_table(open_arrow(Path(sample.tar).with_suffix(".arrow")), SHARD_SCHEMA)
             rows.append(_moved(tables[sample.tar], sample, target.tell()))
-            with Path(sample.tar).open("rb") as source:
+            with open_regular(Path(sample.tar)) as source:
                 source.seek(sample.begin)
                 _copy(source, target, sample)
         target.write(END)

@@ -18,6 +18,7 @@ from tinkit.data.packing.place import PackTo
 from tinkit.data.packing.tar import END, header, padded
 from tinkit.errors import UserError
 from tinkit.files.arrow import DamagedFileError, open_arrow
+from tinkit.files.reading import open_regular
 from tinkit.spread.engine import Engine
 
 
@@ -99,7 +100,7 @@ def _verify_shard(folder: Path, task: _Task) -> Iterator[Fault]:
             yield Fault(shard.name, "", f"{size:,} bytes, not {shard.size:,}")
         if ids != task.ids:
             yield Fault(shard.index, "", "its clips are not those of the split's index")
-        with (folder / shard.name).open("rb") as file:
+        with open_regular(folder / shard.name) as file:
             for row, clip_id in enumerate(ids):
                 if problem := _wrong_clip(file, index, row, clip_id):
                     yield Fault(shard.name, clip_id, problem)
