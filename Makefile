@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
+.PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-thorough test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check bench-submit bench-data bench-packed bench-prepare fuzz
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models bench-fusion bench-fusion-scale flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
@@ -52,21 +52,25 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(ON_TWO)
 # What the operators run in, native kernels or plain PyTorch, is decided once a process. Networks of three dimensions
 # and the consensus have none of them, what a network reads and what its checkpoints are called has nothing to do with
 # them, and what leaves the house is plain PyTorch either way.
+QUICK = "not slow and not thorough"
 PLAIN = TINKIT_NATIVE=0 $(PYTEST) tests/ops tests/models tests/engine/exchange/test_export.py \
   $(addprefix --ignore=tests/models/,clipnets foreign backbones/test_families_leave.py test_consensus.py \
   test_modality.py test_hub.py)
 
 test: $(STAMP) ## the quick tests, and those of operators and models again in plain PyTorch: six minutes on two cores
-	$(PYTEST) -m "not slow"
-	$(PLAIN) -m "not slow"
+	$(PYTEST) -m $(QUICK)
+	$(PLAIN) -m $(QUICK)
 
-test-slow: $(STAMP) ## what `make test` leaves out
+test-slow: $(STAMP) ## slower tests, which CI runs after those of `make test`
 	$(PYTEST) -m slow
-	$(PLAIN) -m slow
+
+test-thorough: $(STAMP) ## many networks, many kills, and the slow ones in plain PyTorch: what CI has no time for
+	$(PYTEST) -m thorough
+	$(PLAIN) -m "slow or thorough"
 
 # What depends on the interpreter and on PyAV, numpy, pandas and pydantic, in two minutes.
 test-interpreter: $(STAMP) ## a part of `make test` for other interpreters: with PYTHON=python3.13 VENV=.venv313
-	$(PYTEST) -m "not slow" tests/recipe tests/files tests/workers tests/scores tests/data/clips tests/data/decode
+	$(PYTEST) -m $(QUICK) tests/recipe tests/files tests/workers tests/scores tests/data/clips tests/data/decode
 
 coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/coverage.csv and coverage_gaps.csv
 	rm -rf build/coverage && mkdir -p build/coverage
@@ -78,7 +82,7 @@ coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/c
 mutation: $(STAMP) ## a seeded sample of mutants against their tests, into benchmarks/results/mutation.csv
 	$(BIN)/python -m benchmarks.mutation
 
-test-all: test test-slow ## every test that runs here
+test-all: test test-slow test-thorough ## every test that runs here
 
 SOURCES = $(shell find kernels -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 

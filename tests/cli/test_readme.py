@@ -48,7 +48,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def shown_commands() -> list[str]:
     inline = [found for page in PAGES for found in re.findall(r"`(tinkit [a-z]+ [^`]+)`", page.read_text())]
     blocks = [line for page in PAGES for line in code_lines(page) if line.startswith("tinkit ")]
-    return sorted({*inline, *blocks})
+    return sorted({command.partition(" | ")[0] for command in (*inline, *blocks)})
 
 
 @cache

@@ -42,7 +42,7 @@ def agree(model: VideoClassifier, merged: VideoClassifier) -> None:
     assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("temporal", ["tsn", "tsm", "tin"])
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "resnet50d", "resnet101"])
 def test_logits_are_the_same_and_no_norm_is_left(backbone: str, temporal: str) -> None:
@@ -53,7 +53,7 @@ def test_logits_are_the_same_and_no_norm_is_left(backbone: str, temporal: str) -
     agree(model, merged)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("backbone", "left"),
     [

@@ -80,7 +80,7 @@ def test_one_step_reaches_every_parameter(settings: dict[str, Any]) -> None:
     assert not silent
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @EACH
 def test_copied_compiled_and_merged(settings: dict[str, Any]) -> None:
     torch._dynamo.reset()
@@ -98,7 +98,7 @@ def test_copied_compiled_and_merged(settings: dict[str, Any]) -> None:
         torch.testing.assert_close(twin(video), expected, rtol=0, atol=limit)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["TSM in place + non-local", "TIN + multi-scale TRN", "r-TCN + non-local"])
 def test_exported_with_any_batch(name: str) -> None:
     model, video = make(**COMBINATIONS[name]), named_video("export", 2, SEGMENTS, 48)

@@ -58,13 +58,18 @@ def compilers() -> Iterator[Compiler]:
             yield Compiler(tuple(words), said)
 
 
-def compiled(source: Path, compiler: Compiler, options: Sequence[str], *, limit: float = LIMIT) -> bytes:
-    """The shared library that ``compiler`` makes of ``source``, as bytes. Raises KernelError."""
+def compiled(
+    source: Path, compiler: Compiler, options: Sequence[str], libraries: Sequence[str] = (), *, limit: float = LIMIT
+) -> bytes:
+    """The shared library that ``compiler`` makes of ``source``, as bytes. Raises KernelError.
+
+    ``libraries`` stand behind the source: a linker leaves out those that nothing before them needs.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="tinkit-") as folder:
             target = Path(folder, "library.so")
-            # behind the source, since a linker leaves out libraries that nothing before them needs
-            run_compiler([*compiler.command, str(source), *options, "-o", str(target)], limit=limit)
+            command = [*compiler.command, *options, str(source), *libraries, "-o", str(target)]
+            run_compiler(command, limit=limit)
             return target.read_bytes()
     except OSError as problem:
         raise KernelError(f"nothing can be compiled in a temporary folder: {problem}") from problem

@@ -165,8 +165,8 @@ def _compile(kernels: Path, compiler: Compiler) -> bytes:
     """The shared library, as bytes. Raises :class:`~tinkit.native.cache.KernelError`."""
     logger.info("compiling %s with %s", kernels / _SOURCE, shlex.join(compiler.command))
     home = Path(torch.__file__).parent
-    paths = ["-I", str(kernels), "-isystem", str(home / "include"), "-L", str(home / "lib"), "-ltorch_cpu"]
-    return compiled(kernels / _SOURCE, compiler, [*_FLAGS, *paths], limit=_LIMIT)
+    options = [*_FLAGS, "-I", str(kernels), "-isystem", str(home / "include")]
+    return compiled(kernels / _SOURCE, compiler, options, ["-L", str(home / "lib"), "-ltorch_cpu"], limit=_LIMIT)
 
 
 def _level(library: ctypes.CDLL) -> str | None:

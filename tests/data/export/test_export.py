@@ -62,7 +62,7 @@ def seen(manifest: Manifest) -> list[tuple[str, list[str]]]:
     return [(row["path"], [manifest.classes[label] for label in row["labels"]]) for row in manifest.table.to_pylist()]
 
 
-@pytest.mark.parametrize("absolute", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("absolute", [False, pytest.param(True, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     ("kit", "media", "more", "keys"),
     [

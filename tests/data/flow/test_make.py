@@ -124,6 +124,7 @@ def test_a_data_set_is_completed_and_its_broken_clips_are_told(manifest: Manifes
     assert len(list((folder / "b").iterdir())) == 8
 
 
+@pytest.mark.slow
 def test_runs_that_begin_together_do_not_disturb_each_other(tmp_path: Path) -> None:
     together = Barrier(4)
 

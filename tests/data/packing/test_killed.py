@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.video_files import write_manifest, write_video
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 
 def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path) -> None:

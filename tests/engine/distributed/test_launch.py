@@ -88,6 +88,7 @@ def test_all_end_well(tmp_path: Path) -> None:
     assert sorted(whole.output.read_text().splitlines()) == ["said by 0 2 0", "said by 1 2 1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "code"),
     [("sys.exit(3 if rank else 0)", 3), ("sys.exit(2 - rank)", 2), ("sys.exit(3) if rank else stopped()", 3)],
@@ -123,6 +124,7 @@ def test_a_signal_reaches_every_process_once(tmp_path: Path, name: str, code: in
     assert not whole.output.read_text()
 
 
+@pytest.mark.slow
 def test_nohup_keeps_all_processes_alive(tmp_path: Path) -> None:
     whole = Launched(tmp_path, "time.sleep(0.5); sys.exit(len(got))", nohup=True)
     whole.wait_for("pid-0-0", "pid-1-0")
@@ -131,6 +133,7 @@ def test_nohup_keeps_all_processes_alive(tmp_path: Path) -> None:
     assert whole.end() == Ended(0)
 
 
+@pytest.mark.slow
 def test_all_begin_again_as_often_as_allowed(tmp_path: Path) -> None:
     killed = "os.kill(os.getpid(), signal.SIGKILL) if rank and attempt < 2 else None"
     for number, (restarts, code) in enumerate([(2, 0), (1, 1)]):

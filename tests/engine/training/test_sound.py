@@ -82,7 +82,7 @@ def test_a_model_that_listens_learns_what_frames_do_not_tell_and_a_fusion_gains(
     assert fused[1] > 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_that_listens_resumes_predicts_and_is_exported(tmp_path: Path) -> None:
     root = tmp_path / "data"
     synthesise(SynthSpec("mmit", clips=8, val=2, test=2, seed=1, size=32, frames=8, sound=True), root, workers=0)

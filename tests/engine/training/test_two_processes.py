@@ -199,6 +199,7 @@ def test_cuttings_of_a_clip_are_the_same_on_any_number_of_processes_and_decoded_
 # ---- whole trainings
 
 
+@pytest.mark.slow
 def test_what_is_validated_is_what_is_saved(store: dist.TCPStore, challenge: Path, tmp_path: Path) -> None:
     # every process has batch statistics of its own, and validates a part; three batches for two processes are uneven
     recipe = tiny(challenge, "ema.decay=0.5", "test.batch=3")
@@ -242,6 +243,7 @@ def trained_frozen(world: World, folder: Path, recipe: Recipe) -> None:
     Frozen(Run(folder), recipe, open_manifest(recipe.data, "train"), None, replace(QUIET, world=world)).fit()
 
 
+@pytest.mark.slow
 def test_without_dropout_and_batch_statistics_two_processes_train_as_one(
     store: dist.TCPStore, challenge: Path, tmp_path: Path
 ) -> None:
@@ -255,6 +257,7 @@ def test_without_dropout_and_batch_statistics_two_processes_train_as_one(
         assert (tensor - theirs[name]).abs().max() <= 1e-4 * moved, name
 
 
+@pytest.mark.slow
 def test_a_broken_clip_is_listed_once_and_limits_hold_in_all_processes(
     store: dist.TCPStore, challenge: Path, tmp_path: Path
 ) -> None:

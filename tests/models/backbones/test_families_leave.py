@@ -15,7 +15,7 @@ EXPORTED = [(name, "tin") for name in BY_NAME if name not in LONGER]
 EXPORTED += [("test_vit", "tsm"), ("swin_tiny_patch4_window7_224", "tsm"), ("test_convnext", "tsm")]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "temporal"), EXPORTED)
 def test_exports(name: str, temporal: str) -> None:
     case = BY_NAME[name]
@@ -27,7 +27,7 @@ def test_exports(name: str, temporal: str) -> None:
     assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "temporal"), [("test_vit", "tin"), ("swin_tiny_patch4_window7_224", "tsm"), ("test_nfnet", "tin")]
 )

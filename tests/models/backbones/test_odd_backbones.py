@@ -26,7 +26,7 @@ def shifted(x: Tensor, frames: int, fold: int) -> Tensor:
     return out.flatten(0, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(224, 384), (192, 384), (224, 224)])
 def test_swin_moves_channels_whatever_the_image(size: tuple[int, int]) -> None:
     """At 384 pixels the first stage is as wide as it has channels."""

@@ -19,7 +19,7 @@ def meta_model(arch: str, **settings: object) -> Video3D:
         return Video3D(arch, num_classes=400, **settings).eval()  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("arch", ["r3d_18", "mc3_18", "r2plus1d_18"])
 def test_torchvision_logits(arch: str) -> None:
     import_timm()

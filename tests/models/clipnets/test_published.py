@@ -45,7 +45,7 @@ def test_torchvision(arch: str, weights: str) -> None:
     assert data_config(model) == (tuple(pixels.mean), tuple(pixels.std))  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arch", "variant", "frames", "speed_ratio", "stated"),
     [

@@ -18,7 +18,7 @@ NAMES = ["resnetv2_18", "regnetx_002", "mobilenetv3_small_050", "test_convnext",
 NAMES += ["swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("classes", [5, 9])
 def test_a_file_of_any_backbone(name: str, classes: int, tmp_path: Path) -> None:

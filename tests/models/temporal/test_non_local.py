@@ -142,7 +142,7 @@ def test_layout_and_autocast(kind: str, layout: torch.memory_format) -> None:
     torch.testing.assert_close(half.float(), out, rtol=0.1, atol=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiled_exported_and_copied(kind: str) -> None:
     module = block(kind, True).float()
