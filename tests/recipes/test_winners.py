@@ -75,6 +75,20 @@ def test_its_fusion_stands_beside_the_published_number(fused: Path) -> None:
     assert len({tuple(row) for row in rows}) == 1, "the columns of a table are those of its first row"
 
 
+def test_where_auto_chose_the_estimate_of_the_choice_stands_there(fused: Path) -> None:
+    path = fused / "fusion.json"
+    record = json.loads(path.read_text())
+    gain = {"value": 0.01, "low": 0.0, "high": 0.02}
+    record["choice"] = {"nested": 0.5, "optimistic": 0.6, "equal_mean": 0.49, "improvement": gain}
+    path.write_text(json.dumps(record))
+    (val,) = (row for row in rows_of(fused) if row["published"] == 67.22)
+    assert (val["weights"], val["measured"]) == ("nested", pytest.approx(50))
+    others = {row["metric"]: row for row in rows_of(fused) if row["metric"] != "sample_map"}
+    estimate = record["metrics"]["cross_validated"]["class_map"]
+    assert others["class_map"]["weights"] == "cross-validated"
+    assert others["class_map"]["measured"] == pytest.approx(100 * estimate)
+
+
 def test_without_a_search_the_fusion_itself_stands_there(fused: Path) -> None:
     path = fused / "fusion.json"
     record = json.loads(path.read_text())

@@ -11,7 +11,7 @@ from tinkit.engine.runs.run import Run
 from tinkit.errors import UserError
 from tinkit.files.group import refuse_unfinished
 from tinkit.files.shipped import shipped, shipped_names
-from tinkit.fusion.record import RECORD, Estimate, check_recorded, read_record, value_of
+from tinkit.fusion.record import RECORD, check_recorded, read_record, value_of
 from tinkit.fusion.spec import PublishedFusion, load_spec
 from tinkit.metrics import Metrics
 from tinkit.recipe import Published
@@ -88,7 +88,8 @@ def _beside(value: float, entry: Published | PublishedFusion | None) -> dict[str
 def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
     """A fusion's splits beside what was published for its ensemble, and the published numbers of other splits.
 
-    Where its weights were fitted, the cross-validated estimate stands for the optimistic number.
+    Where its weights were fitted, the cross-validated estimate stands for the optimistic number; where ``auto`` chose
+    the way too, the nested one for the metric that it chose by.
     """
     record = read_record(folder / RECORD)
     published = record.published
@@ -107,17 +108,20 @@ def _fusion_rows(folder: Path) -> list[dict[str, Any]]:
             entries: list[PublishedFusion | None] = [*same] or [None]
             for entry in entries:
                 row = measured_row(name, table.info, metric, measured, None if fitted else entry)
-                rows.append(_estimated(row, metric, fitted, measured, entry) if fitted else _noted(row, entry))
+                if fitted is None:
+                    rows.append(_noted(row, entry))
+                    continue
+                chosen = record.expected(metric) if record.choice and metric == record.metric else None
+                value = chosen[1] if chosen else value_of(fitted, metric)
+                row["weights"] = "nested" if chosen else "cross-validated"
+                row["note"] = _fewer(fitted.counts.get("measured", 0), measured)
+                rows.append(_estimated(row, value, entry))
     return rows + [_unmeasured(name, entry) for entry in published if entry not in shown]
 
 
-def _estimated(
-    row: dict[str, Any], metric: str, estimate: Estimate, measured: Metrics, entry: PublishedFusion | None
-) -> dict[str, Any]:
-    """``row`` with the cross-validated estimate in the place of what was measured on the clips of the fit."""
-    value = value_of(estimate, metric)
-    row |= {"weights": "cross-validated", "measured": None if value is None else 100 * value}
-    row["note"] = _fewer(estimate.counts.get("measured", 0), measured)
+def _estimated(row: dict[str, Any], value: float | None, entry: PublishedFusion | None) -> dict[str, Any]:
+    """``row`` with an estimate in the place of what was measured on the clips of the fit."""
+    row |= {"measured": None if value is None else 100 * value}
     return _noted(row if value is None else row | _beside(100 * value, entry), entry)
 
 
