@@ -45,7 +45,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in block.splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_four_commands_make_a_model_that_tells_the_classes_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -247,7 +247,7 @@ def test_driver_that_fails_says_what() -> None:
         Driver(Broken())  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_everything_that_operators_and_models_promise_holds_over_these_kernels() -> None:
     """The operators' and models' own tests, every operator on a CPU tensor being the CUDA kernels' host build."""
     if build(FAST) is None:

@@ -196,7 +196,7 @@ def test_a_stop_signal_leaves_nohup_alone_and_tells_of_a_closed_terminal() -> No
 # ---- a whole training
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_training_is_killed_begins_again_is_stopped_and_ends_as_an_unbroken_one(
     challenge: Path, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def check_after_kill(run: Run) -> int:
     return int(read_header(found)["progress"]["step"])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_kill_at_any_call_to_the_system_leaves_whole_files(tmp_path: Path) -> None:
     done = subprocess.run(script(KILLED_AT_EVERY_CALL, tmp_path), capture_output=True, text=True, env=one_thread())
     assert done.returncode == 0, done.stderr
@@ -151,7 +151,7 @@ def size(path: Path) -> int:
         return 0
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_main_thread_that_dies_lets_the_write_end(run: Run) -> None:
     text = KILLED_WHILE_WRITING.replace("range(1, 1000)", "(1,)").replace("with Keeper(", "if keeper := Keeper(")
     text = text.replace(") as keeper:", "):") + "    raise SystemExit(3)\n"

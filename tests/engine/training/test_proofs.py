@@ -27,7 +27,7 @@ SETTINGS = [*TINY, "optim.epochs=3", "ema.decay=0.9", "mix.mixup=0.2", "save.eve
 SMALL = ["clip.size=32", "test.scale=32", "test.crop=32", "clip.num_segments=4", "optim.batch=8", "train.workers=0"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_that_is_killed_and_resumed_ends_as_the_unbroken_one_to_the_last_bit(
     challenge: Path, tmp_path: Path
 ) -> None:
@@ -109,7 +109,7 @@ SPOILT: dict[str, Callable[[Run], object]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", SPOILT)
 def test_the_comparison_finds_what_differs(finished: Run, tmp_path: Path, what: str) -> None:
     other = Run(tmp_path / "run")
