@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import machine
-from benchmarks.pairs import Timer, interval
+from benchmarks.pairs import cpu, interval
 from tinkit.fusion import fuse
 from tinkit.fusion.combine import BLOCK
 from tinkit.fusion.resolve import resolve_members
@@ -85,17 +85,6 @@ def plain_sum(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         part = slice(start, start + step)
         out[part] = sum(weight * own[part] for weight, own in zip(weights, maps, strict=True))
     return out
-
-
-def cpu(call: Callable[[], object]) -> Timer:
-    """Times ``call`` in milliseconds of the process's CPU time."""
-
-    def timed() -> float:
-        start = time.process_time()
-        call()
-        return 1000 * (time.process_time() - start)
-
-    return timed
 
 
 def peak_of(call: Callable[[], None]) -> tuple[float, float]:

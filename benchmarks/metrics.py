@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from benchmarks.machine import machine
-from benchmarks.pairs import Bound, Timer, paired, timed_row
+from benchmarks.pairs import Bound, Timer, cpu, paired, timed_row
 from benchmarks.tables import Table
 from tinkit.average_precision import compiled
 from tinkit.metrics import class_map, micro_map, sample_map
@@ -72,17 +71,6 @@ def loops(scores: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[], floa
         "class_map": lambda: float(np.mean([average_precision_score(labels[:, c], scores[:, c]) for c in present])),
         "micro_map": lambda: float(average_precision_score(labels.ravel(), scores.ravel())),
     }
-
-
-def cpu(call: Callable[[], object]) -> Timer:
-    """Milliseconds of this process's CPU time."""
-
-    def timed() -> float:
-        start = time.process_time()
-        call()
-        return 1000 * (time.process_time() - start)
-
-    return timed
 
 
 def sorting(call: Callable[[], object]) -> Timer:

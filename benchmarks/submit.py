@@ -25,7 +25,7 @@ import pandas as pd
 from scipy.special import expit
 
 from benchmarks.machine import machine
-from benchmarks.pairs import Timer, Times, interval
+from benchmarks.pairs import Timer, Times, cpu, interval
 from tinkit.scores import ScoreInfo, ScoreTable, write_scores
 from tinkit.submission import Options, judge_submission, make_submission
 
@@ -75,17 +75,6 @@ def pandas_check(folder: Path) -> None:
     values = frame.to_numpy()
     assert list(frame.index) == (folder / "ids.txt").read_text().splitlines()
     assert ((values >= 0) & (values <= 1)).all()
-
-
-def cpu(call: Callable[[], object]) -> Timer:
-    """The milliseconds of CPU time that ``call`` takes."""
-
-    def timed() -> float:
-        start = time.process_time()
-        call()
-        return 1000 * (time.process_time() - start)
-
-    return timed
 
 
 def in_turns(first: Timer, second: Timer, pairs: int) -> Times:
