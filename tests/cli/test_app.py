@@ -137,9 +137,9 @@ def test_the_road_from_a_recipe_to_a_submission(
     capsys.readouterr()
     assert tinkit(monkeypatch, "compare", "both", "--json") == 0
     fused = {row["metric"]: row for row in json.loads(capsys.readouterr().out)}["sample_map"]
-    record = json.loads(Path("fusions/both/fusion.json").read_text())["metrics"]
-    assert fused["weights"] == "cross-validated"
-    assert fused["measured"] == pytest.approx(100 * record["cross_validated"]["sample_map"])
+    choice = json.loads(Path("fusions/both/fusion.json").read_text())["choice"]
+    assert fused["weights"] == "nested"  # auto chose the way: the estimate is that of its choice
+    assert fused["measured"] == pytest.approx(100 * (choice["equal_mean"] + choice["improvement"]["value"]))
     ids = challenge / "annotations" / "testSet.csv"
     submit = ["submit", "both", "--challenge", "mmit", "--ids", ids, "--out", "out.csv"]
     assert tinkit(monkeypatch, *submit) == 0
