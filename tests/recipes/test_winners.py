@@ -25,7 +25,7 @@ def fused(tmp_path: Path) -> Path:
     """The folder of a fusion of the winners' recipes, with made-up scores of the views that the ensemble asks for."""
     spec = load_spec(WINNERS, {"parts": 2, "method": "search"})
     for number, member in enumerate(spec.members):
-        write_run(tmp_path / "runs", str(member.run), views=str(member.views), strength=1 + 0.1 * number)
+        write_run(tmp_path / "runs", str(member.run), views=str(member.views), strength=0.5 + 0.2 * number)
     members = resolve_members(spec.members, spec.splits, tmp_path / "runs")
     return fuse(spec, members, tmp_path / "fusions" / spec.name).folder
 
