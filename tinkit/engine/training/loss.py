@@ -48,7 +48,7 @@ class Loss:
     def __init__(
         self, config: LossConfig, task: Task, num_classes: int, class_counts: NDArray[np.int64] | None = None
     ) -> None:
-        self.name = config.name or ("bce" if task == "multi-label" else "cross_entropy")
+        self.name = loss_name(config, task)
         _check(config, self.name, task)
         self._task, self._num_classes = task, num_classes
         self._smoothing, self._factor = config.label_smoothing, config.weight
@@ -91,6 +91,11 @@ class Loss:
             return target
         even = 1 / self._num_classes if self._task == "single-label" else 0.5
         return target * (1 - self._smoothing) + self._smoothing * even
+
+
+def loss_name(config: LossConfig, task: Task) -> str:
+    """The loss that a recipe names, or the task's default."""
+    return config.name or ("bce" if task == "multi-label" else "cross_entropy")
 
 
 def dense_target(target: Tensor, num_classes: int) -> Tensor:
