@@ -18,7 +18,7 @@ from tinkit.files.system_errors import cannot_be_written, read_errors, write_err
 from tinkit.released.http import BROKEN, Answer, BusyError, ShorterError, ask
 
 MOST_BYTES = 8 << 30
-"""A longer file is no checkpoint of the table."""
+"""A longer file is refused: no checkpoint of the table is nearly as long."""
 _CHUNK = 1 << 18
 _MIB = 1 << 20
 _ELSEWHERE = "name another folder: --folder DIR"

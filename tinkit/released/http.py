@@ -51,7 +51,7 @@ def ask(address: str, start: int, version: str, timeout: float) -> Iterator[Answ
     """The answer for the file at ``address`` from byte ``start`` on, if the host can and has the same ``version``
     still; else from 0.
 
-    Raises :class:`~tinkit.errors.UserError` for an answer that is no file, one of ``BROKEN``, :class:`BusyError` or
+    Raises :class:`~tinkit.errors.UserError` for an answer without the file, one of ``BROKEN``, :class:`BusyError` or
     :class:`ShorterError`.
     """
     headers = {"User-Agent": "tinkit", "Accept-Encoding": "identity"}
