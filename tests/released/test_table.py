@@ -8,7 +8,8 @@ import pytest
 
 from tinkit.errors import UsageError
 from tinkit.recipe import load_recipe
-from tinkit.released.table import find_released, fitting, released, released_names
+from tinkit.released.names import released_names
+from tinkit.released.table import find_released, fitting, released
 from tinkit.timm_import import import_timm
 
 ROWS = released()

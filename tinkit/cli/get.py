@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinkit.cli.options import JsonOption, QuietOption
+from tinkit.cli.options import ForceOption, JsonOption, QuietOption
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
-from tinkit.released.table import Released, find_released, fitting, released_names
 from tinkit.terminal import Notices, print_table
 
 if TYPE_CHECKING:
     from tinkit.released.fetch import Fetched
+    from tinkit.released.table import Released
 
 EPILOG = examples(
     "tinkit get --list",
@@ -28,6 +28,8 @@ _MIB = 1 << 20
 
 def complete_released(incomplete: str) -> list[str]:
     """The released checkpoints that begin with what was typed."""
+    from tinkit.released.names import released_names
+
     return [name for name in released_names() if name.startswith(incomplete)]
 
 
@@ -58,7 +60,7 @@ def get(
         str | None, typer.Option("--sha256", metavar="HEX", help="What the file's SHA-256 must be, where you know it.")
     ] = None,
     download_only: Annotated[bool, typer.Option("--download-only", help="Convert nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Download again what is there already.")] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -66,9 +68,11 @@ def get(
 
     FILE.origin.json beside each file says where it came from, and its SHA-256. Where nobody states one (- in the list),
     the first download is believed, and later ones are compared with it. The same command continues an interrupted
-    download where the host can. A file that you have put into its place yourself is verified and taken. The licence in
-    the list is that of the code base; nobody states one of the weights.
+    download where the host can; --force begins a finished one anew. A file that you have put into its place yourself
+    is verified and taken. The licence in the list is that of the code base; nobody states one of the weights.
     """
+    from tinkit.released.table import find_released, fitting
+
     if as_list:
         print_table("", [_listed(row, whole=as_json) for row in fitting(names or [])], as_json=as_json)
         return

@@ -6,16 +6,15 @@ import csv
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from tinkit.errors import UsageError, did_you_mean, nearest
+from tinkit.released.names import TABLE
 from tinkit.table import Table
 
-TABLE = Path(__file__).with_name("released.csv")
 # Both publish files under a name that ends in the first eight hexadecimal digits of their SHA-256.
 _DIGITS_IN_NAME = ("mmaction2", "torchvision")
 _DIGITS = re.compile(r"-([0-9a-f]{8})\.[a-z]+$")
@@ -84,12 +83,6 @@ def released() -> list[Released]:
             Released.model_validate({key: value for key, value in row.items() if value})
             for row in csv.DictReader(handle)
         ]
-
-
-def released_names() -> list[str]:
-    """The names of the rows: read from the file alone, for completion."""
-    with TABLE.open(newline="", encoding="utf-8") as handle:
-        return [row["name"] for row in csv.DictReader(handle)]
 
 
 def find_released(name: str) -> Released:
