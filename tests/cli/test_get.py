@@ -61,6 +61,7 @@ def test_a_checkpoint_is_fetched_and_converted(mirror: tuple[Path, dict[str, tor
     assert all(torch.equal(found[name], weights[name]) for name in weights)
     again = tinkit("get", NAME, "--folder", tmp_path)  # from nowhere: it is there
     assert "is there already; verified by the SHA-256 recorded on" in again.stderr
+    assert again.stdout == f"{row['converted']}\n"
     files = {path.name for path in (tmp_path / NAME).iterdir()}
     assert files == {FILE, f"{FILE}.origin.json", f"{NAME}.safetensors", f"{NAME}.safetensors.json"}
 
@@ -68,6 +69,7 @@ def test_a_checkpoint_is_fetched_and_converted(mirror: tuple[Path, dict[str, tor
 def test_download_only_converts_nothing(mirror: tuple[Path, Any], tmp_path: Path) -> None:
     said = tinkit("get", NAME, "--mirror", mirror[0].as_uri(), "--folder", tmp_path, "--download-only")
     assert "nothing was known of it" in said.stderr
+    assert said.stdout == f"{tmp_path / NAME / FILE}\n"
     assert not list(tmp_path.rglob("*.safetensors"))
 
 

@@ -10,7 +10,7 @@ import typer
 from tinkit.cli.options import ForceOption, JsonOption, QuietOption
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError
-from tinkit.terminal import Notices, print_table
+from tinkit.terminal import Notices, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.released.fetch import Fetched
@@ -22,6 +22,7 @@ EPILOG = examples(
     "tinkit get mmit_r50-x_temporal",
     "tinkit get sthv1_tsm_r50-tsm k400_tsm_r50-tsm --folder /data/released",
     "tinkit get resnet50-torchvision --mirror /mnt/checkpoints --download-only",
+    "tinkit train k400_tin_r50 --tune-from $(tinkit get k400_tsm_r50-tsm -q)",
 )
 _MIB = 1 << 20
 
@@ -66,6 +67,8 @@ def get(
 ) -> None:
     """Download released checkpoints, verify them, and convert them to tinkit's own names.
 
+    Prints the path of the weights to use, one line for each NAME.
+
     FILE.origin.json beside each file says where it came from, and its SHA-256. Where nobody states one (- in the list),
     the first download is believed, and later ones are compared with it. The same command continues an interrupted
     download where the host can; --force begins a finished one anew. A file that you have put into its place yourself
@@ -87,9 +90,13 @@ def get(
         fetched = _fetch(row, folder, mirror, sha256, notices, force=force, quiet=quiet or as_json)
         converted = None if download_only or not row.recipe else _convert(row, fetched, quiet=quiet or as_json)
         done.append(_result(row, fetched, converted))
-        if not quiet and not row.recipe and row.dataset == "ImageNet":
-            notices.say(f"{row.name}: a training begins from it with --set model.pretrained={fetched.file}")
-    print_table("", done, as_json=as_json)
+        if not quiet and not as_json and (use := _use(row, fetched, converted)):
+            notices.say(f"{row.name}: {use}")
+    if as_json:
+        print_json(done)
+        return
+    for one in done:
+        print_line(one["converted"] or one["file"])
 
 
 def _listed(row: Released, *, whole: bool) -> dict[str, Any]:
@@ -114,14 +121,13 @@ def _fetch(
 ) -> Fetched:
     from tinkit.released.fetch import UNKNOWN, fetch
 
-    total = row.mib or 0.0
-    with notices.bar(f"MiB of {row.file}", max(1, round(total)), shown=notices.is_terminal and not quiet) as bar:
+    with notices.bar(f"MiB of {row.file}", round(row.mib or 0), shown=notices.is_terminal and not quiet) as bar:
         shown = 0
 
         def progress(here: int, length: int | None) -> None:
             nonlocal shown
-            whole = f"{here / _MIB:.0f} of {length / _MIB:.0f} MiB" if length else f"{here / _MIB:.0f} MiB"
-            bar.advance(here // _MIB - shown, whole)
+            bar.expect(-(-(length or here) // _MIB))
+            bar.advance(here // _MIB - shown)
             shown = here // _MIB
 
         say = notices.say if not quiet else lambda _: None
@@ -144,6 +150,16 @@ def _convert(row: Released, fetched: Fetched, *, quiet: bool) -> Path:
     if not quiet:
         Notices().say(f"{out}: {converted.report.summary()}")
     return out
+
+
+def _use(row: Released, fetched: Fetched, converted: Path | None) -> str | None:
+    """What to do with it."""
+    if row.recipe:
+        settings = "".join(f" --set {setting}" for setting in row.settings)
+        return f"`tinkit test {converted or fetched.file} --recipe {row.recipe}{settings}` tests it"
+    if row.dataset == "ImageNet":
+        return f"a training begins from it with --set model.pretrained={fetched.file}"
+    return None
 
 
 def _result(row: Released, fetched: Fetched, converted: Path | None) -> dict[str, Any]:

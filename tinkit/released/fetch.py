@@ -70,7 +70,7 @@ def fetch(
         check_place(file)
         known = _known(row, file, sha256)
         if file.exists() and not force:
-            found, verified = _verify(file, known, fix="move it away, or download it again with --force")
+            found, verified = _verify(file, file, known, "move it away, or download it again with --force")
             if not origin_path(file).exists():
                 write_origin(file, _origin(row, "found in this folder", file, found, verified))
             return Fetched(file, found, verified, before=True)
@@ -94,7 +94,7 @@ def _fetched(
     try:
         _check_content(part, came_from)
         found, verified = _verify(
-            part, known, fix="try another source (--mirror DIR|URL); what was downloaded was removed"
+            part, file, known, "try another source (--mirror DIR|URL); what was downloaded was removed"
         )
     except UserError:
         remove_part(part)
@@ -148,9 +148,9 @@ def _known(row: Released, file: Path, sha256: str | None) -> list[_Known]:
     return [one for one in known if one.digits]
 
 
-def _verify(file: Path, known: list[_Known], fix: str) -> tuple[str, str]:
-    """The SHA-256 of ``file``, and by what it was verified."""
-    found = sha256_file(file)
+def _verify(path: Path, file: Path, known: list[_Known], fix: str) -> tuple[str, str]:
+    """The SHA-256 of what lies at ``path`` and is ``file`` or will be, and by what it was verified."""
+    found = sha256_file(path)
     for one in known:
         if not found.startswith(one.digits):
             if one.record is not None:

@@ -67,6 +67,10 @@ def ask(address: str, start: int, version: str, timeout: float) -> Iterator[Answ
                 yield _all_there(error, address, start, version)
                 return
             raise _refused(address, error) from error
+    except BROKEN:
+        raise
+    except OSError as error:  # of the connection, such as of its encryption
+        raise ConnectionError(str(error)) from error
     with answer:
         yield _read_head(answer, address, start)
 
