@@ -141,6 +141,7 @@ def test_what_is_not_the_file_is_refused(host: Host, fields: dict[str, Any], sai
     with serving(host), pytest.raises(UserError, match=said) as caught:
         get(row(host, **fields), tmp_path)
     assert caught.value.exit_code == 1
+    assert ("save the file as" in str(caught.value)) == ("a page" in said)
     assert not any(name.endswith((".pth", ".origin.json")) and name[0] != "." for name in files(tmp_path))
 
 

@@ -17,7 +17,7 @@ from tinkit.files.hashes import sha256_file
 from tinkit.files.locks import writing
 from tinkit.files.system_errors import write_errors
 from tinkit.released.download import Patience, Progress, Wanted, copy, download, remove_part
-from tinkit.released.http import page_of_the_web
+from tinkit.released.http import PageError
 from tinkit.released.origin import Origin, origin_path, recorded_sha256, write_origin
 from tinkit.released.table import Released
 
@@ -86,13 +86,16 @@ def _fetched(
 ) -> Fetched:
     say, progress, patience = how
     part = file.with_name(f".{file.name}.part")
-    if isinstance(source, Path):
-        copy(source, row.mib, part, progress)
-        came_from = str(source)
-    else:
-        came_from = download(Wanted(source, row.mib, bool(known)), part, say, progress, patience)
+    came_from = str(source)
     try:
-        _check_content(part, came_from)
+        if isinstance(source, Path):
+            copy(source, row.mib, part, progress)
+        else:
+            came_from = download(Wanted(source, row.mib, bool(known)), part, say, progress, patience)
+    except PageError as error:
+        raise PageError(came_from, file) from error
+    try:
+        _check_content(part, came_from, file)
         found, verified = _verify(
             part, file, known, "try another source (--mirror DIR|URL); what was downloaded was removed"
         )
@@ -164,12 +167,12 @@ def _verify(path: Path, file: Path, known: list[_Known], fix: str) -> tuple[str,
     return found, ", ".join(one.whose for one in known) or UNKNOWN
 
 
-def _check_content(part: Path, source: str) -> None:
+def _check_content(part: Path, source: str, file: Path) -> None:
     """Refuse what hosts send in the place of a file: a page, or nothing."""
     with part.open("rb") as handle:
         head = handle.read(512).lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<head")):
-        raise page_of_the_web(source)
+        raise PageError(source, file)
     if not head:
         raise UserError(f"{source}: the file is empty", expected="the bytes of a checkpoint")
 

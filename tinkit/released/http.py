@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,18 @@ BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, Tim
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _WHOLE = re.compile(r"bytes \*/(\d{1,18})")
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
+
+
+class PageError(UserError):
+    """A host answers with a page in the place of the file; ``file`` is where it would have gone, where that is told."""
+
+    def __init__(self, address: str, file: Path | None = None) -> None:
+        instead = "" if file is None else f" (open it in a browser, save the file as {file}, and run the command again)"
+        super().__init__(
+            f"{address}: the host answers with a page of the web in the place of the file",
+            expected="the bytes of a checkpoint",
+            fix=f"download it by hand{instead}, or name a folder that has the file: --mirror DIR",
+        )
 
 
 class BusyError(Exception):
@@ -78,7 +91,7 @@ def ask(address: str, start: int, version: str, timeout: float) -> Iterator[Answ
 def _read_head(answer: Any, address: str, asked: int) -> Answer:
     headers = answer.headers
     if headers.get_content_type() == "text/html":
-        raise page_of_the_web(address)
+        raise PageError(address)
     if (coding := headers.get("Content-Encoding", "identity")) != "identity":
         raise UserError(f"{address}: the host sends the file compressed ({coding[:40]}), which was not asked for")
     tag, date = headers.get("ETag", ""), headers.get("Last-Modified", "")
@@ -108,15 +121,6 @@ def _refused(address: str, error: urllib.error.HTTPError) -> Exception:
     return UserError(
         f"{address}: the host {what} ({error.code} {str(error.reason)[:100]})",
         fix="name a folder or an address that has it: --mirror DIR|URL",
-    )
-
-
-def page_of_the_web(address: str) -> UserError:
-    """The error for a host that answers with a page in the place of the file."""
-    return UserError(
-        f"{address}: the host answers with a page of the web in the place of the file",
-        expected="the bytes of a checkpoint",
-        fix="open the address in a browser, save the file, and name its folder: --mirror DIR",
     )
 
 
