@@ -53,9 +53,9 @@ class Clock:
             first, self._now = False, seconds
             yield Moment(shown, seconds, ticks, jumped)
 
-    def rest(self) -> int:
-        """The ticks that show the last frame, once no other comes."""
-        return self._count(self._now + _LATE)
+    def rest(self, lasts: float) -> int:
+        """The ticks that show the last frame, once no other comes; it ``lasts`` so many seconds."""
+        return self._count(self._now + max(lasts - _LATE, _LATE))
 
     def _count(self, before: float) -> int:
         """Count the ticks that lie before ``before`` seconds."""

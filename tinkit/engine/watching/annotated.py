@@ -73,7 +73,8 @@ class AnnotatedVideo:
         height, width = (max(2, side // 2 * 2) for side in frame.shape[:2])  # halved colours need even sides
         self._size = width, height
         name = encoder_here()
-        self._stream = self._container.add_stream(name, rate=30)
+        # no frame waits for a later one, and none begins late where a container has no list of edits
+        self._stream = self._container.add_stream(name, rate=30, options={"bf": "0"})
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
         codec = self._stream.codec_context
         codec.time_base = Fraction(1, _TICKS if name != "mpeg4" else 30_000)

@@ -70,7 +70,7 @@ class Watch:
                 written.show(before, moment.seconds, latest)
                 if self._stopped():
                     return
-            rest = clock.rest()
+            rest = clock.rest(1 / self._source.rate if self._source.rate else 0)
             self._ticks(before, clock.passed - rest, rest, written)
 
     def _ticks(self, frame: Frame, begin: int, count: int, written: _Written) -> Reading | None:
