@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinkit.cli.options import QuietOption, RunArgument, RunsOption, WeightsOption
+from tinkit.cli.options import JsonOption, QuietOption, RunArgument, RunsOption, WeightsOption
 from tinkit.cli.parser import examples
 from tinkit.errors import Interrupted, UsageError
 from tinkit.terminal import note, print_line
@@ -51,7 +51,7 @@ def watch(
     ] = 10.0,
     weights: WeightsOption = None,
     runs: RunsOption = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Print the likeliest classes of a stream while its frames come, one step of the network a frame.

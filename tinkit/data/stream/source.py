@@ -29,6 +29,7 @@ from tinkit.errors import UserError
 
 STDIN = "-"
 _AHEAD = 4  # frames that are decoded before anyone asks
+_OPENING = 20.0  # seconds that the first frame may take at least: cameras wake up, and containers are looked into
 _GAP = 1.0  # seconds from one frame to the next that are worth a word, and that an end may come early
 _ADDRESS = re.compile(r"(rtsp|rtsps|rtmp|http|https|udp|srt)://", re.IGNORECASE)
 _FILES_AFAR = ("http", "https")  # which wait for their reader
@@ -72,6 +73,7 @@ class StreamSource:
         self.live = bool(_CAMERA.fullmatch(name)) or (address is not None and address[1].lower() not in _FILES_AFAR)
         self._ready: queue.Queue[Shown | Exception | None] = queue.Queue(_AHEAD)
         self._over = threading.Event()
+        self._begun = False
 
     def __enter__(self) -> Self:
         # a daemon: nothing can wake a thread that waits for a camera or a pipe
@@ -90,12 +92,14 @@ class StreamSource:
 
     def _next(self) -> Shown | None:
         try:
-            found = self._ready.get(timeout=self._stall)
+            patience = self._stall if self._begun else max(self._stall, _OPENING)
+            found = self._ready.get(timeout=patience)
         except queue.Empty:
             raise UserError(
-                f"{self._called}: no frame for {self._stall:g} s: the stream has stalled",
+                f"{self._called}: no frame for {patience:g} s: the stream has stalled",
                 fix="see whether its sender runs; --stall waits longer",
             ) from None
+        self._begun = True
         if isinstance(found, Exception):
             raise found
         return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tinkit.data.stream.source import Shown
 
 _JUMP = 10.0  # seconds from one frame to the next beyond which the clock was set anew, not the picture held
-_LATE = 1e-6  # seconds that a frame may come late by rounding
+_LATE = 1e-3  # seconds that a frame may come late, since containers round its time, and a tenth of a tick at most
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Clock:
         if not rate > 0:
             raise ValueError(f"a rate of {rate:g} frames a second")
         self.rate = rate
+        self._late = min(_LATE, 0.1 / rate)
         self.passed = 0
         """Ticks so far; the first is at 0 seconds."""
         self._now = 0.0
@@ -49,13 +50,13 @@ class Clock:
                 jumped = seconds - self._now
                 behind += jumped - 1 / self.rate
                 seconds = self._now + 1 / self.rate
-            ticks = 0 if first else self._count(seconds - _LATE)
+            ticks = 0 if first else self._count(seconds - self._late)
             first, self._now = False, seconds
             yield Moment(shown, seconds, ticks, jumped)
 
     def rest(self, lasts: float) -> int:
         """The ticks that show the last frame, once no other comes; it ``lasts`` so many seconds."""
-        return self._count(self._now + max(lasts - _LATE, _LATE))
+        return self._count(self._now + max(lasts - self._late, self._late))
 
     def _count(self, before: float) -> int:
         """Count the ticks that lie before ``before`` seconds."""

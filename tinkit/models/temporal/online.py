@@ -15,6 +15,7 @@ read. Both ways give a frame the same features.
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import ClassVar, cast
 
 import torch
@@ -130,7 +131,9 @@ class OnlineInterlace(OnlineModule):
         """Offsets and gains, both (rows, 4), float32 or better whatever ``x`` is, also under autocast."""
         means = self.layout.mean(x, self.fold)
         window = torch.stack([*reversed(self.before("mean", means)), means], 2)
-        with torch.autocast(x.device.type, enabled=False):
+        device = x.device.type
+        autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False) if autocast else nullcontext():
             offset, gain = (
                 conv(window.to(conv.weight.dtype)).squeeze(2) for conv in (self.offset_conv, self.gain_conv)
             )
