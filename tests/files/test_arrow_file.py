@@ -55,7 +55,7 @@ def test_the_frame_is_checked_when_it_is_opened_and_the_hash_is_the_files(tmp_pa
     table = two_batches(path)
     file = open_arrow(path)
     assert file.reader().read_all().equals(table)
-    assert file.verified_hash() == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert file.verified_digest() == hashlib.sha256(path.read_bytes()).hexdigest()
     whole = path.read_bytes()
     values = np.arange(21, dtype=np.float32).tobytes()
     first = whole.index(values[:60])  # the first batch's; the last one's begin alike
@@ -86,7 +86,7 @@ def test_other_tools_read_a_sealed_file_and_what_they_write_has_no_seal(
         writer.write_table(table)
     file = open_arrow(again)
     with caplog.at_level(logging.WARNING):
-        assert file.verified_hash() == hashlib.sha256(again.read_bytes()).hexdigest()
+        assert file.verified_digest() == hashlib.sha256(again.read_bytes()).hexdigest()
     assert "again.arrow: has no checksum" in caplog.text
 
 
