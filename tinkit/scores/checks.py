@@ -31,7 +31,7 @@ def check_scores(table: ScoreTable, path: str | Path | None = None) -> None:
 def check_block(
     rows: Rows, block: NDArray[np.float32], valid: NDArray[np.bool_], start: int, path: str | Path | None
 ) -> None:
-    """:func:`check_scores` of ``block`` (n, C), the scores of the rows from ``start`` on; ``valid`` (n,) of them count."""
+    """:func:`check_scores` of ``block`` (n, C), the scores of rows from ``start`` on; ``valid`` (n,) of them count."""
     unit = rows.info.kind != "logits"
     if is_sound(block, unit=unit):
         return
