@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinkit.files.block_sums import _WEIGHTS, BLOCK, BlockSums
+from tinkit.files.block_sums import BLOCK, WEIGHTS, BlockSums
 
 DATA = np.random.default_rng(0).integers(0, 256, 2 * BLOCK + 37, np.uint8).tobytes()
 
@@ -48,9 +48,9 @@ def test_it_is_what_it_says() -> None:
 def test_the_constants_make_exchanges_and_equal_changes_of_half_words_show() -> None:
     # Two half words that change by d and by d or -d: (w + v) d or (w - v) d is 0 modulo 2**64 only where w and v, or w
     # and -v, are equal modulo 2**33 at least, since |d| < 2**32.
-    short = _WEIGHTS % np.uint64(2**32)
-    assert len({*short.tolist(), *((2**32 - short) % 2**32).tolist()}) == 2 * len(_WEIGHTS)
-    assert (_WEIGHTS % 2 == 1).all()
+    short = WEIGHTS % np.uint64(2**32)
+    assert len({*short.tolist(), *((2**32 - short) % 2**32).tolist()}) == 2 * len(WEIGHTS)
+    assert (WEIGHTS % 2 == 1).all()
 
 
 def test_every_byte_that_is_flipped_is_found() -> None:

@@ -21,8 +21,10 @@ import numpy as np
 
 BLOCK = 1 << 13  # bytes
 _WORDS = BLOCK // 8
-_AT_A_TIME = 32 * BLOCK  # bytes summed at a time: they and their halves stay in the processor's cache
-_WEIGHTS = np.frombuffer(hashlib.shake_256(b"tinkit: sums of blocks").digest(BLOCK), "<u8") | np.uint64(1)
+_AT_A_TIME = 64 * BLOCK  # bytes summed at a time: they and their halves stay in the processor's cache
+WEIGHTS = np.frombuffer(hashlib.shake_256(b"tinkit: sums of blocks").digest(BLOCK), "<u8") | np.uint64(1)
+"""The odd constants ``w``, (1024,) uint64."""
+
 _HALF = np.uint64(32)
 
 
@@ -33,7 +35,6 @@ class BlockSums:
         self.length = 0
         self._digest = hashlib.sha256()
         self._rest = b""  # of a block that is not full yet
-        self._high = np.empty((_AT_A_TIME // BLOCK, _WORDS), "<u8")
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Add bytes. Where pieces begin at whole blocks, nothing is copied."""
@@ -66,11 +67,11 @@ class BlockSums:
         return other
 
     def _add(self, blocks: memoryview) -> None:
-        """Add whole blocks, at most so many as there is room for."""
+        """Add whole blocks."""
         words = np.frombuffer(blocks, "<u8").reshape(-1, _WORDS)
-        high = np.right_shift(words, _HALF, out=self._high[: len(words)])
+        high = np.right_shift(words, _HALF)
         sums = np.empty((len(words), 2), "<u8")
         # Four times as fast as a product and its sum; integers wrap around, as they should.
-        np.einsum("ij,j->i", words, _WEIGHTS, out=sums[:, 0])
-        np.einsum("ij,j->i", high, _WEIGHTS, out=sums[:, 1])
+        np.einsum("ij,j->i", words, WEIGHTS, out=sums[:, 0])
+        np.einsum("ij,j->i", high, WEIGHTS, out=sums[:, 1])
         self._digest.update(sums.data)
