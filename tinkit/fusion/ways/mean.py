@@ -43,21 +43,22 @@ def _without_scale(weights: NDArray[np.float64], options: Options) -> NDArray[np
 def weighted_mean(scores: Sequence[NDArray[Float]], valid: NDArray[np.bool_], learned: Learned) -> NDArray[Float]:
     """The mean of M members' ``scores``, (n, C) each, with the learned ``weights`` (M,), none of them negative.
 
-    It is summed in the precision of the scores: of M members in float32, it is M roundings from the exact one at most.
+    It is summed in the precision of the scores: of M members in float32, two roundings a member at most from the exact one.
 
     ``valid`` (M, n): which members have scores for which clips. Where members miss a clip the weights of the others are
     scaled to sum to 1; if those are all 0, the others count equally. Rows that all miss are 0.
     """
     weights = learned["weights"]
-    total = np.zeros_like(scores[0])
     if valid.all():
         # One member after the other into one buffer: an array of weights a clip, and a product for each, take twice
         # the time. The weights are summed in the order of the members, as those of a clip are below.
-        product, whole = np.empty_like(total), sum(weights.tolist())
-        for own, weight in zip(scores, weights.tolist(), strict=True):
+        product, (first, *others) = np.empty_like(scores[0]), (weights / sum(weights.tolist())).tolist()
+        total = np.multiply(scores[0], first)
+        for own, weight in zip(scores[1:], others, strict=True):
             if weight:
-                total += np.multiply(own, weight / whole, out=product)
+                total += np.multiply(own, weight, out=product)
         return total
+    total = np.zeros_like(scores[0])
     share = np.where(valid, weights[:, None], 0.0)
     share = np.where(share.sum(axis=0) > 0, share, valid)  # only members without weight have it: equally
     present = valid.any(axis=0)
