@@ -43,7 +43,7 @@ def _without_scale(weights: NDArray[np.float64], options: Options) -> NDArray[np
 def weighted_mean(scores: Sequence[NDArray[Float]], valid: NDArray[np.bool_], learned: Learned) -> NDArray[Float]:
     """The mean of M members' ``scores``, (n, C) each, with the learned ``weights`` (M,), none of them negative.
 
-    It is summed in the precision of the scores: of M members in float32, two roundings a member at most from the exact one.
+    It is summed in the precision of the scores: in float32, with two roundings a member at most.
 
     ``valid`` (M, n): which members have scores for which clips. Where members miss a clip the weights of the others are
     scaled to sum to 1; if those are all 0, the others count equally. Rows that all miss are 0.
