@@ -22,7 +22,6 @@ EPILOG = examples(
     "tinkit get mmit_r50-x_temporal",
     "tinkit get sthv1_tsm_r50-tsm k400_tsm_r50-tsm --folder /data/released",
     "tinkit get resnet50-torchvision --mirror /mnt/checkpoints --download-only",
-    "tinkit train k400_tin_r50 --tune-from $(tinkit get k400_tsm_r50-tsm -q)",
 )
 _MIB = 1 << 20
 
