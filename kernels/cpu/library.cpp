@@ -10,6 +10,7 @@
 #include "images/clip.h"
 #include "operators/borrowed.h"
 #include "operators/chain.h"
+#include "operators/normalise.h"
 #include "operators/operators.h"
 #include "operators/steering_backward.h"
 
@@ -27,6 +28,7 @@ STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
   m.impl("steer_backward", TORCH_BOX(&tinkit::steer_backward));
   m.impl("residual_", TORCH_BOX(&tinkit::residual));
   m.impl("interlace_into_", TORCH_BOX(&tinkit::interlace_into));
+  m.impl("normalise_into_", TORCH_BOX(&tinkit::normalise));
 }
 
 // The instruction set that runs: baseline, AVX2, AVX-512 or AVX512-BF16.
