@@ -10,9 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinkit.ops import native
-from tinkit.ops.library import _LIBRARY  # noqa: F401 - the operators are registered
-from tinkit.ops.normalise import _normalise, normalised
+from tinkit.ops import native, normalise
+from tinkit.ops.normalise import normalised
 
 UNIT = {torch.float32: 2**-23, torch.bfloat16: 2**-8, torch.float16: 2**-11, torch.float64: 2**-23}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -67,7 +66,7 @@ def test_every_layout_and_precision(
     assert found.is_contiguous(memory_format=FORMATS[into])
     check(found, images, mean, scale)
     plain = torch.empty_like(found)
-    _normalise(plain, images, mean, scale)
+    normalise._normalise(plain, images, mean, scale)
     check(plain, images, mean, scale)
 
 
