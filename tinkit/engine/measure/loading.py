@@ -23,9 +23,8 @@ from tinkit.data.paths.clip_path import clip_path
 from tinkit.workers import Carried
 
 STAGES = ("read", "decode", "resize and augment", "collate", "copy")
-"""From the disk into memory; to frames, or to a spectrogram (small JPEGs also to their size, in the same native call); to
-the model's pixels; to a batch in memory that two
-processes see; to the device, normalised."""
+"""From the disk into memory; to frames, or to a spectrogram (small JPEGs to their size, too: one native call does both);
+to the model's pixels; to a batch in memory that two processes see; to the device, normalised."""
 
 _PIECE = 1 << 20
 
