@@ -23,7 +23,7 @@ from tinkit.data.paths.clip_path import clip_path
 from tinkit.workers import Carried
 
 STAGES = ("read", "decode", "resize and augment", "collate", "copy")
-"""From the disk into memory; to frames, or to a spectrogram (small JPEGs to their size, too: one native call does both);
+"""From the disk into memory; to frames, or to a spectrogram (small JPEGs to their size, too, in one native call);
 to the model's pixels; to a batch in memory that two processes see; to the device, normalised."""
 
 _PIECE = 1 << 20
