@@ -114,6 +114,7 @@ bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchm
 	  $(BIN)/python -m pip install --quiet --no-deps --target build/peers $$peer || echo "left out: $$peer" >&2; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data_before
 
 bench-packed: $(STAMP) ## packed frames beside pread and beside folders, into benchmarks/results/packed.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packed

@@ -32,7 +32,7 @@ ROOMS = {
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
     "engine.measure": "engine.runtime models recipe data ops workers files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
-    "engine.runtime": "engine.distributed models recipe data workers",
+    "engine.runtime": "engine.distributed models recipe data ops workers",
     "engine.distributed": "",
     "foreign_scores": "submission scores pickles files",
     "submission": "fusion scores metrics leaderboard files",

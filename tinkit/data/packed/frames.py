@@ -165,6 +165,9 @@ class PackedClip(ImageReader):
             for index, data in zip(indices, self.encoded(indices), strict=True):
                 yield index, self.decode_part(f"frame {index}", data, choose)
 
+    def _files_together(self, wanted: list[int]) -> list[memoryview]:
+        return self.encoded(next(self._portions(wanted), []))
+
     def encoded(self, indices: list[int]) -> list[memoryview]:
         """The JPEGs of some frames, checked. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
         found = self._storage.read(self._shard, self.places(indices))
