@@ -13,7 +13,7 @@ import hashlib
 import logging
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +46,21 @@ class DamagedFileError(UserError):
 class ArrowFile:
     """An open Arrow file: ``data`` is all of it, mapped into memory.
 
-    ``checksum`` are the digits of BODY, of all bytes before ``end``; None for a file without. Of a file with one,
-    the frame (schema, layout of the batches, footer) is known to be as it was written.
+    ``bytes_now`` asks how long the file is. ``checksum`` are the digits of BODY, of all bytes before ``end``; None for a
+    file without. Of a file with one, the frame (schema, layout of the batches, footer) is known to be as it was written.
     """
 
     path: Path
     data: pa.Buffer
     checksum: bytes | None
     end: int
+    bytes_now: Callable[[], int]
+
+    def require_whole(self) -> None:
+        """Raise :class:`DamagedFileError` if the file has been cut off since: a look at what is gone of a mapped file
+        ends the process. It costs one call of the system, and is to be asked before each look at the values."""
+        if self.bytes_now() < self.data.size:
+            raise _damaged(self.path, "it was cut off while it was open")
 
     def reader(self) -> pa.ipc.RecordBatchFileReader:
         """Arrow's reader of the file, without a copy of it."""
@@ -100,14 +107,14 @@ def open_arrow(path: Path) -> ArrowFile:
     if not (seal.startswith(_MARK) and seal.endswith(_MARK)):
         if mapped.find(_MARK) >= 0:
             raise _damaged(path, "its checksum is not where it belongs")
-        return ArrowFile(path, pa.py_buffer(mapped), checksum=None, end=len(memory))
+        return ArrowFile(path, pa.py_buffer(mapped), None, len(memory), mapped.size)
     try:
         bodies = _bodies(memory, place)
     except ValueError as problem:
         raise _damaged(path, str(problem)) from None
     if _frame_digest(memory, bodies, place) != seal[_FRAME]:
         raise _damaged(path, "it does not have the checksum that it carries")
-    return ArrowFile(path, pa.py_buffer(mapped), checksum=seal[_BODY], end=place)
+    return ArrowFile(path, pa.py_buffer(mapped), seal[_BODY], place, mapped.size)
 
 
 @contextmanager

@@ -104,13 +104,14 @@ class _Split:
         shard = self.index.about.shards[entry.shard]
         try:
             index = self._shard(entry.shard, shard)
+            known = index.holds(entry.row, clip_id)
         except DamagedFileError as problem:
             raise BrokenClip(f"{shard.index}: {problem.problem}") from problem
         except OSError as problem:
             if is_shortage(problem):
                 raise
             raise BrokenClip(describe(problem)) from problem
-        if not index.holds(entry.row, clip_id):
+        if not known:
             raise BrokenClip(f"{shard.index} is of other clips: {_AGAIN}")
         reader = PackedClip(self._storage, shard, index, entry, decoding)
         reader.notes.update(self.index.notes(row))
@@ -144,7 +145,7 @@ class PackedClip(ImageReader):
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
         for indices in self._portions(wanted):
-            for index, data in zip(indices, self.encoded(indices), strict=True):
+            for index, data in zip(indices, self._files(indices), strict=True):
                 yield index, self.decode_image(f"frame {index}", data)
 
     def _portions(self, wanted: list[int]) -> Iterator[list[int]]:
@@ -162,16 +163,20 @@ class PackedClip(ImageReader):
 
     def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
         for indices in self._portions(wanted):
-            for index, data in zip(indices, self.encoded(indices), strict=True):
+            for index, data in zip(indices, self._files(indices), strict=True):
                 yield index, self.decode_part(f"frame {index}", data, choose)
 
     def encoded(self, indices: list[int]) -> list[memoryview]:
         """The JPEGs of some frames, checked. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
+        return list(self._files(indices))
+
+    def _files(self, indices: list[int]) -> Iterator[memoryview]:
+        """As :meth:`encoded`, one by one: the disk fetches the next while one is decoded."""
         found = self._storage.read(self._shard, self.places(indices))
         for index, data, checksum in zip(indices, found, self._checksums[indices].tolist(), strict=True):
             if zlib.crc32(data) != checksum:
                 raise BrokenClip(f"frame {index} in {self._shard.name} does not have the checksum that it was given")
-        return found
+            yield data
 
     def places(self, indices: list[int]) -> list[Span]:
         """Where in the shard the JPEGs of some frames begin, and how long they are."""
