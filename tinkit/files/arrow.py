@@ -46,8 +46,9 @@ class DamagedFileError(UserError):
 class ArrowFile:
     """An open Arrow file: ``data`` is all of it, mapped into memory.
 
-    ``bytes_now`` asks how long the file is. ``checksum`` are the digits of BODY, of all bytes before ``end``; None for a
-    file without. Of a file with one, the frame (schema, layout of the batches, footer) is known to be as it was written.
+    ``bytes_now`` asks how long the file is. ``checksum`` are the digits of BODY, of all bytes before ``end``; None for
+    a file without. Of a file with one, the frame (schema, layout of the batches, footer) is known to be as it was
+    written.
     """
 
     path: Path
