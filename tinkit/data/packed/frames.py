@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+
 from tinkit.data.decode.clip_reader import (
     BrokenClip,
     Choice,
@@ -20,7 +22,7 @@ from tinkit.data.decode.clip_reader import (
 )
 from tinkit.data.decode.open_clip import ImageReader
 from tinkit.data.decode.settings import DecodeSettings
-from tinkit.data.packed.index import Entry, Shard, ShardIndex, SplitIndex
+from tinkit.data.packed.index import CLIP_SCHEMA, Entry, Shard, ShardIndex, SplitIndex
 from tinkit.data.packed.storage import Span, Storage, open_storage
 from tinkit.errors import UserError
 from tinkit.files.arrow import DamagedFileError
@@ -60,6 +62,12 @@ class PackedFrames:
         """Whether the clip is packed, and was not broken."""
         rows = ((split.index, split.index.find(clip_id)) for split in self._opened.splits)
         return any(row is not None and index.entry(row).shard >= 0 for index, row in rows)
+
+    def clips(self) -> pa.Table:
+        """What the indexes say of every clip, by :data:`~tinkit.data.packed.index.CLIP_SCHEMA`."""
+        for split in self._opened.splits:
+            split.index.require_whole()
+        return pa.concat_tables(split.index.table.select(CLIP_SCHEMA.names) for split in self._opened.splits)
 
     def require(self) -> None:
         """Raise :class:`~tinkit.errors.UserError` where an index is missing or damaged."""

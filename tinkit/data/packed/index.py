@@ -179,6 +179,10 @@ class SplitIndex:
         if len(shards) and not -1 <= int(shards.min()) <= int(shards.max()) < len(self.about.shards):
             raise DamagedFileError("not an index of packed clips: a shard that it does not name", file=found.path)
 
+    def require_whole(self) -> None:
+        """Raise :class:`~tinkit.files.arrow.DamagedFileError` if the file was cut off since it was opened."""
+        self._file.require_whole()
+
     def find(self, clip_id: str) -> int | None:
         """The row of a clip; None for one that is not there."""
         self._file.require_whole()
