@@ -27,6 +27,11 @@ _JOINERS = "\u200c\u200d"  # which letters of some scripts, and emoji, need betw
 _WIDTH = 160  # columns of a table that goes to a file or a pipe
 
 
+def percent(share: float | None) -> float | None:
+    """A share from 0 to 1 as tables and figures show it; None stays."""
+    return None if share is None else 100 * share
+
+
 def plain(value: object, *, lines: bool = False) -> str:
     """``value`` as text that a terminal shows and does not obey.
 
