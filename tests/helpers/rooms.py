@@ -28,7 +28,8 @@ ROOMS = {
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed inspection"
     " models recipe data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
-    "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
+    "engine.evaluation": "engine.measure engine.runs engine.runtime engine.distributed fusion models recipe data scores"
+    " metrics files",
     "engine.measure": "engine.runtime models recipe data ops workers files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data workers",

@@ -25,7 +25,7 @@ from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, rea
 from tinkit.fusion.resolve import MemberFiles
 from tinkit.fusion.saved import ARRAYS, write_learned
 from tinkit.fusion.spec import EnsembleSpec
-from tinkit.fusion.speeds import MemberSpeed, require_within, speed_content, speed_of
+from tinkit.fusion.speeds import By, MemberSpeed, compared_by, speed_content, speed_of
 from tinkit.fusion.worth import account_of
 from tinkit.metrics import challenge_metric, check_metric
 from tinkit.scores import ScoreTable, check_scores, verified_scores, write_scores
@@ -66,8 +66,7 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
         if there and not head.is_file():
             raise _exists(folder)
         speeds = [speed_of(one, files) for one, files in zip(spec.members, members, strict=True)]
-        if spec.front or spec.budget is not None:
-            require_within(spec.budget, members, speeds)
+        by = compared_by(spec, members, speeds) if spec.smaller else None
         inputs = [_opened(member, spec.splits) for member in members]
         made_from = _made_from(spec, inputs, speeds)
         if there and not _is_whole(folder, made_from):
@@ -75,13 +74,14 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
         if there:
             record = record_content(head)
             return Fusion(folder, record, None, written=False)
-        return _fuse(spec, inputs, speeds, folder, made_from)
+        return _fuse(spec, inputs, speeds, by, folder, made_from)
 
 
 def _fuse(
     spec: EnsembleSpec,
     members: list[OpenedMember],
-    speeds: list[MemberSpeed | None],
+    speeds: list[MemberSpeed],
+    by: By | None,
     folder: Path,
     made_from: str,
 ) -> Fusion:
@@ -89,8 +89,8 @@ def _fuse(
     metric = check_metric(spec.metric or challenge_metric(first.task), first.task, len(first.classes))
     decision = decide(spec, members_on(members, spec.splits[0]), metric)
     smaller = None
-    if spec.front or spec.budget is not None:
-        smaller, kept = smaller_fusions(spec, members_on(members, spec.splits[0]), decision, metric, speeds)
+    if by is not None:
+        smaller, kept = smaller_fusions(spec, members_on(members, spec.splits[0]), decision, metric, speeds, by)
         if len(kept) < len(members):
             spec, members, speeds = spec.only(kept), [members[k] for k in kept], [speeds[k] for k in kept]
             decision = decide(spec, members_on(members, spec.splits[0]), metric)
@@ -114,7 +114,7 @@ def _fuse(
     record = content_of(spec, members, metric, decision, measured) | speed_content(speeds)
     record["front"] = smaller
     for row, speed in zip(record["members"], speeds, strict=True):
-        row["clips_per_s"] = speed and speed.clips_per_s
+        row |= {"clips_per_s": speed.clips_per_s, "gflops": speed.gflops}
     record |= {"missing_clips": missing, "made_from": made_from, "notes": notes}
     record["worth"] = account.content(first.classes) if account else None
     _write(folder, record, outputs, decision.chosen.learned)
@@ -138,11 +138,11 @@ def _opened(files: MemberFiles, splits: tuple[str, ...]) -> OpenedMember:
     )
 
 
-def _made_from(spec: EnsembleSpec, members: list[OpenedMember], speeds: list[MemberSpeed | None]) -> str:
-    """The hash of all that a fusion depends on: options, and members by name, content, weight and speed."""
+def _made_from(spec: EnsembleSpec, members: list[OpenedMember], speeds: list[MemberSpeed]) -> str:
+    """The hash of all that a fusion depends on: options, and members by name, content, weight, speed and GFLOPs."""
     options = spec.model_dump(mode="json", exclude={"members"})
     of_members = [
-        [one.files.name, one.sha256, said.weight, speed and speed.clips_per_s]
+        [one.files.name, one.sha256, said.weight, speed.clips_per_s, speed.gflops]
         for one, said, speed in zip(members, spec.members, speeds, strict=True)
     ]
     return sha256_text(json.dumps([__version__, options, of_members]))

@@ -9,6 +9,7 @@ from tinkit.fusion.record import AccountRecord, FrontRecord, FusionRecord, Inter
 from tinkit.report import figures
 from tinkit.report.entries import Entry
 from tinkit.report.section import Figure, Section, Table
+from tinkit.terminal import percent
 
 Row = dict[str, Any]
 
@@ -41,8 +42,9 @@ def _tables(name: str, record: FusionRecord) -> Iterator[Table]:
                 "member": member.name,
                 "views": member.views,
                 "weight": member.weight,
-                f"{record.metric} alone": _percent(value_of(member.metrics, record.metric)),
+                f"{record.metric} alone": percent(value_of(member.metrics, record.metric)),
                 "clips/s": member.clips_per_s,
+                "GFLOPs": member.gflops,
             }
             for member in record.members
         ]
@@ -50,23 +52,28 @@ def _tables(name: str, record: FusionRecord) -> Iterator[Table]:
     if rows := _estimates(record):
         yield Table(f"What {name} is worth on other clips: {record.metric} in percent, intervals of 95%", rows)
     if record.choice is not None and record.choice.candidates:
+        likely = record.choice.judged_by == "likelihood"
+        points = 1 if likely else 100
         tried = [
             {
                 "way": one.name,
                 "taken": "yes" if one.name == record.chosen else "",
                 "cross-validated": 100 * one.value,
-                "below the best": 100 * one.below_best,
-                "standard error": 100 * one.standard_error,
+                "below the best": points * one.below_best,
+                "standard error": points * one.standard_error,
             }
             for one in record.choice.candidates
         ]
-        yield Table(f"Ways that {name} has tried; the simplest within a standard error of the best is taken", tried)
+        judged = ", by the log-likelihood of a clip's labels" if likely else ""
+        yield Table(
+            f"Ways that {name} has tried; the simplest within a standard error of the best is taken{judged}", tried
+        )
     if record.worth is not None:
         worth = [
             {
                 "member": one.name,
-                "lost without it": _percent(one.worth),
-                "standard error": _percent(one.standard_error),
+                "lost without it": percent(one.worth),
+                "standard error": percent(one.standard_error),
                 "can go": "yes" if one.can_go else "",
             }
             for one in record.worth.members
@@ -101,8 +108,8 @@ def _estimates(record: FusionRecord) -> list[Row]:
 def _estimate(what: str, value: float | None, above: IntervalRecord | None = None) -> Row:
     interval = (None, None, None) if above is None else (above.value, above.low, above.high)
     names = ("over the equal mean", "from", "to")
-    row: Row = {"estimate": what, "percent": _percent(value)}
-    return row | dict(zip(names, map(_percent, interval), strict=True))
+    row: Row = {"estimate": what, "percent": percent(value)}
+    return row | dict(zip(names, map(percent, interval), strict=True))
 
 
 def _worth_figures(name: str, account: AccountRecord) -> Iterator[Figure]:
@@ -130,15 +137,16 @@ def _front_figure(name: str, front: FrontRecord, metric: str) -> Figure:
     rows = [
         {
             "members": " + ".join(one.members),
-            "clips/s": one.clips_per_s,
+            front.by: one.clips_per_s if front.by == "clips/s" else one.gflops,
             "value": 100 * one.value,
             "front": "yes" if one.on_front else "no",
             "picked": "yes" if one.picked else "",
         }
         for one in front.subsets
     ]
-    caption = f"{name}: {metric}, cross-validated, of fusions of fewer members over their clips a second"
-    spec = figures.front(rows, caption, y_title=f"{metric}, percent")
+    said = "their clips a second" if front.by == "clips/s" else "the GFLOPs of a clip"
+    caption = f"{name}: {metric}, cross-validated, of fusions of fewer members over {said}"
+    spec = figures.front(rows, caption, by=front.by, y_title=f"{metric}, percent")
     return Figure(caption, spec, Table(caption, rows, sortable=True))
 
 
@@ -148,14 +156,10 @@ def _front_notes(name: str, record: FusionRecord) -> Iterator[str]:
         return
     if front.budget is not None and front.expected is not None:
         yield (
-            f"{name}: its members are the best that do {front.budget:g} clips/s (the ring). Joined in the way that all "
-            f"took, with the picking repeated, {record.metric} of {100 * front.expected:.2f} is expected of them."
+            f"{name}: its members are the best within {front.budget:g} {front.by} (the ring). Joined in the way that "
+            f"all took, with the picking repeated, {record.metric} of {100 * front.expected:.2f} is expected of them."
         )
     if not front.complete:
         yield f"{name}: there was no time to measure all smaller fusions."
     if len(front.devices) > 1:
         yield f"{name}: the speeds are of several devices and say little of each other: {'; '.join(front.devices)}."
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value

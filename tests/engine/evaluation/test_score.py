@@ -130,6 +130,7 @@ def test_interrupted_test_goes_on_and_gives_the_same(run: Run, monkeypatch: pyte
     whole, content, speed = read_scores(path), path.read_bytes(), read_speed(path, read_info(path))
     assert speed is not None
     assert (speed.clips, speed.seconds > 0, "threads of" in speed.device) == (8, True, True)
+    assert run_test(run, "val", config, "best", QUIET).speed == speed  # of a test that was made before, too
     monkeypatch.setattr(rounds, "_BLOCK", 2)
     calls = 0
     plain = Scorer.__call__
