@@ -2,9 +2,9 @@
 
 Every way of the table that may be chosen scores all clips out of fold. Of those within one standard error of the best
 the simplest is taken (Breiman et al. 1984, section 3.4.3): the standard error is that of the difference, over sources.
-Where clips have one label, the ways are told apart by the reciprocal rank of it, the average precision of a clip with
-one: a hit or a miss says so little of a clip that 1,000 of them cannot tell ways apart that differ by a point. What is
-told of the choice is the metric itself.
+Where the metric is a mean over clips, the ways are told apart by the likelihood of the labels
+(:mod:`tinkit.fusion.likelihood`): a hit or a miss says so little of a clip that 1,000 of them cannot tell ways apart
+that differ by a point. What is told of the choice is the metric itself.
 The best of several looks better than it is. So the choice is repeated on bootstrap samples of the sources, and what
 each chose is measured on the sources that it did not draw (Tsamardinos et al. 2018, bootstrap bias corrected
 cross-validation): that costs no further fit.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,17 @@ from tinkit.fusion.crossfit import (
     options_for,
     out_of_fold,
 )
-from tinkit.fusion.estimate import BySource, Interval, by_source, difference_interval, source_draws, standard_error
+from tinkit.fusion.estimate import (
+    BySource,
+    Interval,
+    by_source,
+    difference_interval,
+    is_mean_over_clips,
+    source_draws,
+    standard_error,
+)
 from tinkit.fusion.fitting import Fitted, refuse_trained_on
+from tinkit.fusion.likelihood import likelihood_by_source
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.methods import METHODS, FusionMethod
 from tinkit.metrics import MetricName, evaluate
@@ -41,13 +50,14 @@ _CHOICES = 200  # bootstrap samples on which the choice is repeated
 _MOST_CLASSES = 1200  # that a class may see each other of: the square of it is learned
 
 AlignedAs = Callable[[Kind], Aligned]
+JudgedBy = Literal["likelihood", "metric"]
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A way that was tried: its cross-validated value, how far it is below the best, and the error of that.
 
-    The last two are of the reciprocal rank where clips have one label.
+    The last two are what the choice is made by: see :class:`Choice`.
     """
 
     name: str
@@ -60,7 +70,8 @@ class Candidate:
 class Choice:
     """The way ``name`` that was chosen among ``candidates``; ``skipped`` says of others why they were not tried.
 
-    The choice was made on ``clips`` of the ``known`` ones that have labels and scores of all members.
+    The choice was made on ``clips`` of the ``known`` ones that have labels and scores of all members, ``judged_by``
+    the likelihood of the labels, in nats a clip, or by the metric.
 
     ``equal`` is the cross-validated value of the equal mean. ``improvement`` over it is estimated for the choice
     itself; ``optimistic`` is what the chosen way's own cross-validated value says instead. ``fell_back``: what won
@@ -75,6 +86,7 @@ class Choice:
     optimistic: float
     clips: int
     known: int
+    judged_by: JudgedBy = "likelihood"
     fell_back: bool = False
 
 
@@ -116,6 +128,7 @@ def choose(
         optimistic=optimistic,
         clips=tried.ways[0].given.rows.size,
         known=tried.ways[0].given.known,
+        judged_by="likelihood" if is_mean_over_clips(metric) else "metric",
         fell_back=taken != won,
     )
     return tried.ways[taken].row, _fitted(tried, tried.ways[taken], seed), choice
@@ -145,15 +158,18 @@ def repeated_choice(
 ) -> float:
     """What a choice among ``judged`` by ``pick`` is above the first on sources that it was not made on.
 
-    ``values`` are what the choice is worth, of the same ways over the same sources.
+    ``values`` are what the choice is worth, of the same ways over the same sources. What is averaged over the draws is
+    what each choice is above the one that all sources make: of that, the mean over all sources is known, so that the
+    draws need not be many (a control variate).
     """
+    won = values[pick(judged, np.ones_like(values[0].counts))]
     above = []
     for draws in np.concatenate(source_draws(len(values[0].counts), _CHOICES, seed)):
         left = draws == 0
         if left.any():
             chosen = values[pick(judged, draws)]
-            above.append((chosen.totals - values[0].totals)[left].sum() / chosen.counts[left].sum())
-    return float(np.mean(above)) if above else 0.0
+            above.append((chosen.totals - won.totals)[left].sum() / chosen.counts[left].sum())
+    return won.value - values[0].value + float(np.mean(above)) if above else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,8 +223,8 @@ def _tried(
             continue
         found = by_source(metric, held_out, given.labels, given.source)
         judged = found
-        if options.task == "single-label":
-            judged = by_source("sample_map", held_out, given.labels, given.source)
+        if is_mean_over_clips(metric):
+            judged = likelihood_by_source(held_out, given.labels, given.source, row.gives or kind)
         ways.append(_Way(row, given, options, held_out, part_learned, found, judged))
     return _Tried(ways, skipped)
 

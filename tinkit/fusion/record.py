@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -73,6 +73,7 @@ class ChoiceRecord(_Part):
     """How ``auto`` chose: the estimate of the choice itself (``nested``), and what it is above the equal mean."""
 
     candidates: list[CandidateRecord] = []
+    judged_by: Literal["likelihood", "metric"] = "metric"
     nested: float
     optimistic: float
     equal_mean: float
@@ -102,7 +103,8 @@ class SubsetRecord(_Part):
     """A fusion of some members: :class:`tinkit.fusion.front.Subset`."""
 
     members: list[str]
-    clips_per_s: float
+    clips_per_s: float | None
+    gflops: float | None = None
     value: float
     on_front: bool
     picked: bool
@@ -113,6 +115,7 @@ class FrontRecord(_Part):
 
     clips: int
     complete: bool
+    by: Literal["clips/s", "GFLOPs"] = "clips/s"
     devices: list[str]
     subsets: list[SubsetRecord]
     budget: float | None
@@ -127,6 +130,7 @@ class MemberRecord(_Part):
     views: str = ""
     weight: float | None = None
     clips_per_s: float | None = None
+    gflops: float | None = None
     metrics: Estimate | None = None
 
 
@@ -146,6 +150,7 @@ class FusionRecord(_Part):
     improvement: IntervalRecord | None = None
     front: FrontRecord | None = None
     clips_per_s: float | None = None
+    gflops: float | None = None
     devices: list[str] = []
     published: list[PublishedFusion] = []
     trial: list[str] = []
