@@ -25,6 +25,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.fusion_trained import Digits
 from benchmarks.fusion_worlds import SETTINGS, Drawn, World
 from benchmarks.machine import machine
 from tinkit.fusion import METHODS, Combination, Examples, Member, Options, align
@@ -46,6 +47,8 @@ COLUMNS = (
     "over a constant ranking", "estimate less fresh", "optimistic less fresh", "mean |estimate less fresh|", "oracle",
     "estimate less fresh and luck", "mean |estimate less fresh and luck|", "chosen", "CPU s",
 )  # fmt: skip
+TRAINED = "digits"  # the world of members that are really trained
+_DIGITS = 370  # clips of it
 _OTHER = 1_000_000  # seeds of clips that are neither fitted on nor judged on
 Row = dict[str, float | str]
 Measure = Callable[[NDArray[np.float32]], float]
@@ -59,10 +62,12 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=80)
     parser.add_argument("--first", type=int, default=0, help="seed of the first draw; what is tuned is tuned on others")
     parser.add_argument("--tasks", nargs="+", choices=get_args(Task), default=get_args(Task))
-    parser.add_argument("--worlds", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--worlds", nargs="+", choices=[*SETTINGS, TRAINED], default=list(SETTINGS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--large", action="store_true", help="one draw of 10,000 clips, 313 classes and 13 members")
     asked = parser.parse_args()
+    if TRAINED in asked.worlds:
+        asked.clips, asked.classes, asked.worlds, asked.tasks = _DIGITS, 10, [TRAINED], ["single-label"]
     if asked.large:
         asked.draws, asked.clips, asked.classes, asked.worlds = 1, 10_000, 313, ["noise"]
     for name in asked.worlds:
@@ -76,8 +81,7 @@ def main() -> None:
 
 def one_draw(name: str, task: Task, draw: int, clips: int, classes: int) -> Row:
     """What each way gives on fresh clips, in points over the equal mean, and what ``auto`` said of itself."""
-    world = World(draw, task, SETTINGS[name], classes)
-    given, fresh = world.draw(2 * draw, clips), world.draw(2 * draw + 1, 2 * clips)
+    given, fresh, other = _drawn(name, task, draw, clips, classes)
     metric = check_metric(challenge_metric(task), task)
     measure = METRICS[metric].on(fresh.labels)
     started = time.process_time()
@@ -98,7 +102,7 @@ def one_draw(name: str, task: Task, draw: int, clips: int, classes: int) -> Row:
     auto = points(Combination(row.apply, fitted.learned, row.gives), row.takes or "logits", scale)
     alike = {"weights": 1 / spreads(given.scores)}
     standard = points(Combination(plain.apply, alike), "logits", None)
-    luck = _luck(given, fresh, _members(world.draw(_OTHER + draw, clips), task), row, metric)
+    luck = _luck(given, fresh, _members(other, task), row, metric)
     constant = np.broadcast_to(fresh.labels.mean(axis=0), fresh.labels.shape).astype(np.float32)
     return {
         "auto": auto - equal,
@@ -166,6 +170,15 @@ def _members(drawn: Drawn, task: Task) -> list[Member]:
         Member(f"member {number}", ScoreTable(info, ids, own, valid, [*labels], sources))
         for number, own in enumerate(drawn.scores)
     ]
+
+
+def _drawn(name: str, task: Task, draw: int, clips: int, classes: int) -> tuple[Drawn, Drawn, Drawn]:
+    """Clips of one world: to fit on, to judge on (twice as many), and, as many as the first, for neither."""
+    if name == TRAINED:
+        digits = Digits(draw)
+        return digits.draw(clips), digits.draw(2 * clips), digits.draw(clips)
+    world = World(draw, task, SETTINGS[name], classes)
+    return world.draw(2 * draw, clips), world.draw(2 * draw + 1, 2 * clips), world.draw(_OTHER + draw, clips)
 
 
 @dataclass(frozen=True)
