@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,10 +25,10 @@ def values(*means: float, apart: float = 0.0) -> list[BySource]:
 
 
 def test_within_a_standard_error_the_simplest_is_taken() -> None:
-    assert simplest(values(0.5, 0.6, 0.601)) == 2
-    assert simplest(values(0.5, 0.6, 0.601, apart=0.1)) == 1
-    assert simplest(values(0.6, 0.6, 0.601, apart=0.1)) == 0
-    assert simplest(values(0.7, 0.6, 0.5)) == 0
+    assert simplest([values(0.5, 0.6, 0.601)]) == 2
+    assert simplest([values(0.5, 0.6, 0.601, apart=0.1)]) == 1
+    assert simplest([values(0.6, 0.6, 0.601, apart=0.1)]) == 0
+    assert simplest([values(0.7, 0.6, 0.5)]) == 0
     first, second = values(0.5, 0.6, apart=0.2)
     assert standard_error(first, second) == pytest.approx((first.totals - second.totals).std() / 200**0.5)
 
@@ -40,9 +41,9 @@ def test_a_choice_among_many_that_are_worth_nothing_is_estimated_as_nothing() ->
             BySource(np.zeros(150), np.ones(150)),
             *(BySource(random.normal(size=150), np.ones(150)) for _ in range(8)),
         ]
-        taken = simplest(ways)
+        taken = simplest([ways])
         optimistic.append(ways[taken].value)
-        honest.append(repeated_choice(ways, ways, 0))
+        honest.append(repeated_choice(partial(simplest, [ways]), ways, 0))
     assert np.mean(optimistic) > 0.05
     assert abs(np.mean(honest)) < np.mean(optimistic) / 3
 
@@ -50,7 +51,9 @@ def test_a_choice_among_many_that_are_worth_nothing_is_estimated_as_nothing() ->
 def test_a_choice_that_no_draw_would_change_is_worth_what_it_measures() -> None:
     ways = values(0.5, 0.7, apart=0.2)
     ways[1] = BySource(ways[1].totals + 1.0, ways[1].counts)  # ahead by so much that chance decides nothing
-    assert repeated_choice(ways, ways, 0) == pytest.approx(ways[1].value - ways[0].value, abs=1e-12)
+    assert repeated_choice(partial(simplest, [ways]), ways, 0) == pytest.approx(
+        ways[1].value - ways[0].value, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("metric", ["sample_map", "class_map", "micro_map", "top1", "top5"])
@@ -142,5 +145,6 @@ def test_ways_that_hit_alike_are_told_apart_by_the_likelihood() -> None:
     plain, better = (by_source("top1", own.astype(np.float32), labels, source) for own in scores)
     assert plain.value == pytest.approx(better.value, abs=0.02)
     likely = [likelihood_by_source(own.astype(np.float32), labels, source, "logits") for own in scores]
-    assert simplest([plain, better]) == 0
-    assert simplest(likely) == 1
+    assert simplest([[plain, better]]) == 0
+    assert simplest([[plain, better], likely]) == 1
+    assert simplest([likely, likely[::-1]]) == 1  # each calls another the best: the first decides

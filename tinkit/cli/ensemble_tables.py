@@ -115,18 +115,18 @@ def _show_front(front: dict[str, Any], metric: str) -> None:
 
 def _show_choice(choice: dict[str, Any], metric: str, chosen: str) -> None:
     """The ways that ``auto`` tried, and what the choice is worth beside what it seems to be."""
-    likely = choice["judged_by"] == "likelihood"
-    rows = [
-        {
+    rows = []
+    for one in choice["candidates"]:
+        row = {
             "way": one["name"] + (" (taken)" if one["name"] == chosen else ""),
             f"{metric}, cross-validated": 100 * one["value"],
-            "below the best": f"{one['below_best']:.4f}" if likely else 100 * one["below_best"],
-            "standard error": f"{one['standard_error']:.4f}" if likely else 100 * one["standard_error"],
+            "below the best": 100 * one["below_best"],
+            "standard error": 100 * one["standard_error"],
         }
-        for one in choice["candidates"]
-    ]
-    judged = "by the log-likelihood of a clip's labels" if likely else f"in points of {metric}"
-    print_table(f"auto: the simplest within a standard error of the best, {judged}", rows)
+        if one["less_likely"] is not None:
+            row |= {"less likely": f"{one['less_likely']:.3f}", "its error": f"{one['likelihood_error']:.3f}"}
+        rows.append(row)
+    print_table(f"auto: the simplest within a standard error of the best, in points of {metric}", rows)
     for name, why in choice["skipped"].items():
         print_line(f"note: {name} was not tried: {why}")
     gained = {name: f"{100 * value:+.2f}" for name, value in choice["improvement"].items()}

@@ -157,7 +157,6 @@ def _chosen(choice: Choice | None) -> dict[str, Any] | None:
     estimate = choice.improvement
     return {
         "candidates": [dataclasses.asdict(one) for one in choice.candidates],
-        "judged_by": choice.judged_by,
         "skipped": dict(choice.skipped),
         "clips": choice.clips,
         "labelled_clips": choice.known,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class Front:
         values = [whole, *(self.subsets[number].by_source for number in possible)]
         number = possible[_best_of_rest(values) - 1]
         value = self.subsets[number].by_source.value
-        expected = min(value, whole.value + repeated_choice(values, values, seed, pick=_best_of_rest))
+        expected = min(value, whole.value + repeated_choice(partial(_best_of_rest, values), values, seed))
         return Pick(budget, number, expected, value - expected)
 
     def content(self, pick: Pick | None) -> dict[str, Any]:

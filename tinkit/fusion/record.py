@@ -67,13 +67,14 @@ class CandidateRecord(_Part):
     value: float
     below_best: float
     standard_error: float
+    less_likely: float | None = None
+    likelihood_error: float | None = None
 
 
 class ChoiceRecord(_Part):
     """How ``auto`` chose: the estimate of the choice itself (``nested``), and what it is above the equal mean."""
 
     candidates: list[CandidateRecord] = []
-    judged_by: Literal["likelihood", "metric"] = "metric"
     nested: float
     optimistic: float
     equal_mean: float

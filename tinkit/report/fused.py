@@ -52,22 +52,19 @@ def _tables(name: str, record: FusionRecord) -> Iterator[Table]:
     if rows := _estimates(record):
         yield Table(f"What {name} is worth on other clips: {record.metric} in percent, intervals of 95%", rows)
     if record.choice is not None and record.choice.candidates:
-        likely = record.choice.judged_by == "likelihood"
-        points = 1 if likely else 100
         tried = [
             {
                 "way": one.name,
                 "taken": "yes" if one.name == record.chosen else "",
                 "cross-validated": 100 * one.value,
-                "below the best": points * one.below_best,
-                "standard error": points * one.standard_error,
+                "below the best": 100 * one.below_best,
+                "standard error": 100 * one.standard_error,
+                "less likely, nats": one.less_likely,
+                "its error": one.likelihood_error,
             }
             for one in record.choice.candidates
         ]
-        judged = ", by the log-likelihood of a clip's labels" if likely else ""
-        yield Table(
-            f"Ways that {name} has tried; the simplest within a standard error of the best is taken{judged}", tried
-        )
+        yield Table(f"Ways that {name} has tried; the simplest within a standard error of the best is taken", tried)
     if record.worth is not None:
         worth = [
             {
