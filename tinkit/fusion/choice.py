@@ -118,12 +118,7 @@ def choose(
     shift = estimate - values[0].value - optimistic
     choice = Choice(
         name=tried.ways[taken].row.name,
-        candidates=tuple(
-            Candidate(one.row.name, one.by_source.value, *behind, *less)
-            for one, behind, less in zip(
-                tried.ways, _behind(values), _behind(likely) or [()] * len(values), strict=True
-            )
-        ),
+        candidates=_candidates(tried.ways, values, likely),
         skipped=tried.skipped,
         equal=values[0].value,
         improvement=difference_interval(values[taken], values[0], seed, shift) if taken else Interval(0.0, 0.0, 0.0),
@@ -162,6 +157,14 @@ def _behind(values: Sequence[BySource]) -> list[tuple[float, float]]:
     """How far each of ``values`` is below the best, and the standard error of that."""
     best = max(values, key=lambda one: one.value, default=None)
     return [] if best is None else [(best.value - one.value, standard_error(best, one)) for one in values]
+
+
+def _candidates(ways: Sequence[_Way], values: Sequence[BySource], likely: Sequence[BySource]) -> tuple[Candidate, ...]:
+    behind, less = _behind(values), _behind(likely)
+    return tuple(
+        Candidate(way.row.name, value.value, *behind[number], *(less[number] if less else ()))
+        for number, (way, value) in enumerate(zip(ways, values, strict=True))
+    )
 
 
 def repeated_choice(pick: Callable[[NDArray[np.float64] | None], int], values: Sequence[BySource], seed: int) -> float:
