@@ -76,7 +76,7 @@ def read_manifest_table(file: Path, key: str | None = None) -> tuple[pa.Table, M
     found.verify()
     try:
         table = found.reader().read_all()
-    except (pa.ArrowException, OSError) as error:  # a checksum that is right, over what is no table
+    except (pa.ArrowException, OSError) as error:  # a checksum that is right, over what is not a table
         raise DamagedFileError(f"not a manifest: {error}", file=file) from error
     if problem := _wrong(table, about):
         raise DamagedFileError(f"not a manifest: {problem}", file=file)
