@@ -29,10 +29,10 @@ from benchmarks.fusion_trained import Digits
 from benchmarks.fusion_worlds import SETTINGS, Drawn, World
 from benchmarks.machine import machine
 from tinkit.fusion import METHODS, Combination, Examples, Member, Options, align
-from tinkit.fusion.choice import choose
+from tinkit.fusion.choosing.choice import choose
+from tinkit.fusion.choosing.crossfit import labelled, learn, options_for
+from tinkit.fusion.choosing.estimate import by_source, standard_error
 from tinkit.fusion.combine import equal_mean
-from tinkit.fusion.crossfit import labelled, learn, options_for
-from tinkit.fusion.estimate import by_source, standard_error
 from tinkit.fusion.methods import FusionMethod
 from tinkit.fusion.scales import to_one_spread
 from tinkit.fusion.ways.mean import weighted_mean

@@ -17,7 +17,6 @@ from tinkit.files.hashes import sha256_file, sha256_text
 from tinkit.fusion.arrays import Learned
 from tinkit.fusion.content import OpenedMember, content_of, described, members_on, missing_clips
 from tinkit.fusion.decide import decide
-from tinkit.fusion.front import smaller_fusions
 from tinkit.fusion.measure import Measured, measure_fusion
 from tinkit.fusion.members import align
 from tinkit.fusion.notes import duplicate_notes, loss_of_ranks
@@ -25,8 +24,9 @@ from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, rea
 from tinkit.fusion.resolve import MemberFiles
 from tinkit.fusion.saved import ARRAYS, write_learned
 from tinkit.fusion.spec import EnsembleSpec
-from tinkit.fusion.speeds import By, MemberSpeed, compared_by, speed_content, speed_of
-from tinkit.fusion.worth import account_of
+from tinkit.fusion.worth.account import account_of
+from tinkit.fusion.worth.front import smaller_fusions
+from tinkit.fusion.worth.speeds import By, MemberSpeed, compared_by, speed_content, speed_of
 from tinkit.metrics import challenge_metric, check_metric
 from tinkit.scores import ScoreTable, check_scores, verified_scores, write_scores
 
@@ -56,7 +56,7 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
     is not used. Nothing is written unless everything succeeds. Where ``folder`` holds the fusion that this
     would be, nothing is done. Raises :class:`~tinkit.errors.UserError` when it holds another (unless ``force``) or a
     member's score file, when a file is damaged, when members cannot be aligned, when another process writes
-    ``folder``, and as :func:`tinkit.fusion.fitting.fit`.
+    ``folder``, and as :func:`tinkit.fusion.choosing.fitting.fit`.
     """
     _refuse_own_inputs(members, folder)
     head = folder / RECORD

@@ -53,7 +53,7 @@ class Estimates(_Part):
 
 
 class IntervalRecord(_Part):
-    """A value with the ends of its 95% interval; what is stored of :class:`tinkit.fusion.estimate.Interval`."""
+    """A value with the ends of its 95% interval: :class:`tinkit.fusion.choosing.estimate.Interval`."""
 
     value: float
     low: float
@@ -61,7 +61,7 @@ class IntervalRecord(_Part):
 
 
 class CandidateRecord(_Part):
-    """A way that ``auto`` tried: :class:`tinkit.fusion.choice.Candidate`."""
+    """A way that ``auto`` tried: :class:`tinkit.fusion.choosing.choice.Candidate`."""
 
     name: str
     value: float
@@ -82,7 +82,7 @@ class ChoiceRecord(_Part):
 
 
 class WorthRecord(_Part):
-    """What a member is worth: :class:`tinkit.fusion.worth.Worth`."""
+    """What a member is worth: :class:`tinkit.fusion.worth.account.Worth`."""
 
     name: str
     worth: float | None
@@ -91,7 +91,7 @@ class WorthRecord(_Part):
 
 
 class AccountRecord(_Part):
-    """What members are worth, and what classes gain: :class:`tinkit.fusion.worth.Account`."""
+    """What members are worth, and what classes gain: :class:`tinkit.fusion.worth.account.Account`."""
 
     clips: int
     members: list[WorthRecord]
@@ -101,7 +101,7 @@ class AccountRecord(_Part):
 
 
 class SubsetRecord(_Part):
-    """A fusion of some members: :class:`tinkit.fusion.front.Subset`."""
+    """A fusion of some members: :class:`tinkit.fusion.worth.front.Subset`."""
 
     members: list[str]
     clips_per_s: float | None
@@ -112,7 +112,7 @@ class SubsetRecord(_Part):
 
 
 class FrontRecord(_Part):
-    """Fusions of fewer members: :class:`tinkit.fusion.front.Front`, and what was picked of them."""
+    """Fusions of fewer members: :class:`tinkit.fusion.worth.front.Front`, and what was picked of them."""
 
     clips: int
     complete: bool

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Matrix
-from tinkit.fusion.estimate import BySource, mean_by_source
+from tinkit.fusion.choosing.estimate import BySource, mean_by_source
 from tinkit.fusion.ways.spread import spread_of
 from tinkit.scores import Kind
 from tinkit.scores.kinds import CLIP

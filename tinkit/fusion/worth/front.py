@@ -2,8 +2,8 @@
 
 Members go one by one, each time the one whose loss is least for what it costs; a member without which the
 fusion measures more goes first. All that is measured on the way counts, and each member alone. A subset's value is
-cross-validated over sources as in :mod:`tinkit.fusion.choice`. The best of many subsets looks better than it is, so
-picking one is repeated on bootstrap samples of the sources, as there.
+cross-validated over sources as in :mod:`tinkit.fusion.choosing.choice`. The best of many subsets looks better than it
+is, so picking one is repeated on bootstrap samples of the sources, as there.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.fusion.choice import repeated_choice
-from tinkit.fusion.crossfit import Labelled, OutOfTimeError
+from tinkit.fusion.choosing.choice import repeated_choice
+from tinkit.fusion.choosing.crossfit import Labelled, OutOfTimeError
+from tinkit.fusion.choosing.estimate import BySource, by_source
 from tinkit.fusion.decide import Decision
-from tinkit.fusion.estimate import BySource, by_source
 from tinkit.fusion.members import Aligned, Member, align
 from tinkit.fusion.spec import EnsembleSpec
-from tinkit.fusion.speeds import By, MemberSpeed, devices_of, said_of_cost, within
-from tinkit.fusion.worth import drawn_clips, scored_with
+from tinkit.fusion.worth.account import drawn_clips, scored_with
+from tinkit.fusion.worth.speeds import By, MemberSpeed, devices_of, said_of_cost, within
 from tinkit.metrics import MetricName
 
 Members = tuple[int, ...]

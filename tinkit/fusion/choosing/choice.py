@@ -3,9 +3,9 @@
 Every way of the table that may be chosen scores all clips out of fold. Of those within one standard error of the best
 the simplest is taken (Breiman et al. 1984, section 3.4.3): the standard error is that of the difference, over sources.
 Where the metric is a mean over clips, that has to hold for the likelihood of the labels, too
-(:mod:`tinkit.fusion.likelihood`): a hit or a miss says so little of a clip that 1,000 of them cannot tell ways apart
-that differ by a point. Where few clips make weights too sure of themselves, the metric tells what the likelihood does
-not. What is told of the choice is the metric itself.
+(:mod:`tinkit.fusion.choosing.likelihood`): a hit or a miss says so little of a clip that 1,000 of them cannot tell ways
+apart that differ by a point. Where few clips make weights too sure of themselves, the metric tells what the likelihood
+does not. What is told of the choice is the metric itself.
 The best of several looks better than it is. So the choice is repeated on bootstrap samples of the sources, and what
 each chose is measured on the sources that it did not draw (Tsamardinos et al. 2018, bootstrap bias corrected
 cross-validation): that costs no further fit.
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Learned, Matrix, Options
-from tinkit.fusion.crossfit import (
+from tinkit.fusion.choosing.crossfit import (
     Labelled,
     OutOfTimeError,
     labelled,
@@ -32,7 +32,7 @@ from tinkit.fusion.crossfit import (
     options_for,
     out_of_fold,
 )
-from tinkit.fusion.estimate import (
+from tinkit.fusion.choosing.estimate import (
     BySource,
     Interval,
     by_source,
@@ -41,8 +41,8 @@ from tinkit.fusion.estimate import (
     source_draws,
     standard_error,
 )
-from tinkit.fusion.fitting import Fitted, refuse_trained_on
-from tinkit.fusion.likelihood import likelihood_by_source
+from tinkit.fusion.choosing.fitting import Fitted, refuse_trained_on
+from tinkit.fusion.choosing.likelihood import likelihood_by_source
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.methods import METHODS, FusionMethod
 from tinkit.metrics import MetricName, evaluate
@@ -105,8 +105,8 @@ def choose(
     """The way that ``auto`` takes, fitted, and how it came to it.
 
     ``aligned_as`` gives the members' scores as a kind, ``kinds`` are what they are, ``keys`` as in
-    :func:`~tinkit.fusion.fitting.fit`. A way of which the first part's fit says that ``minutes`` would not do is left
-    out. Otherwise deterministic in ``seed``. Raises as :func:`~tinkit.fusion.fitting.fit`.
+    :func:`~tinkit.fusion.choosing.fitting.fit`. A way of which the first part's fit says that ``minutes`` would not do
+    is left out. Otherwise deterministic in ``seed``. Raises as :func:`~tinkit.fusion.choosing.fitting.fit`.
     """
     tried = _tried(aligned_as, kinds, metric, (parts, seed, time.monotonic() + 60 * minutes), keys)
     values, likely = [one.by_source for one in tried.ways], [one.likely for one in tried.ways if one.likely]

@@ -10,9 +10,9 @@ import pytest
 
 from tests.helpers.fusion_members import member
 from tinkit.fusion import Aligned, align
-from tinkit.fusion.choice import Choice, choose, repeated_choice, simplest
-from tinkit.fusion.estimate import BySource, by_source, difference_interval, standard_error
-from tinkit.fusion.likelihood import likelihood_by_source, log_likelihood
+from tinkit.fusion.choosing.choice import Choice, choose, repeated_choice, simplest
+from tinkit.fusion.choosing.estimate import BySource, by_source, difference_interval, standard_error
+from tinkit.fusion.choosing.likelihood import likelihood_by_source, log_likelihood
 from tinkit.metrics import METRICS, MetricName, Task
 from tinkit.scores import Kind
 

@@ -13,12 +13,12 @@ import pytest
 from tests.helpers.fusion_members import member, write_run
 from tests.helpers.scored_runs import command
 from tinkit.fusion import METHODS, Combination, align
+from tinkit.fusion.choosing.estimate import BySource
 from tinkit.fusion.combine import equal_mean
 from tinkit.fusion.decide import Decision
-from tinkit.fusion.estimate import BySource
-from tinkit.fusion.front import Front, Subset, front_of
 from tinkit.fusion.record import read_record
-from tinkit.fusion.speeds import MemberSpeed
+from tinkit.fusion.worth.front import Front, Subset, front_of
+from tinkit.fusion.worth.speeds import MemberSpeed
 from tinkit.metrics import evaluate
 from tinkit.scores import label_matrix, read_info, read_scores, write_scores
 from tinkit.scores.speed import Speed, speed_file, write_speed
