@@ -48,11 +48,6 @@ class Metrics:
     def __getitem__(self, name: str) -> float:
         return self.values[name]
 
-    @property
-    def percents(self) -> dict[str, float]:
-        """``values`` as tables show them."""
-        return {name: 100 * value for name, value in self.values.items()}
-
 
 @dataclass(frozen=True)
 class Metric:

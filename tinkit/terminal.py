@@ -13,7 +13,7 @@ import re
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -30,6 +30,11 @@ _WIDTH = 160  # columns of a table that goes to a file or a pipe
 def percent(share: float | None) -> float | None:
     """A share from 0 to 1 as tables and figures show it; None stays."""
     return None if share is None else 100 * share
+
+
+def percents(shares: Mapping[str, float]) -> dict[str, float]:
+    """:func:`percent` of each."""
+    return {name: 100 * share for name, share in shares.items()}
 
 
 def plain(value: object, *, lines: bool = False) -> str:

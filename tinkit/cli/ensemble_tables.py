@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tinkit.terminal import print_line, print_table
+from tinkit.terminal import percents, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.fusion import Applied, EnsembleSpec, Fusion, Measured
@@ -19,10 +19,10 @@ def show_fusion(spec: EnsembleSpec, fusion: Fusion) -> None:
     for number, member in enumerate(record["members"]):
         row = {"member": member["name"], "views": member["views"], "checkpoint": member["checkpoint"]}
         row["weight"] = "" if member["weight"] is None else f"{member['weight']:.3f}"
-        rows.append(row | (measured.members[number].percents if measured else {}))
+        rows.append(row | (percents(measured.members[number].values) if measured else {}))
     blank = {"views": "", "checkpoint": "", "weight": ""}
     if measured:
-        rows += [{"member": name, **blank, **metrics.percents} for name, metrics in _joint(measured).items()]
+        rows += [{"member": name, **blank, **percents(metrics.values)} for name, metrics in _joint(measured).items()]
     chosen = "" if record["chosen"] == spec.method else f", {record['chosen']}"
     title = f"{spec.name}: {spec.method}{chosen}"
     print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
@@ -146,7 +146,7 @@ def show_applied(split: str, applied: Applied) -> None:
     if lacking := {name: count for name, count in applied.missing.items() if count}:
         print_line(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
     if applied.metrics:
-        print_table(f"measured on {split}, in percent", [applied.metrics.percents])
+        print_table(f"measured on {split}, in percent", [percents(applied.metrics.values)])
     print_line(applied.path)
 
 

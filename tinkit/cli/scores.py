@@ -13,7 +13,7 @@ from tinkit.cli.parser import examples
 from tinkit.cli.score_output import OutOption, place_for, write_table
 from tinkit.cli.scores_import import KindChoice, import_scores
 from tinkit.errors import UsageError
-from tinkit.terminal import note, print_line, print_table
+from tinkit.terminal import note, percents, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.scores import ScoreInfo, ScoreTable
@@ -82,7 +82,7 @@ def show(
     print_table(str(file), rows)
     if metrics:
         optimistic = f" (optimistic: the weights were fitted or trained on {table.info.split})" if seen else ""
-        print_table(f"metrics, in percent{optimistic}", [metrics.percents])
+        print_table(f"metrics, in percent{optimistic}", [percents(metrics.values)])
 
 
 @app.command(

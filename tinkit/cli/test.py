@@ -27,7 +27,7 @@ from tinkit.cli.options import (
 from tinkit.cli.parser import examples
 from tinkit.cli.session import session, stoppable
 from tinkit.errors import UsageError
-from tinkit.terminal import print_table
+from tinkit.terminal import percents, print_table
 
 if TYPE_CHECKING:
     from tinkit.engine.evaluation.test import TestResult
@@ -140,7 +140,7 @@ def _row(name: str, result: TestResult) -> dict[str, Any]:
     row |= {"clips": result.clips, "broken": result.broken} | ({"trial": "yes"} if info.trial else {})
     row["clips/s"] = None if result.speed is None else result.speed.clips_per_s
     if result.metrics is not None:
-        row |= result.metrics.percents
+        row |= percents(result.metrics.values)
     return row | {"scores": str(result.path)}
 
 
