@@ -101,6 +101,7 @@ format: $(STAMP) ## apply the formatters and the linter's fixes
 bench-fusion: $(STAMP) ## auto on made-up members beside search and means, into benchmarks/results/fusion.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion --large
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion --worlds digits
 
 bench-fusion-scale: $(STAMP) ## fusions of 200,000 and a million clips beside NumPy, into benchmarks/results/fusion_scale.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion_scale
