@@ -29,10 +29,11 @@ ROOMS = {
     " models recipe data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
     "engine.watching": "engine.evaluation engine.runs engine.runtime models recipe data files",
-    "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
+    "engine.evaluation": "engine.measure engine.runs engine.runtime engine.distributed fusion models recipe data scores"
+    " metrics files",
     "engine.measure": "engine.runtime models recipe data ops workers files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
-    "engine.runtime": "engine.distributed models recipe data workers",
+    "engine.runtime": "engine.distributed models recipe data ops workers",
     "engine.distributed": "",
     "released": "files",
     "foreign_scores": "submission scores pickles files",
