@@ -235,6 +235,13 @@ def test_steering_is_recorded(seen: VideoClassifier) -> None:
         torch.testing.assert_close(ours[name][0][1], gain, rtol=1e-4, atol=1e-5)
 
 
+def test_frames_of_other_sizes(seen: VideoClassifier) -> None:
+    model = copy_of(seen)
+    for size in (48, 32, 64, 80, 96, 112, 48):
+        clip = torch.randn(1, 4, 3, size, size - 8)
+        assert difference(logits(model, clip), truth(model, clip)) <= CLOSE
+
+
 def test_layers_that_are_gone_are_forgotten(seen: VideoClassifier) -> None:
     model = copy_of(seen)
     model.backbone.layer4[1] = nn.Identity()

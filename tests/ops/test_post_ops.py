@@ -78,7 +78,7 @@ def test_sizes_other_than_it_was_packed_for(groups: int, dilation: int) -> None:
     weight, bias = torch.randn(12, 6 // groups, 3, 3), torch.randn(12)
     settings: Any = {"padding": (2, 1), "stride": (1, 2), "dilation": (dilation, 1), "groups": groups}
     with torch.inference_mode():
-        packed = post_ops.pack(weight, bias, **settings)
+        packed = post_ops.convolution(weight, bias, **settings).ordered_for(torch.randn(1, 6, 16, 16))
         for size in ((1, 6, 5, 4), (3, 6, 40, 33)):
             x = torch.randn(size).contiguous(memory_format=torch.channels_last)
             wanted = F.conv2d(x, weight, bias, **settings)

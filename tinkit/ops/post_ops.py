@@ -2,7 +2,7 @@
 
 The operators are PyTorch's own, made for its compiler, and private. So they are looked for by name and schema, and
 tried once a process on small inputs beside plain convolutions; where they are missing, other or wrong, nothing here is
-used (:func:`why_not`). Weights are put into the processor's order once (:func:`pack`), not with every call.
+used (:func:`why_not`). Weights are put into the processor's order once, not with every call.
 
 oneDNN's ReLU takes NaN for zero: whoever calls these sees to it that features and weights are finite.
 """
@@ -33,7 +33,6 @@ _SCHEMAS = {
     ("_reorder_convolution_weight", "default"): "(Tensor self, int[2] padding=0, int[2] stride=1, int[2] dilation=1, "
     "int groups=1, int[]? input_size=None) -> Tensor Y",
 }
-_SIZE = 16  # images, channels, height, width: those that a packed weight is ordered for, whatever it meets
 _CLOSE = {torch.float32: 1e-5, torch.bfloat16: 4e-2}  # of the largest number of a trial
 
 
@@ -54,7 +53,7 @@ NONE = Activation("none")
 
 
 class Packed(NamedTuple):
-    """A convolution that is ready to run: its weight in the processor's order, and how it runs."""
+    """A convolution: its weight, in any order, and how it runs."""
 
     weight: Tensor
     bias: Tensor | None
@@ -74,6 +73,16 @@ class Packed(NamedTuple):
     @property
     def _rest(self) -> tuple[Any, ...]:
         return self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups
+
+    def ordered_for(self, x: Tensor) -> Packed:
+        """The same with its weight in the order in which the processor reads it for features of the size of ``x``.
+
+        It gives the right numbers for others too, but may then order it anew each time, which takes ten times as long
+        as the convolution. Only height and width count.
+        """
+        rest = (self.padding, self.stride, self.dilation, self.groups)
+        order = _operators()._reorder_convolution_weight
+        return self._replace(weight=order(self.weight.contiguous(), *rest, tuple(x.shape)))
 
     def shape(self, x: Tensor) -> tuple[int, ...]:
         """The shape of what it makes of ``x``."""
@@ -99,14 +108,13 @@ class Packed(NamedTuple):
         return out
 
 
-def pack(weight: Tensor, bias: Tensor | None, *, padding: Pair, stride: Pair, dilation: Pair, groups: int) -> Packed:
+def convolution(
+    weight: Tensor, bias: Tensor | None, *, padding: Pair, stride: Pair, dilation: Pair, groups: int
+) -> Packed:
     """A convolution of ``weight`` (out, in / groups, h, w) and ``bias``, both in the dtype that it computes in."""
-    size = (1, weight.shape[1] * groups, *(max(_SIZE, dilation[i] * weight.shape[2 + i]) for i in (0, 1)))
-    order = _operators()._reorder_convolution_weight
-    ordered = order(weight.contiguous(), padding, stride, dilation, groups, size)
     out_channels, of_group, *kernel = weight.shape
     return Packed(
-        ordered, bias, padding, stride, dilation, groups, of_group * groups, out_channels, (kernel[0], kernel[1])
+        weight, bias, padding, stride, dilation, groups, of_group * groups, out_channels, (kernel[0], kernel[1])
     )
 
 
@@ -159,7 +167,7 @@ def _trials(dtype: torch.dtype) -> Iterator[tuple[str, float]]:
             "dilation": (1, 1),
             "groups": groups,
         }
-        packed = pack(weight, bias, **settings)
+        packed = convolution(weight, bias, **settings).ordered_for(x)
         plain = F.conv2d(x.float(), weight.float(), bias.float(), **settings)
         case = f"{dtype}, {groups} groups, {size}x{size}, stride {stride}"
         yield case, _off(packed(x), plain, dtype)

@@ -95,9 +95,9 @@ class _Pass:
             return self.through(unit.modules, x)
         given = x
         x = self._laid_out(x)
-        mine = mine or x is not given
+        mine, run = mine or x is not given, unit.ready.at(x)
         if unit.moves is None:
-            out = unit.packed(x, unit.then)
+            out = run(x, unit.then)
         else:
             offset, gain = self._steering(unit.moves, unit.convolution, x)
             fold = _fold_of(unit.moves, x)
@@ -106,11 +106,11 @@ class _Pass:
                 return self.through(unit.modules[1:], unit.convolution.convolve(moved))
             if mine:
                 saved = torch.ops.tinkit.interlace_write_(x, offset, gain, fold, transposed=False)
-                out = unit.packed(x, unit.then)
+                out = run(x, unit.then)
                 if again and x is given:
                     torch.ops.tinkit.fold_restore_(x, saved)
             else:
-                out = unit.packed(torch.ops.tinkit.interlace(x, offset, gain, fold), unit.then)
+                out = run(torch.ops.tinkit.interlace(x, offset, gain, fold), unit.then)
         self._mine = out
         return out
 
@@ -118,11 +118,11 @@ class _Pass:
         """Whether the unit's operator takes ``x`` as its modules would."""
         if self._plain or type(x) is not Tensor or x.dtype not in self._given or not x.is_cpu or x.ndim != 4:
             return False
-        if x.layout != torch.strided or x.shape[1] != unit.packed.in_channels or x.numel() == 0:
+        if x.layout != torch.strided or x.shape[1] != unit.ready.settings.in_channels or x.numel() == 0:
             return False
         if unit.moves is not None and (x.shape[0] % unit.moves.num_segments or _fold_of(unit.moves, x) == 0):
             return False
-        return min(unit.packed.shape(x)) > 0
+        return min(unit.ready.settings.shape(x)) > 0
 
     def _laid_out(self, x: Tensor) -> Tensor:
         x = x if x.dtype == self._dtype else x.to(self._dtype)
@@ -172,7 +172,7 @@ class _Pass:
         relu = end is not None and type(end) is nn.ReLU and is_activation(end, self._parts)
         if isinstance(last, Unit) and self._may_add(last, x, shortcut):
             x, shortcut = self._laid_out(x), shortcut.contiguous(memory_format=torch.channels_last)
-            out = last.packed.onto(shortcut, x, relu=relu, write=may_write)
+            out = last.ready.at(x).onto(shortcut, x, relu=relu, write=may_write)
             self._mine = out
             return out if end is None or relu else self._call(end, out)
         out = self._step(last, x)
@@ -188,9 +188,14 @@ class _Pass:
         return out if end is None else self._call(end, out)
 
     def _may_add(self, unit: Unit, x: Any, shortcut: Any) -> bool:
-        if unit.then.name != "none" or unit.moves is not None or not unit.packed.may_add or not self._fits(unit, x):
+        if (
+            unit.then.name != "none"
+            or unit.moves is not None
+            or not unit.ready.settings.may_add
+            or not self._fits(unit, x)
+        ):
             return False
-        return _is_like(shortcut, unit.packed.shape(x), self._dtype)
+        return _is_like(shortcut, unit.ready.settings.shape(x), self._dtype)
 
     def _may_join(self, last: Step, out: Any, shortcut: Any) -> bool:
         """Whether nobody can have kept ``out``, and one pass does what ``out += shortcut`` and a ReLU do."""

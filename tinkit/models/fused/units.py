@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from tinkit.models.backbones.feature_layout import NCHW
 from tinkit.models.fused.parts import Block, Parts
-from tinkit.models.fused.weights import SeenWeights
+from tinkit.models.fused.weights import Ready, SeenWeights
 from tinkit.models.temporal.interlace import TemporalInterlace
 from tinkit.models.temporal.placed import TemporalConv2d
 from tinkit.models.temporal.shift import TemporalShift
-from tinkit.ops.post_ops import ACTIVATIONS, NONE, Activation, Packed
+from tinkit.ops.post_ops import ACTIVATIONS, NONE, Activation
 from tinkit.timm_import import import_timm
 
 Moves = TemporalInterlace | TemporalShift
@@ -27,7 +27,7 @@ class Unit(NamedTuple):
     """
 
     modules: tuple[nn.Module, ...]
-    packed: Packed
+    ready: Ready
     then: Activation
     moves: Moves | None
 
@@ -59,8 +59,8 @@ def _unit(row: Sequence[nn.Module | Block], parts: Parts, seen: SeenWeights, dty
     if moves is None and type(convolution) is TemporalConv2d:
         return None
     norm = following[0] if following and _may_merge(following[0], parts) else None
-    packed = seen.packed(convolution, norm, dtype)  # type: ignore[arg-type]
-    if packed is None:
+    ready = seen.ready(convolution, norm, dtype)  # type: ignore[arg-type]
+    if ready is None:
         return None
     modules, then = (convolution,), NONE
     if norm is not None:
@@ -70,7 +70,7 @@ def _unit(row: Sequence[nn.Module | Block], parts: Parts, seen: SeenWeights, dty
     after = following[len(modules) - 1] if len(following) >= len(modules) else None
     if then is NONE and after is not None and is_activation(after, parts):
         modules, then = (*modules, after), ACTIVATIONS[type(after)]  # type: ignore[assignment,index]
-    return Unit(modules, packed, then, moves)
+    return Unit(modules, ready, then, moves)
 
 
 def is_activation(module: object, parts: Parts) -> bool:

@@ -14,19 +14,43 @@ from torch import Tensor, nn
 
 from tinkit.models.fused.merge import merged
 from tinkit.models.stock import are_plain
-from tinkit.ops.post_ops import Packed, pack
+from tinkit.ops.post_ops import Packed, convolution
 from tinkit.ops.prints import Print, prints
 
 _LARGEST = 1e6
 """Of a weight: with larger ones features could overflow between convolutions, where ReLU would take NaN for zero."""
+_SIZES = 4  # for which weights are kept
 
 Key = tuple[int, int, torch.dtype]
+
+
+class Ready:
+    """A convolution, with a norm behind it or not, for features of the sizes that it has met."""
+
+    def __init__(self, convolution: nn.Conv2d, norm: Any, dtype: torch.dtype) -> None:
+        self._made_from = convolution, norm, dtype
+        self._unordered: Packed | None = _merged(convolution, norm, dtype)
+        self._ordered: dict[tuple[int, ...], Packed] = {}
+        parts = (self._unordered.weight, self._unordered.bias)
+        self.too_large = not all(part is None or bool(part.abs().max() <= _LARGEST) for part in parts)
+        self.settings = self._unordered._replace(weight=Tensor(), bias=None)
+
+    def at(self, x: Tensor) -> Packed:
+        """The convolution for features of the height and width of ``x``."""
+        size = tuple(x.shape[2:])
+        found = self._ordered.get(size)
+        if found is None:
+            found = (self._unordered or _merged(*self._made_from)).ordered_for(x)
+            if len(self._ordered) >= _SIZES:
+                self._ordered.clear()
+            self._ordered[size], self._unordered = found, None
+        return found
 
 
 class _Kept(NamedTuple):
     made_of: tuple[Any, ...]
     modules: tuple[nn.Module | None, ...]  # so that no other gets their ids
-    packed: Packed | None
+    ready: Ready
 
 
 class FusedWeights:
@@ -69,24 +93,24 @@ class SeenWeights:
         self.used: set[Key] = set()
         self.too_large = False  # a convolution was left out since features could overflow in it
 
-    def packed(self, convolution: nn.Conv2d, norm: Any, dtype: torch.dtype) -> Packed | None:
-        """``convolution`` with ``norm`` behind it (None: with nothing), in ``dtype``; None where it cannot be."""
-        tensors = [*_parameters(convolution, "weight", "bias")]
-        settings: tuple[Any, ...] = tuple(convolution.__dict__[name] for name in _SETTINGS)
+    def ready(self, conv: nn.Conv2d, norm: Any, dtype: torch.dtype) -> Ready | None:
+        """``conv`` with ``norm`` behind it (None: with nothing), in ``dtype``; None where it cannot be."""
+        tensors = [*_parameters(conv, "weight", "bias")]
+        settings: tuple[Any, ...] = tuple(conv.__dict__[name] for name in _SETTINGS)
         if norm is not None:
             tensors += [*_parameters(norm, "weight", "bias"), norm.running_mean, norm.running_var]
             settings += (norm.eps,)
         found = [None if tensor is None else self._prints.get(id(tensor)) for tensor in tensors]
-        if not _fit(tensors, convolution.groups, found):
+        if not _fit(tensors, conv.groups, found):
             return None
         made_of = (*settings, *found)
-        key = (id(convolution), id(norm), dtype)
+        key = (id(conv), id(norm), dtype)
         self.used.add(key)
         kept = self._kept.get(key)
         if kept is None or kept.made_of != made_of:
-            kept = self._kept[key] = _Kept(made_of, (convolution, norm), _pack(convolution, norm, dtype))
-        self.too_large |= kept.packed is None
-        return kept.packed
+            kept = self._kept[key] = _Kept(made_of, (conv, norm), Ready(conv, norm, dtype))
+        self.too_large |= kept.ready.too_large
+        return None if kept.ready.too_large else kept.ready
 
 
 _SETTINGS = ("padding", "stride", "dilation", "groups")
@@ -101,13 +125,10 @@ def _fit(tensors: Sequence[Tensor | None], groups: int, found: Sequence[Print | 
     return whole and all(tensor is None or its is not None for tensor, its in zip(tensors, found, strict=True))
 
 
-def _pack(convolution: nn.Conv2d, norm: Any, dtype: torch.dtype) -> Packed | None:
-    weight, bias = (convolution.weight, convolution.bias) if norm is None else merged(convolution, norm)
-    parts = [None if part is None else part.detach().to(dtype) for part in (weight, bias)]
-    if not all(part is None or bool(part.abs().max() <= _LARGEST) for part in parts):
-        return None
-    settings = {name: convolution.__dict__[name] for name in _SETTINGS}
-    return pack(parts[0], parts[1], **settings)  # type: ignore[arg-type]
+def _merged(conv: nn.Conv2d, norm: Any, dtype: torch.dtype) -> Packed:
+    weight, bias = (conv.weight, conv.bias) if norm is None else merged(conv, norm)
+    settings = {name: conv.__dict__[name] for name in _SETTINGS}
+    return convolution(weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype), **settings)
 
 
 def _parameters(module: nn.Module, *names: str) -> list[Tensor | None]:
