@@ -76,7 +76,7 @@ coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/c
 	rm -rf build/coverage && mkdir -p build/coverage
 	$(MAKE) test PYTEST="OMP_NUM_THREADS=1 $(BIN)/python -m coverage run $(ON_TWO)"
 	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage json --quiet -o build/coverage/report.json
+	$(BIN)/python -m coverage json --quiet --ignore-errors -o build/coverage/report.json
 	$(BIN)/python -m benchmarks.coverage_table build/coverage/report.json
 
 mutation: $(STAMP) ## a seeded sample of mutants against their tests, into benchmarks/results/mutation.csv
@@ -101,6 +101,7 @@ format: $(STAMP) ## apply the formatters and the linter's fixes
 bench-fusion: $(STAMP) ## auto on made-up members beside search and means, into benchmarks/results/fusion.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion --large
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion --worlds digits
 
 bench-fusion-scale: $(STAMP) ## fusions of 200,000 and a million clips beside NumPy, into benchmarks/results/fusion_scale.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion_scale
@@ -114,6 +115,7 @@ bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchm
 	  $(BIN)/python -m pip install --quiet --no-deps --target build/peers $$peer || echo "left out: $$peer" >&2; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data_before
 
 bench-packed: $(STAMP) ## packed frames beside pread and beside folders, into benchmarks/results/packed.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz import packed_targets, score_targets, targets
+from benchmarks.fuzz import packed_targets, score_targets, sound_targets, targets
 from benchmarks.fuzz.child import Outside
 from benchmarks.fuzz.material import make_media
 from benchmarks.fuzz.parent import Child, Result, prepare
@@ -32,10 +32,12 @@ def place(folder: Path) -> Iterator[Place]:
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_unchanged_files_of_every_kind_are_read(kind: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (targets, score_targets):
+    for module in (targets, score_targets, sound_targets):
         monkeypatch.setattr(module, "changed", lambda rng, data, others: data)
-        monkeypatch.setattr(module, "changed_text", lambda rng, data, words: data)
-        monkeypatch.setattr(module, "changed_table", lambda rng, data, words, target: not target.write_bytes(data))
+        monkeypatch.setattr(module, "changed_text", lambda rng, data, words: data, raising=False)
+        monkeypatch.setattr(
+            module, "changed_table", lambda rng, data, words, target: not target.write_bytes(data), raising=False
+        )
     monkeypatch.setattr(packed_targets, "_change", lambda rng, place, file: False)
     monkeypatch.setattr(packed_targets, "_tars", lambda to: ())
     assert ROWS[kind].target(random.Random(1), place) == "read"
@@ -53,7 +55,8 @@ def test_changed_files_are_read_or_refused_within_limits(folder: Path) -> None:
     assert result.faults == []
     assert result.read + result.refused == 6 * len(ROWS)
     assert min(result.read, result.refused) > 20
-    assert result.peak < 700
+    print(f"peak {result.peak:.0f} MiB, {result.loaded:.0f} of them before the first case")
+    assert result.peak - result.loaded < 250
 
 
 def test_a_child_that_dies_is_a_fault_of_its_case(folder: Path) -> None:

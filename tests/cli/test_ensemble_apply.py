@@ -13,6 +13,7 @@ import pytest
 
 from tests.helpers.ensembles import changed_info, ensemble, refused, three_runs
 from tests.helpers.fusion_members import scores_of
+from tests.helpers.score_files import digest_of
 from tinkit.files.hashes import sha256_file
 from tinkit.fusion import METHODS
 from tinkit.fusion.record import record_content
@@ -51,7 +52,7 @@ def test_what_was_learned_is_applied_just_as_when_it_was_fitted(runs: Path, meth
     for name, data in before.items():
         assert (Path("fusions/f") / name).read_bytes() == data
     record = record_content(Path("fusions/f/fusion.json"))
-    assert record["outputs"]["late"]["sha256"] == sha256_file("fusions/f/late.arrow")
+    assert record["outputs"]["late"]["digest"] == digest_of("fusions/f/late.arrow")
     assert record["missing_clips"]["late"] == {"all": 0}
     assert record["members"][0]["scores"]["late"]["path"] == str(late("good").absolute()) or str(late("good"))
     assert "nothing was changed" in ensemble("f", "--apply", "late")
@@ -91,6 +92,20 @@ def test_scores_unlike_those_that_were_fused_are_refused(runs: Path, facts: dict
     assert "member 'fair'" in message
     assert said in message
     assert not Path("fusions/f/late.arrow").exists()
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+def test_a_damaged_member_leaves_nothing_written(runs: Path, place: float) -> None:
+    """Its values are checked while they are fused: no result of them is put in place."""
+    fused()
+    data = bytearray(late("fair").read_bytes())
+    at = data.index(read_scores(late("fair")).scores.tobytes()) + int(place * read_scores(late("fair")).scores.nbytes)
+    data[at] ^= 0x10
+    late("fair").write_bytes(data)
+    before = {path: path.read_bytes() for path in Path("fusions").rglob("*") if path.is_file()}
+    message = refused("f", "--apply", "late")
+    assert "fair/scores/late-1x1-best.arrow: damaged" in message
+    assert {path: path.read_bytes() for path in Path("fusions").rglob("*") if path.is_file()} == before
 
 
 def test_scores_that_lie_elsewhere_are_named(runs: Path) -> None:

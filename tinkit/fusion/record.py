@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from tinkit.errors import UserError
+from tinkit.files.arrow import open_arrow
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.hashes import sha256_file
 from tinkit.files.json import parse_json
 from tinkit.files.reading import read_bounded
 from tinkit.fusion.spec import PublishedFusion
@@ -27,11 +29,21 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Output(_Part):
-    """A score file of the fusion: its name in the fusion's folder and its SHA-256."""
+class ArraysRecord(_Part):
+    """The file of what was learned: its name in the fusion's folder and its SHA-256."""
 
     path: str
     sha256: str
+
+
+class Output(_Part):
+    """A score file of the fusion: its name in the fusion's folder, and what names its content.
+
+    Fusions of an earlier release have its SHA-256, and call it so.
+    """
+
+    path: str
+    digest: str = Field(validation_alias=AliasChoices("digest", "sha256"))
 
 
 class Estimate(_Part):
@@ -53,7 +65,7 @@ class Estimates(_Part):
 
 
 class IntervalRecord(_Part):
-    """A value with the ends of its 95% interval; what is stored of :class:`tinkit.fusion.estimate.Interval`."""
+    """A value with the ends of its 95% interval: :class:`tinkit.fusion.choosing.estimate.Interval`."""
 
     value: float
     low: float
@@ -61,12 +73,14 @@ class IntervalRecord(_Part):
 
 
 class CandidateRecord(_Part):
-    """A way that ``auto`` tried: :class:`tinkit.fusion.choice.Candidate`."""
+    """A way that ``auto`` tried: :class:`tinkit.fusion.choosing.choice.Candidate`."""
 
     name: str
     value: float
     below_best: float
     standard_error: float
+    less_likely: float | None = None
+    likelihood_error: float | None = None
 
 
 class ChoiceRecord(_Part):
@@ -80,7 +94,7 @@ class ChoiceRecord(_Part):
 
 
 class WorthRecord(_Part):
-    """What a member is worth: :class:`tinkit.fusion.worth.Worth`."""
+    """What a member is worth: :class:`tinkit.fusion.worth.account.Worth`."""
 
     name: str
     worth: float | None
@@ -89,7 +103,7 @@ class WorthRecord(_Part):
 
 
 class AccountRecord(_Part):
-    """What members are worth, and what classes gain: :class:`tinkit.fusion.worth.Account`."""
+    """What members are worth, and what classes gain: :class:`tinkit.fusion.worth.account.Account`."""
 
     clips: int
     members: list[WorthRecord]
@@ -99,20 +113,22 @@ class AccountRecord(_Part):
 
 
 class SubsetRecord(_Part):
-    """A fusion of some members: :class:`tinkit.fusion.front.Subset`."""
+    """A fusion of some members: :class:`tinkit.fusion.worth.front.Subset`."""
 
     members: list[str]
-    clips_per_s: float
+    clips_per_s: float | None
+    gflops: float | None = None
     value: float
     on_front: bool
     picked: bool
 
 
 class FrontRecord(_Part):
-    """Fusions of fewer members: :class:`tinkit.fusion.front.Front`, and what was picked of them."""
+    """Fusions of fewer members: :class:`tinkit.fusion.worth.front.Front`, and what was picked of them."""
 
     clips: int
     complete: bool
+    by: Literal["clips/s", "GFLOPs"] = "clips/s"
     devices: list[str]
     subsets: list[SubsetRecord]
     budget: float | None
@@ -127,6 +143,7 @@ class MemberRecord(_Part):
     views: str = ""
     weight: float | None = None
     clips_per_s: float | None = None
+    gflops: float | None = None
     metrics: Estimate | None = None
 
 
@@ -135,7 +152,7 @@ class FusionRecord(_Part):
 
     fit: str | None
     outputs: dict[str, Output]
-    arrays: Output | None = None
+    arrays: ArraysRecord | None = None
     metrics: Estimates
     method: str = ""
     chosen: str = ""
@@ -146,6 +163,7 @@ class FusionRecord(_Part):
     improvement: IntervalRecord | None = None
     front: FrontRecord | None = None
     clips_per_s: float | None = None
+    gflops: float | None = None
     devices: list[str] = []
     published: list[PublishedFusion] = []
     trial: list[str] = []
@@ -171,8 +189,8 @@ class FusionRecord(_Part):
         return metric, value - optimism, self.improvement if fitted is not None else None
 
     def describes(self, name: str) -> str | None:
-        """The SHA-256 that the score file ``name`` must have; None for a file that is not of this fusion."""
-        return next((item.sha256 for item in self.outputs.values() if item.path == name), None)
+        """The digest that the score file ``name`` must have; None for a file that is not of this fusion."""
+        return next((item.digest for item in self.outputs.values() if item.path == name), None)
 
 
 def value_of(estimate: Estimate | None, metric: str) -> float | None:
@@ -190,8 +208,21 @@ def record_content(file: Path) -> dict[str, Any]:
     return _record(file)[1]
 
 
-def check_recorded(scores: Path, sha256: str) -> FusionRecord | None:
-    """The record of the fusion that wrote ``scores``, whose SHA-256 is ``sha256``; None where none did.
+def holds(scores: Path, digest: str) -> bool:
+    """Whether ``scores`` is a score file, whole, with the content that ``digest`` names."""
+    try:
+        return _same(scores, open_arrow(scores).verified_digest(), digest)
+    except (UserError, OSError):
+        return False
+
+
+def _same(scores: Path, digest: str, wanted: str) -> bool:
+    """Whether the file whose content ``digest`` names is ``wanted``, which may be given as the file's SHA-256."""
+    return digest == wanted or (":" not in wanted and sha256_file(scores) == wanted)
+
+
+def check_recorded(scores: Path, digest: str) -> FusionRecord | None:
+    """The record of the fusion that wrote ``scores``, whose content ``digest`` names; None where none did.
 
     Raises :class:`~tinkit.errors.UserError` for an unfinished fusion, and for a file that is not as it was written.
     """
@@ -203,9 +234,9 @@ def check_recorded(scores: Path, sha256: str) -> FusionRecord | None:
     wanted = record.describes(scores.name)
     if wanted is None:
         return None
-    if wanted != sha256:
+    if not _same(scores, digest, wanted):
         raise UserError(
-            f"is not the file that {head} describes: its SHA-256 is {sha256[:12]}..., not {wanted[:12]}...",
+            f"is not the file that {head} describes: its digest is {digest[:19]}..., not {wanted[:19]}...",
             file=scores,
             fix=_AGAIN,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +34,7 @@ class ScoreInfo:
     are (from 0; None: all, averaged); ``weights`` which checkpoint of ``run`` (``best``, ``last``, ``ema``,
     ``step=N``); ``trained_on`` the splits that its weights have seen; ``hashes`` what it was made from (``recipe``,
     ``checkpoint``, ``member:NAME``, ...). ``trial``: the run, or the test, was cut short (``--limit`` and the like).
+    ``gflops``: billions of multiplications that a clip took the model, its views together; None where not known.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class ScoreInfo:
     protocol: dict[str, Any] = field(default_factory=dict)
     view: int | None = None
     trial: bool = False
+    gflops: float | None = None
 
 
 class ArrowColumn(Sequence[Any]):
@@ -87,6 +89,30 @@ class ArrowColumn(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"ArrowColumn({len(self)} x {self.array.type})"
+
+
+class Rows(Protocol):
+    """What is known of the N rows of a table without their scores: see :class:`ScoreTable`."""
+
+    @property
+    def info(self) -> ScoreInfo:
+        """Where the scores come from and what they are."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The clips."""
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(N,) of bool: which have scores."""
+
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """What is known of their classes."""
+
+    @property
+    def source(self) -> Sequence[str]:
+        """The videos that they were cut from."""
 
 
 @dataclass(frozen=True, eq=False)
