@@ -41,10 +41,11 @@ def make(root: Path) -> None:
 
 
 def load(root: Path, split: Split) -> LagClips:
-    """A split as tinkit's data set for testing gives it, kept in a file beside the challenge."""
+    """A split as tinkit's data set for testing gives it, kept in a file beside the challenge, which is made first."""
     kept = root.with_name(f"{root.name}-{split}.pt")
     if kept.is_file():
         return LagClips(**torch.load(kept, weights_only=True))
+    make(root)
     manifest = open_manifest(DataConfig(dataset=SPEC.layout, root=root), split)
     views = ViewConfig(views="1x1", scale=SPEC.size, crop=SPEC.size)
     items = list(

@@ -74,23 +74,29 @@ def _share(epoch: float) -> float:
 
 def logits(model: nn.Module, network: Network, data: LagClips, rows: Tensor) -> Tensor:
     """(N, classes) float32 of the clips ``rows``."""
-    video = ((data.frames[rows].float() / 255 - 0.45) / 0.225).flatten(0, 1)
-    video = video.contiguous(memory_format=torch.channels_last).unflatten(0, (len(rows), -1))
-    half = data.lags[rows][:, None] / 2 if network.told else None
-    with _steered(model, half), torch.autocast("cpu", torch.bfloat16):
-        found: Tensor = model(video)
+    some = LagClips(*(part[rows] for part in data))
+    half = some.lags[:, None] / 2 if network.told else None
+    with steered(model, half), torch.autocast("cpu", torch.bfloat16):
+        found: Tensor = model(video_of(some))
     return found.float()
 
 
+def video_of(data: LagClips) -> Tensor:
+    """(N, T, 3, H, W) as networks take it."""
+    frames = ((data.frames.float() / 255 - 0.45) / 0.225).flatten(0, 1)
+    return frames.contiguous(memory_format=torch.channels_last).unflatten(0, (len(data.labels), -1))
+
+
 @contextmanager
-def _steered(model: nn.Module, half: Tensor | None) -> Iterator[None]:
+def steered(model: nn.Module, half: Tensor | None) -> Iterator[None]:
     """Let ``half`` (N, 1) and its opposite be the offsets of every layer."""
 
     def given(_module: nn.Module, _inputs: Any, found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         assert half is not None
         return torch.cat([half, half, -half, -half], 1), found[1]
 
-    handles = [] if half is None else [module.steering.register_forward_hook(given) for module in _interlaces(model)]
+    taps = [] if half is None else [module.steering for module in _interlaces(model)]
+    handles = [tap.register_forward_hook(given, prepend=True) for tap in taps]  # before what records it
     try:
         yield
     finally:

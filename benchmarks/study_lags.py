@@ -4,8 +4,8 @@
 
 Each network is trained with every rate of a small grid and seed 0; the rate that is best on the validation split is
 kept for the other seeds. What is told of is the test split. A training that ends is kept in the folder, and a study
-that was stopped resumes with the next. Several processes may share it: ``--share 0/2`` and ``--share 1/2``. ``--show``
-trains nothing. docs/lags.md says what came out.
+that was stopped resumes with the next. Several processes may share it: ``--share 0/2``, and ``--share 1/2`` when the
+clips are decoded. ``--show`` trains nothing. docs/lags.md says what came out.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ import pandas as pd
 import torch
 from scipy.stats import t as student
 
-from benchmarks.lag_clips import KINDS, LagClips, load, make
+from benchmarks.lag_clips import KINDS, LagClips, load
 from benchmarks.lag_networks import NETWORKS, PLACES, measure, offsets_by_lag, train
 from benchmarks.machine import machine
+from benchmarks.tables import put_between
 from tinkit.files.atomic import write_atomic
 
 RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "lags.md"
 RATES = (0.1, 0.2)
 METRICS = ("top1", *KINDS)
 
@@ -124,7 +126,7 @@ def _words(values: pd.Series[float]) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the tables of results, of all trainings that have ended, and print the summary."""
+    """Write the tables of all trainings that have ended, put the summary into the page, and print it."""
     table = results(folder)
     if table.empty:
         return
@@ -138,7 +140,15 @@ def write(folder: Path) -> None:
         for row in json.loads(Training(*training).path(folder).read_text())["offsets"]
     ]
     write_atomic(RESULTS / "study_lags_offsets.csv", pd.DataFrame(steered).to_csv(index=False))
-    print(summary(kept).to_string(index=False))
+    told = summary(kept)
+    write_atomic(PAGE, put_between(PAGE.read_text(), "study-lags", as_markdown(told)))
+    print(told.to_string(index=False))
+
+
+def as_markdown(told: pd.DataFrame) -> str:
+    """The summary as a table of the page."""
+    lines = [list(told.columns), ["---"] * len(told.columns), *told.astype(str).to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
@@ -155,7 +165,6 @@ def main() -> None:
     if not asked.show:
         torch.set_num_threads(1)
         root = asked.folder / "data"
-        make(root)
         splits: dict[str, LagClips] = {split: load(root, split) for split in ("train", "val", "test")}
         for training in to_do(asked.folder, asked.seeds, cases()[number::shares]):
             if not training.path(asked.folder).is_file():
