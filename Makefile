@@ -79,7 +79,7 @@ coverage: $(STAMP) ## what `make test` runs of tinkit, into benchmarks/results/c
 	rm -rf build/coverage && mkdir -p build/coverage
 	$(MAKE) test PYTEST="OMP_NUM_THREADS=1 $(BIN)/python -m coverage run $(ON_TWO)"
 	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage json --quiet -o build/coverage/report.json
+	$(BIN)/python -m coverage json --quiet --ignore-errors -o build/coverage/report.json
 	$(BIN)/python -m benchmarks.coverage_table build/coverage/report.json
 
 mutation: $(STAMP) ## a seeded sample of mutants against their tests, into benchmarks/results/mutation.csv

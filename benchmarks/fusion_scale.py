@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import machine
 from benchmarks.pairs import cpu, interval
+from tinkit.files.block_sums import BlockSums
 from tinkit.fusion import fuse
 from tinkit.fusion.combine import BLOCK
 from tinkit.fusion.resolve import resolve_members
@@ -122,6 +123,10 @@ def pieces(folder: Path, members: int) -> dict[str, Callable[[], object]]:
     paths = files_of(folder, "test", members)
     tables = [read_scores(path) for path in paths]
 
+    def sum_inputs() -> None:
+        for table in tables:
+            BlockSums().update(table.scores.data)
+
     def hash_inputs() -> None:
         for table in tables:
             hashlib.sha256(table.scores).digest()
@@ -130,7 +135,8 @@ def pieces(folder: Path, members: int) -> dict[str, Callable[[], object]]:
         write_scores(folder / "piece.arrow", tables[0])
 
     return {
-        "part: SHA-256 of the inputs, once": hash_inputs,
+        "part: the sums of the inputs' blocks": sum_inputs,
+        "beside: SHA-256 of the inputs, once": hash_inputs,
         "part: reading ids, labels and sources": lambda: [read_scores(path) for path in paths],
         "part: whether the inputs are finite": lambda: [check_scores(table) for table in tables],
         "part: writing the result with its checksum": write,

@@ -45,7 +45,8 @@ class TemporalModule:
     ``any_place``: it precedes modules of every kind, so that ``tinkit models`` shows it in every family; else in a
     ResNet-50 alone. ``alternate``: in very deep networks it goes into every second block
     (:mod:`tinkit.models.backbones.families`). ``fixed_frames`` is why a test must show as many frames as training did;
-    None where it need not. ``foreign``: what files of other code bases have of it.
+    None where it need not. ``causal``: no frame's features depend on later frames, so that a stream can be watched
+    (``tinkit watch``). ``foreign``: what files of other code bases have of it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class TemporalModule:
     any_place: bool = False
     alternate: bool = False
     fixed_frames: str | None = None
+    causal: bool = False
     foreign: ForeignForm = ForeignForm()
 
 
@@ -70,6 +72,7 @@ TEMPORAL_MODULES = (
         what="leaves frames alone",
         keys=("temporal_pool",),
         any_place=True,
+        causal=True,
         foreign=ForeignForm(code_bases=None),
     ),
     TemporalModule(
@@ -107,6 +110,26 @@ TEMPORAL_MODULES = (
         shift_div=4,
         keys=("offset_init",),
         foreign=ForeignForm(weights="triangle", marks=("centre_logit", "gain_logit")),
+    ),
+    TemporalModule(
+        name="tsm_online",
+        title="TSM online",
+        what="shifts a part of the channels from the frame before, and so reads streams",
+        put="tinkit.models.temporal.online:put_online_shift",
+        shift_div=8,
+        alternate=True,
+        causal=True,
+        foreign=ForeignForm(code_bases=None, wrapper="net"),
+    ),
+    TemporalModule(
+        name="tin_online",
+        title="TIN online",
+        what="interlaces a part of the channels with the two frames before, by offsets of each frame",
+        put="tinkit.models.temporal.online:put_online_interlace",
+        shift_div=4,
+        keys=("offset_init",),
+        causal=True,
+        foreign=ForeignForm(weights="steering convolution", marks=("offset_conv.", "gain_conv.")),
     ),
 )
 NAMES = tuple(row.name for row in TEMPORAL_MODULES)

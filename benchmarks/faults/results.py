@@ -197,17 +197,18 @@ def _is_consistent(folder: Path) -> bool:
     """Whether whatever describes files describes those that are there, for one who knows nothing of journals."""
     import json
 
-    from tinkit.files.hashes import sha256_file
+    from tinkit.files.hashes import is_file_of
+    from tinkit.fusion.record import holds
 
     for head in [*folder.rglob("fusion.json"), *folder.rglob("manifest.json")]:
         if _is_hidden(str(head.relative_to(folder))):
             continue
         content = json.loads(head.read_bytes())
-        described = {content["file"]: content["sha256"]} if "file" in content else {}
-        described |= {item["path"]: item["sha256"] for item in content.get("outputs", {}).values()}
-        for name, digest in described.items():
-            if not (head.parent / name).is_file() or sha256_file(head.parent / name) != digest:
-                return False
+        if "file" in content and not is_file_of(head.parent / content["file"], content["sha256"]):
+            return False
+        outputs = content.get("outputs", {}).values()
+        if not all(holds(head.parent / item["path"], item["digest"]) for item in outputs):
+            return False
     return True
 
 

@@ -68,6 +68,9 @@ class Audit:
 
 def main(folder: Path) -> None:
     """Answer orders until there is none."""
+    import pandas  # noqa: F401  # before memory is looked at: builds of these differ by hundreds of megabytes
+    import torch  # noqa: F401
+
     from benchmarks.fuzz.place import Place
     from benchmarks.fuzz.targets import ROWS
 
@@ -79,6 +82,7 @@ def main(folder: Path) -> None:
     python = (Path(sys.prefix), Path(sys.base_prefix), *map(Path, site.getsitepackages()), Path(__file__).parents[2])
     audit = Audit((place.root, *python, *map(Path, filter(None, sys.path)), *_SYSTEM))
     _limit()
+    loaded = _status("VmHWM")
     for line in sys.stdin:
         kind, first, last = json.loads(line)
         for seed in range(first, last):
@@ -91,7 +95,10 @@ def main(folder: Path) -> None:
             except Exception as error:  # whatever it is, it is a fault: everything foreseen is a refusal
                 said, fault = "crashed", "".join(traceback.format_exception(error))[-1500:]
             answer = {"seed": seed, "said": said, "fault": fault, "seconds": process_time() - begun}
-            print(json.dumps(answer | {"kb": _status("VmRSS"), "peak_kb": _status("VmHWM")}), flush=True)
+            print(
+                json.dumps(answer | {"kb": _status("VmRSS"), "peak_kb": _status("VmHWM"), "loaded_kb": loaded}),
+                flush=True,
+            )
 
 
 def _limit() -> None:

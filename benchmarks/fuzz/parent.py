@@ -21,7 +21,10 @@ GROWTH_MIB = 64.0
 
 @dataclass
 class Result:
-    """What became of the cases of one kind. ``faults`` names each, with its seed."""
+    """What became of the cases of one kind. ``faults`` names each, with its seed.
+
+    ``peak`` MiB were taken at most, of which ``loaded`` by a child before its first case.
+    """
 
     kind: str
     cases: int = 0
@@ -32,6 +35,7 @@ class Result:
     outside: int = 0
     slowest: float = 0.0
     peak: float = 0.0
+    loaded: float = 0.0
     growth: float = 0.0
     faults: list[str] = field(default_factory=list)
 
@@ -45,6 +49,7 @@ class Result:
         self.outside += said != "crashed" and bool(answer["fault"])
         self.slowest = max(self.slowest, answer["seconds"])
         self.peak = max(self.peak, answer["peak_kb"] / 1024)
+        self.loaded = answer["loaded_kb"] / 1024
         if answer["fault"]:
             self.faults.append(f"{self.kind} seed {answer['seed']}: {said}: {answer['fault']}")
 

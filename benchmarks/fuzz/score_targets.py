@@ -11,7 +11,7 @@ from benchmarks.fuzz.mutate import changed, changed_table, changed_text
 from benchmarks.fuzz.place import Place, Said
 from tinkit.errors import UserError
 from tinkit.foreign_scores import read_foreign
-from tinkit.scores.file import read_scores, verified_scores, write_scores
+from tinkit.scores import read_scores, verified_scores, write_scores
 from tinkit.scores.kinds import to_kind
 from tinkit.scores.table import ScoreInfo, ScoreTable
 

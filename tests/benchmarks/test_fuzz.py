@@ -53,7 +53,8 @@ def test_changed_files_are_read_or_refused_within_limits(folder: Path) -> None:
     assert result.faults == []
     assert result.read + result.refused == 6 * len(ROWS)
     assert min(result.read, result.refused) > 20
-    assert result.peak < 700
+    print(f"peak {result.peak:.0f} MiB, {result.loaded:.0f} of them before the first case")
+    assert result.peak - result.loaded < 250
 
 
 def test_a_child_that_dies_is_a_fault_of_its_case(folder: Path) -> None:

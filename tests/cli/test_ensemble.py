@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.ensembles import ensemble, refused, three_runs
 from tests.helpers.fusion_members import write_run
-from tinkit.files.hashes import sha256_file
+from tests.helpers.score_files import digest_of
 from tinkit.fusion import folder as folder_module
 from tinkit.fusion.record import read_record, record_content
 from tinkit.metrics import evaluate
@@ -40,10 +40,10 @@ def test_runs_are_fitted_on_val_and_applied_to_test(runs: Path) -> None:
         np.testing.assert_allclose(fused.scores, np.tensordot(weights, members, 1), atol=1e-5)
         assert (fused.info.kind, fused.info.run, fused.info.split) == ("logits", "f", split)
         assert fused.info.trained_on == ("train", "val")
-        assert record["outputs"][split]["sha256"] == sha256_file(f"fusions/f/{split}.arrow")
+        assert record["outputs"][split]["digest"] == digest_of(f"fusions/f/{split}.arrow")
         for member in record["members"]:
-            assert member["scores"][split]["sha256"] == sha256_file(member["scores"][split]["path"])
-            assert fused.info.hashes[f"member:{member['name']}"] == member["scores"][split]["sha256"]
+            assert member["scores"][split]["digest"] == digest_of(member["scores"][split]["path"])
+            assert fused.info.hashes[f"member:{member['name']}"] == member["scores"][split]["digest"]
     val = read_scores("fusions/f/val.arrow")
     assert (
         record["metrics"]["fused"]["sample_map"] == evaluate(val.scores, label_matrix(val), "multi-label")["sample_map"]
@@ -149,10 +149,10 @@ def test_a_failure_half_way_leaves_what_was_there(runs: Path, monkeypatch: pytes
     ensemble("good", "fair", "--name", "f")
     before = {path.name: path.read_bytes() for path in Path("fusions/f").iterdir()}
 
-    def full(path: Path, table: object) -> None:
+    def full(path: Path, *rows: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder_module, "write_scores", full)
+    monkeypatch.setattr(folder_module, "write_blocks", full)
     for words in (("good", "noise", "--name", "f", "--force"), ("good", "noise", "--name", "g")):
         assert "the disk is full" in refused(*words)
     assert {path.name: path.read_bytes() for path in Path("fusions/f").iterdir()} == before
@@ -177,7 +177,7 @@ def test_a_folder_whose_name_is_not_text(runs: Path) -> None:
     ensemble(*files, "--name", "f", "--method", "mean-logits")
     record = record_content(Path("fusions/f/fusion.json"))
     assert Path(record["members"][0]["scores"]["val"]["path"]).is_file()
-    assert read_record(Path("fusions/f/fusion.json")).describes("val.arrow") == sha256_file("fusions/f/val.arrow")
+    assert read_record(Path("fusions/f/fusion.json")).describes("val.arrow") == digest_of("fusions/f/val.arrow")
     before = Path("fusions/f/fusion.json").read_bytes()
     ensemble(*files, "--name", "f", "--method", "mean-logits")  # is there already
     assert Path("fusions/f/fusion.json").read_bytes() == before

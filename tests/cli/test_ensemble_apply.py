@@ -13,6 +13,7 @@ import pytest
 
 from tests.helpers.ensembles import changed_info, ensemble, refused, three_runs
 from tests.helpers.fusion_members import scores_of
+from tests.helpers.score_files import digest_of
 from tinkit.files.hashes import sha256_file
 from tinkit.fusion import METHODS
 from tinkit.fusion.record import record_content
@@ -51,7 +52,7 @@ def test_what_was_learned_is_applied_just_as_when_it_was_fitted(runs: Path, meth
     for name, data in before.items():
         assert (Path("fusions/f") / name).read_bytes() == data
     record = record_content(Path("fusions/f/fusion.json"))
-    assert record["outputs"]["late"]["sha256"] == sha256_file("fusions/f/late.arrow")
+    assert record["outputs"]["late"]["digest"] == digest_of("fusions/f/late.arrow")
     assert record["missing_clips"]["late"] == {"all": 0}
     assert record["members"][0]["scores"]["late"]["path"] == str(late("good").absolute()) or str(late("good"))
     assert "nothing was changed" in ensemble("f", "--apply", "late")

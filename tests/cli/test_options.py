@@ -66,6 +66,7 @@ def test_an_option_of_several_commands_means_the_same_in_each() -> None:
         "--run": "what foreign scores, or joined ones, are called",
         "--clips": "how many to make; the folder that one's own lie in",
         "--val": "how many clips to make; the share of one's own",
+        "--fps": "of a test, and of a stream",
         "--workers": "that make clips or flow, or none; that probe, where a broken file may end one",
     }
     helps: dict[str, set[str]] = {}

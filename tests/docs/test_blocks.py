@@ -46,6 +46,7 @@ SLOW = {
     "packed.md",
     "report.md",
     "troubleshooting.md",
+    "watch.md",
 }
 
 FIRST = {"start.md", "train.md"}  # they train what the others find trained

@@ -15,7 +15,7 @@ import pytest
 from tests.helpers.fusion_members import scores_of
 from tinkit.errors import UserError
 from tinkit.files.arrow import DamagedFileError, open_arrow, sealed_writer
-from tinkit.scores import read_info, read_scores, verified_scores, write_scores
+from tinkit.scores import open_scores, read_info, read_scores, verified_scores, write_scores
 from tinkit.scores.features import inspect_features, read_features, write_features
 
 
@@ -50,13 +50,14 @@ def test_every_flipped_bit_and_every_lost_end_is_noticed(tmp_path: Path) -> None
             open_arrow(bad).verify()
 
 
-def test_the_frame_is_checked_when_it_is_opened_and_the_hash_is_the_files(tmp_path: Path) -> None:
+def test_the_frame_is_checked_when_it_is_opened_and_names_the_content(tmp_path: Path) -> None:
     path = tmp_path / "whole.arrow"
     table = two_batches(path)
     file = open_arrow(path)
     assert file.reader().read_all().equals(table)
-    assert file.verified_hash() == hashlib.sha256(path.read_bytes()).hexdigest()
     whole = path.read_bytes()
+    frame = whole[whole.index(b"\xfftinkit-seal-2") + 16 :][:64]
+    assert file.digest == file.verified_digest() == f"seal-2:{frame.decode()}"
     values = np.arange(21, dtype=np.float32).tobytes()
     first = whole.index(values[:60])  # the first batch's; the last one's begin alike
     last = whole.index(values)
@@ -86,8 +87,60 @@ def test_other_tools_read_a_sealed_file_and_what_they_write_has_no_seal(
         writer.write_table(table)
     file = open_arrow(again)
     with caplog.at_level(logging.WARNING):
-        assert file.verified_hash() == hashlib.sha256(again.read_bytes()).hexdigest()
+        assert file.verified_digest() == hashlib.sha256(again.read_bytes()).hexdigest()
     assert "again.arrow: has no checksum" in caplog.text
+
+
+def sealed_as_before(path: Path) -> bytes:
+    """The bytes of a sealed file as the first version of the seal has them: BODY is a SHA-256."""
+    old = path.read_bytes()
+    at = old.index(b"\xfftinkit-seal-2")
+    mark = b"\xfftinkit-seal-1\xff\n"
+    body = hashlib.sha256(old[:at]).hexdigest().encode()
+    table = pa.ipc.open_file(old)
+    frame, place = hashlib.sha256(), 0
+    values = [buffer for column in table.get_batch(0).columns for buffer in column.buffers() if buffer]
+    assert table.num_record_batches == 1
+    first, last = min(values, key=lambda one: one.address), max(values, key=lambda one: one.address + one.size)
+    start = old.index(bytes(first)[:64] or bytes(first))
+    stop = start + last.address + last.size - first.address
+    stop = old.index(b"\xff\xff\xff\xff\0\0\0\0", stop - stop % 8)  # the end of the messages; before it, padding
+    for begin, end in ((start, stop), (at + 16, at + 80)):
+        frame.update((old[:at] + mark + bytes(64) + body + mark + old[at + 160 :])[place:begin])
+        place = end
+    frame.update((old[:at] + mark + bytes(64) + body + mark + old[at + 160 :])[place:])
+    return old[:at] + mark + frame.hexdigest().encode() + body + mark + old[at + 160 :]
+
+
+def test_the_first_version_of_the_seal_is_checked_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "s.arrow"
+    write_scores(path, scores_of("a"))
+    whole = sealed_as_before(path)
+    path.write_bytes(whole)
+    table, digest = verified_scores(path)
+    assert digest == open_scores(path).digest == hashlib.sha256(whole).hexdigest()
+    np.testing.assert_array_equal(table.scores, scores_of("a").scores)
+    for bad in drawn_faults(whole, 2, 200):
+        path.write_bytes(bad)
+        with pytest.raises(UserError, match=r"s\.arrow"):
+            verified_scores(path)
+
+
+def test_scores_are_checked_piece_by_piece(tmp_path: Path) -> None:
+    path = tmp_path / "s.arrow"
+    digest = write_scores(path, scores_of("a"))
+    whole = path.read_bytes()
+    opened = open_scores(path)
+    for rows in (1, 3, 3, 2, len(opened.table)):
+        opened.used(rows)
+    assert (opened.verify(), opened.verify(), opened.digest) == (digest, None, digest)
+    place = whole.index(scores_of("a").scores[5].tobytes())
+    path.with_name("bad.arrow").write_bytes(whole[:place] + b"\x01\x02" + whole[place + 2 :])
+    bad = open_scores(path.with_name("bad.arrow"))
+    bad.used(len(bad.table))
+    for _ in range(2):
+        with pytest.raises(DamagedFileError, match="checksum"):
+            bad.verify()
 
 
 def drawn_faults(whole: bytes, seed: int, count: int) -> list[bytes]:

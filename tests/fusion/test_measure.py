@@ -79,7 +79,7 @@ def test_weights_that_are_as_good_as_equal_ones_over_the_whole_split_are_not_use
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"fit": "val", "outputs": {"val": {"path": "val.arrow"}}, "metrics": {}}', "outputs.val.sha256: "),
+        ('{"fit": "val", "outputs": {"val": {"path": "val.arrow"}}, "metrics": {}}', "outputs.val.digest: "),
         ('{"fit": "val", "outputs": {}, "metrics": {"cross_validated": {}}}', "metrics.cross_validated.counts: "),
         ("[", "not the record of a fusion: not valid JSON: "),
     ],

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.helpers.fusion_members import write_run
+from tests.helpers.score_files import digest_of
 from tinkit import __version__
 from tinkit.files.hashes import sha256_file
 from tinkit.fusion import fuse, make_spec, resolve_members
@@ -47,7 +48,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
 
     def row(run: str, name: str) -> dict[str, object]:
         scores = {
-            split: {"path": str(path), "sha256": sha256_file(path)} for split, path in sorted(files[run].items())[::-1]
+            split: {"path": str(path), "digest": digest_of(path)} for split, path in sorted(files[run].items())[::-1]
         }
         own = {"name": name, "run": run, "hashes": {"checkpoint": f"checkpoint of {run}"}, "weight": 0.5}
         kinds = {"kind": "logits", "converted_to": "probabilities"}
@@ -108,7 +109,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "rejected": None,
         "missing_clips": {"val": {"all": 0}, "test": {"all": 0}},
         "outputs": {
-            split: {"path": f"{split}.arrow", "sha256": sha256_file(out / f"{split}.arrow"), "clips": 60}
+            split: {"path": f"{split}.arrow", "digest": digest_of(out / f"{split}.arrow"), "clips": 60}
             for split in ("val", "test")
         },
     }

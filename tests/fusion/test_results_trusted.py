@@ -8,7 +8,6 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.helpers.fusion_members import scores_of, write_run
+from tests.helpers.score_files import digest_of
 from tinkit.cli.app import app
 from tinkit.errors import UsageError, UserError
-from tinkit.files.hashes import sha256_file
+from tinkit.files.block_sums import BlockSums
 from tinkit.files.locks import writing
 from tinkit.scores import read_scores, write_scores
 
@@ -283,11 +283,13 @@ def test_show_says_that_a_fitted_split_is_optimistic(here: Path) -> None:
 
 
 def test_every_input_is_hashed_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed: list[Any] = []
-    monkeypatch.setattr("tinkit.fusion.folder.sha256_file", lambda path: hashed.append(path) or sha256_file(path))
+    summed: list[int] = []
+    update = BlockSums.update
+    monkeypatch.setattr(BlockSums, "update", lambda self, data: summed.append(len(data)) or update(self, data))
     said("ensemble", "a", "b", "--method", "mean-logits", "--name", "g")
-    assert hashed == []  # reading checks and hashes in one pass, and so does writing
+    files = [*(here / "runs").glob("[ab]/scores/*.arrow"), *(here / "fusions" / "g").glob("*.arrow")]
+    assert 0 < sum(summed) <= sum(path.stat().st_size for path in files)  # using checks them, and writing sums
     record = json.loads((here / "fusions" / "g" / "fusion.json").read_text())
     for member in record["members"]:
         for entry in member["scores"].values():
-            assert entry["sha256"] == sha256_file(entry["path"])
+            assert entry["digest"] == digest_of(entry["path"])

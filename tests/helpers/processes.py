@@ -29,7 +29,7 @@ from tinkit.timm_import import import_timm
 
 import_timm()
 
-WAIT = 120  # seconds that a process may take: what hangs is ended and fails its test
+WAIT = 300  # seconds that a process may take: what hangs is ended and fails its test
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,14 @@ HOUSES = ("data", "models")
 """Packages of several rooms that those outside name as one: ``models`` is any of its rooms."""
 
 ROOMS = {
-    "cli": "report engine.training engine.exchange engine.evaluation engine.measure engine.runs engine.runtime"
-    " engine.distributed foreign_scores submission inspection fusion models recipe data ops native spread workers"
-    " scores metrics files",
+    "cli": "report engine.training engine.exchange engine.watching engine.evaluation engine.measure engine.runs"
+    " engine.runtime engine.distributed foreign_scores submission inspection fusion models recipe data ops native"
+    " spread workers scores metrics files",
     "report": "engine.evaluation engine.runs inspection fusion recipe data scores files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed inspection"
     " models recipe data workers scores metrics files",
     "engine.exchange": "engine.evaluation engine.runs engine.runtime engine.distributed models recipe data files",
+    "engine.watching": "engine.evaluation engine.runs engine.runtime models recipe data files",
     "engine.evaluation": "engine.runs engine.runtime engine.distributed fusion models recipe data scores metrics files",
     "engine.measure": "engine.runtime models recipe data ops workers files",
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
@@ -48,6 +49,7 @@ ROOMS = {
     "models.non_finite": "",
     "models.stock": "",
     "recipe": "data metrics files",
+    "data.stream": "data.decode",
     "data.look": "data.clips data.sampling data.manifest data.decode data.config files",
     "data.reencode": "data.packing data.sampling data.manifest data.packed data.annotations data.decode data.config"
     " data.paths data.layouts spread files",

@@ -12,6 +12,7 @@ import pyarrow as pa
 from tinkit.scores import (
     ScoreInfo,
     ScoreTable,
+    verified_scores,
     write_scores,
 )
 
@@ -46,6 +47,11 @@ def table(**changes: Any) -> ScoreTable:
 def written(path: Path, **changes: Any) -> Path:
     write_scores(path, table(**changes))
     return path
+
+
+def digest_of(path: str | Path) -> str:
+    """What names the content of a score file."""
+    return verified_scores(path)[1]
 
 
 def rewritten(path: Path, change: Any, metadata: Any = None) -> Path:

@@ -93,7 +93,7 @@ def test_the_same_network_by_a_recipe_and_by_its_constructor(temporal: str) -> N
 def test_a_tsm_without_shift_div_moves_the_published_quarter() -> None:
     config = ModelConfig(temporal="tsm")
     assert config.shift_div == 8
-    assert [ModelConfig(temporal=temporal).shift_div for temporal in TEMPORALS] == [None, 8, 4, 4]
+    assert [ModelConfig(temporal=temporal).shift_div for temporal in TEMPORALS] == [None, 8, 4, 4, 8, 4]
     explicit = recipe_of({"temporal": "tsm", "shift_div": 4})
     assert explicit.model.shift_div == 4
     child = load_recipe("sthv1_tin_r50", ["model.temporal=tsm"])

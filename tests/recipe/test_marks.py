@@ -172,7 +172,7 @@ def test_published_numbers_are_of_the_recipe_that_has_them(base: Path) -> None:
     own = '[optim]\nlr = 0.5\n[[published]]\nnumber = 1\nmetric = "top1"\nviews = "1x1"\nsource = "mine"\n'
     assert load_recipe(child(base, own)).recipe.departs == ()
     assert load_recipe(child(base, "published = []\n[optim]\nlr = 0.5\n")).recipe.departs == ()
-    # a parent that is no recipe by itself
+    # a parent that is not a recipe by itself
     (base / "part.toml").write_text(BASE.replace('dataset = "sthv1"\n', ""))
     lone = child(base, '[data]\ndataset = "sthv1"\n[optim]\nlr = 0.5\n[clip]\nsize = 112\n', "lone", "part")
     assert load_recipe(lone).recipe.departs == ("optim.lr",)

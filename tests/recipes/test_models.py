@@ -112,7 +112,7 @@ def test_the_command_lists_what_is_asked_for() -> None:
     rows = json.loads(command("resnet1?", "slowfast_50", "--json"))
     assert [list(row) for row in rows] == [COLUMNS] * len(rows)
     assert {row["backbone"] for row in rows} == {"resnet18", "slowfast_50"}
-    assert {row["temporal"] for row in rows if row["backbone"] == "resnet18"} == {"tsn", "tsm", "tin"}
+    assert {row["temporal"] for row in rows if row["backbone"] == "resnet18"} == {"tsn", "tsm", "tin", "tin_online"}
     assert {row["clips_per_s"] for row in rows} == {None}
     shown = command("slowfast_50")
     assert "77.5" in shown

@@ -100,7 +100,7 @@ def test_every_benchmark_has_a_tin() -> None:
 
 def test_every_kind_of_network_has_a_recipe() -> None:
     models = [recipe_of(name).model for name in shipped_names("recipes")]
-    assert {model.temporal for model in models} == {"tin", "tsm", "tsn", "rtcn", "3d"}
+    assert {model.temporal for model in models} == {"tin", "tsm", "tsn", "rtcn", "3d", "tsm_online", "tin_online"}
     assert {model.backbone.split("_")[0] for model in models if model.is_3d} == {"slowfast", "r3d", "r2plus1d"}
     assert {model.consensus for model in models} == {"avg", "trn_multiscale"}
     assert {model.non_local for model in models} == {None, "embedded_gaussian"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tinkit.scores import (
     read_info,
     read_scores,
     take_rows,
+    verified_scores,
     write_scores,
 )
 from tinkit.scores.tools import unlike_facts
@@ -148,6 +148,9 @@ def test_files_of_other_writers_are_read(
     assert read_scores(tmp_path / "again.arrow").ids == ["a", "b", "c"]
 
 
-def test_writing_tells_the_hash_of_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "scores.arrow"
-    assert write_scores(path, table()) == hashlib.sha256(path.read_bytes()).hexdigest()
+def test_writing_tells_what_names_the_content(tmp_path: Path) -> None:
+    path, other = tmp_path / "scores.arrow", tmp_path / "other.arrow"
+    assert write_scores(path, table()) == verified_scores(path)[1] == write_scores(other, table())
+    changed = table()
+    changed.scores[0, 0] += 1
+    assert write_scores(other, changed) == verified_scores(other)[1] != verified_scores(path)[1]

@@ -30,6 +30,7 @@ from tinkit.cli import (
     synth,
     test,
     train,
+    watch,
 )
 from tinkit.cli.parser import WrongUse, examples, plain_help, wrong_use
 from tinkit.errors import SaidElsewhere, UserError
@@ -58,6 +59,7 @@ app.add_typer(data.app, name="data")
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("test", epilog=test.EPILOG)(test.test)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("watch", epilog=watch.EPILOG)(watch.watch)
 app.command("ensemble", epilog=ensemble.EPILOG)(ensemble.ensemble)
 app.add_typer(scores.app, name="scores")
 app.command("inspect", epilog=inspect.EPILOG)(inspect.inspect)

@@ -263,5 +263,5 @@ def _bytes(text: str) -> int:
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?) ?([KMG]?i?B?)", text, re.IGNORECASE)
     factor = _UNITS.get(found[2].upper()) if found else None
     if found is None or factor is None or not 10_000 <= float(found[1]) * factor < 1e15:
-        raise UsageError(f"--shard-size {text} is no size of a shard", expected="10KB at least, such as 500MB or 2GiB")
+        raise UsageError(f"--shard-size {text} is not a shard size", expected="10KB at least, such as 500MB or 2GiB")
     return int(float(found[1]) * factor)

@@ -86,7 +86,7 @@ def _show(inspection: Inspection, file: Path, sort: ClassOrder, most: int | None
     if pairs := tables.confusion_rows(inspection, len(inspection.worst)):
         print_table("Strongest confusions", pairs)
     if inspection.calibration is None:
-        note("ranks are no probabilities: calibration is left out")
+        note("ranks are not probabilities: calibration is left out")
     else:
         error = 100 * inspection.calibration.error
         print_table(f"Calibration: expected error {error:.2f} points", tables.calibration_rows(inspection.calibration))

@@ -1,10 +1,14 @@
 """Arrow files that carry their own checksum: damage is found before Arrow reads a byte of them.
 
 A sealed file is an ordinary Arrow IPC file with 160 bytes more, between its last message and its footer, where readers
-do not look: MARK, FRAME, BODY and MARK again. BODY is the SHA-256 of all that comes before them, in hexadecimal digits;
-FRAME that of the whole file without the bodies of record batches and without the digits of FRAME themselves. The frame
-is a few kilobytes and is checked when a file is opened; the rest is checked where the values are used, in one pass that
-gives the hash of the file as well. A file that another tool writes, be it of a sealed one's table, has no seal.
+do not look: MARK, FRAME, BODY and MARK again. BODY is the checksum of all that comes before them, in hexadecimal
+digits: that of :mod:`tinkit.files.block_sums` or, in files of an earlier release, which the mark tells, their SHA-256.
+FRAME is the SHA-256 of the whole file without the bodies of record batches and without the digits of FRAME themselves.
+The frame is a few kilobytes and is checked when a file is opened; the rest is checked where the values are used, in one
+pass over them (:class:`Verification`). A file that another tool writes, be it of a sealed one's table, has no seal.
+
+The seal tells a file that is whole from one that is torn, stale, mixed up or damaged on a disk. It is no signature:
+whoever writes another file on purpose can seal it too.
 """
 
 from __future__ import annotations
@@ -12,30 +16,30 @@ from __future__ import annotations
 import hashlib
 import logging
 import mmap
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tinkit.errors import UserError
+from tinkit.files.arrow_layout import SHORTEST, Span, bodies_of, footer_of
+from tinkit.files.block_sums import BLOCK, BlockSums
 from tinkit.files.reading import open_regular
 
 logger = logging.getLogger(__name__)
 
-_MARK = b"\xfftinkit-seal-1\xff\n"  # 16 bytes, not all of them text: no id or name contains it
+_MARK = b"\xfftinkit-seal-2\xff\n"  # 16 bytes, not all of them text: no id or name contains it
+_FIRST_MARK = b"\xfftinkit-seal-1\xff\n"  # where BODY is a SHA-256
 _SEAL = 160
 _FRAME = slice(16, 80)  # its place in the seal
 _BODY = slice(80, 144)
 _ZEROS = b"0" * 64
-_HEAD, _TAIL = b"ARROW1\0\0", b"ARROW1"
-_CONTINUES = 0xFFFFFFFF
-_PIECE = 1 << 20  # bytes read at a time
-
-Span = tuple[int, int]
+_PIECE = 64 * BLOCK  # bytes written at a time
 
 
 class DamagedFileError(UserError):
@@ -47,13 +51,15 @@ class ArrowFile:
     """An open Arrow file: ``data`` is all of it, mapped into memory.
 
     ``checksum`` are the digits of BODY, of all bytes before ``end``; None for a file without. Of a file with one,
-    the frame (schema, layout of the batches, footer) is known to be as it was written.
+    the frame (schema, layout of the batches, footer) is known to be as it was written. ``digest`` names the content: it
+    is made from FRAME, which covers BODY; None where it is the SHA-256 of the file, which takes reading all of it.
     """
 
     path: Path
     data: pa.Buffer
     checksum: bytes | None
     end: int
+    digest: str | None
 
     def reader(self) -> pa.ipc.RecordBatchFileReader:
         """Arrow's reader of the file, without a copy of it."""
@@ -61,23 +67,56 @@ class ArrowFile:
 
     def verify(self) -> None:
         """Check the values. Raises :class:`DamagedFileError`; a file without a checksum is said to have none."""
-        self._compare(hashlib.sha256(memoryview(self.data)[: self.end] if self.checksum else b""))
-
-    def verified_hash(self) -> str:
-        """Check the values as :meth:`verify`, and return the SHA-256 of the whole file, in one pass."""
-        memory = memoryview(self.data)
-        digest = hashlib.sha256(memory[: self.end])
-        self._compare(digest.copy())
-        digest.update(memory[self.end :])
-        return digest.hexdigest()
-
-    def _compare(self, body: hashlib._Hash) -> None:
         if self.checksum is None:
-            logger.warning(
-                "%s: has no checksum (another tool or an older tinkit wrote it), so damage cannot be noticed", self.path
-            )
-        elif self.checksum != body.hexdigest().encode():
-            raise _damaged(self.path, "its values do not have the checksum that it carries")
+            self.say_unsealed()
+        else:
+            Verification(self).finish()
+
+    def verified_digest(self) -> str:
+        """Check the values as :meth:`verify`, and return what names the content, in one pass."""
+        return Verification(self).finish()
+
+    def say_unsealed(self) -> None:
+        """Log that the file has no checksum."""
+        logger.warning(
+            "%s: has no checksum (another tool or an older tinkit wrote it), so damage cannot be noticed", self.path
+        )
+
+
+class Verification:
+    """The check of a file's values piece by piece, so that they are read once: by who uses them."""
+
+    def __init__(self, file: ArrowFile) -> None:
+        self._file = file
+        self._memory = memoryview(file.data)
+        self._sums: BlockSums | hashlib._Hash = hashlib.sha256() if file.digest is None else BlockSums()
+        self._at = 0
+
+    def advance(self, place: int) -> None:
+        """Take in the bytes before ``place`` that were not yet: those that are in use now."""
+        place = min(place, self._file.end)
+        if place < self._file.end:
+            place -= place % BLOCK
+        if place > self._at:
+            self._sums.update(self._memory[self._at : place])
+            self._at = place
+
+    def finish(self) -> str:
+        """Take in all that is left, and return what names the content: ``digest`` or the SHA-256 of the file.
+
+        Raises :class:`DamagedFileError` where the checksum is another; that a file has none is logged.
+        """
+        file = self._file
+        self.advance(file.end)
+        if file.checksum is None:
+            file.say_unsealed()
+        elif file.checksum != self._sums.hexdigest().encode():
+            raise _damaged(file.path, "its values do not have the checksum that it carries")
+        if file.digest is not None:
+            return file.digest
+        whole = hashlib.sha256() if isinstance(self._sums, BlockSums) else self._sums.copy()
+        whole.update(self._memory[self._at :])
+        return whole.hexdigest()
 
 
 def open_arrow(path: Path) -> ArrowFile:
@@ -87,114 +126,125 @@ def open_arrow(path: Path) -> ArrowFile:
     cannot be read.
     """
     with open_regular(path) as file:
-        if file.seek(0, 2) < len(_HEAD) + len(_TAIL) + 4:
+        if file.seek(0, 2) < SHORTEST:
             raise _not_arrow(path, "it is too short for one")
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     memory = memoryview(mapped)
     try:
-        footer = _footer(memory)
+        footer = footer_of(memory)
     except ValueError as problem:
         raise _not_arrow(path, str(problem)) from None
     place = footer - _SEAL
     seal = bytes(memory[max(0, place) : footer])
-    if not (seal.startswith(_MARK) and seal.endswith(_MARK)):
-        if mapped.find(_MARK) >= 0:
+    mark = seal[: len(_MARK)]
+    if mark not in (_MARK, _FIRST_MARK) or not seal.endswith(mark):
+        if any(mapped.find(known) >= 0 for known in (_MARK, _FIRST_MARK)):
             raise _damaged(path, "its checksum is not where it belongs")
-        return ArrowFile(path, pa.py_buffer(mapped), checksum=None, end=len(memory))
+        return ArrowFile(path, pa.py_buffer(mapped), checksum=None, end=len(memory), digest=None)
     try:
-        bodies = _bodies(memory, place)
+        bodies = bodies_of(memory, place)
     except ValueError as problem:
         raise _damaged(path, str(problem)) from None
-    if _frame_digest(memory, bodies, place) != seal[_FRAME]:
+    frame = _frame_digest(memory, bodies, place)
+    if frame != seal[_FRAME]:
         raise _damaged(path, "it does not have the checksum that it carries")
-    return ArrowFile(path, pa.py_buffer(mapped), checksum=seal[_BODY], end=place)
+    digest = _named(frame) if mark == _MARK else None
+    return ArrowFile(path, pa.py_buffer(mapped), checksum=seal[_BODY], end=place, digest=digest)
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What to write in the place of ``buffer``, an array of zeros in a record batch: ``pieces`` that are as long.
+
+    So an array may be larger than memory, and be computed while it is written.
+    """
+
+    buffer: pa.Buffer
+    pieces: Iterable[NDArray[np.generic]]
 
 
 @contextmanager
-def sealed_writer(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
+def sealed_writer(
+    path: Path, schema: pa.Schema, filling: Filling | None = None
+) -> Iterator[pa.ipc.RecordBatchFileWriter]:
     """A writer of record batches of ``schema`` to the new file ``path``, which is sealed on a clean exit."""
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        yield writer
-    seal(path)
+    with path.open("w+b", buffering=0) as file:
+        summed = _SummedFile(file, filling)
+        with pa.PythonFile(summed, mode="w") as sink, pa.ipc.new_file(sink, schema) as writer:
+            yield writer
+            body = summed.sums.copy()
+        if summed.filling is not None:
+            raise AssertionError("Arrow has not written the buffer that was to be filled")
+        _seal(file, body)
 
 
 def seal(path: Path) -> str:
-    """Put the checksum into an Arrow file that Arrow has just written; returns the SHA-256 of the sealed file."""
+    """Put the checksum into an Arrow file that Arrow has just written; returns what names its content."""
     with path.open("r+b") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as memory:
-            place = _footer(memory)
-            bodies = _bodies(memory, place)
-            footer = bytes(memory[place:])
-        whole = _hash_of_first(file, place)
-        sealed = bytearray(_MARK + _ZEROS + whole.hexdigest().encode() + _MARK)
-        file.seek(place)
-        file.write(sealed + footer)
-        file.flush()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as memory:
-            sealed[_FRAME] = _frame_digest(memory, bodies, place)
-        file.seek(place)
-        file.write(sealed)
-    whole.update(sealed + footer)
-    return whole.hexdigest()
+        return _seal(file, BlockSums())
 
 
-def _hash_of_first(file: BinaryIO, length: int) -> hashlib._Hash:
-    """The SHA-256 of the first ``length`` bytes, whose digits are BODY."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    while length and (piece := file.read(min(_PIECE, length))):
-        digest.update(piece)
-        length -= len(piece)
-    return digest
+class _SummedFile:
+    """A file that Arrow writes to, and the checksum of what it has written."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO, filling: Filling | None) -> None:
+        self.sums = BlockSums()
+        self.filling = filling
+        self._file = file
+
+    def write(self, data: pa.Buffer | bytes) -> int:
+        """Write ``data``, or what is to be in its place."""
+        filling = self.filling
+        if filling is not None and isinstance(data, pa.Buffer) and data.address == filling.buffer.address:
+            self.filling = None
+            written = 0
+            for piece in filling.pieces:
+                written += self._write(np.ascontiguousarray(piece).data.cast("B"))
+            if written != len(data):
+                raise ValueError(f"{written} bytes to fill {len(data)} with")
+        else:
+            self._write(memoryview(data))
+        return len(data)
+
+    def _write(self, memory: memoryview) -> int:
+        for start in range(0, len(memory), _PIECE):
+            piece = memory[start : start + _PIECE]
+            self.sums.update(piece)
+            while piece:
+                piece = piece[self._file.write(piece) :]
+        return len(memory)
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+        return self.sums.length
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """It is closed by whoever opened it."""
 
 
-def _footer(memory: memoryview) -> int:
-    """Where the footer begins. Raises ValueError for what is not an Arrow file."""
-    if memory[: len(_HEAD)] != _HEAD:
-        raise ValueError("it does not begin like one")
-    if memory[-len(_TAIL) :] != _TAIL:
-        raise ValueError("it does not end like one")
-    end = len(memory) - len(_TAIL) - 4
-    begin = end - int(struct.unpack_from("<i", memory, end)[0])
-    if not len(_HEAD) < begin < end:
-        raise ValueError("the length of its footer cannot be")
-    return begin
-
-
-def _bodies(memory: memoryview, end: int) -> tuple[Span, ...]:
-    """Where the bodies of all messages lie, which end at ``end``. Raises ValueError if they do not add up to that."""
-    spans: list[Span] = []
-    at = len(_HEAD)
-    try:
-        while at < end:
-            continues, length = struct.unpack_from("<Ii", memory, at)
-            if continues != _CONTINUES or length < 0:
-                raise ValueError("a message does not begin where the one before it ends")
-            at += 8 + length
-            if length == 0:  # the end of all messages
-                break
-            size = _body_length(memory[at - length : at])
-            if size < 0:
-                raise ValueError("a message with a negative length")
-            if size:
-                spans.append((at, at + size))
-            at += size
-    except struct.error:
-        raise ValueError("a message is cut short") from None
-    if at != end:
-        raise ValueError("its messages do not end where they should")
-    return tuple(spans)
-
-
-def _body_length(message: memoryview) -> int:
-    """The fourth field, ``bodyLength``, of a flatbuffer of the type Message."""
-    (root,) = struct.unpack_from("<I", message, 0)
-    table = root - struct.unpack_from("<i", message, root)[0]
-    if table < 0:
-        raise ValueError("a message without a table of fields")
-    (size,) = struct.unpack_from("<H", message, table)
-    (field,) = struct.unpack_from("<H", message, table + 10) if size >= 12 else (0,)
-    return int(struct.unpack_from("<q", message, root + field)[0]) if field else 0
+def _seal(file: BinaryIO, body: BlockSums) -> str:
+    """Seal an open file; ``body`` is the checksum of its first bytes, before the footer or earlier."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as memory:
+        place = footer_of(memory)
+        bodies = bodies_of(memory, place)
+        footer = bytes(memory[place:])
+        with memory[body.length : place] as rest:
+            body.update(rest)
+    sealed = bytearray(_MARK + _ZEROS + body.hexdigest().encode() + _MARK)
+    file.seek(place)
+    file.write(sealed + footer)
+    file.flush()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as memory:
+        frame = _frame_digest(memory, bodies, place)
+    sealed[_FRAME] = frame
+    file.seek(place)
+    file.write(sealed)
+    return _named(frame)
 
 
 def _frame_digest(memory: memoryview, bodies: tuple[Span, ...], seal: int) -> bytes:
@@ -205,6 +255,10 @@ def _frame_digest(memory: memoryview, bodies: tuple[Span, ...], seal: int) -> by
         digest.update(bytes(memory[at:start]))
         at = stop
     return digest.hexdigest().encode()
+
+
+def _named(frame: bytes) -> str:
+    return f"seal-2:{frame.decode()}"
 
 
 def _damaged(path: Path, problem: str) -> DamagedFileError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,9 +20,10 @@ from tinkit.foreign_scores.found import refuse_bomb
 from tinkit.pickles.arrays import Plain
 from tinkit.pickles.machine import follow
 
-# What zipfile and numpy raise for damaged archives; of a RuntimeError's kind are passwords and unknown versions.
+# What zipfile and numpy raise for damaged archives; of a RuntimeError's kind are passwords and unknown versions. NumPy
+# takes headers apart with `tokenize`, whose errors are the interpreter's own.
 _BROKEN = (
-    *(ValueError, KeyError, OSError, EOFError, OverflowError, RuntimeError),
+    *(ValueError, KeyError, OSError, EOFError, OverflowError, RuntimeError, SyntaxError, tokenize.TokenError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
 _MOST_MEMBERS = 10_000

@@ -55,4 +55,4 @@ class Examples:
 
 Start = Callable[[Options], Learned]
 Fit = Callable[[Examples, Options], Learned]
-Apply = Callable[[Sequence[Matrix], NDArray[np.bool_], Learned], NDArray[np.float64]]
+Apply = Callable[[Sequence[Matrix], NDArray[np.bool_], Learned], NDArray[np.floating[Any]]]

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinkit import __version__
 from tinkit.fusion.choice import Choice
-from tinkit.fusion.combine import weights_of
+from tinkit.fusion.combine import Fused, weights_of
 from tinkit.fusion.decide import Decision
 from tinkit.fusion.fitting import Fitted
 from tinkit.fusion.measure import Measured
@@ -23,16 +23,15 @@ from tinkit.fusion.resolve import MemberFiles
 from tinkit.fusion.saved import described as described_arrays
 from tinkit.fusion.spec import EnsembleSpec
 from tinkit.metrics import Metrics
-from tinkit.scores import ScoreInfo, ScoreTable
+from tinkit.scores import OpenScores, ScoreInfo
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedMember:
-    """A member's files with what they hold, all of it checked, and the SHA-256 of their bytes, both by split."""
+    """A member's files, open, by split: what they hold is checked as it is used."""
 
     files: MemberFiles
-    tables: dict[str, ScoreTable]
-    sha256: dict[str, str]
+    scores: dict[str, OpenScores]
 
     @property
     def info(self) -> ScoreInfo:
@@ -40,18 +39,22 @@ class OpenedMember:
         return next(iter(self.files.infos.values()))
 
     def described(self) -> dict[str, dict[str, str]]:
-        """Path and SHA-256 of its files, by split."""
-        return {split: {"path": str(path), "sha256": self.sha256[split]} for split, path in self.files.files.items()}
+        """Path and digest of its files, by split."""
+        return {
+            split: {"path": str(path), "digest": self.scores[split].digest} for split, path in self.files.files.items()
+        }
 
     @property
     def is_trial(self) -> bool:
         """Whether any of its scores are those of a trial."""
-        return any(table.info.trial for table in self.tables.values())
+        return any(opened.table.info.trial for opened in self.scores.values())
 
 
 def members_on(members: Sequence[OpenedMember], split: str) -> list[Member]:
     """The members with their scores of ``split``."""
-    return [Member(one.files.name, one.tables[split], one.files.files[split], checked=True) for one in members]
+    return [
+        Member(one.files.name, one.scores[split].table, one.files.files[split], one.scores[split]) for one in members
+    ]
 
 
 def missing_clips(aligned: Aligned) -> dict[str, int]:
@@ -108,18 +111,16 @@ def content_of(
     }
 
 
-def described(
-    table: ScoreTable, decision: Decision, members: Sequence[OpenedMember], fitted_on: str | None
-) -> ScoreTable:
-    """``table`` with the hashes of what it was made from and, if anything was fitted, the split that it has now seen.
+def described(rows: Fused, decision: Decision, members: Sequence[OpenedMember], fitted_on: str | None) -> Fused:
+    """``rows`` with the hashes of what it was made from and, if anything was fitted, the split that it has now seen.
 
     Its ``checkpoint`` is the same for all splits of one fusion: a fusion may be a member of another.
     """
-    split = table.info.split
+    split = rows.info.split
     hashes = {"checkpoint": checkpoint_of(decision, [one.info for one in members])}
-    hashes |= {f"member:{member.files.name}": member.sha256[split] for member in members}
-    seen = tuple(sorted({*table.info.trained_on, *([fitted_on] if fitted_on else [])}))
-    return dataclasses.replace(table, info=dataclasses.replace(table.info, hashes=hashes, trained_on=seen))
+    hashes |= {f"member:{member.files.name}": member.scores[split].digest for member in members}
+    seen = tuple(sorted({*rows.info.trained_on, *([fitted_on] if fitted_on else [])}))
+    return dataclasses.replace(rows, info=dataclasses.replace(rows.info, hashes=hashes, trained_on=seen))
 
 
 def checkpoint_of(decision: Decision, infos: Sequence[ScoreInfo]) -> str:

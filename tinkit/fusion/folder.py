@@ -13,22 +13,23 @@ from numpy.typing import NDArray
 from tinkit import __version__
 from tinkit.errors import UserError
 from tinkit.files.group import file_group, recover, writing_in
-from tinkit.files.hashes import sha256_file, sha256_text
+from tinkit.files.hashes import is_file_of, sha256_text
 from tinkit.fusion.arrays import Learned
+from tinkit.fusion.combine import Fused
 from tinkit.fusion.content import OpenedMember, content_of, described, members_on, missing_clips
 from tinkit.fusion.decide import decide
 from tinkit.fusion.front import smaller_fusions
 from tinkit.fusion.measure import Measured, measure_fusion
 from tinkit.fusion.members import align
 from tinkit.fusion.notes import duplicate_notes, loss_of_ranks
-from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, read_record, record_content
+from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, holds, read_record, record_content
 from tinkit.fusion.resolve import MemberFiles
 from tinkit.fusion.saved import ARRAYS, write_learned
 from tinkit.fusion.spec import EnsembleSpec
 from tinkit.fusion.speeds import MemberSpeed, require_within, speed_content, speed_of
 from tinkit.fusion.worth import account_of
 from tinkit.metrics import challenge_metric, check_metric
-from tinkit.scores import ScoreTable, check_scores, verified_scores, write_scores
+from tinkit.scores import open_scores, write_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +69,14 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
         speeds = [speed_of(one, files) for one, files in zip(spec.members, members, strict=True)]
         if spec.front or spec.budget is not None:
             require_within(spec.budget, members, speeds)
-        inputs = [_opened(member, spec.splits) for member in members]
+        inputs = [_opened(member, spec) for member in members]
         made_from = _made_from(spec, inputs, speeds)
         if there and not _is_whole(folder, made_from):
             raise _exists(folder)
         if there:
+            for one in inputs:
+                for opened in one.scores.values():
+                    opened.require()
             record = record_content(head)
             return Fusion(folder, record, None, written=False)
         return _fuse(spec, inputs, speeds, folder, made_from)
@@ -97,7 +101,7 @@ def _fuse(
     used = spec.fit if decision.fitted or decision.choice else None
     measured, account, notes = None, None, []
     missing: dict[str, dict[str, int]] = {}
-    outputs: dict[str, ScoreTable] = {}
+    outputs: dict[str, Fused] = {}
     for split in spec.splits:
         aligned = align(members_on(members, split), kind=decision.kind, missing=spec.missing, scale=decision.scale)
         missing[split] = missing_clips(aligned)
@@ -110,7 +114,7 @@ def _fuse(
                 decision, used = decision.fallen_back(), None
             if measured and spec.worth:
                 account = account_of(aligned, decision, metric, seed=spec.seed, minutes=spec.minutes)
-        outputs[split] = described(decision.chosen.table(aligned, name=spec.name), decision, members, used)
+        outputs[split] = described(decision.chosen.fused(aligned, name=spec.name), decision, members, used)
     record = content_of(spec, members, metric, decision, measured) | speed_content(speeds)
     record["front"] = smaller
     for row, speed in zip(record["members"], speeds, strict=True):
@@ -125,24 +129,26 @@ def _exists(folder: Path) -> UserError:
     return UserError("exists already", file=folder, fix="--name another, or --force to write over it")
 
 
-def _opened(files: MemberFiles, splits: tuple[str, ...]) -> OpenedMember:
-    """A member's files, read and checked, each with its hash."""
-    found = {split: verified_scores(files.files[split]) for split in splits}
-    for split, (table, digest) in found.items():
-        check_recorded(files.files[split], digest)
-        check_scores(table, files.files[split])
-    return OpenedMember(
-        files,
-        {split: table for split, (table, _) in found.items()},
-        {split: text for split, (_, text) in found.items()},
-    )
+def _opened(files: MemberFiles, spec: EnsembleSpec) -> OpenedMember:
+    """A member's files, open; those of the fitting split are checked."""
+    scores = {split: open_scores(files.files[split]) for split in spec.splits}
+    for split, opened in scores.items():
+        check_recorded(files.files[split], opened.digest)
+        if split == spec.fit:  # it is read several times
+            opened.require()
+    return OpenedMember(files, scores)
 
 
 def _made_from(spec: EnsembleSpec, members: list[OpenedMember], speeds: list[MemberSpeed | None]) -> str:
     """The hash of all that a fusion depends on: options, and members by name, content, weight and speed."""
     options = spec.model_dump(mode="json", exclude={"members"})
     of_members = [
-        [one.files.name, one.sha256, said.weight, speed and speed.clips_per_s]
+        [
+            one.files.name,
+            {split: opened.digest for split, opened in one.scores.items()},
+            said.weight,
+            speed and speed.clips_per_s,
+        ]
         for one, said, speed in zip(members, spec.members, speeds, strict=True)
     ]
     return sha256_text(json.dumps([__version__, options, of_members]))
@@ -154,12 +160,12 @@ def _is_whole(folder: Path, made_from: str) -> bool:
         record = read_record(folder / RECORD)
     except DamagedRecordError:
         return False
-    files = {folder / item.path: item.sha256 for item in record.outputs.values()}
-    if record.arrays is not None:
-        files[folder / record.arrays.path] = record.arrays.sha256
-    return record.made_from == made_from and all(
-        path.is_file() and sha256_file(path) == digest for path, digest in files.items()
-    )
+    if record.made_from != made_from:
+        return False
+    arrays = record.arrays
+    if arrays is not None and not is_file_of(folder / arrays.path, arrays.sha256):
+        return False
+    return all(holds(folder / item.path, item.digest) for item in record.outputs.values())
 
 
 def _refuse_own_inputs(members: list[MemberFiles], folder: Path) -> None:
@@ -174,14 +180,15 @@ def _refuse_own_inputs(members: list[MemberFiles], folder: Path) -> None:
                 )
 
 
-def _write(folder: Path, record: dict[str, Any], outputs: dict[str, ScoreTable], learned: Learned) -> None:
+def _write(folder: Path, record: dict[str, Any], outputs: dict[str, Fused], learned: Learned) -> None:
     """Write all files at once; ``fusion.json`` describes the others."""
     stale = _outputs_of(folder / RECORD) - {f"{split}.arrow" for split in outputs}
     with file_group(folder / RECORD, folder) as group:
         files: dict[str, dict[str, Any]] = {}
-        for split, table in outputs.items():
+        for split, rows in outputs.items():
             name = f"{split}.arrow"
-            files[split] = {"path": name, "sha256": write_scores(group.place(name), table), "clips": len(table)}
+            digest = write_blocks(group.place(name), rows, rows.blocks())
+            files[split] = {"path": name, "digest": digest, "clips": len(rows)}
         arrays = {"path": ARRAYS, "sha256": write_learned(group.place(ARRAYS), learned)}
         text = json.dumps(record | {"arrays": arrays, "outputs": files}, indent=2, ensure_ascii=False) + "\n"
         # A half character, from the name of a file, becomes the escape that JSON has for it.

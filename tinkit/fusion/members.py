@@ -7,8 +7,9 @@ guessed or reordered silently, except that the order of rows may differ between 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 
 from tinkit.errors import UserError
 from tinkit.files.large import large_array
-from tinkit.scores import Kind, Labels, ScoreInfo, ScoreTable, check_scores, to_kind
+from tinkit.fusion.ways.spread import sampled_spread
+from tinkit.scores import Kind, Labels, OpenScores, ScoreInfo, ScoreTable, check_scores, to_kind
+from tinkit.scores.checks import all_differ
 from tinkit.scores.table import COLUMNS, ArrowColumn, as_arrow
 
 Missing = Literal["error", "mean"]
@@ -29,13 +32,13 @@ Missing = Literal["error", "mean"]
 class Member:
     """One model in a fusion: its name there and its scores for one split; ``path`` is where they were read from.
 
-    ``checked``: its scores have passed :func:`~tinkit.scores.check_scores` already.
+    ``opened`` is its open file, where the scores are compared with their checksum, and found finite, as they are used.
     """
 
     name: str
     table: ScoreTable
     path: Path | None = None
-    checked: bool = False
+    opened: OpenScores | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,8 @@ class Aligned:
     """M members over the same N clips of one split.
 
     ``scores``: for each member (N, C) float32, NaN rows where ``valid`` (M, N) of bool is False. ``infos`` are the
-    members' own, ``kind`` what ``scores`` are now. ``ids``, ``labels`` and ``source`` as in a ScoreTable.
+    members' own, ``kind`` what ``scores`` are now. ``ids``, ``labels`` and ``source`` as in a ScoreTable. ``pending``
+    are the members whose scores are to be checked as they are used, by their numbers.
     """
 
     names: tuple[str, ...]
@@ -54,6 +58,12 @@ class Aligned:
     valid: NDArray[np.bool_]
     labels: Sequence[Labels]
     source: Sequence[str]
+    pending: Mapping[int, Member] = field(default_factory=dict)
+
+    @cached_property
+    def spreads(self) -> NDArray[np.float64]:
+        """How far the scores of each member spread, (M,)."""
+        return np.array([sampled_spread(own) for own in self.scores])
 
     @property
     def missing(self) -> dict[str, int]:
@@ -91,8 +101,11 @@ def align(
     labels = as_arrow(first.table.labels, COLUMNS["labels"])
     for number, member in enumerate(members):
         order = _order(first, member, ids)
-        if not member.checked:
+        as_it_is = order is None and (kind or member.table.info.kind) == member.table.info.kind
+        if member.opened is None:
             check_scores(member.table, member.path)  # before a conversion makes a number of what is not finite
+        elif not as_it_is:
+            member.opened.require()
         table = _converted(member, kind or first.table.info.kind, 1.0 if scale is None else float(scale[number]))
         columns.append(table.scores if order is None else table.scores[order])
         valid[number] = table.valid if order is None else table.valid[order]
@@ -109,6 +122,7 @@ def align(
         valid=valid,
         labels=ArrowColumn(labels),
         source=_sources(members, ids),
+        pending={number: one for number, one in enumerate(members) if one.opened is not None and one.opened.pending},
     )
 
 
@@ -137,8 +151,8 @@ def _order(first: Member, member: Member, ids: pa.Array) -> pa.Array | None:
     own = as_arrow(member.table.ids, COLUMNS["ids"])
     if member is not first and own.equals(ids):  # the first one's are known to be there once
         return None
-    codes = own.dictionary_encode()
-    if len(codes.dictionary) < len(own):
+    if not all_differ(own):
+        codes = own.dictionary_encode()
         counts = np.bincount(codes.indices.to_numpy())
         raise _about_ids(member, "has a clip twice", codes.dictionary.filter(pa.array(counts > 1)))
     if member is first:
@@ -199,7 +213,7 @@ def _sources(members: Sequence[Member], ids: pa.Array) -> Sequence[str]:
         own_ids = as_arrow(member.table.ids, COLUMNS["ids"])
         source = as_arrow(member.table.source, COLUMNS["source"])
         if not source.equals(own_ids):
-            return ArrowColumn(source.take(pc.index_in(ids, value_set=own_ids)))
+            return ArrowColumn(source if own_ids.equals(ids) else source.take(pc.index_in(ids, value_set=own_ids)))
     return ArrowColumn(ids)
 
 

@@ -14,17 +14,24 @@ from pydantic import ValidationError
 
 from tinkit.errors import UserError
 from tinkit.files.group import file_group, recover, writing_in
-from tinkit.files.hashes import sha256_file
 from tinkit.fusion.arrays import Learned
-from tinkit.fusion.combine import Combination
+from tinkit.fusion.combine import Combination, Fused
 from tinkit.fusion.content import missing_clips
 from tinkit.fusion.members import Member, align
 from tinkit.fusion.methods import METHODS
-from tinkit.fusion.record import RECORD, FusionRecord, check_recorded, damaged_record, read_record, record_content
+from tinkit.fusion.record import (
+    RECORD,
+    FusionRecord,
+    check_recorded,
+    damaged_record,
+    holds,
+    read_record,
+    record_content,
+)
 from tinkit.fusion.saved import read_learned
 from tinkit.fusion.saved_members import SavedFusion, input_of
 from tinkit.metrics import Metrics, evaluate
-from tinkit.scores import ScoreInfo, ScoreTable, label_matrix, read_info, verified_scores, write_scores
+from tinkit.scores import ScoreInfo, label_matrix, open_scores, read_info, read_scores, write_blocks
 
 _MOST_NUMBERS = 1 << 25  # of an array that was learned
 
@@ -58,33 +65,36 @@ def apply_fusion(folder: Path, split: str, given: Sequence[Path] = (), *, force:
         for path in given:
             if path.resolve() not in {own.resolve() for own in paths}:
                 raise UserError(f"is of no member of {folder}, or not of split {split!r}", file=path)
-        read = [verified_scores(path) for path in paths]
-        digests = [digest for _, digest in read]
+        read = [open_scores(path) for path in paths]
+        digests = [opened.digest for opened in read]
         for path, digest in zip(paths, digests, strict=True):
             check_recorded(path, digest)
         target = folder / f"{split}.arrow"
         if split in record.outputs and not force:
-            _refuse_other(record.outputs[split].sha256, target, saved, digests)
+            for opened in read:
+                opened.require()
+            _refuse_other(record.outputs[split].digest, target, saved, digests)
             return Applied(target, {}, None, written=False)
         named = zip(saved.members, read, paths, strict=True)
-        members = [Member(one.name, table, path) for one, (table, _), path in named]
+        members = [Member(one.name, opened.table, path, opened) for one, opened, path in named]
         row = METHODS[saved.chosen]
         combination = Combination(row.apply, _learned(record, saved, folder), row.gives)
         scale = np.array([one.scaled_by for one in saved.members])
         aligned = align(members, kind=saved.takes, missing=saved.missing, scale=scale)
-        table = combination.table(aligned, name=saved.name)
-        table = dataclasses.replace(table, info=_described(content, folder, table.info, saved, digests))
+        fused = combination.fused(aligned, name=saved.name)
+        fused = dataclasses.replace(fused, info=_described(content, folder, fused.info, saved, digests))
         lacking = missing_clips(aligned)
-        _add(head, content, table, list(zip(map(str, paths), digests, strict=True)), lacking)
+        _add(head, content, fused, list(zip(map(str, paths), digests, strict=True)), lacking)
+        table = read_scores(target)
         if not table.labelled:
             return Applied(target, lacking, None)
         return Applied(target, lacking, evaluate(table.scores, label_matrix(table), saved.task, valid=table.valid))
 
 
-def _refuse_other(sha256: str, target: Path, saved: SavedFusion, digests: Sequence[str]) -> None:
+def _refuse_other(digest: str, target: Path, saved: SavedFusion, digests: Sequence[str]) -> None:
     """Raise a UserError unless ``target`` is what was written of just these files."""
-    before = [one.scores[target.stem].sha256 if target.stem in one.scores else None for one in saved.members]
-    if before != list(digests) or not target.is_file() or sha256_file(target) != sha256:
+    before = [one.scores[target.stem].digest if target.stem in one.scores else None for one in saved.members]
+    if before != list(digests) or not holds(target, digest):
         raise UserError("exists already, of other scores", file=target, fix="--force to write over it")
 
 
@@ -129,16 +139,16 @@ def _described(
 
 
 def _add(
-    head: Path, content: dict[str, Any], table: ScoreTable, inputs: Sequence[tuple[str, str]], lacking: dict[str, int]
+    head: Path, content: dict[str, Any], fused: Fused, inputs: Sequence[tuple[str, str]], lacking: dict[str, int]
 ) -> None:
     """Write the scores, and ``fusion.json`` with them in it, both or neither."""
-    split = table.info.split
+    split = fused.info.split
     for row, (path, digest) in zip(content["members"], inputs, strict=True):
-        row["scores"][split] = {"path": path, "sha256": digest}
+        row["scores"][split] = {"path": path, "digest": digest}
     content["missing_clips"] = content.get("missing_clips", {}) | {split: lacking}
     name = f"{split}.arrow"
     with file_group(head, head.parent) as group:
-        digest = write_scores(group.place(name), table)
-        content["outputs"][split] = {"path": name, "sha256": digest, "clips": len(table)}
+        digest = write_blocks(group.place(name), fused, fused.blocks())
+        content["outputs"][split] = {"path": name, "digest": digest, "clips": len(fused)}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         group.place(RECORD).write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -6,10 +6,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from tinkit.errors import UserError
+from tinkit.files.arrow import open_arrow
 from tinkit.files.group import refuse_unfinished
+from tinkit.files.hashes import sha256_file
 from tinkit.files.json import parse_json
 from tinkit.files.reading import read_bounded
 from tinkit.fusion.spec import PublishedFusion
@@ -27,11 +29,21 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Output(_Part):
-    """A score file of the fusion: its name in the fusion's folder and its SHA-256."""
+class ArraysRecord(_Part):
+    """The file of what was learned: its name in the fusion's folder and its SHA-256."""
 
     path: str
     sha256: str
+
+
+class Output(_Part):
+    """A score file of the fusion: its name in the fusion's folder, and what names its content.
+
+    Fusions of an earlier release have its SHA-256, and call it so.
+    """
+
+    path: str
+    digest: str = Field(validation_alias=AliasChoices("digest", "sha256"))
 
 
 class Estimate(_Part):
@@ -135,7 +147,7 @@ class FusionRecord(_Part):
 
     fit: str | None
     outputs: dict[str, Output]
-    arrays: Output | None = None
+    arrays: ArraysRecord | None = None
     metrics: Estimates
     method: str = ""
     chosen: str = ""
@@ -171,8 +183,8 @@ class FusionRecord(_Part):
         return metric, value - optimism, self.improvement if fitted is not None else None
 
     def describes(self, name: str) -> str | None:
-        """The SHA-256 that the score file ``name`` must have; None for a file that is not of this fusion."""
-        return next((item.sha256 for item in self.outputs.values() if item.path == name), None)
+        """The digest that the score file ``name`` must have; None for a file that is not of this fusion."""
+        return next((item.digest for item in self.outputs.values() if item.path == name), None)
 
 
 def value_of(estimate: Estimate | None, metric: str) -> float | None:
@@ -190,8 +202,21 @@ def record_content(file: Path) -> dict[str, Any]:
     return _record(file)[1]
 
 
-def check_recorded(scores: Path, sha256: str) -> FusionRecord | None:
-    """The record of the fusion that wrote ``scores``, whose SHA-256 is ``sha256``; None where none did.
+def holds(scores: Path, digest: str) -> bool:
+    """Whether ``scores`` is a score file, whole, with the content that ``digest`` names."""
+    try:
+        return _same(scores, open_arrow(scores).verified_digest(), digest)
+    except (UserError, OSError):
+        return False
+
+
+def _same(scores: Path, digest: str, wanted: str) -> bool:
+    """Whether the file whose content ``digest`` names is ``wanted``, which may be given as the file's SHA-256."""
+    return digest == wanted or (":" not in wanted and sha256_file(scores) == wanted)
+
+
+def check_recorded(scores: Path, digest: str) -> FusionRecord | None:
+    """The record of the fusion that wrote ``scores``, whose content ``digest`` names; None where none did.
 
     Raises :class:`~tinkit.errors.UserError` for an unfinished fusion, and for a file that is not as it was written.
     """
@@ -203,9 +228,9 @@ def check_recorded(scores: Path, sha256: str) -> FusionRecord | None:
     wanted = record.describes(scores.name)
     if wanted is None:
         return None
-    if wanted != sha256:
+    if not _same(scores, digest, wanted):
         raise UserError(
-            f"is not the file that {head} describes: its SHA-256 is {sha256[:12]}..., not {wanted[:12]}...",
+            f"is not the file that {head} describes: its digest is {digest[:19]}..., not {wanted[:19]}...",
             file=scores,
             fix=_AGAIN,
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from tinkit.errors import UserError
 from tinkit.fusion.members import Missing
@@ -20,10 +20,10 @@ class _Frozen(BaseModel):
 
 
 class SavedScores(_Frozen):
-    """A member's score file, and the SHA-256 that it had."""
+    """A member's score file, and what named its content; fusions of an earlier release call that ``sha256``."""
 
     path: str
-    sha256: str
+    digest: str = Field(validation_alias=AliasChoices("digest", "sha256"))
 
 
 class SavedMember(_Frozen):

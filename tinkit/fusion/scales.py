@@ -8,16 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.members import Aligned, Member
-from tinkit.fusion.ways.spread import spread_of
-from tinkit.scores.kinds import Matrix
+from tinkit.fusion.ways.spread import sampled_spread
 
 SPREAD = 2.0  # of logits that become probabilities: as networks that are neither timid nor overconfident have it
-_CLIPS = 5_000  # looked at, at most; of more, every so many: a spread errs by 1 in 1,000 then, for 100 classes
 
 
 def spreads_of(aligned: Aligned) -> NDArray[np.float64]:
     """The spread of each member's scores, (M,), on clips that lie evenly over the split."""
-    return np.array([_spread(own) for own in aligned.scores])
+    return aligned.spreads
 
 
 def to_one_spread(members: Sequence[Member]) -> NDArray[np.float64]:
@@ -29,9 +27,6 @@ def to_one_spread(members: Sequence[Member]) -> NDArray[np.float64]:
     if len(members) == 1:
         return np.ones(1)
     return np.array(
-        [SPREAD / _spread(one.table.scores) if one.table.info.kind == "logits" else 1.0 for one in members], np.float64
+        [SPREAD / sampled_spread(one.table.scores) if one.table.info.kind == "logits" else 1.0 for one in members],
+        np.float64,
     )
-
-
-def _spread(scores: Matrix) -> float:
-    return spread_of(scores[:: max(1, -(-len(scores) // _CLIPS))])

@@ -26,7 +26,7 @@ class Inspection:
 
     ``classes`` has a row a class in the file's order; ``confusion`` (C, C) as in
     :func:`~tinkit.inspection.confusion.confusion_counts`; ``worst`` and ``best`` the clips most wrongly and most
-    rightly scored, the extreme first; ``calibration`` None for ranks, which are no probabilities; ``broken`` the ids of
+    rightly scored, the extreme first; ``calibration`` None for ranks, not being probabilities; ``broken`` the ids of
     clips without scores, ``unlabelled`` how many clips have no label.
     """
 

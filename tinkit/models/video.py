@@ -141,10 +141,13 @@ class VideoClassifier(Classifier):
         if video.ndim != 5 or video.shape[1] != self.num_segments:
             channels = model_channels(self.modality, self.flow_length)
             raise ValueError(f"expected clips (B, {self.num_segments}, {channels}, H, W), got {tuple(video.shape)}")
-        frames = video.flatten(0, 1)
-        features = run_chain(self.backbone, frames) if may_chain(self.backbone, frames) else self.backbone(frames)
-        each = self.classifier(self.dropout(features)).unflatten(0, (video.shape[0], self.segments_left))
+        each = self.frame_scores(video.flatten(0, 1)).unflatten(0, (video.shape[0], self.segments_left))
         return cast(Tensor, self.consensus(each))
+
+    def frame_scores(self, frames: Tensor) -> Tensor:
+        """(B*T, C, H, W) -> what the consensus reads of each frame: its logits, or a relation's features."""
+        features = run_chain(self.backbone, frames) if may_chain(self.backbone, frames) else self.backbone(frames)
+        return cast(Tensor, self.classifier(self.dropout(features)))
 
     def class_layers(self) -> dict[str, nn.Linear]:
         """The layers whose outputs are the classes, by name: what another number of classes replaces.

@@ -43,7 +43,7 @@ class Native:
 
     ``file`` where it is kept (None: nowhere); ``level`` the instruction set that it chose; ``compiler`` who made it,
     ``seconds`` what that took, both only if this process did; ``problem`` why it is not loaded, None if it is.
-    ``output`` is what a compiler said that failed; ``library`` the library, for what is no operator of PyTorch's.
+    ``output`` is what a compiler said that failed; ``library`` the library, for what is not an operator of PyTorch's.
     """
 
     file: Path | None = None

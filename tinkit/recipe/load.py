@@ -29,7 +29,7 @@ _MOST_PARTS = 32
 
 
 class _Nothing(Table):
-    """Below a key that is no table."""
+    """Below a key that is not a table."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def load_recipe(name: str, overrides: Sequence[str] = (), data_root: Path | None
 
 
 def rename(recipe: Recipe, name: str) -> Recipe:
-    """``recipe`` as the run called ``name``. Raises :class:`~tinkit.errors.UsageError` for what is no folder's name."""
+    """``recipe`` as the run called ``name``. Raises :class:`~tinkit.errors.UsageError` unless it is a folder name."""
     try:
         return Recipe.model_validate(recipe.model_dump() | {"name": name})
     except ValidationError as error:

@@ -117,7 +117,7 @@ def _stage(layers: Sequence[Layer], name: str) -> _Stage:
     given = flatten({key: value for key, value in merged.items() if key != "sources"})
     try:
         values = _flat(Recipe.model_validate(merged))
-    except ValidationError:  # a part that is no recipe by itself, which its children complete
+    except ValidationError:  # a part that is not a recipe by itself, which its children complete
         values = given
     sources = layers[-1].values.get("sources", {})
     return _Stage(layers[-1], given, values, sources)
@@ -160,7 +160,7 @@ def _departs(final: Mapping[str, Any], stages: Sequence[_Stage]) -> tuple[str, .
         return ()
     kept = {key for stage in stages[owner:] for key in stage.layer.values.get("departs", ())}
     then = stages[owner].values
-    # of a part that is no recipe by itself only what it gives is known
+    # of a part that is not a recipe by itself only what it gives is known
     keys = {**then, **final} if then is not stages[owner].given else then
     other = {key for key in keys if not same(then.get(key, _MISSING), final.get(key, _MISSING))}
     return tuple(sorted(kept | set(filter(_is_computed, other))))

@@ -120,7 +120,7 @@ def calibration_section(entries: Sequence[Entry]) -> Section:
             continue
         found = entry.inspection.calibration
         if found is None:
-            notes.append(f"{entry.name} is left out: ranks are no probabilities.")
+            notes.append(f"{entry.name} is left out: ranks are not probabilities.")
             continue
         errors.append({"of": entry.name, "expected calibration error, points": 100 * found.error})
         for row in tables.calibration_rows(found):

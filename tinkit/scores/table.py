@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 import pyarrow as pa
@@ -87,6 +87,30 @@ class ArrowColumn(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"ArrowColumn({len(self)} x {self.array.type})"
+
+
+class Rows(Protocol):
+    """What is known of the N rows of a table without their scores: see :class:`ScoreTable`."""
+
+    @property
+    def info(self) -> ScoreInfo:
+        """Where the scores come from and what they are."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The clips."""
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(N,) of bool: which have scores."""
+
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """What is known of their classes."""
+
+    @property
+    def source(self) -> Sequence[str]:
+        """The videos that they were cut from."""
 
 
 @dataclass(frozen=True, eq=False)

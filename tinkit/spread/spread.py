@@ -67,7 +67,9 @@ class Spread(Generic[Task, Result]):
         while waiting or suspects:
             with ExitStack() as stack:
                 executor = self._make()
-                stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+                # Here what is under way is waited for: else it writes yet when a later run has begun.
+                here = not isinstance(executor, ClusterExecutor)
+                stack.callback(executor.shutdown, wait=here, cancel_futures=True)
                 _require_alive(executor)
                 if suspects:
                     yield from self._one_by_one(executor, suspects)

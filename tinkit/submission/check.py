@@ -57,7 +57,7 @@ def check_submission(
 ) -> CheckReport:
     """Judge ``path``; at most ``keep`` problems of each kind are kept, all are counted.
 
-    ``every``: of a text, judge the first two blocks of lines and then one in so many; not with ``ids``.
+    ``every``: of a text, judge the first two blocks of lines, then every n-th; not with ``ids``.
 
     Without ``ids`` it is not known whether clips are missing or invented, without ``classes`` or ``num_classes``
     whether labels exist: the notes say so. The file is streamed. Raises :class:`~tinkit.errors.UserError` only where

@@ -185,7 +185,7 @@ def _verified(
         table, digest = verified_scores(file)
         scored[head] = Scored(table, file)
         suffix = f"_{head}" if head else ""
-        inputs[f"scores{suffix}"] = HashedFile(file, digest)
+        inputs[f"scores{suffix}"] = HashedFile(file, sha256_file(file))
         if (fusion := check_recorded(file, digest)) is not None:
             inputs[f"fusion{suffix}"] = HashedFile(file.with_name(RECORD), fusion.sha256)
             fusions.append(fusion)

@@ -57,7 +57,7 @@ def test_a_right_checksum_over_damage_is_noticed(root: Path, caplog: pytest.LogC
     """As where a file was damaged in memory before it was sealed."""
     manifest = open_manifest(config(root), "train")
     whole, random = manifest.file.read_bytes(), np.random.default_rng(1)
-    at = whole.index(b"\xfftinkit-seal-1")
+    at = whole.index(b"\xfftinkit-seal-2")
     noticed = 0
     for place in random.integers(8, at, 80):
         bad = bytearray(whole[:at] + whole[at + 160 :])

@@ -131,7 +131,7 @@ def check_size(size: tuple[int, ...], first: tuple[int, ...]) -> None:
 
 
 def prepare_to_read(manifest: Manifest) -> None:
-    """Before any worker starts: refuse a template that names no files, which is no broken clip, and load kernels."""
+    """Before any worker starts: refuse a template that names no files, which is not a broken clip, and load kernels."""
     load_kernel()
     if manifest.packed is not None:
         manifest.packed.require()

@@ -23,6 +23,8 @@ from tinkit.data.decode.clip_reader import BrokenClip, ClipFacts, NoSound, NoVid
 _DEMUXERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,mxf,nut,dv,rm"
 # Those of sound alone are for those who listen.
 _SOUND_DEMUXERS = f"{_DEMUXERS},wav,w64,aiff,mp3,aac,flac"
+# Those of streams: with what cameras and screens are piped as.
+_LIVE_DEMUXERS = f"{_DEMUXERS},yuv4mpegpipe,rtsp,live_flv"
 _TIMEOUT = 60.0  # seconds libav may wait for the file system
 # PyAV before 19 refuses some real files' text unless told otherwise; later ones replace undecodable text by themselves.
 _OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if hasattr(Container, "metadata_errors") else {}
@@ -165,6 +167,20 @@ def open_video(source: str) -> tuple[Any, Any]:
     """
     container = _container(source)
     return container, _first_video(container)
+
+
+def open_live(source: str, form: str | None, timeout: float, max_pixels: int) -> tuple[Any, Any]:
+    """Container and first video stream of what may never end: a pipe, a file, or a camera of the format ``form``.
+
+    Reading waits ``timeout`` seconds where libav can tell. Raises as :func:`open_video`.
+    """
+    av.logging.set_libav_level(av.logging.PANIC)
+    # the rate is known from the container, or not at all: no frames are waited for to guess it
+    options = {"fpsprobesize": "0"} | ({} if form else {"format_whitelist": _LIVE_DEMUXERS})
+    container = av.open(source, format=form, container_options=options, timeout=timeout, **_OPTIONS)
+    stream = _first_video(container)
+    stream.codec_context.options = {"max_pixels": str(2 * max_pixels + _PADDING)}
+    return container, stream
 
 
 def frame_numbered(run: Iterator[tuple[int | None, VideoFrame]], index: int) -> VideoFrame | None:

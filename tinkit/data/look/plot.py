@@ -37,10 +37,10 @@ class Plotted:
     measures: Sequence[Measure]
 
 
-def check_plot(file: Path) -> None:
+def check_plot(file: Path, option: str = "--plot") -> None:
     """Raise :class:`~tinkit.errors.UserError` unless a plot can be written to ``file``, before any work is done."""
     if file.suffix.lower() not in _FORMATS:
-        raise UsageError(f"--plot {file} is of a kind that is not written", expected=" or ".join(_FORMATS))
+        raise UsageError(f"{option} {file} is of a kind that is not written", expected=" or ".join(_FORMATS))
     check_place(file)
     try:
         import matplotlib.figure  # noqa: F401

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from tinkit.data.annotations.annotation import files_read
 from tinkit.data.config.dataset import DataConfig, packed_address, packed_name, resolve_root
 from tinkit.data.layouts.layout import SPLITS, Media, Split
+from tinkit.data.manifest.quick import bytes_of
 from tinkit.data.manifest.table import SCHEMA, VERSION, build_manifest_table, read_manifest_table, write_manifest_table
 from tinkit.data.packed.frames import PackedFrames
 from tinkit.data.paths.clip_path import clip_path
@@ -99,7 +100,7 @@ class Manifest:
         """
         lengths, text = hashlib.sha256(), hashlib.sha256()
         for chunk in self.table.column("id").chunks:
-            offsets, data = _strings(chunk)
+            offsets, data = bytes_of(chunk)
             lengths.update(np.diff(offsets).astype("<i8").data)
             text.update(data[offsets[0] : offsets[-1]].data)
         lengths.update(text.digest())
@@ -194,14 +195,6 @@ def _open_or_build(config: DataConfig, root: Path, name: Split, *, rebuild: bool
     built = _open(_write(build_manifest_table(config, root, name, key), places), root)
     assert built is not None  # it has just been written, and sealed
     return built
-
-
-def _strings(array: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The buffers behind an array of strings: int32 (N+1,), where each begins and the last ends; uint8, the text."""
-    _, offsets, data = array.buffers()
-    if len(array) == 0:  # which may have no buffers
-        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
-    return np.frombuffer(offsets, np.int32, len(array) + 1, 4 * array.offset), np.frombuffer(data or b"", np.uint8)
 
 
 def _known_split(split: str) -> Split:

@@ -26,7 +26,7 @@ def split_clips(clips: Sequence[OwnClip], share: float, seed: int) -> tuple[OwnC
     if len(sources) < 2:
         raise UserError(
             f"the clips come from {len(sources)} source: they cannot be split",
-            fix="name a column of sources with --source-column, or rename files that are no pieces of one video",
+            fix="name a column of sources with --source-column, or rename files that are not pieces of one video",
         )
     chosen = _validation([clips[at] for at in free], max(2, min(len(sources), round(1 / share))), seed)
     if not chosen.any():

@@ -35,7 +35,7 @@ def key_of(clip_id: str) -> str:
 
 
 def id_of(key: str) -> str | None:
-    """The id that ``key`` was made from; None for a key that was cut off, and for what is no key."""
+    """The id that ``key`` was made from; None for a key that was cut off, and for what is not a key."""
     if not _KEY.fullmatch(key):
         return None
     try:

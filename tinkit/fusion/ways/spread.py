@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Matrix
 
-_BLOCK = 1 << 20  # score values looked at a time
+_BLOCK = 1 << 16  # score values looked at a time: they fit the processor's cache
+_CLIPS = 5_000  # looked at, at most; of more, every so many: a spread errs by 1 in 1,000 then, for 100 classes
 _FLAT = 1e-12  # of a member's largest score: what spreads less says nothing of the classes
 
 
@@ -30,6 +31,11 @@ def spread_of(scores: Matrix) -> float:
             count += block.size
     spread = (total / count) ** 0.5 if count else 0.0
     return spread if spread > _FLAT * largest else 1.0
+
+
+def sampled_spread(scores: Matrix) -> float:
+    """:func:`spread_of` clips that lie evenly over the split."""
+    return spread_of(scores[:: max(1, -(-len(scores) // _CLIPS))])
 
 
 def spreads(scores: Sequence[Matrix]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from tinkit.submission.spec import Challenge
 class ClipCheck:
     """Judges rows as they come; where rows are long, all that are about one clip stand together.
 
-    ``every``: of a text, one block in so many is judged.
+    ``every``: of a text, every n-th block is judged.
     """
 
     def __init__(

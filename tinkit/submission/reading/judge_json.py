@@ -48,7 +48,8 @@ def _numbers(values: Any) -> list[float]:
     if not isinstance(values, list):
         raise ValueError(f"expected a list of scores, found {_shown(values)}")
     if not {float, int}.issuperset(map(type, values)):
-        raise ValueError(f"{_shown(next(value for value in values if type(value) not in (float, int)))} is no number")
+        wrong = next(value for value in values if type(value) not in (float, int))
+        raise ValueError(f"{_shown(wrong)} is not a number")
     try:
         return list(map(float, values))
     except OverflowError as error:
@@ -58,7 +59,7 @@ def _numbers(values: Any) -> list[float]:
 def _label(value: Any, challenge: Challenge) -> str:
     wanted = int if challenge.labels == "index" else str
     if type(value) is not wanted:
-        raise ValueError(f"{_shown(value)} is no label, expected {'a whole number' if wanted is int else 'a text'}")
+        raise ValueError(f"{_shown(value)} is not a label, expected {'a whole number' if wanted is int else 'a text'}")
     return str(value)
 
 

@@ -172,7 +172,7 @@ class RowCheck:
         return found > 0
 
     def check_texts(self, line: int, fields: Sequence[str], column: int) -> list[float]:
-        """Judge the texts of numbers; returns the numbers, none where one is no number. ``column`` as below."""
+        """Judge the texts of numbers; returns the numbers, none where one is not a number. ``column`` as below."""
         try:
             values = parse_scores(fields)
         except ValueError:

@@ -76,7 +76,7 @@ def _clips(text: _Text, shape: Document, *, whole: bool) -> Iterator[Clip]:
     for line in _items(text, f"{shape.results or 'the document'}"):
         value = text.value()
         if not isinstance(value, dict):
-            raise UserError("an entry that is no object", file=text.path, line=line, expected="a list of objects")
+            raise UserError("an entry that is not an object", file=text.path, line=line, expected="a list of objects")
         yield Clip(line, value.get(shape.id_key), value if whole else value.get(shape.values_key))
 
 
@@ -85,14 +85,14 @@ def _keys(text: _Text, what: str) -> Iterator[tuple[int, str]]:
     for line in _items(text, what, "{}"):
         key = text.value()
         if not isinstance(key, str):
-            raise text.wrong("a key that is no text")
+            raise text.wrong("a key that is not a text")
         text.take(":")
         yield line, key
 
 
 def _items(text: _Text, what: str, brackets: str = "[]") -> Iterator[int]:
     """The line of each item of the list, or object, that begins here; the reader takes the item."""
-    text.take(brackets[0], f"{what} is no {'object' if brackets == '{}' else 'list'}" if text.peek() else "")
+    text.take(brackets[0], f"{what} is not {'an object' if brackets == '{}' else 'a list'}" if text.peek() else "")
     if text.peek() == brackets[1]:
         text.take(brackets[1])
         return
@@ -128,7 +128,7 @@ class _Text:
         return UserError(f"not valid JSON: {problem}", file=self.path, line=self.line, expected="a JSON document")
 
     def peek(self) -> str:
-        """The next character that is no space; empty at the end."""
+        """The next character that is not a space; empty at the end."""
         while True:
             while self.at < len(self.window) and self.window[self.at] in _SPACE:
                 self.at += 1
@@ -138,7 +138,7 @@ class _Text:
                 return ""
 
     def take(self, wanted: str, problem: str = "") -> None:
-        """Pass over ``wanted``, which must be the next character that is no space."""
+        """Pass over ``wanted``, which must be the next character that is not a space."""
         found = self.peek()
         if found != wanted:
             raise self.wrong(problem or (f"expected {wanted!r}, found {found!r}" if found else "it is cut short"))
