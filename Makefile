@@ -45,6 +45,7 @@ starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/s
 
 study-lags: $(STAMP) ## TSN, TSM, r-TCN and TIN on the challenge of lags over five seeds, into benchmarks/results/study_lags.csv
 	$(BIN)/python -m benchmarks.study_lags
+	$(BIN)/python -m benchmarks.lag_reasons
 
 # Bytecode is kept whatever the environment says: the tests start many processes, and pytest rewrites each of its files.
 export PYTHONDONTWRITEBYTECODE =

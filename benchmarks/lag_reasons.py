@@ -32,7 +32,7 @@ from tinkit.models import TemporalInterlace
 from tinkit.models.temporal.interlace import OffsetNet
 
 NAME = "TIN, told the lag"
-DISTANCES = (-1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1.0)
+DISTANCES = (-0.75, -0.5, -0.25, 0.25, 0.5)
 STEPS = 1500
 
 
@@ -46,7 +46,7 @@ def pull(model: nn.Module, data: LagClips) -> Iterator[dict[str, Any]]:
         (grad,) = torch.autograd.grad(losses.sum(), half)
         back = ((grad[:, 0] * distance) > 0)[inside].float().mean().item()
         row = {"what": "pull", "case": f"{distance:+g}", "loss": round(losses[inside].mean().item(), 4)}
-        yield row | {"value": round(100 * back, 1) if distance else None}
+        yield row | {"clips": int(inside.sum()), "value": round(100 * back, 1) if distance else None}
 
 
 def averages(model: nn.Module, data: LagClips) -> Tensor:
