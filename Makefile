@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets starts study-lags test test-interpreter test-slow test-thorough test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
+.PHONY: demo demo-seeds offsets loss-weight starts study-lags test test-interpreter test-slow test-thorough test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check bench-submit bench-data bench-packed bench-prepare fuzz
 .PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models bench-fusion bench-fusion-scale flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
@@ -39,6 +39,9 @@ demo-seeds: $(STAMP) ## the demo's training on three seeds, into benchmarks/resu
 
 offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmarks/results/offsets.csv
 	$(BIN)/python -m benchmarks.offsets
+
+loss-weight: $(STAMP) ## five factors of the loss over three seeds, into benchmarks/results/loss_weight.csv
+	$(BIN)/python -m benchmarks.loss_weight
 
 starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
 	$(BIN)/python -m benchmarks.starts
@@ -105,6 +108,7 @@ format: $(STAMP) ## apply the formatters and the linter's fixes
 bench-fusion: $(STAMP) ## auto on made-up members beside search and means, into benchmarks/results/fusion.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion --large
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion --worlds digits
 
 bench-fusion-scale: $(STAMP) ## fusions of 200,000 and a million clips beside NumPy, into benchmarks/results/fusion_scale.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fusion_scale
@@ -118,6 +122,7 @@ bench-data: $(STAMP) ## training clips beside other kits' pipelines, into benchm
 	  $(BIN)/python -m pip install --quiet --no-deps --target build/peers $$peer || echo "left out: $$peer" >&2; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.data_before
 
 bench-packed: $(STAMP) ## packed frames beside pread and beside folders, into benchmarks/results/packed.csv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packed

@@ -4,7 +4,10 @@
 
 The time is that of the processor, in ms a clip, one thread, files in the page cache. All pipelines of a case run in
 one process, one after the other within a round and in another order in each; a row has the median of the rounds and
-the interval that holds the true median in 95% of cases, of the times and of the ratios to tinkit within a round.
+the interval that holds the true median in 95% of cases, of the times and of the ratios within a round to what tinkit
+takes. tinkit reads a set as ``tinkit data prepare`` leaves it (as other kits read lists with the frames of each clip),
+and, in a row of its own, one that was not probed. It gives 8-bit frames, which are normalised on the model's device:
+pipelines that give normalised numbers are compared with tinkit as it is, and with that pass on the same processor.
 Packages that tinkit does not depend on are looked for in ``--peers``; without one its rows are left out.
 """
 
@@ -25,15 +28,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.data_clips import CASES, FRAMES, RATE, Case, make_clips
 from benchmarks.data_peers import SEGMENTS, SIZE, Pipeline, add_peers, pipelines
+from benchmarks.fuzz.surveyed import survey_here
 from benchmarks.machine import machine
 from tinkit.data.clips.training import TrainClips
 from tinkit.data.config.views import ClipConfig
 from tinkit.data.manifest.manifest import Manifest
+from tinkit.ops.normalise import normalised
 
-HOUSE = "tinkit"
+HOUSE, NORMALISED = "tinkit", "tinkit, normalised"
+_LEVELS = torch.full((1, 3, 1, 1), 118.0), torch.full((1, 3, 1, 1), 1 / 58)
 _COVERED = 0.95
 
 
@@ -50,7 +57,9 @@ def main() -> None:
             if missing:
                 print(f"{case.name}: left out is what needs {' and '.join(missing)}, not in {asked.peers}", flush=True)
             for row in measure(case, manifest, others, asked.rounds):
-                rows.append({"date": date.today().isoformat(), **row, "clip_kb": f"{size:.0f}", "machine": _machine()})
+                rows.append(
+                    {"date": date.today().isoformat(), **row, "clip_kb": f"{size:.0f}", "machine": machine_and_load()}
+                )
                 print(", ".join(f"{key} {row[key]}" for key in row), flush=True)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     with asked.out.open("w", newline="") as handle:
@@ -61,9 +70,16 @@ def main() -> None:
 
 def measure(case: Case, manifest: Manifest, others: dict[str, Pipeline], rounds: int) -> list[dict[str, str]]:
     """A row a pipeline of ``case``, from ``rounds`` rounds; one more goes before them and is not counted."""
-    dataset = TrainClips(manifest, ClipConfig(num_segments=SEGMENTS, size=SIZE), seed=0)
+    clip = ClipConfig(num_segments=SEGMENTS, size=SIZE)
+    unknown = TrainClips(manifest, clip, seed=0)
+    survey_here(manifest)
+    dataset = TrainClips(manifest, clip, seed=0)
     paths = [manifest.root / manifest.row(index).path for index in range(len(manifest))]
-    calls: dict[str, Callable[[int, int], object]] = {HOUSE: lambda epoch, index: dataset[epoch, index]}
+    calls: dict[str, Callable[[int, int], object]] = {
+        HOUSE: lambda epoch, index: dataset[epoch, index],
+        "tinkit, not prepared": lambda epoch, index: unknown[epoch, index],
+        NORMALISED: lambda epoch, index: _normalised(dataset[epoch, index]["frames"]),
+    }
     for name, pipeline in others.items():
         calls[name] = partial(_make, pipeline, paths)
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -74,14 +90,20 @@ def measure(case: Case, manifest: Manifest, others: dict[str, Pipeline], rounds:
                 calls[name](epoch, index)
             if epoch:
                 times[name].append(1000 * (time.process_time() - start) / len(paths))
-    return [_row(case, name, own, times[HOUSE]) for name, own in times.items()]
+    rows = [_row(case, name, HOUSE, times) for name in times]
+    return rows + [_row(case, name, NORMALISED, times) for name in others if name.endswith("float")]
 
 
 def _make(pipeline: Pipeline, paths: list[Path], epoch: int, index: int) -> object:
     return pipeline(paths[index], np.random.default_rng((epoch, index)))
 
 
-def _row(case: Case, name: str, own: list[float], house: list[float]) -> dict[str, str]:
+def _normalised(frames: Tensor) -> Tensor:
+    return normalised(frames, *_LEVELS, memory_format=torch.channels_last)
+
+
+def _row(case: Case, name: str, against: str, times: dict[str, list[float]]) -> dict[str, str]:
+    own, house = times[name], times[against]
     low, high = median_interval(own)
     ratios = [one / other for one, other in zip(own, house, strict=True)]
     ratio_low, ratio_high = median_interval(ratios)
@@ -93,6 +115,7 @@ def _row(case: Case, name: str, own: list[float], house: list[float]) -> dict[st
         "cpu_ms": f"{statistics.median(own):.2f}",
         "cpu_ms_low": f"{low:.2f}",
         "cpu_ms_high": f"{high:.2f}",
+        "against": against,
         "over_tinkit": f"{statistics.median(ratios):.2f}",
         "over_tinkit_low": f"{ratio_low:.2f}",
         "over_tinkit_high": f"{ratio_high:.2f}",
@@ -111,7 +134,8 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[first], ordered[count - 1 - first]
 
 
-def _machine() -> str:
+def machine_and_load() -> str:
+    """The machine, what was installed on it, and how busy it was."""
     return f"{machine('torch', 'av', 'simplejpeg', 'pillow', 'numpy')}; load {os.getloadavg()[0]:.1f}"
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tinkit.data.config.dataset import DataConfig
+from tinkit.data.layouts.layout import Media
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 
 FRAMES, RATE = 90, 30
@@ -63,14 +64,14 @@ def make_clips(case: Case, folder: Path, count: int) -> tuple[Manifest, float]:
         (_write_video if case.is_video else _write_folder)(media / name, frames, case)
     (folder / "train.txt").write_text("".join(f"{name} {FRAMES} {n % _CLASSES}\n" for n, name in enumerate(names)))
     (folder / "category.txt").write_text("".join(f"class {number}\n" for number in range(_CLASSES)))
-    config = DataConfig(
-        dataset="list",
-        root=folder,
-        media="video" if case.is_video else "frames",
-        media_folder="media",
-    )
     size = sum(file.stat().st_size for file in media.rglob("*") if file.is_file())
-    return open_manifest(config, "train"), size / 1000 / count
+    return manifest_of(case, folder), size / 1000 / count
+
+
+def manifest_of(case: Case, folder: Path) -> Manifest:
+    """The training split of clips that were made below ``folder``."""
+    media: Media = "video" if case.is_video else "frames"
+    return open_manifest(DataConfig(dataset="list", root=folder, media=media, media_folder="media"), "train")
 
 
 def _moving_pictures(width: int, height: int, seed: int) -> Iterator[NDArray[np.uint8]]:

@@ -29,7 +29,6 @@ from tinkit.engine.measure.networks import (
     CLASSES,
     NetworkRow,
     clips_per_second,
-    cost_of,
     networks,
     published_words,
     row_of,
@@ -69,7 +68,7 @@ def main() -> None:
 
 def measured(network: NetworkRow, seconds: float, setting: str) -> Record:
     """A row of the csv, which is also said."""
-    row = row_of(network, cost_of(network), clips_per_second(network, seconds))
+    row = row_of(network, network.cost(), clips_per_second(network, seconds))
     record = {"date": date.today().isoformat(), "machine": setting} | {name: str(row[name]) for name in COLUMNS[2:]}
     print("  ".join(record[name] for name in COLUMNS[2:]), flush=True)
     return record
@@ -99,7 +98,7 @@ def page(chosen: Sequence[NetworkRow], records: Iterable[Record]) -> str:
     rows = {}
     for network in chosen:
         key = (network.model.backbone, network.words, network.input)
-        rows[key] = known.get(key) or {name: str(value) for name, value in row_of(network, cost_of(network)).items()}
+        rows[key] = known.get(key) or {name: str(value) for name, value in row_of(network, network.cost()).items()}
     plain = [network for network in chosen if _is_plain(network)]
     settings = sorted({f"{record['date']}; {record['machine']}" for record in known.values()})
     return f"""# Models

@@ -13,7 +13,7 @@ import re
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -25,6 +25,16 @@ _UNUSUAL = re.compile(r"[^\x20-\x7e]")
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of format, half characters, breaks of lines and paragraphs
 _JOINERS = "\u200c\u200d"  # which letters of some scripts, and emoji, need between them
 _WIDTH = 160  # columns of a table that goes to a file or a pipe
+
+
+def percent(share: float | None) -> float | None:
+    """A share from 0 to 1 as tables and figures show it; None stays."""
+    return None if share is None else 100 * share
+
+
+def percents(shares: Mapping[str, float]) -> dict[str, float]:
+    """:func:`percent` of each."""
+    return {name: 100 * share for name, share in shares.items()}
 
 
 def plain(value: object, *, lines: bool = False) -> str:
@@ -124,6 +134,10 @@ class Bar:
     def __init__(self, progress: Progress, title: str, total: int, done: int) -> None:
         self._progress = progress
         self._task = progress.add_task(plain(title), total=total, completed=done, note="")
+
+    def expect(self, total: int) -> None:
+        """There are ``total`` units, which was not known before."""
+        self._progress.update(self._task, total=total)
 
     def advance(self, units: int, note: str = "") -> None:
         """``units`` more are done."""

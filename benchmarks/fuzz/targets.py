@@ -15,6 +15,7 @@ from benchmarks.fuzz.mutate import changed, changed_table, changed_text, with_ri
 from benchmarks.fuzz.packed_targets import packed
 from benchmarks.fuzz.place import Place, Said, WrongFrameError, empty
 from benchmarks.fuzz.score_targets import foreign_scores, scores
+from benchmarks.fuzz.sound_targets import sound
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.decode.clip_reader import BrokenClip
 from tinkit.data.decode.open_clip import open_clip
@@ -206,6 +207,7 @@ ROWS: dict[str, Row] = {
     "gif": Row(500, video("gif")),
     "jpg": Row(1000, image("jpg")),
     "png": Row(700, image("png")),
+    "sound": Row(1200, sound),
     "manifest": Row(700, manifest),
     "probes": Row(500, probes),
     **{f"annotation: {layout}": Row(110, annotation(layout)) for layout in LAYOUTS},

@@ -7,10 +7,10 @@
 
 #include <torch/csrc/stable/library.h>
 
-#include "images/jpeg.h"
-#include "images/resize.h"
+#include "images/clip.h"
 #include "operators/borrowed.h"
 #include "operators/chain.h"
+#include "operators/normalise.h"
 #include "operators/operators.h"
 #include "operators/steering_backward.h"
 
@@ -28,6 +28,7 @@ STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
   m.impl("steer_backward", TORCH_BOX(&tinkit::steer_backward));
   m.impl("residual_", TORCH_BOX(&tinkit::residual));
   m.impl("interlace_into_", TORCH_BOX(&tinkit::interlace_into));
+  m.impl("normalise_into_", TORCH_BOX(&tinkit::normalise));
 }
 
 // The instruction set that runs: baseline, AVX2, AVX-512 or AVX512-BF16.
@@ -52,16 +53,23 @@ extern "C" __attribute__((visibility("default"))) void tinkit_resize(
                  {y_first, y_weight, y_size, int(y_taps)}, columns_first, mirrored, {to, to_stride});
 }
 
-// Whether libjpeg is one that `tinkit_jpeg_part` can call.
+// Whether libjpeg is one whose decoder is known.
 extern "C" __attribute__((visibility("default"))) int tinkit_jpeg_is_known(const tinkit::LibJpeg* jpeg) {
-  return tinkit::jpeg_is_known(*jpeg);
+  return tinkit::JpegReader(*jpeg).made();
 }
 
 // A part of a JPEG as RGB; 0 if the whole of it is to be decoded by other means (tinkit/data/decode/jpeg_part.py).
 extern "C" __attribute__((visibility("default"))) int tinkit_jpeg_part(const tinkit::LibJpeg* jpeg, const uint8_t* data,
-                                                                       size_t size, int64_t width, int64_t height,
+                                                                       int64_t size, int64_t width, int64_t height,
                                                                        int64_t left, int64_t top, int64_t part_width,
                                                                        int64_t part_height, uint8_t* to,
                                                                        int64_t stride) {
-  return tinkit::jpeg_part(*jpeg, data, size, width, height, {left, top, part_width, part_height}, to, stride);
+  return tinkit::JpegReader(*jpeg).read({data, size}, width, height, {left, top, part_width, part_height}, to, stride);
+}
+
+// The frames of a clip, from JPEGs to where they are shown; how many were (tinkit/data/sampling/jpegs.py).
+extern "C" __attribute__((visibility("default"))) int64_t tinkit_show_jpegs(
+    const tinkit::LibJpeg* jpeg, const tinkit::JpegFile* files, int64_t count, int64_t width, int64_t height,
+    const tinkit::Rectangle* part, const tinkit::Cut* cuts, int64_t cut_count, uint8_t* const* targets) {
+  return tinkit::show_jpegs(*jpeg, files, count, width, height, *part, cuts, cut_count, targets);
 }

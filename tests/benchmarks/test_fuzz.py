@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz import packed_targets, score_targets, targets
+from benchmarks.fuzz import packed_targets, score_targets, sound_targets, targets
 from benchmarks.fuzz.child import Outside
 from benchmarks.fuzz.material import make_media
 from benchmarks.fuzz.parent import Child, Result, prepare
@@ -32,10 +32,12 @@ def place(folder: Path) -> Iterator[Place]:
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_unchanged_files_of_every_kind_are_read(kind: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (targets, score_targets):
+    for module in (targets, score_targets, sound_targets):
         monkeypatch.setattr(module, "changed", lambda rng, data, others: data)
-        monkeypatch.setattr(module, "changed_text", lambda rng, data, words: data)
-        monkeypatch.setattr(module, "changed_table", lambda rng, data, words, target: not target.write_bytes(data))
+        monkeypatch.setattr(module, "changed_text", lambda rng, data, words: data, raising=False)
+        monkeypatch.setattr(
+            module, "changed_table", lambda rng, data, words, target: not target.write_bytes(data), raising=False
+        )
     monkeypatch.setattr(packed_targets, "_change", lambda rng, place, file: False)
     monkeypatch.setattr(packed_targets, "_tars", lambda to: ())
     assert ROWS[kind].target(random.Random(1), place) == "read"

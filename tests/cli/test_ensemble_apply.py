@@ -94,6 +94,20 @@ def test_scores_unlike_those_that_were_fused_are_refused(runs: Path, facts: dict
     assert not Path("fusions/f/late.arrow").exists()
 
 
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+def test_a_damaged_member_leaves_nothing_written(runs: Path, place: float) -> None:
+    """Its values are checked while they are fused: no result of them is put in place."""
+    fused()
+    data = bytearray(late("fair").read_bytes())
+    at = data.index(read_scores(late("fair")).scores.tobytes()) + int(place * read_scores(late("fair")).scores.nbytes)
+    data[at] ^= 0x10
+    late("fair").write_bytes(data)
+    before = {path: path.read_bytes() for path in Path("fusions").rglob("*") if path.is_file()}
+    message = refused("f", "--apply", "late")
+    assert "fair/scores/late-1x1-best.arrow: damaged" in message
+    assert {path: path.read_bytes() for path in Path("fusions").rglob("*") if path.is_file()} == before
+
+
 def test_scores_that_lie_elsewhere_are_named(runs: Path) -> None:
     fused()
     late("fair").rename("elsewhere.arrow")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.ensembles import ensemble
 from tests.helpers.fusion_members import write_run
-from tinkit.fusion import crossfit
+from tinkit.fusion.choosing import crossfit
 
 
 def test_the_size_of_the_draw_is_recorded_and_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,6 @@ OWN = {
     "fuse.md",
     "submit.md",
     "score-files.md",
-    "your-own-videos.md",
 }  # with tests of their own, as the pages of docs/extending/ have
 
 
@@ -41,7 +40,7 @@ SLOW = {
     "something-something.md",
     "flow.md",
     "export.md",
-    "your-videos.md",
+    "your-own-videos.md",
     "look.md",
     "packed.md",
     "report.md",

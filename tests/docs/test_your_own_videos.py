@@ -41,7 +41,7 @@ def write_clip(path: Path, colour: tuple[int, int, int], seed: int) -> None:
 
 
 def commands() -> list[list[str]]:
-    block = PAGE.read_text().split("<!-- four commands -->\n```bash\n")[1].split("```")[0]
+    block = PAGE.read_text().split("runs these four commands on thirty videos -->\n```bash\n")[1].split("```")[0]
     return [shlex.split(line)[1:] for line in block.splitlines()]
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
-from tests.helpers.fusion_members import write_run
+import numpy as np
+
+from tests.helpers.fusion_members import member, write_run
 from tests.helpers.score_files import digest_of
 from tinkit import __version__
 from tinkit.files.hashes import sha256_file
-from tinkit.fusion import fuse, make_spec, resolve_members
+from tinkit.fusion import METHODS, Combination, fuse, make_spec, resolve_members
+from tinkit.fusion.combine import equal_mean
+from tinkit.fusion.content import checkpoint_of
+from tinkit.fusion.decide import Decision
 from tinkit.fusion.record import read_record
 from tinkit.metrics import evaluate
 from tinkit.scores import label_matrix, read_scores
@@ -58,6 +65,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
             "protocol": {},
             "scaled_by": 1.0,
             "clips_per_s": None,
+            "gflops": None,
         }
         return own | kinds | FACTS | view | {"scores": scores, "metrics": measured(run)}
 
@@ -95,6 +103,7 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
         "worth": None,
         "front": None,
         "clips_per_s": None,
+        "gflops": None,
         "devices": [],
         "part_weights": None,
         "trial": ["second"],
@@ -117,3 +126,32 @@ def test_the_record_of_a_mean(tmp_path: Path) -> None:
     again = fuse(spec, resolve_members(spec.members, spec.splits, tmp_path / "runs"), out)
     assert again.folder == out
     assert (again.written, again.record["made_from"], again.weights.tolist()) == (False, made_from, [0.5, 0.5])
+
+
+def test_a_fusion_is_another_by_every_fact_it_is_made_of() -> None:
+    """Its checkpoint, which a fusion of fusions compares, is a hash of its way, of what was learned and of members."""
+    learned = {"weights": np.array([0.5, 0.5]), "deviation": np.zeros((3, 2))}
+    row = METHODS["stack-classes"]
+    base = Decision(row, "logits", np.ones(2), Combination(row.apply, learned), equal_mean(2))
+    infos = [member(run).table.info for run in ("a", "b")]
+    other = np.zeros((3, 2))
+    other[2, 1] = 1e-9
+    changed = [
+        dataclasses.replace(base, row=METHODS["stack"]),
+        dataclasses.replace(base, kind="ranks"),
+        dataclasses.replace(base, scale=np.array([1.0, 2.0])),
+        dataclasses.replace(base, chosen=Combination(row.apply, learned | {"deviation": other})),
+        dataclasses.replace(base, chosen=Combination(row.apply, {"weights": learned["weights"]})),
+    ]
+    hashes = [checkpoint_of(one, infos) for one in [base, *changed]]
+    facts: list[dict[str, Any]] = [
+        {"run": "c"},
+        {"views": "2x3"},
+        {"average": "probabilities"},
+        {"weights": "last"},
+        {"kind": "probabilities"},
+        {"hashes": {"checkpoint": "other"}},
+    ]
+    hashes += [checkpoint_of(base, [infos[0], dataclasses.replace(infos[1], **fact)]) for fact in facts]
+    assert len(set(hashes)) == len(hashes)
+    assert checkpoint_of(base, infos) == hashes[0]

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from tests.helpers.fusion_members import member
 from tinkit.errors import UsageError, UserError
-from tinkit.fusion import METHODS, Examples, Member, Options, align, combine, crossfit, fit, search_weights
+from tinkit.fusion import METHODS, Examples, Member, Options, align, combine, fit, search_weights
 from tinkit.fusion.arrays import Learned, Matrix
+from tinkit.fusion.choosing import crossfit
 from tinkit.fusion.ways import search
 from tinkit.metrics import evaluate, sample_map
 from tinkit.scores import label_matrix

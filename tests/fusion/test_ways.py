@@ -14,8 +14,8 @@ from scipy.special import expit, log_softmax
 from benchmarks.fusion_worlds import SETTINGS, Drawn, World
 from tinkit.fusion import METHODS, Examples, FusionMethod, Member, Options, align
 from tinkit.fusion.arrays import Learned
+from tinkit.fusion.choosing.crossfit import options_for
 from tinkit.fusion.combine import Combination
-from tinkit.fusion.crossfit import options_for
 from tinkit.fusion.scales import to_one_spread
 from tinkit.fusion.ways import losses, stack
 from tinkit.fusion.ways.spread import spread_of

@@ -15,7 +15,7 @@ from benchmarks.zoo import page, read, store
 from tests.helpers.places import ROOT
 from tinkit.cli.app import app
 from tinkit.data.config.views import ClipConfig
-from tinkit.engine.measure.networks import BACKBONES, NetworkRow, cost_of, networks, published_words, row_of
+from tinkit.engine.measure.networks import BACKBONES, NetworkRow, networks, published_words, row_of
 from tinkit.errors import UsageError, UserError
 from tinkit.files.shipped import shipped_names
 from tinkit.models.backbones.families import FAMILIES, family_of
@@ -41,7 +41,7 @@ def network(backbone: str, temporal: str, frames: int = 8, size: int = 224, **mo
 )
 def test_cost_is_that_of_mmaction2s_tables(one: NetworkRow, parameters: float, products: float) -> None:
     """Which count norms and activations too: half a percent."""
-    cost = cost_of(one)
+    cost = one.cost()
     assert cost.parameters == pytest.approx(parameters, abs=0.01)
     assert cost.giga_products == pytest.approx(products, rel=0.006)
 
@@ -56,7 +56,7 @@ def test_operators_count_what_they_compute(backbone: str) -> None:
         for module in model.steering_modules().values()  # the Linear layers of OffsetNet are T x T and T x 2
     )
     assert steering > 0
-    difference = 1e9 * (cost_of(interlaced).giga_products - cost_of(plain).giga_products)
+    difference = 1e9 * (interlaced.cost().giga_products - plain.cost().giga_products)
     assert difference == pytest.approx(steering, abs=0.5)
 
 
@@ -65,7 +65,7 @@ def test_norms_are_left_out_without_a_change() -> None:
     model = one.build()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(one.video(model))
-    assert cost_of(one).giga_products == counter.get_total_flops() / 2e9
+    assert one.cost().giga_products == counter.get_total_flops() / 2e9
 
 
 def test_every_family_is_in_the_table() -> None:
@@ -87,7 +87,7 @@ def test_every_recipe_is_in_the_table_once() -> None:
 def test_one_network_of_several_recipes_is_one_row() -> None:
     (one,) = (one for one in networks(["resnet50"], ["tin"]) if one.input == "8 x 224")
     assert {"mmit_r50", "sthv1_tin_r50", "sthv2_tin_r50", "k400_tin_r50"} <= set(one.published)
-    row = row_of(one, cost_of(one))
+    row = row_of(one, one.cost())
     assert list(row) == COLUMNS
     words = published_words(row["published"])
     assert words is not None
@@ -154,7 +154,7 @@ def test_the_csv_has_what_is_counted() -> None:
     }
     assert set(records) == {(one.model.backbone, one.words, one.input) for one in networks()}
     for one in networks(["resnet50", "mobilenetv2_100", "slowfast_50"]):
-        row, cost = records[one.model.backbone, one.words, one.input], cost_of(one)
+        row, cost = records[one.model.backbone, one.words, one.input], one.cost()
         assert (float(row["parameters"]), float(row["gflops"])) == (
             round(cost.parameters, 2),
             round(cost.giga_products, 2),

@@ -72,6 +72,8 @@ def set_column(name: str, array: pa.Array) -> Any:
         (keep, lambda meta: meta | {"view": -1}, "view is -1"),
         (keep, lambda meta: meta | {"view": True}, "view is True"),
         (keep, lambda meta: meta | {"view": "0"}, "view is '0'"),
+        (keep, lambda meta: meta | {"gflops": -1}, "gflops is -1"),
+        (keep, lambda meta: meta | {"gflops": float("inf")}, "gflops is inf"),
         (lambda data: data.drop_columns(["labels"]), None, "column 'labels' is missing"),
         (set_column("id", pa.array([1, 2, 3])), None, "column 'id' is int64"),
         (set_column("id", pa.array(["x", "y", "y"])), None, "'y' occurs twice: rows 2 and 3"),
@@ -126,3 +128,10 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             read_scores(path)
         assert str(path) in str(caught.value)
+
+
+def test_what_other_programs_note_in_the_metadata_may_be_the_name_of_any_file(tmp_path: Path) -> None:
+    """Names of files need not be UTF-8: their bytes are written as JSON's escapes of half characters, and read back."""
+    path = rewritten(tmp_path / "s.arrow", keep, lambda meta: meta | {"made_of": "\udcff.mp4"})
+    assert b"udcff" in path.read_bytes()
+    assert list(read_scores(path).ids) == list(read_scores(written(tmp_path / "plain.arrow")).ids)

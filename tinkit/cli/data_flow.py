@@ -10,6 +10,7 @@ import typer
 from tinkit.cli.data_options import data_config, stoppable, wanted_splits
 from tinkit.cli.options import (
     DaskOption,
+    DaskWaitOption,
     DataOption,
     DatasetArgument,
     JsonOption,
@@ -21,6 +22,7 @@ from tinkit.cli.options import (
 )
 from tinkit.cli.parser import examples
 from tinkit.errors import UserError
+from tinkit.spread import PATIENCE
 from tinkit.terminal import Notices, note, print_json, print_line, print_table
 
 EPILOG = examples(
@@ -48,6 +50,7 @@ def flow(
     ] = None,
     workers: ProcessesOption = None,
     dask: DaskOption = None,
+    dask_wait: DaskWaitOption = PATIENCE,
     shard: ShardOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -74,7 +77,7 @@ def flow(
     settings = FlowSettings(method=method, bound=bound, short_side=short_side)
     notices = Notices()
     shown = notices.is_terminal and not (quiet or as_json)
-    engine, share = Engine(workers, dask), parse_share(shard)
+    engine, share = Engine(workers, dask, dask_wait), parse_share(shard)
     total = len(share.of(range(count_clips(manifests))))
     with stoppable(), notices.bar("optical flow", total, shown=shown) as bar:
         result = make_flow(

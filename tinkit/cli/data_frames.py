@@ -13,6 +13,7 @@ import typer
 from tinkit.cli.data_options import data_config, stoppable, wanted_splits
 from tinkit.cli.options import (
     DaskOption,
+    DaskWaitOption,
     DataOption,
     DatasetArgument,
     EnlargeOption,
@@ -27,6 +28,7 @@ from tinkit.cli.options import (
 )
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError, UserError
+from tinkit.spread import PATIENCE
 from tinkit.terminal import Notices, note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def frames(
     ] = False,
     workers: ProcessesOption = None,
     dask: DaskOption = None,
+    dask_wait: DaskWaitOption = PATIENCE,
     shard: ShardOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -93,7 +96,7 @@ def frames(
 
     if loose and verify:
         raise UsageError("--verify checks shards, not folders", fix="leave one of --verify and --loose out")
-    job = _Job(_bytes(shard_size), Engine(workers, dask), parse_share(shard), shown=not (quiet or as_json))
+    job = _Job(_bytes(shard_size), Engine(workers, dask, dask_wait), parse_share(shard), shown=not (quiet or as_json))
     config = data_config(what, data, overrides).model_copy(update={"packed": None})
     root = resolve_root(config)
     settings = PackSettings(side=side, pixels=pixels, enlarge=enlarge, quality=quality)

@@ -11,6 +11,7 @@ import typer
 from tinkit.cli.data_options import data_config, wanted_splits
 from tinkit.cli.options import (
     DaskOption,
+    DaskWaitOption,
     DataOption,
     DatasetArgument,
     JsonOption,
@@ -22,6 +23,7 @@ from tinkit.cli.options import (
 )
 from tinkit.cli.parser import examples
 from tinkit.errors import UsageError, UserError
+from tinkit.spread import PATIENCE
 from tinkit.terminal import Notices, note, print_table
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def prepare(
     ] = None,
     workers: ProcessesOption = None,
     dask: DaskOption = None,
+    dask_wait: DaskWaitOption = PATIENCE,
     shard: ShardOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -98,7 +101,7 @@ def prepare(
             "clips are read from shards, which `tinkit data frames --verify` checks; their files are not opened",
             quiet=quiet,
         )
-    reports = _probe(config, manifests, Engine(workers, dask), share, quiet=quiet) if probe and there else []
+    reports = _probe(config, manifests, Engine(workers, dask, dask_wait), share, quiet=quiet) if probe and there else []
     if report is not None and reports:
         _write(report, reports)
         _say(f"wrote {report}", quiet=quiet)

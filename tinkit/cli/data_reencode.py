@@ -10,6 +10,7 @@ import typer
 from tinkit.cli.data_options import data_config, stoppable, wanted_splits
 from tinkit.cli.options import (
     DaskOption,
+    DaskWaitOption,
     DataOption,
     DatasetArgument,
     EnlargeOption,
@@ -24,6 +25,7 @@ from tinkit.cli.options import (
 )
 from tinkit.cli.parser import examples
 from tinkit.errors import UserError
+from tinkit.spread import PATIENCE
 from tinkit.terminal import Notices, note, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def reencode(
     audio: Annotated[Literal["keep", "drop"], typer.Option(help="Keep the sound, or leave it out.")] = "keep",
     workers: ProcessesOption = None,
     dask: DaskOption = None,
+    dask_wait: DaskWaitOption = PATIENCE,
     shard: ShardOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -71,7 +74,7 @@ def reencode(
     from tinkit.data.reencode.make import copy_annotations, reencode
     from tinkit.spread.engine import Engine, parse_share
 
-    engine, share = Engine(workers, dask), parse_share(shard)
+    engine, share = Engine(workers, dask, dask_wait), parse_share(shard)
     config = data_config(what, data, overrides).model_copy(update={"packed": None})
     root, folder = resolve_root(config), out.absolute()
     names = wanted_splits(config, root, split)

@@ -50,7 +50,7 @@ def stats(
     `tinkit data prepare` has probed the frames, duration, rate, size and distance of keyframes, and how many have
     sound.
     """
-    from tinkit.data.look.files import files_seen
+    from tinkit.data.look.files import files_seen, packed_seen
     from tinkit.data.look.labels import most_common_pairs
     from tinkit.data.manifest.manifest import open_manifest
     from tinkit.data.probe.survey import read_probes
@@ -62,7 +62,8 @@ def stats(
     config = data_config(what, data, overrides)
     manifest = open_manifest(config, split)
     pairs = most_common_pairs(manifest, top)
-    seen = files_seen(manifest, read_probes(manifest))
+    packed = manifest.packed
+    seen = files_seen(manifest, read_probes(manifest)) if packed is None else packed_seen(manifest, packed.clips())
     bright = _brightness(manifest, config, sample)
     if plot is not None:
         _plot(plot, manifest, pairs, [*seen.measures, *bright])
@@ -156,11 +157,15 @@ def _tell_files(manifest: Manifest, seen: FilesSeen, bright: list[Measure]) -> N
     if seen.measures or bright:
         print_table("Sizes and lengths", rows_of([*seen.measures, *bright]))
     if seen.sizes:
-        sizes = [{"frame": size, "files": n, "percent": 100 * n / seen.good} for size, n in seen.sizes]
+        counted = "clips" if seen.packed else "files"
+        sizes = [{"frame": size, counted: n, "percent": 100 * n / seen.good} for size, n in seen.sizes]
         print_table("Most common sizes of frames", sizes)
     if seen.with_sound is not None and seen.good:
         print_line(f"{seen.with_sound} of {seen.good} files have sound ({100 * seen.with_sound / seen.good:.1f}%)")
     if seen.probed > seen.good:
-        print_line(f"files that cannot be read, and are not counted: {seen.probed - seen.good}")
-    if seen.probed < seen.files:
+        what = "clips that were broken when they were packed" if seen.packed else "files that cannot be read"
+        print_line(f"{what}, and are not counted: {seen.probed - seen.good}")
+    if seen.packed and seen.probed < seen.files:
+        note(f"{seen.files - seen.probed} of {seen.files} clips are not packed: run `tinkit data frames`")
+    elif seen.probed < seen.files:
         note(f"{seen.files - seen.probed} of {seen.files} files are not probed: run `tinkit data prepare`")

@@ -54,7 +54,7 @@ def doctor(
         ("video decoding", _video),
         ("shipped files", _shipped),
         ("TINKIT_DATA", _data),
-        ("shared memory", lambda: _free("/dev/shm") if Path("/dev/shm").is_dir() else "none here"),
+        ("shared memory", _shared_memory),
         ("disk", lambda: _free(".")),
     ]
     _say_what_takes_long()
@@ -180,3 +180,14 @@ def _data() -> str:
 
 def _free(folder: str) -> str:
     return f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free"
+
+
+def _shared_memory() -> str:
+    """What is free, and whether that is enough for a training on all GPUs."""
+    import torch
+
+    from tinkit.engine.distributed.shared_memory import SEGMENTS, shared_memory_warning
+
+    if not SEGMENTS.is_dir():
+        return "none here"
+    return shared_memory_warning(torch.cuda.device_count()) or _free(str(SEGMENTS))

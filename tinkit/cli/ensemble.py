@@ -86,11 +86,15 @@ def ensemble(
     ] = None,
     worth: Annotated[bool, typer.Option("--worth", help="Measure what each member is worth, too.")] = False,
     front: Annotated[
-        bool, typer.Option("--front", help="Measure fusions of fewer members, too, beside their clips a second.")
+        bool, typer.Option("--front", help="Measure fusions of fewer members, too, beside clips a second or GFLOPs.")
     ] = False,
     budget: Annotated[
         float | None,
         typer.Option("--budget", metavar="CLIPS_PER_S", help="Take the best members that together are as fast."),
+    ] = None,
+    budget_gflops: Annotated[
+        float | None,
+        typer.Option("--budget-gflops", metavar="N", help="Take the best members that a clip takes no more GFLOPs."),
     ] = None,
     metric: Annotated[
         str | None,
@@ -133,6 +137,7 @@ def ensemble(
         "worth": worth or None,
         "front": front or None,
         "budget": budget,
+        "budget_gflops": budget_gflops,
         "metric": metric,
         "missing": missing and missing.value,
         "parts": parts,

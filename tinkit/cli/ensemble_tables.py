@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tinkit.terminal import print_line, print_table
+from tinkit.terminal import percents, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.fusion import Applied, EnsembleSpec, Fusion, Measured
@@ -19,10 +19,10 @@ def show_fusion(spec: EnsembleSpec, fusion: Fusion) -> None:
     for number, member in enumerate(record["members"]):
         row = {"member": member["name"], "views": member["views"], "checkpoint": member["checkpoint"]}
         row["weight"] = "" if member["weight"] is None else f"{member['weight']:.3f}"
-        rows.append(row | _percent(measured.members[number] if measured else None))
+        rows.append(row | (percents(measured.members[number].values) if measured else {}))
     blank = {"views": "", "checkpoint": "", "weight": ""}
     if measured:
-        rows += [{"member": name, **blank, **_percent(metrics)} for name, metrics in _joint(measured).items()]
+        rows += [{"member": name, **blank, **percents(metrics.values)} for name, metrics in _joint(measured).items()]
     chosen = "" if record["chosen"] == spec.method else f", {record['chosen']}"
     title = f"{spec.name}: {spec.method}{chosen}"
     print_table(title if not spec.fit else f"{title}; measured on {spec.fit}, in percent", rows)
@@ -88,20 +88,25 @@ def _show_worth(worth: dict[str, Any], metric: str) -> None:
 
 
 def _show_front(front: dict[str, Any], metric: str) -> None:
-    """The fusions that no other beats in both accuracy and speed, and which of them the budget picks."""
+    """The fusions that no other beats in both accuracy and cost, and which of them the budget picks."""
+    by, key = front["by"], "gflops" if front["by"] == "GFLOPs" else "clips_per_s"
     shown = [one for one in front["subsets"] if one["on_front"] or one["picked"]]
     rows = [
         {
             "members": " + ".join(one["members"]) + (" (taken)" if one["picked"] else ""),
-            "clips/s": f"{one['clips_per_s']:.4g}",
+            by: f"{one[key]:.4g}",
             f"{metric}, cross-validated": 100 * one["value"],
         }
         for one in shown
     ]
-    print_table(f"accuracy against speed: the best of {len(front['subsets'])} fusions", rows)
+    against = "GFLOPs" if by == "GFLOPs" else "speed"
+    print_table(f"accuracy against {against}: the best of {len(front['subsets'])} fusions", rows)
     if front["budget"] is not None:
         expected = f"{100 * front['expected']:.2f}, {100 * front['optimism']:.2f} less than what was picked measured"
-        print_line(f"{metric} on other clips, picked among those of {front['budget']:g} clips/s and more: {expected}")
+        allowed = f"{front['budget']:g} {by} and {'fewer' if by == 'GFLOPs' else 'more'}"
+        print_line(f"{metric} on other clips, picked among those of {allowed}: {expected}")
+    if by == "GFLOPs" and front["budget"] is None:
+        print_line("note: by the GFLOPs of a clip, since the speed of some members is not known")
     if not front["complete"]:
         print_line("note: there was no time for all of them: --minutes")
     if len(front["devices"]) > 1:
@@ -110,15 +115,17 @@ def _show_front(front: dict[str, Any], metric: str) -> None:
 
 def _show_choice(choice: dict[str, Any], metric: str, chosen: str) -> None:
     """The ways that ``auto`` tried, and what the choice is worth beside what it seems to be."""
-    rows = [
-        {
+    rows = []
+    for one in choice["candidates"]:
+        row = {
             "way": one["name"] + (" (taken)" if one["name"] == chosen else ""),
             f"{metric}, cross-validated": 100 * one["value"],
             "below the best": 100 * one["below_best"],
             "standard error": 100 * one["standard_error"],
         }
-        for one in choice["candidates"]
-    ]
+        if one["less_likely"] is not None:
+            row |= {"less likely": f"{one['less_likely']:.3f}", "its error": f"{one['likelihood_error']:.3f}"}
+        rows.append(row)
     print_table(f"auto: the simplest within a standard error of the best, in points of {metric}", rows)
     for name, why in choice["skipped"].items():
         print_line(f"note: {name} was not tried: {why}")
@@ -139,7 +146,7 @@ def show_applied(split: str, applied: Applied) -> None:
     if lacking := {name: count for name, count in applied.missing.items() if count}:
         print_line(f"{split}: clips without scores: {', '.join(f'{k} {v}' for k, v in lacking.items())}")
     if applied.metrics:
-        print_table(f"measured on {split}, in percent", [_percent(applied.metrics)])
+        print_table(f"measured on {split}, in percent", [percents(applied.metrics.values)])
     print_line(applied.path)
 
 
@@ -171,7 +178,3 @@ def _remark(measured: Measured, metric: str) -> str | None:
     if estimate and alike and estimate[metric] <= alike[metric]:
         return f"by {metric}, cross-validated, the fitted weights are no better than the equal mean"
     return None
-
-
-def _percent(metrics: Metrics | None) -> dict[str, float]:
-    return {name: 100 * value for name, value in metrics.values.items()} if metrics else {}

@@ -57,8 +57,8 @@ def inspect(
     table, _ = verified_scores(file)
     check_scores(table, file)
     if answers is not None:
-        given = read_answers(answers)
-        table = with_labels(table, dict(zip(given.ids.ids, given.labels, strict=True)), answers)
+        given = read_answers(answers, classes=table.info.classes, split=table.info.split)
+        table = with_labels(table, given.by_id(table.ids), answers)
     inspection = inspect_scores(table, top=top)
     if folder is not None:
         for path in tables.write_tables(folder, inspection):

@@ -143,6 +143,10 @@ ProcessesOption = Annotated[
 DaskOption = Annotated[
     str | None, typer.Option("--dask", metavar="ADDRESS", help="Work on the dask cluster at this address instead.")
 ]
+DaskWaitOption = Annotated[
+    float,
+    typer.Option("--dask-wait", min=0, metavar="SECONDS", help="How long the dask cluster may be without any worker."),
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(

@@ -13,7 +13,7 @@ from tinkit.cli.parser import examples
 from tinkit.cli.score_output import OutOption, place_for, write_table
 from tinkit.cli.scores_import import KindChoice, import_scores
 from tinkit.errors import UsageError
-from tinkit.terminal import note, print_line, print_table
+from tinkit.terminal import note, percents, print_line, print_table
 
 if TYPE_CHECKING:
     from tinkit.scores import ScoreInfo, ScoreTable
@@ -63,8 +63,8 @@ def show(
     if answers is not None:
         from tinkit.submission import read_answers
 
-        given = read_answers(answers)
-        table = with_labels(table, dict(zip(given.ids.ids, given.labels, strict=True)), answers)
+        given = read_answers(answers, classes=table.info.classes, split=table.info.split)
+        table = with_labels(table, given.by_id(table.ids), answers)
     metrics = measure(table)
     rows: list[dict[str, Any]] = [{"what": name, "value": value} for name, value in _facts(table).items()]
     if metrics:
@@ -82,7 +82,7 @@ def show(
     print_table(str(file), rows)
     if metrics:
         optimistic = f" (optimistic: the weights were fitted or trained on {table.info.split})" if seen else ""
-        print_table(f"metrics, in percent{optimistic}", [{name: 100 * value for name, value in metrics.values.items()}])
+        print_table(f"metrics, in percent{optimistic}", [percents(metrics.values)])
 
 
 @app.command(

@@ -131,7 +131,7 @@ def import_scores(
         hashes = {"imported": sha256_file(file)}
     said = kind_of(kind.value if kind else None, found, file)
     info = ScoreInfo(said, *facts, trained_on=tuple(trained_on or ()), run=run or file.stem, hashes=hashes)
-    listed = read_ids(ids).ids if ids else None
+    listed = read_ids(ids, facts[-1]).ids if ids else None
     made = converted(found, info, file, known=model, ids=listed, views=sum_of, non_finite=non_finite.value)
     for doubt in made.doubts:
         note(f"{file}: {doubt}")

@@ -56,7 +56,10 @@ def submit(
         Path | None,
         typer.Option("--ids", help="The test clips: the official csv or json, a file with an id a line, or a folder."),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="The split whose scores are meant.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="The split whose scores are meant (test), or that of a ground truth in json."),
+    ] = None,
     fill: Annotated[
         FillChoice | None,
         typer.Option("--fill", help="What clips without scores get: the others' mean, or no opinion."),
@@ -76,7 +79,8 @@ def submit(
     answers: Annotated[
         Path | None,
         typer.Option(
-            "--answers", help="With --check: score the file against these (csv: id,labels; or scores with labels)."
+            "--answers",
+            help="With --check: score the file against these (csv: id,labels; a ground truth; scores with labels).",
         ),
     ] = None,
     groups: Annotated[
@@ -113,7 +117,7 @@ def submit(
             estimate=estimate,
             force=force or None,
         )
-        judged = Judged(check, challenge, ids, answers, categories, num_classes, _pairs("--group", groups))
+        judged = Judged(check, challenge, ids, answers, categories, num_classes, _pairs("--group", groups), split)
         _judge(judged, as_json=as_json, quiet=quiet)
         return
     _refuse("writing a file", answers=answers, categories=categories, num_classes=num_classes, group=groups)
@@ -125,7 +129,9 @@ def submit(
     from tinkit.submission import Options, make_submission
 
     given = dict(_pairs("--set", asked))
-    options = Options(ids, split, None if fill is None else fill.value, max_fill, given, force, ledger, estimate)
+    options = Options(
+        ids, split or "test", None if fill is None else fill.value, max_fill, given, force, ledger, estimate
+    )
     submission = make_submission(sources, challenge, out, options)
     _print_manifest(submission.manifest, out, as_json=as_json, quiet=quiet)
     if not submission.written:
@@ -142,6 +148,7 @@ class Judged(NamedTuple):
     categories: Path | None
     num_classes: int | None
     groups: list[tuple[str, str]]
+    split: str | None
 
 
 def _pairs(option: str, given: list[str] | None) -> list[tuple[str, str]]:
@@ -190,6 +197,7 @@ def _judge(judged: Judged, *, as_json: bool, quiet: bool) -> None:
         categories=judged.categories,
         num_classes=judged.num_classes,
         groups=groups,
+        split=judged.split,
     )
     if as_json:
         print_json(_as_dict(report, rehearsal))

@@ -27,7 +27,7 @@ from tinkit.cli.options import (
 from tinkit.cli.parser import examples
 from tinkit.cli.session import session, stoppable
 from tinkit.errors import UsageError
-from tinkit.terminal import print_table
+from tinkit.terminal import percents, print_table
 
 if TYPE_CHECKING:
     from tinkit.engine.evaluation.test import TestResult
@@ -138,8 +138,9 @@ def _row(name: str, result: TestResult) -> dict[str, Any]:
     info = result.info
     row: dict[str, Any] = {"run": name, "split": info.split, "views": info.views, "weights": info.weights}
     row |= {"clips": result.clips, "broken": result.broken} | ({"trial": "yes"} if info.trial else {})
+    row["clips/s"] = None if result.speed is None else result.speed.clips_per_s
     if result.metrics is not None:
-        row |= {metric: 100 * value for metric, value in result.metrics.values.items()}
+        row |= percents(result.metrics.values)
     return row | {"scores": str(result.path)}
 
 

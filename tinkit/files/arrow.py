@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +50,10 @@ class DamagedFileError(UserError):
 class ArrowFile:
     """An open Arrow file: ``data`` is all of it, mapped into memory.
 
-    ``checksum`` are the digits of BODY, of all bytes before ``end``; None for a file without. Of a file with one,
-    the frame (schema, layout of the batches, footer) is known to be as it was written. ``digest`` names the content: it
-    is made from FRAME, which covers BODY; None where it is the SHA-256 of the file, which takes reading all of it.
+    ``bytes_now`` asks how long the file is. ``checksum`` are the digits of BODY, of all bytes before ``end``; None for
+    a file without. Of a file with one, the frame (schema, layout of the batches, footer) is known to be as it was
+    written. ``digest`` names the content: it is made from FRAME, which covers BODY; None where it is the SHA-256 of the
+    file, which takes reading all of it.
     """
 
     path: Path
@@ -60,6 +61,13 @@ class ArrowFile:
     checksum: bytes | None
     end: int
     digest: str | None
+    bytes_now: Callable[[], int]
+
+    def require_whole(self) -> None:
+        """Raise :class:`DamagedFileError` if the file has been cut off since: a look at what is gone of a mapped file
+        ends the process. It costs one call of the system, and is to be asked before each look at the values."""
+        if self.bytes_now() < self.data.size:
+            raise _damaged(self.path, "it was cut off while it was open")
 
     def reader(self) -> pa.ipc.RecordBatchFileReader:
         """Arrow's reader of the file, without a copy of it."""
@@ -140,7 +148,7 @@ def open_arrow(path: Path) -> ArrowFile:
     if mark not in (_MARK, _FIRST_MARK) or not seal.endswith(mark):
         if any(mapped.find(known) >= 0 for known in (_MARK, _FIRST_MARK)):
             raise _damaged(path, "its checksum is not where it belongs")
-        return ArrowFile(path, pa.py_buffer(mapped), checksum=None, end=len(memory), digest=None)
+        return ArrowFile(path, pa.py_buffer(mapped), None, len(memory), digest=None, bytes_now=mapped.size)
     try:
         bodies = bodies_of(memory, place)
     except ValueError as problem:
@@ -149,7 +157,7 @@ def open_arrow(path: Path) -> ArrowFile:
     if frame != seal[_FRAME]:
         raise _damaged(path, "it does not have the checksum that it carries")
     digest = _named(frame) if mark == _MARK else None
-    return ArrowFile(path, pa.py_buffer(mapped), checksum=seal[_BODY], end=place, digest=digest)
+    return ArrowFile(path, pa.py_buffer(mapped), seal[_BODY], place, digest, mapped.size)
 
 
 @dataclass(frozen=True)

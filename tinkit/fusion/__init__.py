@@ -1,8 +1,8 @@
 """Fusion: the scores of several members become one, fitted on a labelled split and applied to the others. No torch."""
 
 from tinkit.fusion.arrays import Examples, Options
+from tinkit.fusion.choosing.fitting import Fitted, fit
 from tinkit.fusion.combine import Combination, combine
-from tinkit.fusion.fitting import Fitted, fit
 from tinkit.fusion.folder import Fusion, fuse
 from tinkit.fusion.measure import Measured
 from tinkit.fusion.members import Aligned, Member, align

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinkit import __version__
-from tinkit.fusion.choice import Choice
+from tinkit.fusion.choosing.choice import Choice
+from tinkit.fusion.choosing.fitting import Fitted
 from tinkit.fusion.combine import Fused, weights_of
 from tinkit.fusion.decide import Decision
-from tinkit.fusion.fitting import Fitted
 from tinkit.fusion.measure import Measured
 from tinkit.fusion.members import Aligned, Member
 from tinkit.fusion.resolve import MemberFiles

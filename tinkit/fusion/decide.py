@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.fusion.choice import Choice, choose
+from tinkit.fusion.choosing.choice import Choice, choose
+from tinkit.fusion.choosing.crossfit import options_for
+from tinkit.fusion.choosing.fitting import Fitted, equal_row, fit, refuse_trained_on
 from tinkit.fusion.combine import Combination, weights_of
-from tinkit.fusion.crossfit import options_for
-from tinkit.fusion.fitting import Fitted, equal_row, fit, refuse_trained_on
 from tinkit.fusion.members import Aligned, Member, align
 from tinkit.fusion.methods import METHODS, FusionMethod
 from tinkit.fusion.scales import spreads_of, to_one_spread
@@ -77,7 +77,7 @@ class Decision:
 def decide(spec: EnsembleSpec, members: Sequence[Member], metric: MetricName) -> Decision:
     """The way that ``spec`` takes, by the ``members``' scores of its first split.
 
-    Raises as :func:`tinkit.fusion.fitting.fit`.
+    Raises as :func:`tinkit.fusion.choosing.fitting.fit`.
     """
     kinds = [member.table.info.kind for member in members]
     scale = np.ones(len(members)) if spec.scale == "none" else to_one_spread(members)

@@ -18,7 +18,6 @@ from tinkit.fusion.arrays import Learned
 from tinkit.fusion.combine import Fused
 from tinkit.fusion.content import OpenedMember, content_of, described, members_on, missing_clips
 from tinkit.fusion.decide import decide
-from tinkit.fusion.front import smaller_fusions
 from tinkit.fusion.measure import Measured, measure_fusion
 from tinkit.fusion.members import align
 from tinkit.fusion.notes import duplicate_notes, loss_of_ranks
@@ -26,8 +25,9 @@ from tinkit.fusion.record import RECORD, DamagedRecordError, check_recorded, hol
 from tinkit.fusion.resolve import MemberFiles
 from tinkit.fusion.saved import ARRAYS, write_learned
 from tinkit.fusion.spec import EnsembleSpec
-from tinkit.fusion.speeds import MemberSpeed, require_within, speed_content, speed_of
-from tinkit.fusion.worth import account_of
+from tinkit.fusion.worth.account import account_of
+from tinkit.fusion.worth.front import smaller_fusions
+from tinkit.fusion.worth.speeds import By, MemberSpeed, compared_by, speed_content, speed_of
 from tinkit.metrics import challenge_metric, check_metric
 from tinkit.scores import open_scores, write_blocks
 
@@ -57,7 +57,7 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
     is not used. Nothing is written unless everything succeeds. Where ``folder`` holds the fusion that this
     would be, nothing is done. Raises :class:`~tinkit.errors.UserError` when it holds another (unless ``force``) or a
     member's score file, when a file is damaged, when members cannot be aligned, when another process writes
-    ``folder``, and as :func:`tinkit.fusion.fitting.fit`.
+    ``folder``, and as :func:`tinkit.fusion.choosing.fitting.fit`.
     """
     _refuse_own_inputs(members, folder)
     head = folder / RECORD
@@ -67,8 +67,7 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
         if there and not head.is_file():
             raise _exists(folder)
         speeds = [speed_of(one, files) for one, files in zip(spec.members, members, strict=True)]
-        if spec.front or spec.budget is not None:
-            require_within(spec.budget, members, speeds)
+        by = compared_by(spec, members, speeds) if spec.smaller else None
         inputs = [_opened(member, spec) for member in members]
         made_from = _made_from(spec, inputs, speeds)
         if there and not _is_whole(folder, made_from):
@@ -79,13 +78,14 @@ def fuse(spec: EnsembleSpec, members: list[MemberFiles], folder: Path, *, force:
                     opened.require()
             record = record_content(head)
             return Fusion(folder, record, None, written=False)
-        return _fuse(spec, inputs, speeds, folder, made_from)
+        return _fuse(spec, inputs, speeds, by, folder, made_from)
 
 
 def _fuse(
     spec: EnsembleSpec,
     members: list[OpenedMember],
-    speeds: list[MemberSpeed | None],
+    speeds: list[MemberSpeed],
+    by: By | None,
     folder: Path,
     made_from: str,
 ) -> Fusion:
@@ -93,8 +93,8 @@ def _fuse(
     metric = check_metric(spec.metric or challenge_metric(first.task), first.task, len(first.classes))
     decision = decide(spec, members_on(members, spec.splits[0]), metric)
     smaller = None
-    if spec.front or spec.budget is not None:
-        smaller, kept = smaller_fusions(spec, members_on(members, spec.splits[0]), decision, metric, speeds)
+    if by is not None:
+        smaller, kept = smaller_fusions(spec, members_on(members, spec.splits[0]), decision, metric, speeds, by)
         if len(kept) < len(members):
             spec, members, speeds = spec.only(kept), [members[k] for k in kept], [speeds[k] for k in kept]
             decision = decide(spec, members_on(members, spec.splits[0]), metric)
@@ -118,7 +118,7 @@ def _fuse(
     record = content_of(spec, members, metric, decision, measured) | speed_content(speeds)
     record["front"] = smaller
     for row, speed in zip(record["members"], speeds, strict=True):
-        row["clips_per_s"] = speed and speed.clips_per_s
+        row |= {"clips_per_s": speed.clips_per_s, "gflops": speed.gflops}
     record |= {"missing_clips": missing, "made_from": made_from, "notes": notes}
     record["worth"] = account.content(first.classes) if account else None
     _write(folder, record, outputs, decision.chosen.learned)
@@ -139,15 +139,16 @@ def _opened(files: MemberFiles, spec: EnsembleSpec) -> OpenedMember:
     return OpenedMember(files, scores)
 
 
-def _made_from(spec: EnsembleSpec, members: list[OpenedMember], speeds: list[MemberSpeed | None]) -> str:
-    """The hash of all that a fusion depends on: options, and members by name, content, weight and speed."""
+def _made_from(spec: EnsembleSpec, members: list[OpenedMember], speeds: list[MemberSpeed]) -> str:
+    """The hash of all that a fusion depends on: options, and members by name, content, weight, speed and GFLOPs."""
     options = spec.model_dump(mode="json", exclude={"members"})
     of_members = [
         [
             one.files.name,
             {split: opened.digest for split, opened in one.scores.items()},
             said.weight,
-            speed and speed.clips_per_s,
+            speed.clips_per_s,
+            speed.gflops,
         ]
         for one, said, speed in zip(members, spec.members, speeds, strict=True)
     ]

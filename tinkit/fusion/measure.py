@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tinkit.fusion.choosing.estimate import Interval
+from tinkit.fusion.choosing.fitting import Fitted
 from tinkit.fusion.combine import Combination, equal_mean
-from tinkit.fusion.estimate import Interval
-from tinkit.fusion.fitting import Fitted
 from tinkit.fusion.members import Aligned
 from tinkit.metrics import Metrics, evaluate
 from tinkit.scores import mark_labels

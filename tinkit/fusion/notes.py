@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinkit.fusion.choosing.crossfit import options_for
 from tinkit.fusion.combine import Combination
-from tinkit.fusion.crossfit import options_for
 from tinkit.fusion.decide import Decision
 from tinkit.fusion.measure import Measured
 from tinkit.fusion.members import Aligned, Member, align

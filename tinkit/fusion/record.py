@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,7 +65,7 @@ class Estimates(_Part):
 
 
 class IntervalRecord(_Part):
-    """A value with the ends of its 95% interval; what is stored of :class:`tinkit.fusion.estimate.Interval`."""
+    """A value with the ends of its 95% interval: :class:`tinkit.fusion.choosing.estimate.Interval`."""
 
     value: float
     low: float
@@ -73,12 +73,14 @@ class IntervalRecord(_Part):
 
 
 class CandidateRecord(_Part):
-    """A way that ``auto`` tried: :class:`tinkit.fusion.choice.Candidate`."""
+    """A way that ``auto`` tried: :class:`tinkit.fusion.choosing.choice.Candidate`."""
 
     name: str
     value: float
     below_best: float
     standard_error: float
+    less_likely: float | None = None
+    likelihood_error: float | None = None
 
 
 class ChoiceRecord(_Part):
@@ -92,7 +94,7 @@ class ChoiceRecord(_Part):
 
 
 class WorthRecord(_Part):
-    """What a member is worth: :class:`tinkit.fusion.worth.Worth`."""
+    """What a member is worth: :class:`tinkit.fusion.worth.account.Worth`."""
 
     name: str
     worth: float | None
@@ -101,7 +103,7 @@ class WorthRecord(_Part):
 
 
 class AccountRecord(_Part):
-    """What members are worth, and what classes gain: :class:`tinkit.fusion.worth.Account`."""
+    """What members are worth, and what classes gain: :class:`tinkit.fusion.worth.account.Account`."""
 
     clips: int
     members: list[WorthRecord]
@@ -111,20 +113,22 @@ class AccountRecord(_Part):
 
 
 class SubsetRecord(_Part):
-    """A fusion of some members: :class:`tinkit.fusion.front.Subset`."""
+    """A fusion of some members: :class:`tinkit.fusion.worth.front.Subset`."""
 
     members: list[str]
-    clips_per_s: float
+    clips_per_s: float | None
+    gflops: float | None = None
     value: float
     on_front: bool
     picked: bool
 
 
 class FrontRecord(_Part):
-    """Fusions of fewer members: :class:`tinkit.fusion.front.Front`, and what was picked of them."""
+    """Fusions of fewer members: :class:`tinkit.fusion.worth.front.Front`, and what was picked of them."""
 
     clips: int
     complete: bool
+    by: Literal["clips/s", "GFLOPs"] = "clips/s"
     devices: list[str]
     subsets: list[SubsetRecord]
     budget: float | None
@@ -139,6 +143,7 @@ class MemberRecord(_Part):
     views: str = ""
     weight: float | None = None
     clips_per_s: float | None = None
+    gflops: float | None = None
     metrics: Estimate | None = None
 
 
@@ -158,6 +163,7 @@ class FusionRecord(_Part):
     improvement: IntervalRecord | None = None
     front: FrontRecord | None = None
     clips_per_s: float | None = None
+    gflops: float | None = None
     devices: list[str] = []
     published: list[PublishedFusion] = []
     trial: list[str] = []

@@ -39,6 +39,12 @@ class MemberSpec(Table):
     speed: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Clips a second, for `front`; what its test measured if not given."
     )
+    gflops: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Billions of multiplications of a clip, for `front`; what its score file says if not given.",
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -83,12 +89,18 @@ class EnsembleSpec(Table):
     )
     power: float = Field(0.5, ge=-20, le=20, allow_inf_nan=False, description="Of the power mean.")
     worth: bool = Field(False, description="Whether each member's worth is measured, too, by fits without it.")
-    front: bool = Field(False, description="Whether fusions of fewer members are measured, too, beside their speed.")
+    front: bool = Field(False, description="Whether fusions of fewer members are measured, too, beside what they cost.")
     budget: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
         description="Clips a second that the fusion must do: its members are the best of `front` that do.",
+    )
+    budget_gflops: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="GFLOPs that a clip may take the fusion, in the place of `budget`.",
     )
     metric: MetricName | None = Field(None, description="What is fitted for; the challenge's if not given.")
     missing: Missing = Field(
@@ -128,12 +140,19 @@ class EnsembleSpec(Table):
             raise ValueError(f"weight: a member's weight means nothing with method = {self.method!r}; take it out")
         if all(weight == 0 for weight in weights):
             raise ValueError("weight: all members have weight 0, so nothing is left to take the mean of")
-        if self.fit is None and (self.front or self.budget is not None):
-            key = "front" if self.front else "budget"
-            raise ValueError(f"{key}: needs a labelled split: fit = 'val'")
+        if self.budget is not None and self.budget_gflops is not None:
+            raise ValueError("`budget` and `budget_gflops` are two ways to say what a fusion may cost: say one")
+        if self.fit is None and self.smaller is not None:
+            raise ValueError(f"{self.smaller}: needs a labelled split: fit = 'val'")
         if not self.splits:
             raise ValueError("neither `fit` nor `apply` names a split: there is nothing to do")
         return self
+
+    @property
+    def smaller(self) -> str | None:
+        """The key that asks for fusions of fewer members; None where none does."""
+        asked = {"front": self.front, "budget": self.budget, "budget_gflops": self.budget_gflops}
+        return next((key for key, value in asked.items() if value), None)
 
     @property
     def row(self) -> FusionMethod | None:

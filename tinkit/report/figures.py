@@ -105,21 +105,21 @@ def correlation(rows: Rows, names: Sequence[str], description: str) -> Spec:
     )
 
 
-def front(rows: Rows, description: str, *, y_title: str) -> Spec:
-    """``value`` over ``clips/s``, a point a fusion; a line joins those whose ``front`` is "yes".
+def front(rows: Rows, description: str, *, by: str, y_title: str) -> Spec:
+    """``value`` over what ``by`` names, a point a fusion; a line joins those whose ``front`` is "yes".
 
     A ring is around the one that was ``picked``, if any was.
     """
-    x = {"field": "clips/s", "type": "quantitative", "scale": {"type": "log"}, "title": "clips/s"}
+    x = {"field": by, "type": "quantitative", "scale": {"type": "log"}, "title": by}
     y = {"field": "value", "type": "quantitative", "scale": {"zero": False}, "title": y_title}
     place = {"x": x, "y": y}
     kind = {"field": "front", "type": "nominal", "title": "none is better in both", "sort": ["yes", "no"]}
     line: Spec = {
         "transform": [{"filter": "datum.front === 'yes'"}],
-        "mark": {"type": "line", "interpolate": "step-before", "color": "#8a8a8a"},
+        "mark": {"type": "line", "interpolate": "step-before" if by == "clips/s" else "step-after", "color": "#8a8a8a"},
         "encoding": place,
     }
-    tips = [{"field": key} for key in ("members", "clips/s", "value")]
+    tips = [{"field": key} for key in ("members", by, "value")]
     points: Spec = {
         "mark": {"type": "point", "filled": True, "size": 60},
         "encoding": place | {"color": kind, "shape": kind | {"legend": None}, "tooltip": tips},

@@ -9,6 +9,7 @@ from tinkit.fusion.record import AccountRecord, FrontRecord, FusionRecord, Inter
 from tinkit.report import figures
 from tinkit.report.entries import Entry
 from tinkit.report.section import Figure, Section, Table
+from tinkit.terminal import percent
 
 Row = dict[str, Any]
 
@@ -41,8 +42,9 @@ def _tables(name: str, record: FusionRecord) -> Iterator[Table]:
                 "member": member.name,
                 "views": member.views,
                 "weight": member.weight,
-                f"{record.metric} alone": _percent(value_of(member.metrics, record.metric)),
+                f"{record.metric} alone": percent(value_of(member.metrics, record.metric)),
                 "clips/s": member.clips_per_s,
+                "GFLOPs": member.gflops,
             }
             for member in record.members
         ]
@@ -57,6 +59,8 @@ def _tables(name: str, record: FusionRecord) -> Iterator[Table]:
                 "cross-validated": 100 * one.value,
                 "below the best": 100 * one.below_best,
                 "standard error": 100 * one.standard_error,
+                "less likely, nats": one.less_likely,
+                "its error": one.likelihood_error,
             }
             for one in record.choice.candidates
         ]
@@ -65,8 +69,8 @@ def _tables(name: str, record: FusionRecord) -> Iterator[Table]:
         worth = [
             {
                 "member": one.name,
-                "lost without it": _percent(one.worth),
-                "standard error": _percent(one.standard_error),
+                "lost without it": percent(one.worth),
+                "standard error": percent(one.standard_error),
                 "can go": "yes" if one.can_go else "",
             }
             for one in record.worth.members
@@ -101,8 +105,8 @@ def _estimates(record: FusionRecord) -> list[Row]:
 def _estimate(what: str, value: float | None, above: IntervalRecord | None = None) -> Row:
     interval = (None, None, None) if above is None else (above.value, above.low, above.high)
     names = ("over the equal mean", "from", "to")
-    row: Row = {"estimate": what, "percent": _percent(value)}
-    return row | dict(zip(names, map(_percent, interval), strict=True))
+    row: Row = {"estimate": what, "percent": percent(value)}
+    return row | dict(zip(names, map(percent, interval), strict=True))
 
 
 def _worth_figures(name: str, account: AccountRecord) -> Iterator[Figure]:
@@ -130,15 +134,16 @@ def _front_figure(name: str, front: FrontRecord, metric: str) -> Figure:
     rows = [
         {
             "members": " + ".join(one.members),
-            "clips/s": one.clips_per_s,
+            front.by: one.clips_per_s if front.by == "clips/s" else one.gflops,
             "value": 100 * one.value,
             "front": "yes" if one.on_front else "no",
             "picked": "yes" if one.picked else "",
         }
         for one in front.subsets
     ]
-    caption = f"{name}: {metric}, cross-validated, of fusions of fewer members over their clips a second"
-    spec = figures.front(rows, caption, y_title=f"{metric}, percent")
+    said = "their clips a second" if front.by == "clips/s" else "the GFLOPs of a clip"
+    caption = f"{name}: {metric}, cross-validated, of fusions of fewer members over {said}"
+    spec = figures.front(rows, caption, by=front.by, y_title=f"{metric}, percent")
     return Figure(caption, spec, Table(caption, rows, sortable=True))
 
 
@@ -148,14 +153,10 @@ def _front_notes(name: str, record: FusionRecord) -> Iterator[str]:
         return
     if front.budget is not None and front.expected is not None:
         yield (
-            f"{name}: its members are the best that do {front.budget:g} clips/s (the ring). Joined in the way that all "
-            f"took, with the picking repeated, {record.metric} of {100 * front.expected:.2f} is expected of them."
+            f"{name}: its members are the best within {front.budget:g} {front.by} (the ring). Joined in the way that "
+            f"all took, with the picking repeated, {record.metric} of {100 * front.expected:.2f} is expected of them."
         )
     if not front.complete:
         yield f"{name}: there was no time to measure all smaller fusions."
     if len(front.devices) > 1:
         yield f"{name}: the speeds are of several devices and say little of each other: {'; '.join(front.devices)}."
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value

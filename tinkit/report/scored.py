@@ -13,6 +13,7 @@ from tinkit.inspection.inspection import Inspection
 from tinkit.report import figures
 from tinkit.report.entries import Entry
 from tinkit.report.section import Figure, Section, Table
+from tinkit.terminal import percent
 
 _DRAWN = 40  # classes: more do not fit into a grid that can be read
 _ENDS = 15  # classes at each end of the chart of improvements
@@ -48,27 +49,25 @@ def _class_row(
 ) -> dict[str, Any]:
     line: dict[str, Any] = {"class": row.name, "clips": row.clips}
     for name, classes in by_name.items():
-        line[f"{value} {name}"] = _percent(classes, row.name)
+        line[f"{value} {name}"] = _value(classes, row.name)
     if against:
-        base = _percent(by_name[against], row.name)
+        base = _value(by_name[against], row.name)
         for name, classes in by_name.items():
             if name != against:
-                own = _percent(classes, row.name)
+                own = _value(classes, row.name)
                 line[f"{name} over {against}"] = None if own is None or base is None else own - base
     return line | {"confused with": row.confused_with, "times": row.confused}
 
 
-def _percent(classes: dict[str, ClassResult], name: str) -> float | None:
-    value = classes[name].value if name in classes else None
-    return None if value is None else 100 * value
+def _value(classes: dict[str, ClassResult], name: str) -> float | None:
+    return percent(classes[name].value) if name in classes else None
 
 
 def _improvements(by_name: dict[str, dict[str, ClassResult]], against: str, name: str) -> Figure | None:
     gains: list[dict[str, Any]] = [
         {"class": label, "improvement": own - base}
         for label in by_name[name]
-        if (own := _percent(by_name[name], label)) is not None
-        and (base := _percent(by_name[against], label)) is not None
+        if (own := _value(by_name[name], label)) is not None and (base := _value(by_name[against], label)) is not None
     ]
     if not gains:
         return None

@@ -45,6 +45,7 @@ def join_parts(parts: Sequence[ReadTable], run: str | None = None) -> ScoreTable
         _require_alike(parts[0], part, (*_ONE_SPLIT, *_ONE_PROTOCOL))
     tables = [in_class_order(part.table, first.classes, part.path) for part in parts]
     info = _joined_info(parts, _name(parts, run), "part")
+    info = dataclasses.replace(info, gflops=_common([part.table.info.gflops for part in parts]))
     seen = tuple(name for name in info.trained_on if name != info.split)
     return joined_rows(dataclasses.replace(info, trained_on=seen), tables, [part.path for part in parts])
 
@@ -88,7 +89,13 @@ def mean_of(
     with np.errstate(invalid="ignore"):
         scores = (total / np.where(count, count, np.nan)[:, None]).astype(np.float32)
     info = _joined_info(members, _name(members, run), "member")
-    info = dataclasses.replace(info, kind=kind or base.info.kind, view=_common([m.table.info.view for m in members]))
+    costs = [member.table.info.gflops for member in members]
+    info = dataclasses.replace(
+        info,
+        kind=kind or base.info.kind,
+        view=_common([member.table.info.view for member in members]),
+        gflops=sum(cost for cost in costs if cost) if all(costs) else None,
+    )
     return dataclasses.replace(base, info=info, scores=scores, valid=count > 0, labels=ArrowColumn(labels))
 
 
@@ -186,6 +193,7 @@ def _joined_info(members: Sequence[ReadTable], run: str, word: str) -> ScoreInfo
         trained_on=tuple(dict.fromkeys(split for info in infos for split in info.trained_on)),
         trial=any(info.trial for info in infos),
         hashes={f"{word}:{number}": member.digest for number, member in enumerate(members, 1)},
+        gflops=None,
     )
 
 

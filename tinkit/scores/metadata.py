@@ -10,6 +10,7 @@ from typing import get_args
 from tinkit.errors import UserError
 from tinkit.files.json import parse_json
 from tinkit.metrics import Task
+from tinkit.scores.numbers import is_positive
 from tinkit.scores.table import VERSION, Kind, ScoreInfo
 
 REWRITE = "write it again with `tinkit test`, or import foreign scores with `tinkit scores import`"
@@ -74,6 +75,8 @@ def check_info(info: ScoreInfo, path: str | Path) -> None:
         )
     if info.view is not None and (isinstance(info.view, bool) or not isinstance(info.view, int) or info.view < 0):
         raise UserError(f"view is {info.view!r}", file=path, expected="a number from 0, or null for all views")
+    if info.gflops is not None and not is_positive(info.gflops):
+        raise UserError(f"gflops is {info.gflops!r}", file=path, expected="a number above 0, or null")
     if not info.classes:
         raise UserError("no classes", file=path, expected="a name for every column of scores")
     if len(set(info.classes)) < len(info.classes):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 from tinkit.errors import UserError
 from tinkit.files.atomic import write_atomic
 from tinkit.files.json import read_json
+from tinkit.scores.numbers import is_positive
 from tinkit.scores.table import ScoreInfo
 
 SUFFIX = ".speed.json"
@@ -53,7 +52,7 @@ def read_speed(scores: Path, info: ScoreInfo) -> Speed | None:
     found = read_json(path, "the speed of a test", limit=1 << 16)
     found = found if isinstance(found, dict) else {}
     clips, seconds, device = (found.get(name) for name in ("clips", "seconds", "device"))
-    if isinstance(clips, int) and _positive(clips) and _positive(seconds) and isinstance(device, str):
+    if isinstance(clips, int) and is_positive(clips) and is_positive(seconds) and isinstance(device, str):
         return Speed(int(clips), float(seconds), device) if found.get("of") == _made_by(info) else None
     raise UserError(
         "not the speed of a test",
@@ -65,7 +64,3 @@ def read_speed(scores: Path, info: ScoreInfo) -> Speed | None:
 
 def _made_by(info: ScoreInfo) -> dict[str, str]:
     return {name: info.hashes.get(name, "") for name in _MADE_BY}
-
-
-def _positive(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0

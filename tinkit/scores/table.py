@@ -34,6 +34,7 @@ class ScoreInfo:
     are (from 0; None: all, averaged); ``weights`` which checkpoint of ``run`` (``best``, ``last``, ``ema``,
     ``step=N``); ``trained_on`` the splits that its weights have seen; ``hashes`` what it was made from (``recipe``,
     ``checkpoint``, ``member:NAME``, ...). ``trial``: the run, or the test, was cut short (``--limit`` and the like).
+    ``gflops``: billions of multiplications that a clip took the model, its views together; None where not known.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class ScoreInfo:
     protocol: dict[str, Any] = field(default_factory=dict)
     view: int | None = None
     trial: bool = False
+    gflops: float | None = None
 
 
 class ArrowColumn(Sequence[Any]):

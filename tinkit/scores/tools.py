@@ -80,12 +80,13 @@ def merge_tables(tables: Sequence[ScoreTable], paths: Sequence[Path]) -> ScoreTa
     """
     first = tables[0]
     for table, path in zip(tables[1:], paths[1:], strict=True):
-        for name in unlike_facts(first.info, table.info, skip=("hashes",)):
+        for name in unlike_facts(first.info, table.info, skip=("hashes", "gflops")):
             raise UserError(
                 f"has other {name} than {paths[0]}", file=path, expected="shards of one split, made by one model"
             )
     hashes = set.intersection(*(set(table.info.hashes.items()) for table in tables))
-    return joined_rows(dataclasses.replace(first.info, hashes=dict(sorted(hashes))), tables, paths)
+    cost = next((table.info.gflops for table in tables if table.info.gflops is not None), None)
+    return joined_rows(dataclasses.replace(first.info, hashes=dict(sorted(hashes)), gflops=cost), tables, paths)
 
 
 def joined_rows(info: ScoreInfo, tables: Sequence[ScoreTable], paths: Sequence[Path]) -> ScoreTable:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from typing import Any
 
 from tinkit.errors import UserError
+from tinkit.spread import PATIENCE
 
 _ANSWER = 20.0  # seconds that a scheduler may take to answer
 _WORKERS = 60.0  # seconds until a first worker must be there, and have done a first task
@@ -14,16 +16,41 @@ _RETRIES = 3  # of a task whose worker was lost, before it is taken for what kil
 
 
 class ClusterExecutor(Executor):
-    """The workers of a dask cluster, by ``client``, which is closed with it."""
+    """The workers of a dask cluster, by ``client``, which is closed with it.
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    One that has had no worker for ``patience`` seconds is given up by :meth:`require_workers`: dask itself waits.
+    """
+
+    def __init__(self, client: Any, patience: float) -> None:
+        self._client, self._patience, self._seen = client, patience, time.monotonic()
         self._inner = client.get_executor(pure=False, retries=_RETRIES)
 
     @property
     def workers(self) -> int:
         """How many tasks the cluster works on at a time, now; at least 1, since a lost worker may come back."""
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, self._threads())
+
+    def require_workers(self) -> None:
+        """To be asked now and then while results are waited for.
+
+        Raises :class:`~tinkit.errors.UserError` if there has been no worker for too long, BrokenExecutor if the
+        scheduler does not answer any more.
+        """
+        now = time.monotonic()
+        if self._threads():
+            self._seen = now
+        elif now - self._seen > self._patience:
+            raise UserError(
+                f"the dask cluster at {self._client.scheduler.address} has lost all its workers, and had none for "
+                f"{self._patience:g} s",
+                fix="start workers, and run the same command again: what is done stays done (--dask-wait: more time)",
+            )
+
+    def _threads(self) -> int:
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError as problem:
+            raise BrokenExecutor(f"the dask scheduler does not answer: {problem}") from problem
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As :meth:`concurrent.futures.Executor.submit`; a task that loses its workers raises BrokenExecutor."""
@@ -38,9 +65,10 @@ class ClusterExecutor(Executor):
         self._client.close()
 
 
-def dask_cluster(address: str) -> Callable[[], Executor]:
+def dask_cluster(address: str, patience: float = PATIENCE) -> Callable[[], Executor]:
     """What makes an executor of the dask cluster whose scheduler is at ``address``.
 
+    The cluster may be without a worker for ``patience`` seconds.
     It raises :class:`~tinkit.errors.UserError` where dask.distributed is not installed, no scheduler answers, there
     is no worker, or the workers cannot run tinkit.
     """
@@ -62,7 +90,7 @@ def dask_cluster(address: str) -> Callable[[], Executor]:
         except BaseException:
             client.close()
             raise
-        return ClusterExecutor(client)
+        return ClusterExecutor(client, patience)
 
     return connect
 

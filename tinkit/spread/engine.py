@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tinkit.errors import UsageError
+from tinkit.spread import PATIENCE
 from tinkit.spread.cluster import dask_cluster
 from tinkit.spread.processes import processes
 from tinkit.spread.spread import Result, Spread, Task
@@ -17,10 +18,14 @@ from tinkit.workers.cores import usable_cores
 
 @dataclass(frozen=True)
 class Engine:
-    """``workers`` processes of this machine (None: one a core; 0: this one), or the dask cluster at ``dask``."""
+    """``workers`` processes of this machine (None: one a core; 0: this one), or the dask cluster at ``dask``.
+
+    The cluster may be without a worker for ``patience`` seconds.
+    """
 
     workers: int | None = None
     dask: str | None = None
+    patience: float = PATIENCE
 
     def spread(
         self, function: Callable[[tuple[Task, ...]], list[Result]], lost: Callable[[Task], Result]
@@ -28,7 +33,7 @@ class Engine:
         """``function`` over this engine; ``lost(task)`` is the result of a task that ends every process it is given."""
         workers = usable_cores() if self.workers is None else self.workers
         if self.dask is not None:
-            make: Callable[[], Executor] = dask_cluster(self.dask)
+            make: Callable[[], Executor] = dask_cluster(self.dask, self.patience)
         else:
             make = processes(workers) if workers else partial(ThreadPoolExecutor, 1)
         return Spread(make, function, max(1, workers), lost)

@@ -8,7 +8,7 @@ what breaks it alone is given up.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 
 _WINDOW = 4  # chunks a worker that are given out at a time
 _START = 120.0  # seconds that a process may take to start
+_LOOK = 5.0  # seconds from one look at whether a cluster still has workers to the next
 
 
 def _require_alive(executor: Executor) -> None:
@@ -43,6 +44,16 @@ def _require_alive(executor: Executor) -> None:
 
 def _nothing() -> None:
     """What a process is asked to do first."""
+
+
+def _done(executor: Executor, running: Collection[Future[Result]]) -> set[Future[Result]]:
+    """Those of ``running`` that have an outcome, once there is one. A cluster without workers is not waited for."""
+    while True:
+        done, _ = wait(running, _LOOK, FIRST_COMPLETED)
+        if done:
+            return done
+        if isinstance(executor, ClusterExecutor):
+            executor.require_workers()
 
 
 class Spread(Generic[Task, Result]):
@@ -88,8 +99,7 @@ class Spread(Generic[Task, Result]):
                     chunk = waiting.popleft()
                     suspects.append(chunk)
                     running[executor.submit(self._function, chunk)] = chunk
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
+                for future in _done(executor, running):
                     result = future.result()
                     suspects.remove(running.pop(future))
                     yield result
@@ -101,7 +111,8 @@ class Spread(Generic[Task, Result]):
         while suspects:
             chunk = suspects[0]
             try:
-                result = executor.submit(self._function, chunk).result()
+                (done,) = _done(executor, [executor.submit(self._function, chunk)])
+                result = done.result()
             except (BrokenExecutor, CancelledError):
                 suspects.popleft()
                 if len(chunk) == 1:

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.errors import UserError
+from tinkit.errors import UserError, did_you_mean
 from tinkit.files.text import read_text
 from tinkit.submission.ids import IdList
+from tinkit.submission.names import NameRule, apply_rule
 from tinkit.submission.spec import Challenge
 from tinkit.submission.text import require_file
+from tinkit.submission.truth import read_truth
 
 Labels = tuple[int, ...]
 
@@ -30,12 +32,21 @@ class Answers:
     """The hidden labels of the test clips: ``labels[i]``, class indices from 0, are those of ``ids.ids[i]``.
 
     ``heads`` has those of each head instead, where there are several; ``columns`` what else the file says of each clip.
+    ``rule``: what the ids are of a clip's.
     """
 
     ids: IdList
     labels: tuple[Labels, ...]
     heads: Mapping[str, tuple[Labels, ...]] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rule: NameRule = "id"
+
+    def by_id(self, clips: Sequence[str] = ()) -> dict[str, Labels]:
+        """The labels of each id, and of those ``clips`` that the answers call otherwise."""
+        known = dict(zip(self.ids.ids, self.labels, strict=True))
+        if self.rule == "id":
+            return known
+        return {name: known[key] for name in clips if (key := apply_rule(self.rule, name)) in known} | known
 
 
 @dataclass(frozen=True)
@@ -49,15 +60,20 @@ class Group:
     values: Mapping[str, frozenset[str]]
 
 
-def read_answers(path: Path, heads: Sequence[str] = ()) -> Answers:
+def read_answers(
+    path: Path, heads: Sequence[str] = (), *, classes: Sequence[str] | None = None, split: str | None = None
+) -> Answers:
     """The answers in ``path``, of several ``heads`` or of one.
 
     csv with the header ``id,labels`` and perhaps further columns, class indices from 0 split by spaces; of heads a
     column each, ``HEAD`` or ``HEAD_class``; Charades' annotations (``id`` and ``actions``: ``c092 11.90 21.20;...``);
-    or a score file that knows its labels. Raises :class:`~tinkit.errors.UserError` naming the line of a row that is
-    none, and both lines of a doubled id.
+    or a score file that knows its labels; or a ground truth (:mod:`tinkit.submission.truth`), of which the labelled
+    videos of ``split`` are taken, whose labels are the names of ``classes``. Raises
+    :class:`~tinkit.errors.UserError` naming the line of a row that is none, and both lines of a doubled id.
     """
     require_file(path)
+    if path.suffix.lower() == ".json" and not heads:
+        return _from_truth(path, classes, split)
     if path.suffix.lower() == ".arrow" and not heads:
         return _from_scores(path)
     reader = csv.reader(io.StringIO(read_text(path)), strict=True)
@@ -124,6 +140,28 @@ def _labels(text: str, column: str, path: Path, line: int) -> Labels:
         return indices
     except ValueError as error:
         raise UserError(f"no answer: {error}", file=path, line=line, expected=_EXPECTED) from error
+
+
+def _from_truth(path: Path, classes: Sequence[str] | None, split: str | None) -> Answers:
+    truth = read_truth(path, split, labelled=True)
+    if classes is None:
+        raise UserError(
+            f"names classes, such as {truth.labels[0][0]!r}, and it is not known which is which",
+            file=path,
+            fix="give the category file or the score file with --categories",
+        )
+    place = {name: index for index, name in enumerate(classes)}
+    for name, labels in zip(truth.ids, truth.labels, strict=True):
+        if (unknown := next((label for label in labels if label not in place), None)) is not None:
+            raise UserError(
+                f"{name!r} has the class {unknown!r}{did_you_mean(unknown, classes)}",
+                file=path,
+                expected=f"one of the {len(classes)} classes",
+            )
+    places = tuple(range(1, len(truth.ids) + 1))
+    listed = IdList(path, f"the labelled videos of the subset {truth.subset}", truth.ids, places, ordered=False)
+    indices = tuple(tuple(place[label] for label in own) for own in truth.labels)
+    return Answers(listed, indices, rule="youtube")
 
 
 def _from_scores(path: Path) -> Answers:

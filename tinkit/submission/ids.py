@@ -15,6 +15,7 @@ from tinkit.files.hashes import sha256_file
 from tinkit.files.json import parse_json
 from tinkit.files.text import is_text, read_text
 from tinkit.submission.text import open_list, read_lines, require_file, split_row
+from tinkit.submission.truth import is_truth, read_truth
 
 VIDEOS = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
 _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
@@ -45,13 +46,14 @@ class IdList:
         return sha256_file(self.path)
 
 
-def read_ids(path: Path) -> IdList:
+def read_ids(path: Path, split: str | None = None) -> IdList:
     """The test clips that ``path`` lists.
 
     An official csv (``path[,labels]``, or ``id[;label]``), an official json (a list of ``{"id": ...}`` or of texts), a
     text file (an id a line, or ``path frames labels`` in every line), or a folder (its videos, else its folders of
-    images). A header and the spaces around an id are passed over. Raises :class:`~tinkit.errors.UserError` for an empty
-    or unreadable list and for an id that is there twice.
+    images); of a ground truth (:mod:`tinkit.submission.truth`) the videos of ``split``. A header and the spaces around
+    an id are passed over. Raises :class:`~tinkit.errors.UserError` for an empty or unreadable list and for an id that
+    is there twice.
     """
     if path.is_dir():
         return _from_folder(path)
@@ -63,7 +65,7 @@ def read_ids(path: Path) -> IdList:
     with open_list(path) as handle:
         start = handle.read(4096)
     if path.suffix.lower() == ".json" or start.lstrip()[:1] in (b"[", b"{"):
-        form, ids, lines = _from_json(path)
+        form, ids, lines = _from_json(path, split)
     elif path.suffix.lower() == ".csv":
         form, ids, lines = _from_csv(path)
     else:
@@ -76,11 +78,14 @@ def read_ids(path: Path) -> IdList:
     return IdList(path, form, tuple(ids), tuple(lines))
 
 
-def _from_json(path: Path) -> tuple[str, list[str], list[int]]:
+def _from_json(path: Path, split: str | None) -> tuple[str, list[str], list[int]]:
     if path.stat().st_size > _MAX_JSON:
         raise UserError(f"larger than {_MAX_JSON >> 20} MiB", file=path, expected="a list of test clips")
-    expected = 'a list of {"id": "78687"}, as the official test file, or of texts'
+    expected = 'a list of {"id": "78687"}, as the official test file, or of texts; or {"database": {ID: ...}}'
     content = parse_json(read_text(path), expected, path)
+    if is_truth(content):
+        truth = read_truth(path, split)
+        return f"json: the videos of the subset {truth.subset}", list(truth.ids), list(range(1, len(truth.ids) + 1))
     if not isinstance(content, list):
         raise UserError("holds no list of clips", file=path, expected=expected)
     entries = [entry.get("id") if isinstance(entry, dict) else entry for entry in content]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -126,7 +126,7 @@ def make_submission(
     refuse_place(out, [*used, spec_path, *([] if ids is None else [ids])])
     if options.ledger is not None:
         refuse_ledger(options.ledger, [*used, spec_path, out, *([] if ids is None else [ids])])
-    listed = None if ids is None else read_ids(ids)
+    listed = None if ids is None else read_ids(ids, options.split)
     with place_for(out):
         scored, inputs, fusions = _verified(files, spec_path)
         wanted = {"split": options.split, "fill": options.fill, "max": options.max_fill, **answers}
@@ -201,18 +201,22 @@ def judge_submission(
     categories: Path | None = None,
     num_classes: int | None = None,
     groups: Mapping[str, Sequence[Path]] = MappingProxyType({}),
+    split: str | None = None,
 ) -> tuple[CheckReport, Rehearsal | None]:
     """Check the file ``path`` and, where it passes and there are ``answers``, score it as the organisers would.
 
     ``groups``: for each group of clips that is measured on its own, the csv files that
     :func:`~tinkit.submission.answers.read_group` reads. ``categories`` is a category file or a score file, for the
-    names of the classes. Without ``ids`` the answers' clips are the list of test clips.
+    names of the classes. Without ``ids`` the answers' clips are the list of test clips. ``split`` says which videos of
+    a ground truth are meant.
     """
     rules, _ = load_challenge(challenge)
-    hidden = None if answers is None else read_answers(answers, list(rules.heads))
-    listed = read_ids(ids) if ids is not None else None if hidden is None else hidden.ids
     classes = None if categories is None else read_classes(categories, rules.class_order)
+    hidden = None if answers is None else read_answers(answers, list(rules.heads), classes=classes, split=split)
+    listed = read_ids(ids, split) if ids is not None else None if hidden is None else hidden.ids
     report = check_submission(path, rules, ids=listed, classes=classes, num_classes=num_classes)
+    if hidden is not None and hidden.rule != "id":
+        report = replace(report, notes=(*report.notes, f"the answers are {hidden.ids.form}"))
     if hidden is None or not report.ok:
         return report, None
     picked = [read_group(name, paths) for name, paths in groups.items()]

@@ -25,10 +25,13 @@ struct JpegDecoder {
   void* source;
   uint32_t width, height;
   int components, colours, out_colours;
+  int settings[31];
+  void* tables[12];  // of quantisation and of both Huffman codes: they stay from one file to the next
   void* rest[128];
 };
 
-static_assert(offsetof(JpegDecoder, width) == 48 && offsetof(JpegDecoder, out_colours) == 64);
+static_assert(offsetof(JpegDecoder, width) == 48 && offsetof(JpegDecoder, out_colours) == 64 &&
+              offsetof(JpegDecoder, tables) == 192);
 
 // Its functions, and the version of its interface and the size of a decoder, both of which it compares with its own.
 struct LibJpeg {
@@ -43,6 +46,7 @@ struct LibJpeg {
   void (*columns)(JpegDecoder*, uint32_t* first, uint32_t* count);
   uint32_t (*skip)(JpegDecoder*, uint32_t rows);
   uint32_t (*rows)(JpegDecoder*, uint8_t** rows, uint32_t count);
+  void (*abort)(JpegDecoder*);
   void (*destroy)(JpegDecoder*);
 };
 

@@ -5,11 +5,12 @@
 #include "steer.h"
 #include "residual.h"
 #include "resize.h"
+#include "normalise.h"
 
 template <typename Value>
 constexpr Kernels kernels_of() {
   return {product_slices<Value>,  move_slices<Value>, exchange_slices<Value>, restore_slices<Value>,
-          backward_slices<Value>, mean_blocks<Value>, residual_slices<Value>};
+          backward_slices<Value>, mean_blocks<Value>, residual_slices<Value>, normalise_items<Value>};
 }
 
 #if TINKIT_LEVEL == 3

@@ -150,7 +150,18 @@ struct Steer {
   Sum *offset, *gain;  // [clips][4], [clips][frames][4]
 };
 
-// Each does the slices (blocks of Mean) from begin up to end.
+// Images of 8 bits to (x - mean) * scale by channel. Where `by_pixel`, an item is `period` pixels, the last one what is
+// left of `pixels`, and the channels' numbers are repeated in `mean` and `scale` for them all. Elsewhere an item is a
+// channel of an image, of `plane` pixels, which go to `to` side by side and lie `step` bytes apart in `from`.
+struct Normalise {
+  const uint8_t* from;
+  void* to;
+  const void *mean, *scale;
+  int64_t channels, pixels, period, plane, step;
+  bool by_pixel;
+};
+
+// Each does the slices (blocks of Mean, items of Normalise) from begin up to end.
 struct Kernels {
   void (*products)(const Backward&, int64_t begin, int64_t end);
   void (*move)(const Move&, int64_t begin, int64_t end);
@@ -159,6 +170,7 @@ struct Kernels {
   void (*backward)(const Backward&, int64_t begin, int64_t end);
   void (*mean)(const Mean&, int64_t begin, int64_t end);
   void (*residual)(const Residual&, int64_t begin, int64_t end);
+  void (*normalise)(const Normalise&, int64_t begin, int64_t end);
 };
 
 // What the kernels are built for; each level has what the one before has.

@@ -19,6 +19,7 @@ from tinkit.data.config.views import ClipConfig
 from tinkit.data.decode import image_file, jpeg_part
 from tinkit.data.decode.clip_reader import BrokenClip, Frame, Rectangle, cut_out
 from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.sampling import jpegs
 from tinkit.ops import native
 
 DECODING = DecodeSettings()
@@ -30,7 +31,7 @@ samplings = st.sampled_from(["444", "422", "420", "440", "411", "Gray"])
 def decoder() -> None:
     if native.state().library is None:
         pytest.skip("no native kernels here: whole images are decoded")
-    assert jpeg_part._decoder() is not None
+    assert jpeg_part.decoder_of_parts() is not None
 
 
 def encoded(width: int, height: int, sampling: str, seed: int) -> bytes:
@@ -139,6 +140,9 @@ def test_clips_are_the_same_with_and_without_decoding_parts(
     by_part = [clips[epoch, 0] for epoch in range(8)]
     together = list(clips.each((5, 0, repeat) for repeat in range(3)))  # one part that holds three crops
     asked = []
+    monkeypatch.setattr(jpegs, "_native", lambda: None)
+    for epoch, item in enumerate(by_part):  # frame by frame, each decoded in part
+        assert np.array_equal(item["frames"], clips[epoch, 0]["frames"])
     monkeypatch.setattr(image_file, "part_of_jpeg", lambda *part: asked.append(part))
     for epoch, item in enumerate(by_part):
         assert item["valid"]
@@ -163,4 +167,4 @@ def test_a_libjpeg_of_another_make_is_not_called(
 def test_a_libjpeg_with_other_pixels_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = simplejpeg.decode_jpeg
     monkeypatch.setattr(jpeg_part.simplejpeg, "decode_jpeg", lambda data: whole(data) ^ 1)
-    assert jpeg_part._decoder.__wrapped__() is None
+    assert jpeg_part.decoder_of_parts.__wrapped__() is None

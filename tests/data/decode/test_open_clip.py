@@ -104,6 +104,29 @@ def test_only_groups_of_pictures_that_hold_a_wanted_frame_are_decoded(videos: Pa
         assert count_fed(reader, [4]) == 5
 
 
+def packets_to(path: Path, index: int) -> int:
+    """How many packets lead from the keyframe before it to the frame ``index``, both counted, in closed groups."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    order = sorted(packet.pts for packet in packets)
+    at = next(number for number, packet in enumerate(packets) if packet.pts == order[index])
+    return at - max(number for number in range(at + 1) if packets[number].is_keyframe) + 1
+
+
+@pytest.mark.parametrize("indices", [[4], [4, 20], [3, 5, 11, 30], [12, 13, 35]])
+def test_no_group_is_decoded_behind_the_last_of_its_frames(videos: Path, indices: list[int]) -> None:
+    """A decoder that reorders frames holds some back, and must not be fed others to give them."""
+    path = videos / "groups.mp4"  # nine frames each, with B-frames
+    groups = [[index for index in indices if index // 9 == group] for group in {index // 9 for index in indices}]
+    wanted = sum(max(packets_to(path, index) for index in group) for group in groups)
+    with VideoReader(path) as reader:
+        assert count_fed(reader, indices) == wanted
+    truth = decode_all(path)
+    with VideoReader(path) as reader:
+        for index, part in reader.parts(indices, lambda width, height: (5, 3, width - 9, height - 8)):
+            assert np.array_equal(part, truth[index][3:-5, 5:-4])
+
+
 def cut_stream(source: Path, target: Path, *, drop: int = 0, shift: int = 0) -> Path:
     """Copy the packets of ``source`` but the first ``drop``, ``shift`` units earlier (an edit list hides those < 0)."""
     with av.open(str(source)) as old, av.open(str(target), "w", options={"avoid_negative_ts": "disabled"}) as new:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.manifest.join import join
 from tinkit.data.manifest.manifest import Manifest, open_manifest
 from tinkit.data.packed.frames import PackedFrames
-from tinkit.data.packed.index import PackSettings, Shard
-from tinkit.data.packed.storage import Folder, TornError
+from tinkit.data.packed.index import PackSettings
+from tinkit.data.packed.storage import Folder
 from tinkit.data.packing.loose import LooseFolder, write_loose
 from tinkit.data.packing.pack import pack_split
 from tinkit.data.packing.place import PackTo
@@ -172,17 +174,6 @@ def test_places_without_shards(root: Path, tmp_path: Path) -> None:
         TrainClips(opened(root, packed=str(tmp_path / "packed")), CLIP, 0)
 
 
-def test_a_shard_is_read_within_its_bounds(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").write_bytes(b"x" * 5000)
-    storage = Folder(tmp_path)
-    with pytest.raises(TornError):
-        storage.read(Shard(name="a.tar", size=6000), [(0, 10)])
-    assert bytes(storage.read(Shard(name="a.tar", size=5000), [(4990, 10)])[0]) == b"x" * 10
-    for name in ("../a.tar", "/etc/passwd", "a/b.tar", "a.txt", ".tar"):
-        with pytest.raises(ValueError, match="shard"):
-            Shard(name=name, size=1)
-
-
 def test_a_shard_that_is_cut_off_while_it_is_open(root: Path, tmp_path: Path) -> None:
     """The process that has it open would end if it were mapped."""
     shutil.copytree(root / "packed", tmp_path / "packed")
@@ -197,20 +188,41 @@ def test_a_shard_that_is_cut_off_while_it_is_open(root: Path, tmp_path: Path) ->
         frames.open("one", 0, None, PLAIN).read([0])
 
 
-def _descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+CUT_OFF = """
+import os, sys
+from tinkit.data.decode.clip_reader import BrokenClip
+from tinkit.data.decode.settings import DecodeSettings
+from tinkit.data.packed.frames import PackedFrames
+from tinkit.errors import UserError
+
+folder, name = sys.argv[1:]
+frames = PackedFrames(folder, ("train",))
+reader = frames.open("one", 0, None, DecodeSettings())
+os.truncate(f"{folder}/{name}", 0)
+assert len(reader.read([0, 1, 2])) == 3
+try:
+    frames.open("one", 0, None, DecodeSettings())
+except (BrokenClip, UserError) as problem:
+    print(type(problem).__name__, problem)
+"""
 
 
-def test_shards_are_closed_where_many_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkit.data.packed.storage._MOST_OPEN", 2)
-    storage, before = Folder(tmp_path), _descriptors()
-    for number in range(5):
-        (tmp_path / f"{number}.tar").write_bytes(bytes([number]) * 600)
-    for number in (0, 1, 2, 3, 4, 0, 4):
-        assert bytes(storage.read(Shard(name=f"{number}.tar", size=600), [(512, 2)])[0]) == bytes([number]) * 2
-        assert _descriptors() <= before + 2
-    del storage
-    assert _descriptors() == before
+@pytest.mark.parametrize(("name", "error"), [("train.arrow", "DamagedFileError"), ("train-000000.arrow", "BrokenClip")])
+def test_an_index_that_is_cut_off_while_it_is_open(root: Path, tmp_path: Path, name: str, error: str) -> None:
+    """It is mapped: a look at what is gone would end the process (SIGBUS). An open clip needs it no more."""
+    shutil.copytree(root / "packed", tmp_path / "packed")
+    words = [sys.executable, "-c", CUT_OFF, str(tmp_path / "packed"), name]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(error), done.stdout
+    assert "it was cut off while it was open" in done.stdout
+
+
+def test_consecutive_frames_are_one_call(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, pread = list[int](), os.pread
+    monkeypatch.setattr(os, "pread", lambda *given: (calls.append(given[1]), pread(*given))[1])
+    reader = PackedFrames(str(root / "packed"), ("train",)).open("one", 0, None, PLAIN)
+    assert len(reader.read(range(reader.num_frames))) == 9
+    assert len(calls) == 1
 
 
 def test_large_frames_are_not_read_together(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def level(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip("no native kernels here: those of the fallback are tested")
     if not library.tinkit_use_level(request.param.encode()):
         pytest.skip(f"this processor has no {request.param}")
-    assert resize._kernel() is not None
+    assert resize.native_kernel() is not None
     yield request.param
     library.tinkit_use_level(None)
 
@@ -96,7 +96,7 @@ def test_frames_of_interleaved_segments_are_filled_apart(level: str) -> None:
 
 @pytest.fixture
 def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resize, "_kernel", lambda: None)
+    monkeypatch.setattr(resize, "native_kernel", lambda: None)
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,7 +107,7 @@ def test_without_the_kernel_the_pixels_are_the_same(
     frame = picture(width, height, channels, width)
     wanted = pillow(frame, to_width, to_height)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resize, "_kernel", lambda: None)
+        patch.setattr(resize, "native_kernel", lambda: None)
         found = np.empty((to_height, to_width, channels), np.uint8)
         resize.resize_into(found, frame, mirrored=mirrored)
     assert np.array_equal(found, wanted[:, ::-1] if mirrored else wanted)
@@ -153,14 +153,14 @@ def test_the_kernel_follows_the_installed_pillow(
     if native.state().library is None:
         pytest.skip("no native kernels here")
     monkeypatch.setattr(resize, "_whole", by)
-    for cached in (resize._kernel, resize._order):
+    for cached in (resize.native_kernel, resize._order):
         cached.cache_clear()
     try:
-        kernel = resize._kernel()
+        kernel = resize.native_kernel()
         assert (kernel is None) == (by is unknown)
         frame = picture(40, 90, 3, 1)
         assert np.array_equal(resize.resize(frame, 30, 20), by(frame, 30, 20))
     finally:
         monkeypatch.undo()
-        for cached in (resize._kernel, resize._order):
+        for cached in (resize.native_kernel, resize._order):
             cached.cache_clear()

@@ -138,3 +138,17 @@ def test_what_has_no_sound_is_missing_and_what_is_damaged_is_broken(tmp_path: Pa
         assert not isinstance(caught.value, NoSound)
     with pytest.raises(BrokenClip, match="no such file"):
         SoundReader(tmp_path / "absent.mp4")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -3e38, 1e10])
+def test_values_that_are_no_sound_are_damage(tmp_path: Path, value: float) -> None:
+    """They would be a spectrogram of nonsense, in silence. Sound written as whole numbers is only loud."""
+    waves = steps(1, 16_000)
+    file = write_sound(tmp_path / "a.wav", 30_000 * waves, codec="pcm_f32le")
+    with SoundReader(file) as reader:
+        assert np.isfinite(reader.read([0.0], 8000, 16_000)).all()
+    data = bytearray(file.read_bytes())
+    data[-40_000:-39_996] = np.float32(value).tobytes()
+    file.write_bytes(data)
+    with SoundReader(file) as reader, pytest.raises(BrokenClip, match="not finite, or louder"):
+        reader.read([0.0], 16_000, 16_000)

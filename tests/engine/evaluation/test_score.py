@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from tinkit import metrics
 from tinkit.data.clips.testing import TestClips
@@ -65,6 +66,9 @@ def test_scores_are_what_a_loop_over_clips_and_views_gives(run: Run, average: st
         wanted = logits.mean(0) if average == "logits" else logits.sigmoid().mean(0)
         assert table.ids[row] == manifest.ids[row]
         np.testing.assert_allclose(table.scores[row], wanted.numpy(), rtol=1e-3, atol=1e-5)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(clips[0]["frames"][:1].float())
+    assert table.info.gflops == pytest.approx(6 * counter.get_total_flops() / 2e9)
     assert result.metrics is not None
     labels = label_matrix(table)
     assert labels.sum() == sum(len(manifest.row(row).labels or ()) for row in range(len(manifest)))
@@ -130,6 +134,7 @@ def test_interrupted_test_goes_on_and_gives_the_same(run: Run, monkeypatch: pyte
     whole, content, speed = read_scores(path), path.read_bytes(), read_speed(path, read_info(path))
     assert speed is not None
     assert (speed.clips, speed.seconds > 0, "threads of" in speed.device) == (8, True, True)
+    assert run_test(run, "val", config, "best", QUIET).speed == speed  # of a test that was made before, too
     monkeypatch.setattr(rounds, "_BLOCK", 2)
     calls = 0
     plain = Scorer.__call__

@@ -146,7 +146,7 @@ def score(
 
         models[rank].before = before
         try:
-            scorer = Scorer(models[rank], lambda frames: frames.float(), clips.manifest.task, "logits")  # type: ignore
+            scorer = Scorer(models[rank], lambda frames, amp: frames.float(), clips.manifest.task, "logits")  # type: ignore
             session = replace(QUIET, world=Threads(rank, size, board=board), stop=stops[rank])
             blocks = None if folder is None else Blocks(folder, "key", keep_views=keep_views)
             train = TrainConfig(workers=0)
@@ -249,7 +249,7 @@ def test_a_mirrored_view_has_its_classes_put_back() -> None:
     mirrored, swap = (False, True, True, False), np.array([2, 1, 0])
     for average in ("logits", "probabilities"):
         for task in ("multi-label", "single-label"):
-            scorer = Scorer(Marks(), lambda clips: clips, task, average, "off", mirrored, swap)  # type: ignore
+            scorer = Scorer(Marks(), lambda clips, amp: clips, task, average, "off", mirrored, swap)  # type: ignore
             made = scorer(frames)
             for clip, view, c in itertools.product(range(5), range(4), range(CLASSES)):
                 own = logits[clip, view]

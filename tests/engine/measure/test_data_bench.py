@@ -52,6 +52,7 @@ def test_what_a_stage_takes_is_counted_there(manifest: Manifest, monkeypatch: py
     monkeypatch.setattr(loading, "_read_cold", after(clock, 0.5, loading._read_cold))
     monkeypatch.setattr(ImageReader, "decode_part", after(clock, 1.0, ImageReader.decode_part))
     monkeypatch.setattr(cuttings.crops, "cut_into", after(clock, 10.0, cuttings.crops.cut_into))
+    monkeypatch.setattr(cuttings, "can_show_jpegs", lambda target: False)  # frame by frame
     monkeypatch.setattr(loading, "collate", after(clock, 100.0, loading.collate))
     clips = TimedClips(manifest, CLIP, 0)
     ticks: list[int] = []
@@ -62,6 +63,16 @@ def test_what_a_stage_takes_is_counted_there(manifest: Manifest, monkeypatch: py
     assert costs.wall_ms("decode") == pytest.approx(3 * costs.cpu_ms("decode"))
     assert costs.worker_cpu_ms == pytest.approx(86_000)
     assert costs.waiting_ms == pytest.approx(4000)
+
+
+def test_one_call_for_all_frames_counts_as_decoding(manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(loading, "time", SimpleNamespace(thread_time=lambda: clock.now, perf_counter=lambda: clock.now))
+    monkeypatch.setattr(cuttings, "can_show_jpegs", lambda target: True)
+    monkeypatch.setattr(cuttings, "show_jpegs", after(clock, 8.0, lambda files, *_: len(files)))
+    costs = stage_costs(TimedClips(manifest, CLIP, 0), range(6), 3, lambda frames: None, lambda count: None)
+    assert costs.cpu_ms("decode") == pytest.approx(8000)
+    assert costs.cpu_ms("resize and augment") == pytest.approx(0)
 
 
 def test_timed_clips_are_the_clips_that_are_trained_on(manifest: Manifest) -> None:

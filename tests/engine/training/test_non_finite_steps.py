@@ -18,6 +18,7 @@ from tinkit.engine.training.start import start_training
 from tinkit.engine.training.step import TrainStep
 from tinkit.engine.training.trainer import Trainer
 from tinkit.errors import UserError
+from tinkit.recipe.training import AmpChoice
 
 
 def poisoned(root: Path, runs: Path, steps: set[int], *changes: str) -> tuple[Run, Trainer]:
@@ -26,8 +27,8 @@ def poisoned(root: Path, runs: Path, steps: set[int], *changes: str) -> tuple[Ru
     trainer = Trainer(create_run("a", recipe, runs), recipe, open_manifest(recipe.data, "train"), None, QUIET)
     pixels = trainer.train_step._pixels
 
-    def poison(frames: torch.Tensor) -> torch.Tensor:
-        video = pixels(frames)
+    def poison(frames: torch.Tensor, amp: AmpChoice) -> torch.Tensor:
+        video = pixels(frames, amp)
         return video * float("nan") if trainer.done in steps else video
 
     trainer.train_step._pixels = poison  # type: ignore[assignment]
@@ -78,7 +79,7 @@ def test_one_step_too_many_stops_the_run_even_over_a_resume(challenge: Path, tmp
     run, trainer = poisoned(challenge, tmp_path, {0}, "train.on_nan=skip:1")
     trainer.fit(max_steps=2)
     again = Trainer(run, trainer.recipe, trainer.train_clips.manifest, None, QUIET)
-    again.train_step._pixels = lambda frames: torch.full(frames.shape, float("nan"))  # type: ignore[assignment]
+    again.train_step._pixels = lambda frames, amp: torch.full(frames.shape, float("nan"))  # type: ignore[assignment]
     with pytest.raises(UserError, match="after 1 steps like it"):
         again.fit(resume=True)
 

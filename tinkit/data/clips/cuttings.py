@@ -16,6 +16,7 @@ from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.sampling import crops
 from tinkit.data.sampling import frames as sampling
 from tinkit.data.sampling.augment import Augmentation
+from tinkit.data.sampling.jpegs import Files, Shown, can_show_jpegs, show_jpegs
 
 
 class Cutting:
@@ -57,9 +58,26 @@ class Cutting:
 
     def show(self, index: int, part: Frame, where: Rectangle) -> None:
         """Put a frame, of which there is the part ``where``, where it is shown."""
+        crops.cut_into(self.places[index][0], part, self._within(where))
+        self._finish(index)
+
+    def shown_of(self, indices: Sequence[int], where: Rectangle) -> Shown:
+        """What others put where the frames of ``indices`` are shown first, out of their parts ``where``."""
+        box = self._within(where)
+        return Shown(box.rectangle, box.mirrored, [self.places[i][0] if i in self.places else None for i in indices])
+
+    def finish(self, indices: Sequence[int]) -> None:
+        """What is still to be done once the frames of ``indices`` are there."""
+        for index in indices:
+            if index in self.places:
+                self._finish(index)
+
+    def _within(self, where: Rectangle) -> crops.Box:
         assert self._box is not None
+        return replace(self._box, left=self._box.left - where[0], top=self._box.top - where[1])
+
+    def _finish(self, index: int) -> None:
         first, *others = self.places[index]
-        crops.cut_into(first, part, replace(self._box, left=self._box.left - where[0], top=self._box.top - where[1]))
         if self._augment is not None:
             first[:] = self._augment(first)
         for other in others:
@@ -78,6 +96,7 @@ class Cutting:
 
 def fill(cuttings: Sequence[Cutting], reader: ClipReader) -> None:
     """Read each frame that any of ``cuttings`` shows once, in order, and of it what one of them shows."""
+    indices = sorted({index for cutting in cuttings for index in cutting.places})
     where: Rectangle = (0, 0, 0, 0)
 
     def choose(width: int, height: int) -> Rectangle:
@@ -85,7 +104,16 @@ def fill(cuttings: Sequence[Cutting], reader: ClipReader) -> None:
         where = _around([cutting.draw(width, height) for cutting in cuttings])
         return where
 
-    for index, part in reader.parts(sorted({index for cutting in cuttings for index in cutting.places}), choose):
+    def show_files(width: int, height: int, files: Files) -> int:
+        part, there = choose(width, height), indices[: len(files)]
+        done = show_jpegs(files, (width, height), part, [cutting.shown_of(there, part) for cutting in cuttings])
+        for cutting in cuttings:
+            cutting.finish(there[:done])
+        return done
+
+    together = all(can_show_jpegs(next(iter(cutting.places.values()))[0]) for cutting in cuttings)
+    done = reader.show_files(indices, show_files) if together else 0
+    for index, part in reader.parts(indices[done:], choose):
         for cutting in cuttings:
             if index in cutting.places:
                 cutting.show(index, part, where)

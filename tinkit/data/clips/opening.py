@@ -18,12 +18,12 @@ from tinkit.data.config.modality import channels_a_frame, read_channels
 from tinkit.data.config.views import ClipConfig
 from tinkit.data.decode.clip_index import ClipIndex
 from tinkit.data.decode.clip_reader import BrokenClip, ClipReader, NoFrames
-from tinkit.data.decode.jpeg_part import load_jpeg_part
 from tinkit.data.decode.settings import DecodeSettings
 from tinkit.data.flow.folders import FlowFiles, FlowFolder
 from tinkit.data.manifest.frames import open_frames
 from tinkit.data.manifest.manifest import Manifest, ManifestRow
 from tinkit.data.paths.image_names import template_pattern
+from tinkit.data.sampling.jpegs import can_show_jpegs
 from tinkit.data.sampling.rates import SLOWEST, Resampling
 from tinkit.data.sampling.resize import load_kernel
 from tinkit.errors import UserError
@@ -136,5 +136,5 @@ def prepare_to_read(manifest: Manifest) -> None:
     if manifest.packed is not None:
         manifest.packed.require()
     if manifest.media == "frames":
-        load_jpeg_part()
+        can_show_jpegs(np.empty((1, 1, 3), np.uint8))
         template_pattern(manifest.frame_template)

@@ -95,7 +95,7 @@ class TrainClips(Dataset[ClipItem]):
 
     def _items(self, epoch: int, index: int, repeats: Sequence[int]) -> Iterator[ClipItem]:
         row = self.manifest.row(index)
-        frames = np.zeros(
+        frames = np.empty(
             (len(repeats), self.clip.num_segments, *image_shape(self.clip), channels_of(self.clip)), np.uint8
         )
         reason, broken, notes, mirrored = NO_LABEL, False, set[Note](), [False] * len(repeats)
@@ -107,7 +107,8 @@ class TrainClips(Dataset[ClipItem]):
                 reason = ""
             except BrokenClip as error:
                 reason, broken = error.reason, not isinstance(error, ShortClip | NoSound)
-                frames[:] = 0
+        if reason:
+            frames[:] = 0
         for number, flip in enumerate(mirrored):
             item = make_item(self.manifest, index, row, frames[number], reason, broken=broken, notes=notes)
             if not reason:

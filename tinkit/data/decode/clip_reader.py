@@ -29,6 +29,10 @@ Rectangle = tuple[int, int, int, int]
 Choice = Callable[[int, int], Rectangle]
 """Which part of a frame of (width, height) is wanted; may raise :class:`BrokenClip` for a size that must not be."""
 
+ShowFiles = Callable[[int, int, Sequence[bytes | memoryview]], int]
+"""Shows frames of (width, height), given as JPEG files; how many, from the first on, could be shown so. May raise
+:class:`BrokenClip` for a size that must not be."""
+
 Note = Literal[
     "turned",
     "to be turned, but read as stored",
@@ -114,6 +118,14 @@ class ClipReader(ABC):
         wanted = self._wanted(indices)
         with broken_on(self.errors):
             yield from self._decode_parts(wanted, choose)
+
+    def show_files(self, indices: Sequence[int], show: ShowFiles) -> int:
+        """Let ``show`` have the first of the distinct frames of ``indices``, ascending, as files, all at once.
+
+        How many it has shown; :meth:`parts` gives the others, and says what is wrong with them. 0 where frames are no
+        small JPEGs. Raises what :meth:`parts` does.
+        """
+        return 0
 
     def read(self, indices: Sequence[int]) -> list[Frame]:
         """The frames of ``indices``, in that order; an index may occur several times (the array is shared then)."""

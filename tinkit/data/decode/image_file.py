@@ -13,7 +13,7 @@ import stat
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ from tinkit.data.decode.jpeg_part import part_of_jpeg
 from tinkit.data.decode.settings import DecodeSettings
 
 MAX_IMAGE_BYTES = 256 * 1024 * 1024
+TIMED_PIXELS = 150_000
+"""Images of more pixels take so long that asking for the time costs nothing in comparison."""
+
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe is seen to be one, and not waited for
 _JPEG = b"\xff\xd8"
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
@@ -93,6 +96,18 @@ def decode_part(data: bytes | memoryview, decoding: DecodeSettings, choose: Choi
             return pixels, size
     whole, size = with_size(decode_image(data, decoding))
     return cut_out(whole, choose(*size)), size
+
+
+def size_of_small_jpegs(files: Sequence[bytes | memoryview], decoding: DecodeSettings) -> tuple[int, int] | None:
+    """Width and height of JPEGs that may be decoded in one go, whose sizes are that of the first, and each of one scan.
+
+    None if the first is no such thing, is so large that time is asked for beside it, or costs more than a look at the
+    file's length can tell. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for a size that must not be.
+    """
+    size = _jpeg_size(files[0], decoding) if files and is_jpeg(files[0]) else None
+    if size is None or size[0] * size[1] > TIMED_PIXELS:
+        return None
+    return size if jpeg.is_cheap(max(map(len, files)), *size, decoding) else None
 
 
 def is_jpeg(data: bytes | memoryview) -> bool:

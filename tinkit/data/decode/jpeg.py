@@ -21,18 +21,23 @@ def check_cost(data: bytes | memoryview, width: int, height: int, decoding: Deco
     """Raise :class:`~tinkit.data.decode.clip_reader.BrokenClip` if the JPEG in ``data`` takes more time or memory
     than may be.
 
-    Nothing is read of a file that could not, however its bytes were used.
+    Nothing is read of a file that could not.
     """
-    pixels = width * height
-    most = len(data) // _SMALLEST_SCAN
-    if (
-        most * pixels * SCAN_SECONDS <= decoding.max_image_seconds
-        and pixels * _MANY_BYTES <= decoding.max_frame_mb * 1e6
-    ):
+    if is_cheap(len(data), width, height, decoding):
         return
+    pixels = width * height
     scans, spread = count_scans(data)
     decoding.check_image_seconds(scans * pixels * SCAN_SECONDS, f"{width}x{height} pixels in {scans:,} scans")
     decoding.check_memory(width, height, _MANY_BYTES + 1 if spread else 3)
+
+
+def is_cheap(length: int, width: int, height: int, decoding: DecodeSettings) -> bool:
+    """Whether a JPEG of ``length`` bytes keeps to the limits however its bytes are used."""
+    pixels = width * height
+    return (
+        length // _SMALLEST_SCAN * pixels * SCAN_SECONDS <= decoding.max_image_seconds
+        and pixels * _MANY_BYTES <= decoding.max_frame_mb * 1e6
+    )
 
 
 def count_scans(data: bytes | memoryview) -> tuple[int, bool]:

@@ -23,16 +23,9 @@ _KNOWN = ((62, 632), (80, 656))
 _FUNCTIONS = (
     *("jpeg_std_error", "jpeg_CreateDecompress", "jpeg_mem_src", "jpeg_read_header", "jpeg_has_multiple_scans"),
     *("jpeg_start_decompress", "jpeg_crop_scanline", "jpeg_skip_scanlines", "jpeg_read_scanlines"),
-    "jpeg_destroy_decompress",
+    *("jpeg_abort_decompress", "jpeg_destroy_decompress"),
 )
 """In the order of the native library's table."""
-
-_END = b"\xff\xd9"
-
-
-def load_jpeg_part() -> None:
-    """Find out whether parts can be decoded: to be called before other processes are started."""
-    _decoder()
 
 
 def part_of_jpeg(data: bytes | memoryview, width: int, height: int, part: Rectangle) -> Frame | None:
@@ -41,14 +34,14 @@ def part_of_jpeg(data: bytes | memoryview, width: int, height: int, part: Rectan
     None where the whole file is to be decoded: it has several scans or other colours, no end, a fault above the lower
     edge of the part, or parts cannot be decoded here.
     """
-    decoder = _decoder()
-    if decoder is None or data[-2:] != _END:
+    decoder = decoder_of_parts()
+    if decoder is None:
         return None
     pixels = np.empty((part[3], part[2], 3), np.uint8)
     return pixels if decoder(data, width, height, part, pixels) else None
 
 
-class _Functions(ctypes.Structure):
+class Functions(ctypes.Structure):
     """``LibJpeg`` of ``kernels/cpu/images/libjpeg.h``."""
 
     _fields_ = (
@@ -58,24 +51,26 @@ class _Functions(ctypes.Structure):
     )
 
 
-class _Decoder:
-    """The native function, with the library that it calls."""
+class PartDecoder:
+    """The native function of ``library``, with the functions of the libjpeg that it calls."""
 
-    def __init__(self, function: Any, table: _Functions) -> None:
+    def __init__(self, library: ctypes.CDLL, functions: Functions) -> None:
         whole, address = ctypes.c_int64, ctypes.c_void_p
-        function.argtypes = (address, address, ctypes.c_size_t, *[whole] * 6, address, whole)
-        self._function, self._table = function, ctypes.byref(table)
+        self._function: Any = library.tinkit_jpeg_part
+        self._function.argtypes = (address, address, *[whole] * 7, address, whole)
+        self.library, self.functions, self._table = library, functions, ctypes.byref(functions)
 
     def __call__(
         self, data: bytes | memoryview, width: int, height: int, part: Rectangle, pixels: NDArray[np.uint8]
     ) -> bool:
+        """Whether ``pixels`` (h, w, 3) could be filled with ``part`` of a JPEG of that size."""
         source = np.frombuffer(data, np.uint8)
         where = pixels.ctypes.data, pixels.strides[0]
         return bool(self._function(self._table, source.ctypes.data, len(data), width, height, *part, *where))
 
 
 @functools.cache
-def _decoder() -> _Decoder | None:
+def decoder_of_parts() -> PartDecoder | None:
     """The decoder of parts, if there is one here and its pixels are simplejpeg's."""
     from tinkit.ops import native  # loads PyTorch, which those who read whole images do not need
 
@@ -83,11 +78,11 @@ def _decoder() -> _Decoder | None:
     table = None if library is None else _table(library)
     if library is None or table is None:
         return None
-    decoder = _Decoder(library.tinkit_jpeg_part, table)
+    decoder = PartDecoder(library, table)
     return decoder if all(_agrees(decoder, sampling) for sampling in ("444", "422", "420")) else None
 
 
-def _table(library: ctypes.CDLL) -> _Functions | None:
+def _table(library: ctypes.CDLL) -> Functions | None:
     """The functions of the libjpeg that Pillow has loaded; None if there is none of a known version among them."""
     from PIL import _imaging
 
@@ -97,13 +92,13 @@ def _table(library: ctypes.CDLL) -> _Functions | None:
     except AttributeError:
         return None
     for version, size in _KNOWN:
-        table = _Functions(version, size, *functions)
+        table = Functions(version, size, *functions)
         if library.tinkit_jpeg_is_known(ctypes.byref(table)):
             return table
     return None
 
 
-def _agrees(decoder: _Decoder, sampling: str) -> bool:
+def _agrees(decoder: PartDecoder, sampling: str) -> bool:
     noise = np.random.default_rng(0).integers(0, 256, (83, 97, 3), np.uint8)
     data = simplejpeg.encode_jpeg(noise, colorsubsampling=sampling)
     pixels = np.empty((30, 40, 3), np.uint8)

@@ -58,11 +58,12 @@ def number_by_time(
 
 
 class Needed:
-    """Which frames are still to be fed to a decoder of those that are ``wanted``, from frame ``begin`` on."""
+    """Which frames are still to be fed to a decoder of those that are ``wanted``, from ``begin`` up to ``end``."""
 
-    def __init__(self, rank: Rank, wanted: Sequence[int], begin: int) -> None:
-        self._rank, self._wanted = rank, set(wanted)
-        self.left = {index for index in self._wanted if index >= begin}
+    def __init__(self, rank: Rank, wanted: Sequence[int], begin: int, end: int | None = None) -> None:
+        self._rank = rank
+        self._wanted = {index for index in wanted if index >= begin and (end is None or index < end)}
+        self.left = set(self._wanted)
 
     def skips(self, time: int | None) -> bool:
         """Whether the frame of the next packet, shown at ``time``, may be left out if no other frame needs it."""

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tinkit.data.decode.clip_index import ClipIndex
-from tinkit.data.decode.clip_reader import BrokenClip, Choice, ClipReader, Frame, NoFrames, broken_on
-from tinkit.data.decode.image_file import decode_image, decode_part, read_bytes, with_size
+from tinkit.data.decode.clip_reader import BrokenClip, Choice, ClipReader, Frame, NoFrames, ShowFiles, broken_on
+from tinkit.data.decode.image_file import (
+    TIMED_PIXELS,
+    decode_image,
+    decode_part,
+    read_bytes,
+    size_of_small_jpegs,
+    with_size,
+)
 from tinkit.data.decode.settings import DecodeSettings, Spending
 from tinkit.data.layouts.layout import Media
 from tinkit.data.paths.image_names import template_pattern
 
 _WHOLE = DecodeSettings()
-_TIMED_PIXELS = 150_000
+_TOGETHER = 32 * 1024 * 1024  # bytes of files that are held at once
 _FEW = 500  # images of a clip whose names are kept: some kB
 
 
@@ -46,6 +53,10 @@ def open_clip(
     return VideoReader(path, start, frames, decoding)
 
 
+class NoFolder(BrokenClip):
+    """There is no folder where a clip's images should be."""
+
+
 class ImageReader(ClipReader):
     """Reads image files, within the limits of ``decoding``."""
 
@@ -73,6 +84,23 @@ class ImageReader(ClipReader):
         """Of the image whose file holds ``data`` what ``choose`` wants. Raises :class:`BrokenClip` that names it."""
         return self._counted(name, lambda: decode_part(data, self._decoding, choose))
 
+    def show_files(self, indices: Sequence[int], show: ShowFiles) -> int:
+        """As :meth:`~tinkit.data.decode.clip_reader.ClipReader.show_files` has it."""
+        wanted = self._wanted(indices)
+        with broken_on(self.errors):
+            files = self._files_together(wanted)
+        size = size_of_small_jpegs(files, self._decoding)
+        if size is None:
+            return 0
+        shown = show(*size, files)
+        self._spending.count(shown * size[0] * size[1])
+        return shown
+
+    def _files_together(self, wanted: list[int]) -> Sequence[bytes | memoryview]:
+        """The files of the first of ``wanted``, one a frame: as many as may be held at once; none where a frame is no
+        single file."""
+        return ()
+
     def _counted(self, name: str, decode: Callable[[], tuple[Frame, tuple[int, int]]]) -> Frame:
         """What ``decode`` gives, besides the size of the whole image."""
         if self._large:
@@ -84,7 +112,7 @@ class ImageReader(ClipReader):
         pixels = width * height
         if self._large:
             self._spending.end()
-        self._large = pixels > _TIMED_PIXELS
+        self._large = pixels > TIMED_PIXELS
         self._spending.count(pixels)
         return frame
 
@@ -121,6 +149,20 @@ class ImageFolder(ImageReader):
         """How the image of frame ``index`` is called."""
         return self._template.format(self._numbers.start + self._start + index)
 
+    def _files_together(self, wanted: list[int]) -> Sequence[bytes | memoryview]:
+        """Up to the first that cannot be read: what is wrong with it is told when its turn comes."""
+        files, held = list[bytes](), 0
+        for index in wanted:
+            try:
+                data = read_bytes(f"{self._folder}/{self.name_of(index)}")
+            except (BrokenClip, OSError):
+                break
+            held += len(data)
+            if held > _TOGETHER:
+                break
+            files.append(data)
+        return files
+
     def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
         for index in wanted:
             name = self.name_of(index)
@@ -129,25 +171,27 @@ class ImageFolder(ImageReader):
 
 def _listed(folder: Path, template: str) -> range:
     """The numbers of a clip's images. Raises :class:`BrokenClip` that says what there is in place of the folder."""
-    with broken_on((OSError,)):  # a name that is too long, say
-        if not folder.is_dir():
-            what = "no such folder, but a file" if folder.exists() else "no such folder"
-            raise BrokenClip(
-                f"{what}: {folder} (data.media = 'frames': a clip is a folder of images in data.media_folder)"
-            )
-    return find_numbers(folder, template)
+    try:
+        return find_numbers(folder, template)
+    except NoFolder as error:
+        raise NoFolder(
+            f"{error.reason}: {folder} (data.media = 'frames': a clip is a folder of images in data.media_folder)"
+        ) from None
 
 
 def find_numbers(folder: Path, template: str) -> range:
     """The numbers of the images in ``folder`` that are named by ``template``: without a gap, from 0 or 1.
 
-    Raises :class:`BrokenClip` if there are none, or one is missing.
+    Raises :class:`BrokenClip` if there are none, or one is missing; :class:`NoFolder` where there is nothing to list.
     """
     pattern = template_pattern(template)
-    with broken_on((OSError,)):
-        if not folder.is_dir():
-            raise BrokenClip("no such folder")
-        entries = os.listdir(folder)  # noqa: PTH208 - a Path an image takes longer than all else that is done here
+    with broken_on((OSError,)):  # a name that is too long, say
+        try:
+            entries = os.listdir(folder)  # noqa: PTH208 - a Path an image takes longer than all else that is done here
+        except FileNotFoundError:
+            raise NoFolder("no such folder") from None
+        except NotADirectoryError:
+            raise NoFolder("no such folder, but a file" if folder.exists() else "no such folder") from None
     first = 0 if template.format(0) in entries else 1
     if entries and _usual_names(template, first, len(entries)) == set(entries):  # nothing else, and nothing is missing
         return range(first, first + len(entries))

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
@@ -21,11 +22,13 @@ from tinkit.data.decode import containers, jpeg
 from tinkit.data.decode.clip_index import ClipIndex, EvenTimes, even_times
 from tinkit.data.decode.clip_reader import (
     BrokenClip,
+    Choice,
     ClipFacts,
     ClipReader,
     Frame,
     NoFrames,
     broken_on,
+    cut_out,
 )
 from tinkit.data.decode.libav import ERRORS, VideoFile, frame_numbered
 from tinkit.data.decode.numbering import Needed, number_by_time
@@ -67,6 +70,7 @@ class VideoReader(ClipReader):
         self._packets: list[Any] | None = None
         self._source: Iterator[Any] | None = None
         self._read = 0  # packets taken from the source
+        self._only: int | None = None  # the keyframe's packet, where no frame but of its group is decoded
         self._rank: dict[int | None, int] | EvenTimes | None = None
         self._first_size: tuple[int, int] | None = None
         self._turned = Turner(self.notes, turn=decoding.turn)
@@ -177,15 +181,24 @@ class VideoReader(ClipReader):
         return visible == sorted(time for time in visible if time is not None)
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
+        for index, pixels in self._shown(wanted):
+            yield index, np.ascontiguousarray(pixels.pop())
+
+    def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
+        for index, pixels in self._shown(wanted):
+            yield index, cut_out(pixels[0], choose(pixels[0].shape[1], pixels.pop().shape[0]))
+
+    def _shown(self, wanted: list[int]) -> Iterator[tuple[int, list[Frame]]]:
+        """The frames of ``wanted``, each in a list to be taken out of: one is in memory. Rows may lie apart."""
         wanted = [index + self._start for index in wanted]
         run: Iterator[tuple[int | None, VideoFrame]] = iter(())
-        self._fed = -1
+        self._fed, self._only = -1, None
         for index in wanted:
             if index >= self._found:
                 raise BrokenClip(f"{self._file.missing}; frame {index} of {self._count} is missing")
             self._spending.begin()
             key = self._keys[bisect_right(self._starts, index) - 1]
-            if key > self._fed:
+            if key > self._fed or self._only not in (None, key):
                 run = self._run(key, wanted)
             frame = frame_numbered(run, index)
             if frame is None:  # not every keyframe is one; from the beginning, then, and with nothing left out
@@ -198,9 +211,9 @@ class VideoReader(ClipReader):
             if frame is None:
                 raise BrokenClip(f"frame {index} of {self._count} cannot be decoded")
             pixels = [self._pixels(frame)]
-            del frame  # neither this frame nor its pixels are in memory while the next is decoded
+            del frame
             self._spending.end()
-            yield index - self._start, pixels.pop()
+            yield index - self._start, pixels
 
     def _pixels(self, frame: VideoFrame) -> Frame:
         """A frame as RGB, in the size of the first and turned."""
@@ -211,7 +224,9 @@ class VideoReader(ClipReader):
             rgb: Any = self._scaler(frame)
         else:
             rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        return self._turned(rgb.to_ndarray(), frame)
+        plane = rgb.planes[0]
+        pixels: Frame = np.ndarray((rgb.height, rgb.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
+        return self._turned(pixels, frame)
 
     def _size_of_first(self) -> tuple[int, int]:
         """Width and height of the first frame, which need not be those that the header has."""
@@ -226,17 +241,18 @@ class VideoReader(ClipReader):
     def _run(self, key: int, wanted: list[int] | None) -> Iterator[tuple[int | None, VideoFrame]]:
         """Decode from packet ``key`` on: ``(number, frame)``; the number is None for a frame that is not counted.
 
-        With ``wanted``, frames that neither it nor another frame needs may be left out, and packets behind its last.
+        With ``wanted``, only those of it come that are before the next keyframe; what they do not need may be left out,
+        and nothing is fed behind them: a decoder that is told that it ends holds no frame back.
         """
-        rank, begin = self._rank, self._starts[bisect_right(self._keys, key) - 1]
-        needed = None if rank is None or wanted is None else Needed(rank, wanted, begin)
+        needed = self._needed(key, wanted)
         codec, spend, scans = self._file.codec, self._spending.add, self._file.codec.name == "mjpeg"
-        count = 0
-        self._fed = key
+        rank, count, skips = self._rank, 0, None
+        self._fed, self._only = key, None if needed is None else key
         codec.flush_buffers()
         for packet in self._packets_from(key):
             self._fed += 1
-            codec.skip_frame = "NONREF" if needed is not None and needed.skips(packet.pts) else "DEFAULT"
+            if skips != (skips := needed is not None and needed.skips(packet.pts)):
+                codec.skip_frame = "NONREF" if skips else "DEFAULT"
             if scans:
                 jpeg.check_cost(bytes(packet), codec.width, codec.height, self._decoding)
             for frame in codec.decode(packet):
@@ -248,6 +264,14 @@ class VideoReader(ClipReader):
         for frame in codec.decode(None):
             yield (count if rank is None else rank.get(frame.pts)), frame
             count += 1
+
+    def _needed(self, key: int, wanted: list[int] | None) -> Needed | None:
+        """What is to be decoded from packet ``key`` on of ``wanted``; None for all there is."""
+        if self._rank is None or wanted is None:
+            return None
+        at = bisect_right(self._keys, key)
+        end = self._starts[at] if at < len(self._starts) else None
+        return Needed(self._rank, wanted, self._starts[at - 1], end)
 
     def _packets_from(self, number: int) -> Iterator[Any]:
         """The packets from ``number`` on, out of memory or, passing over those before, out of the file."""

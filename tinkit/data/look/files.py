@@ -14,6 +14,7 @@ from tinkit.data.manifest.manifest import Manifest
 
 _QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
 _READ = ("frames", "seconds", "rate", "width", "height", "size", "keyframes", "sound")  # of what probing keeps
+_PACKED = (("frames", "frames"), ("rate", "frames/s"), ("width", "pixels"), ("height", "pixels"))
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class FilesSeen:
 
     ``with_sound`` of the good ones have sound, None where clips are folders of images. ``sizes`` are the most common
     widths and heights, with how many files have them. A measure that is known of no file is left out.
+
+    Of ``packed`` clips it is the clips that are counted, as they were packed.
     """
 
     files: int
@@ -45,6 +48,26 @@ class FilesSeen:
     with_sound: int | None
     sizes: tuple[tuple[str, int], ...]
     measures: tuple[Measure, ...]
+    packed: bool = False
+
+
+def packed_seen(manifest: Manifest, clips: pa.Table, most_sizes: int = 5) -> FilesSeen:
+    """What the index of packed frames says of the ``clips`` of ``manifest``: frames as they are read."""
+    ours = clips.filter(pc.is_in(clips.column("id"), value_set=manifest.table.column("id").combine_chunks()))
+    good = ours.filter(pc.equal(ours.column("reason"), ""))
+    frames, rate = (good.column(name).to_numpy().astype(np.float64) for name in ("frames", "rate"))
+    seconds = np.divide(frames, rate, out=np.zeros_like(frames), where=rate > 0)
+    measures = [Measure(*what, _known(good.column(what[0]))) for what in _PACKED]
+    measures.insert(1, Measure("duration", "s", seconds[seconds > 0]))
+    return FilesSeen(
+        files=len(manifest),
+        probed=len(ours),
+        good=len(good),
+        with_sound=None,
+        sizes=_common_sizes(good, most_sizes),
+        measures=tuple(measure for measure in measures if len(measure.values)),
+        packed=True,
+    )
 
 
 def files_seen(manifest: Manifest, probes: pa.Table, most_sizes: int = 5) -> FilesSeen:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+
 from tinkit.data.decode.clip_reader import (
     BrokenClip,
     Choice,
@@ -20,7 +22,7 @@ from tinkit.data.decode.clip_reader import (
 )
 from tinkit.data.decode.open_clip import ImageReader
 from tinkit.data.decode.settings import DecodeSettings
-from tinkit.data.packed.index import Entry, Shard, ShardIndex, SplitIndex
+from tinkit.data.packed.index import CLIP_SCHEMA, Entry, Shard, ShardIndex, SplitIndex
 from tinkit.data.packed.storage import Span, Storage, open_storage
 from tinkit.errors import UserError
 from tinkit.files.arrow import DamagedFileError
@@ -60,6 +62,12 @@ class PackedFrames:
         """Whether the clip is packed, and was not broken."""
         rows = ((split.index, split.index.find(clip_id)) for split in self._opened.splits)
         return any(row is not None and index.entry(row).shard >= 0 for index, row in rows)
+
+    def clips(self) -> pa.Table:
+        """What the indexes say of every clip, by :data:`~tinkit.data.packed.index.CLIP_SCHEMA`."""
+        for split in self._opened.splits:
+            split.index.require_whole()
+        return pa.concat_tables(split.index.table.select(CLIP_SCHEMA.names) for split in self._opened.splits)
 
     def require(self) -> None:
         """Raise :class:`~tinkit.errors.UserError` where an index is missing or damaged."""
@@ -104,13 +112,14 @@ class _Split:
         shard = self.index.about.shards[entry.shard]
         try:
             index = self._shard(entry.shard, shard)
+            known = index.holds(entry.row, clip_id)
         except DamagedFileError as problem:
             raise BrokenClip(f"{shard.index}: {problem.problem}") from problem
         except OSError as problem:
             if is_shortage(problem):
                 raise
             raise BrokenClip(describe(problem)) from problem
-        if not index.holds(entry.row, clip_id):
+        if not known:
             raise BrokenClip(f"{shard.index} is of other clips: {_AGAIN}")
         reader = PackedClip(self._storage, shard, index, entry, decoding)
         reader.notes.update(self.index.notes(row))
@@ -144,7 +153,7 @@ class PackedClip(ImageReader):
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
         for indices in self._portions(wanted):
-            for index, data in zip(indices, self.encoded(indices), strict=True):
+            for index, data in zip(indices, self._files(indices), strict=True):
                 yield index, self.decode_image(f"frame {index}", data)
 
     def _portions(self, wanted: list[int]) -> Iterator[list[int]]:
@@ -162,16 +171,23 @@ class PackedClip(ImageReader):
 
     def _decode_parts(self, wanted: list[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
         for indices in self._portions(wanted):
-            for index, data in zip(indices, self.encoded(indices), strict=True):
+            for index, data in zip(indices, self._files(indices), strict=True):
                 yield index, self.decode_part(f"frame {index}", data, choose)
+
+    def _files_together(self, wanted: list[int]) -> list[memoryview]:
+        return self.encoded(next(self._portions(wanted), []))
 
     def encoded(self, indices: list[int]) -> list[memoryview]:
         """The JPEGs of some frames, checked. Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip`."""
+        return list(self._files(indices))
+
+    def _files(self, indices: list[int]) -> Iterator[memoryview]:
+        """As :meth:`encoded`, one by one: the disk fetches the next while one is decoded."""
         found = self._storage.read(self._shard, self.places(indices))
         for index, data, checksum in zip(indices, found, self._checksums[indices].tolist(), strict=True):
             if zlib.crc32(data) != checksum:
                 raise BrokenClip(f"frame {index} in {self._shard.name} does not have the checksum that it was given")
-        return found
+            yield data
 
     def places(self, indices: list[int]) -> list[Span]:
         """Where in the shard the JPEGs of some frames begin, and how long they are."""

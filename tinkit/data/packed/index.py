@@ -163,10 +163,11 @@ class SplitIndex:
     """The clips of one split: found by id, without a table of ids in memory.
 
     Values are taken from the columns' buffers: Arrow's scalars would take a tenth of what decoding a clip does.
+    Raises :class:`~tinkit.files.arrow.DamagedFileError` for a file that was cut off since it was opened.
     """
 
     def __init__(self, found: ArrowFile) -> None:
-        self.about = about_split(found)
+        self.about, self._file = about_split(found), found
         self.table = read_table(found, SPLIT_SCHEMA)
         self._hashes = _numbers(self.table, "hash")
         self._ids = _Strings(self.table, "id")
@@ -178,8 +179,13 @@ class SplitIndex:
         if len(shards) and not -1 <= int(shards.min()) <= int(shards.max()) < len(self.about.shards):
             raise DamagedFileError("not an index of packed clips: a shard that it does not name", file=found.path)
 
+    def require_whole(self) -> None:
+        """Raise :class:`~tinkit.files.arrow.DamagedFileError` if the file was cut off since it was opened."""
+        self._file.require_whole()
+
     def find(self, clip_id: str) -> int | None:
         """The row of a clip; None for one that is not there."""
+        self._file.require_whole()
         name = clip_id.encode()
         wanted = np.uint64(hash_of(name))
         at = int(self._hashes.searchsorted(wanted))
@@ -206,11 +212,11 @@ class SplitIndex:
 
 
 class ShardIndex:
-    """Where the frames of a shard's clips lie in its tar."""
+    """Where the frames of a shard's clips lie in its tar. Raises as :class:`SplitIndex` does."""
 
     def __init__(self, found: ArrowFile, shard: Shard) -> None:
         self.table = read_table(found, SHARD_SCHEMA)
-        self.place = Path(shard.name)
+        self.place, self._file = Path(shard.name), found
         self._ids = _Strings(self.table, "id")
         self._lists = [_lists(self.table, name) for name in ("offsets", "lengths", "checksums")]
         (ends, offsets), (other, lengths), (third, _) = self._lists
@@ -227,15 +233,16 @@ class ShardIndex:
 
     def holds(self, row: int, clip_id: str) -> bool:
         """Whether the clip in ``row`` is that of the id."""
+        self._file.require_whole()
         return 0 <= row < len(self._ids) and self._ids[row] == clip_id.encode()
 
     def members(self, row: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Offset, length and CRC-32 of each frame of the clip in ``row``. Raises IndexError."""
+        """Offset, length and CRC-32 of each frame of the clip in ``row``, copied. Raises IndexError."""
         if not 0 <= row < len(self._ids):
             raise IndexError(f"row {row} of {len(self._ids)}")
         ends = self._lists[0][0]
         begin, end = int(ends[row]), int(ends[row + 1])
-        first, second, third = (values[begin:end] for _, values in self._lists)
+        first, second, third = (values[begin:end].copy() for _, values in self._lists)
         return first, second, third
 
 

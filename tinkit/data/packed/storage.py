@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ Span = tuple[int, int]
 """Where bytes begin in a file, and how many they are."""
 
 _MOST_OPEN = 128  # shards that a process keeps open
+_NEIGHBOURS = 2048  # bytes between frames that are read by one call: a tar's header, and what fills up a block
+_STRETCH = 1 << 20  # bytes that are read by one call, but of a larger frame: the first frame waits for all of them
 
 
 class TornError(OSError):
@@ -31,8 +33,8 @@ class Storage(ABC):
         """The Arrow file called ``name``."""
 
     @abstractmethod
-    def read(self, shard: Shard, spans: Sequence[Span]) -> list[memoryview]:
-        """The bytes of ``spans``. Raises :class:`TornError` where the file does not have them."""
+    def read(self, shard: Shard, spans: Sequence[Span]) -> Iterator[memoryview]:
+        """The bytes of ``spans``, in turn. Raises :class:`TornError` where the file does not have them."""
 
 
 class Folder(Storage):
@@ -50,12 +52,21 @@ class Folder(Storage):
         """As of any storage, mapped."""
         return open_arrow(self._folder / name)
 
-    def read(self, shard: Shard, spans: Sequence[Span]) -> list[memoryview]:
-        """As of any storage; the disk is asked for all of them at once."""
-        number = (self._open.get(shard.name) or self._opened(shard)).number
-        for begin, length in spans:
-            os.posix_fadvise(number, begin, length, os.POSIX_FADV_WILLNEED)
-        return [memoryview(_read(number, begin, length, shard.name)) for begin, length in spans]
+    def read(self, shard: Shard, spans: Sequence[Span]) -> Iterator[memoryview]:
+        """As of any storage; the disk is asked for all of them at once, and the first waits for no other.
+
+        Neighbours in the shard are read by one call.
+        """
+        file = self._open.get(shard.name) or self._opened(shard)
+        stretches = list(_stretches(spans))
+        for begin, length, _ in stretches:
+            os.posix_fadvise(file.number, begin, length, os.POSIX_FADV_WILLNEED)
+        for begin, length, inside in stretches:
+            data = memoryview(_read(file.number, begin, length, shard.name))
+            if len(inside) == 1:
+                yield data
+            else:
+                yield from (data[first - begin : first - begin + size] for first, size in inside)
 
     def _opened(self, shard: Shard) -> _OpenFile:
         """Open a shard. One that does not have the size that it had is not read."""
@@ -78,6 +89,22 @@ class _OpenFile:
     def __del__(self) -> None:
         if hasattr(self, "number"):
             os.close(self.number)
+
+
+def _stretches(spans: Sequence[Span]) -> Iterator[tuple[int, int, list[Span]]]:
+    """Where neighbours among ``spans`` begin, how many bytes they have in all, and which they are."""
+    inside: list[Span] = []
+    begin = end = 0
+    for first, size in spans:
+        if inside and not (0 <= first - end <= _NEIGHBOURS and first + size - begin <= _STRETCH):
+            yield begin, end - begin, inside
+            inside = []
+        if not inside:
+            begin = first
+        inside.append((first, size))
+        end = first + size
+    if inside:
+        yield begin, end - begin, inside
 
 
 def _read(number: int, begin: int, length: int, name: str) -> bytes:
@@ -109,7 +136,7 @@ class Remote(Storage):
                 raise _unreachable(problem, name) from problem
             return open_arrow(Path(file.name))
 
-    def read(self, shard: Shard, spans: Sequence[Span]) -> list[memoryview]:
+    def read(self, shard: Shard, spans: Sequence[Span]) -> Iterator[memoryview]:
         """As of any storage, in one call."""
         system, path = self._connected()
         place = f"{path}/{shard.name}"
@@ -121,7 +148,7 @@ class Remote(Storage):
         for data, (begin, length) in zip(found, spans, strict=True):
             if len(data) != length:
                 raise TornError(f"{shard.name}: {len(data):,} bytes of {length:,} at {begin:,}")
-        return [memoryview(data) for data in found]
+            yield memoryview(data)
 
     def _connected(self) -> tuple[Any, str]:
         if self._process != os.getpid():

@@ -120,7 +120,7 @@ def _joined(notes: Notes, places: dict[str, Path], fresh: int) -> Done:
     known = notes.known()
     if missing := [path for path in places if path not in known]:
         raise UserError(f"{len(missing)} files were not looked at, such as {missing[0]!r}", fix="run the command again")
-    write_index(notes.joined, list(known.values()))
+    write_index(notes.joined, [known[path] for path in sorted(known)])  # whoever did what, and in which order
     shutil.rmtree(notes.work, ignore_errors=True)
     return Done({path: known[path] for path in places}, fresh)
 

@@ -107,7 +107,8 @@ def _video_stream(container: Any, first: Frame, rate: float, settings: VideoSett
     exact = Fraction(rate).limit_denominator(1001 * 30)
     options = {"g": str(settings.gop), "keyint_min": "1", "sc_threshold": "0"}
     if name == "libx264":
-        options |= {"crf": str(settings.crf), "preset": "medium"}
+        # x264's tree of macroblocks reads what lies in memory beside narrow pictures: the bytes would differ each time
+        options |= {"crf": str(settings.crf), "preset": "medium", "mbtree": "0"}
     stream = container.add_stream(name, rate=exact, options=options)
     stream.height, stream.width = first.shape[:2]
     stream.pix_fmt = "yuv420p"

@@ -6,6 +6,7 @@ pixels beyond the box.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -58,6 +59,12 @@ def multiscale_sizes(width: int, height: int, size: int, scales: Sequence[float]
     return [(w, h) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
 
 
+@functools.lru_cache(256)
+def _kept_sizes(width: int, height: int, size: int, scales: tuple[float, ...]) -> list[tuple[int, int]]:
+    """As :func:`multiscale_sizes`, for the few sizes that a data set's frames have."""
+    return multiscale_sizes(width, height, size, scales)
+
+
 def multiscale_boxes(width: int, height: int, crop: tuple[int, int]) -> list[Box]:
     """The 13 places of a training crop of ``crop`` = (width, height)."""
     return [_at(position, width, height, crop) for position in _POSITIONS]
@@ -69,7 +76,7 @@ def _at(position: tuple[int, int], width: int, height: int, crop: tuple[int, int
 
 def multiscale(width: int, height: int, size: int, scales: Sequence[float], rng: np.random.Generator) -> Box:
     """A training crop: one of the sizes, at one of the places, both drawn uniformly."""
-    sizes = multiscale_sizes(width, height, size, scales)
+    sizes = _kept_sizes(width, height, size, tuple(scales))
     crop = sizes[rng.integers(len(sizes))]
     return _at(_POSITIONS[rng.integers(len(_POSITIONS))], width, height, crop)
 

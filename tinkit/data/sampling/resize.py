@@ -49,13 +49,13 @@ def resize_into(target: NDArray[np.uint8], frame: Frame, *, mirrored: bool) -> N
 
     Either may be a part of a larger array.
     """
-    kernel = _kernel()
+    kernel = native_kernel()
     if kernel is None or frame.shape[2] not in _CHANNELS:
         resized = _by_pillow(frame, target.shape[1], target.shape[0])
         target[:] = resized[:, ::-1] if mirrored else resized
         return
-    frame = frame if _is_packed(frame) else np.ascontiguousarray(frame)
-    if _is_packed(target):
+    frame = frame if is_packed(frame) else np.ascontiguousarray(frame)
+    if is_packed(target):
         kernel(target, frame, mirrored=mirrored)
         return
     packed = np.empty(target.shape, np.uint8)
@@ -65,47 +65,54 @@ def resize_into(target: NDArray[np.uint8], frame: Frame, *, mirrored: bool) -> N
 
 def load_kernel() -> None:
     """Load the native kernel, which may have to be compiled: to be called before other processes are started."""
-    _kernel()
+    native_kernel()
 
 
-class _Kernel:
-    """The native kernel, and which pass it runs first."""
+class Kernel:
+    """The native kernel of ``library``, and which pass it runs first."""
 
-    def __init__(self, function: Any, columns_first: Order) -> None:
+    def __init__(self, library: ctypes.CDLL, columns_first: Order) -> None:
         whole, address = ctypes.c_int64, ctypes.c_void_p
         means = (address, address, whole, whole)
-        function.argtypes = (address, *[whole] * 4, *means, *means, ctypes.c_int, ctypes.c_int, address, whole)
-        function.restype = None
-        self._function, self._columns_first = function, columns_first
+        self._function: Any = library.tinkit_resize
+        self._function.argtypes = (address, *[whole] * 4, *means, *means, ctypes.c_int, ctypes.c_int, address, whole)
+        self._function.restype = None
+        self._columns_first = columns_first
 
     def __call__(self, target: NDArray[np.uint8], frame: Frame, *, mirrored: bool) -> None:
+        """Fill ``target`` (h, w, C) with ``frame`` (H, W, C); the pixels of a row of either lie side by side."""
         height, width, channels = frame.shape
         to_height, to_width = target.shape[:2]
-        x, y = _means(width, to_width), _means(height, to_height)
         self._function(
-            *(_address(frame), frame.strides[0], width, height, channels),
-            *x.arguments,
-            *y.arguments,
-            *(self._columns_first(width, height, to_width, to_height), mirrored),
-            *(_address(target), target.strides[0]),
+            *(address_of(frame), frame.strides[0], width, height, channels),
+            *self.way(width, height, to_width, to_height),
+            *(mirrored, address_of(target), target.strides[0]),
         )
+
+    def way(self, width: int, height: int, to_width: int, to_height: int) -> tuple[int, ...]:
+        """How one size becomes another, as native functions are told: the means of both sides, and which pass is first.
+
+        The addresses among them hold while the means are kept: for the next thousands of pairs of sizes.
+        """
+        x, y = _means(width, to_width), _means(height, to_height)
+        return *x.arguments, *y.arguments, int(self._columns_first(width, height, to_width, to_height))
 
 
 @functools.cache
-def _kernel() -> _Kernel | None:
+def native_kernel() -> Kernel | None:
     """The native kernel if it is at hand and agrees with the Pillow that is installed."""
     library = native.state().library
     if library is None or not hasattr(library, "tinkit_resize"):
         return None
     order = _order()
-    kernel = None if order is None else _Kernel(library.tinkit_resize, order)
+    kernel = None if order is None else Kernel(library, order)
     if kernel is None or not all(_agrees(kernel, *sizes) for sizes in _TRIED):
         say_once("the installed Pillow resizes in a way that the native kernel does not know: Pillow is used, slower")
         return None
     return kernel
 
 
-def _agrees(kernel: _Kernel, width: int, height: int, to_width: int, to_height: int) -> bool:
+def _agrees(kernel: Kernel, width: int, height: int, to_width: int, to_height: int) -> bool:
     frame = _noise(width, height)
     target = np.empty((to_height, to_width, 3), np.uint8)
     kernel(target, frame, mirrored=False)
@@ -181,13 +188,13 @@ def _packed(weight: NDArray[np.int32], low: NDArray[np.int64], size: int) -> _Me
     return _Means(first, packed)
 
 
-def _address(pixels: NDArray[np.uint8]) -> int:
+def address_of(pixels: NDArray[Any]) -> int:
     """Where they begin; ``pixels.ctypes`` would make an object to say so."""
     address: int = pixels.__array_interface__["data"][0]
     return address
 
 
-def _is_packed(pixels: NDArray[np.uint8]) -> bool:
+def is_packed(pixels: NDArray[np.uint8]) -> bool:
     """Whether a row's pixels lie one after the other."""
     return pixels.strides[1:] == (pixels.shape[2], 1) and pixels.strides[0] > 0
 

@@ -21,6 +21,7 @@ CLOSE = 10.0
 _OFF = 0.05  # seconds by which a frame's time may miss the end of the one before it
 _PIECE_SECONDS = 4.0
 _RATES = range(1000, 1_000_001)
+_LOUDEST = 2.0**31  # that of whole numbers written as they are; what is louder is no sound but damage
 
 
 class Windows:
@@ -109,9 +110,14 @@ def _kind(frame: Any) -> tuple[str, str, int]:
 
 
 def _mono(frame: Any) -> Wave:
-    """The mean of a frame's channels, from -1 to 1."""
+    """The mean of a frame's channels, from -1 to 1.
+
+    Raises :class:`~tinkit.data.decode.clip_reader.BrokenClip` for samples that are NaN, infinite, or beyond all sound.
+    """
     found: Any = frame.to_ndarray()
     values = found if frame.format.is_planar else found.reshape(frame.samples, -1).T
+    if values.dtype.kind == "f" and not bool((np.abs(values) <= _LOUDEST).all()):
+        raise BrokenClip("its sound has values that are not finite, or louder than any")
     mean = values.mean(
         axis=0, dtype=np.float32 if values.dtype.itemsize < 4 or values.dtype.kind == "f" else np.float64
     )

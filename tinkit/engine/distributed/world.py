@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
 import re
 import signal
@@ -23,7 +24,10 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from tinkit.engine.distributed.environment import environment_number
+from tinkit.engine.distributed.shared_memory import shared_memory_warning
 from tinkit.errors import SaidElsewhere, UsageError, UserError
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -131,6 +135,9 @@ def join_world() -> Iterator[World]:
         if local_rank >= torch.cuda.device_count():
             raise UsageError(f"more processes than the {torch.cuda.device_count()} GPUs of this machine")
         torch.cuda.set_device(local_rank)
+        here = environment_number("LOCAL_WORLD_SIZE", 1, least=1)
+        if local_rank == 0 and (warning := shared_memory_warning(here)) is not None:
+            logger.warning("%s", warning)
     with _interruptible():
         store, group = _meet(rank, size, cuda=cuda)
     try:

@@ -205,7 +205,7 @@ class _Network:
 
     @torch.inference_mode()
     def __call__(self, frames: Tensor) -> Tensor:
-        video = self._pixels(frames.flatten(0, 1))
+        video = self._pixels(frames.flatten(0, 1), self.amp)
         with autocast(video.device.type, self.amp):
             features = pooled_features(self._model, video)
         return features.unflatten(0, frames.shape[:2])

@@ -91,7 +91,7 @@ class ScoreOutput:
         labels, source = manifest_labels(manifest), manifest.table["source"].to_pylist()
         for path in (*self._single(views), self.path):
             table = read_scores(path)
-            info = replace(self.info, view=table.info.view)
+            info = replace(self.info, view=table.info.view, gflops=table.info.gflops)
             write_scores(path, replace(table, info=info, labels=labels, source=source))
         if relabelled:
             reporter.say(f"{self.path}: the annotations have changed; its labels are renewed, its scores are as before")

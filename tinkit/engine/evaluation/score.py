@@ -64,7 +64,7 @@ class Scorer:
     def __call__(self, frames: Tensor) -> Tensor:
         """Scores (B, V, C) float32 of the views ``frames`` (B, V, T, C', H, W) uint8; a clip's are their mean."""
         clips, views = frames.shape[:2]
-        video = self.pixels(frames.flatten(0, 1))
+        video = self.pixels(frames.flatten(0, 1), self.amp)
         with autocast(video.device.type, self.amp):
             logits = self.model(video)
         scores = logits.float().unflatten(0, (clips, views))

@@ -23,6 +23,7 @@ from tinkit.engine.evaluation.output import ScoreOutput, manifest_labels, plan_o
 from tinkit.engine.evaluation.partial import Blocks
 from tinkit.engine.evaluation.protocol import check_segments
 from tinkit.engine.evaluation.score import Scored, Scorer, score_split
+from tinkit.engine.measure.cost import gflops_of_test
 from tinkit.engine.runs.load import load_model, prepare_to_test
 from tinkit.engine.runs.non_finite import NonFiniteError
 from tinkit.engine.runs.run import Run
@@ -36,7 +37,7 @@ from tinkit.engine.runtime.session import Session
 from tinkit.errors import UserError
 from tinkit.files.group import sweep as sweep_temporaries
 from tinkit.scores import ScoreInfo, ScoreTable, read_scores, write_scores
-from tinkit.scores.speed import Speed, speed_file, write_speed
+from tinkit.scores.speed import Speed, read_speed, speed_file, write_speed
 from tinkit.scores.tools import measure
 
 
@@ -74,6 +75,8 @@ class TestResult:
     metrics: metrics.Metrics | None
     """None where the split has no labels."""
     info: ScoreInfo
+    speed: Speed | None = None
+    """How fast it was, by the process that ended it; None where that is not known."""
     notes: dict[str, int] = field(default_factory=dict)
     """Notes on the clips that were read now, such as that they were turned, and how many have each."""
 
@@ -153,6 +156,8 @@ def _make(
     model, _, checkpoint = world.first(lambda: load_model(run, weights, views.num_segments, world))
     world.first(lambda: output.check_same(checkpoint))
     prepare_to_test(model)
+    gflops = gflops_of_test(recipe, len(manifest.classes), views)
+    output = replace(output, info=replace(output.info, gflops=gflops))
     title = f"{manifest.split} {views.views}"
     session.reporter.say(f"{title}, on {device.type}: {words(recipe, amp, device.type, merged=True)}")
     clips = TestClips(manifest, recipe.clip, views, flow, DecodeSettings.as_trained(data, recipe.data))
@@ -195,6 +200,7 @@ def _write(
             fix="repair them, or name the data set's folder: --data DIR",
         )
     table = ScoreTable(output.info, ids, scored.scores, scored.valid, labels, source)
+    gflops = output.info.gflops
     shutil.rmtree(output.views_folder, ignore_errors=True)  # of an earlier test: they would stand beside newer scores
     sweep_temporaries(speed_file(output.path))
     if scored.made and scored.seconds > 0:
@@ -202,7 +208,8 @@ def _write(
         write_speed(output.path, output.info, Speed(scored.made, scored.seconds, device))
     write_scores(output.path, table)
     for number, path in enumerate(output.view_paths(views) if views else ()):
-        single = replace(table, info=replace(output.info, view=number), scores=blocks.view(number, len(ids)))
+        info = replace(output.info, view=number, gflops=gflops and gflops / views)
+        single = replace(table, info=info, scores=blocks.view(number, len(ids)))
         write_scores(path, single)
     blocks.remove()
     result = _result(output.path, {ids[row]: reason for row, reason in scored.reasons.items()})
@@ -215,4 +222,4 @@ def _result(path: Path, reasons: dict[str, str]) -> TestResult:
     broken = int((~np.asarray(table.valid)).sum())
     if broken == len(table):
         raise UserError(f"none of its {broken} clips has scores", file=path, fix="--force tries to decode them again")
-    return TestResult(path, len(table), broken, reasons, measure(table), table.info)
+    return TestResult(path, len(table), broken, reasons, measure(table), table.info, read_speed(path, table.info))

@@ -14,7 +14,7 @@ from tinkit.data.config.views import image_shape
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.device import limit_threads
 from tinkit.engine.runtime.pixels import Pixels
-from tinkit.engine.runtime.precision import autocast, settle_amp
+from tinkit.engine.runtime.precision import Amp, autocast, settle_amp
 from tinkit.recipe import Recipe
 
 _LONG = 2.0  # seconds of a step behind which no larger one is tried
@@ -87,14 +87,12 @@ def model_speed(recipe: Recipe, classes: int, device: torch.device, most: int) -
         clips *= 2
 
 
-def _timed_pass(
-    model: torch.nn.Module, pixels: Pixels, frames: torch.Tensor, device: torch.device, amp: object
-) -> float:
+def _timed_pass(model: torch.nn.Module, pixels: Pixels, frames: torch.Tensor, device: torch.device, amp: Amp) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     begun = time.perf_counter()
-    with autocast(device.type, amp):  # type: ignore[arg-type]
-        loss = model(pixels(frames)).float().square().mean()
+    with autocast(device.type, amp):
+        loss = model(pixels(frames, amp)).float().square().mean()
     loss.backward()
     model.zero_grad(set_to_none=True)
     if device.type == "cuda":

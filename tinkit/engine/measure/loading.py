@@ -17,14 +17,14 @@ from tinkit.data.clips.item import ClipItem
 from tinkit.data.clips.loading import PREFETCH, Batches, LoaderWorkers
 from tinkit.data.clips.shared import BatchMemory
 from tinkit.data.clips.training import TrainClips, TrainKey
-from tinkit.data.decode.clip_reader import Choice, ClipReader, Frame
+from tinkit.data.decode.clip_reader import Choice, ClipReader, Frame, ShowFiles
 from tinkit.data.manifest.manifest import ManifestRow
 from tinkit.data.paths.clip_path import clip_path
 from tinkit.workers import Carried
 
 STAGES = ("read", "decode", "resize and augment", "collate", "copy")
-"""From the disk into memory; to frames, or to a spectrogram; to the model's pixels; to a batch in memory that two
-processes see; to the device, normalised."""
+"""From the disk into memory; to frames, or to a spectrogram (small JPEGs to their size, too, in one native call);
+to the model's pixels; to a batch in memory that two processes see; to the device, normalised."""
 
 _PIECE = 1 << 20
 
@@ -100,7 +100,11 @@ class TimedClips(TrainClips):
 
 def _time_frames(reader: ClipReader, cost: StageCost) -> None:
     """Have ``reader`` count what its frames take."""
-    plain = reader.parts
+    plain, together = reader.parts, reader.show_files
+
+    def show_files(indices: Sequence[int], show: ShowFiles) -> int:
+        with cost.running():
+            return together(indices, show)
 
     def parts(indices: Sequence[int], choose: Choice) -> Iterator[tuple[int, Frame]]:
         found = plain(indices, choose)
@@ -111,7 +115,7 @@ def _time_frames(reader: ClipReader, cost: StageCost) -> None:
                 return
             yield item
 
-    reader.parts = parts  # type: ignore[method-assign]
+    reader.parts, reader.show_files = parts, show_files  # type: ignore[method-assign]
 
 
 def _read_cold(file: Path) -> None:

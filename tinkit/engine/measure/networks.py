@@ -15,12 +15,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.flop_counter import FlopCounterMode
 
 from tinkit.architectures import ARCHS
 from tinkit.data.config.dataset import DataConfig
 from tinkit.data.config.views import ClipConfig, image_shape
+from tinkit.engine.measure.cost import Cost, cost_of
 from tinkit.engine.runtime.build import build_model
 from tinkit.engine.runtime.device import choose_device, limit_threads
 from tinkit.errors import UsageError, did_you_mean
@@ -99,13 +98,10 @@ class NetworkRow:
         images = torch.randn(self.clip.num_segments, channels, *image_shape(self.clip), device=device)
         return images.contiguous(memory_format=torch.channels_last).unsqueeze(0)
 
-
-@dataclass(frozen=True)
-class Cost:
-    """Parameters, in millions, and multiplications of one clip, in billions (what papers call GFLOPs)."""
-
-    parameters: float
-    giga_products: float
+    def cost(self) -> Cost:
+        """What one forward pass costs. Raises :class:`~tinkit.errors.UserError` for a network that cannot be."""
+        model = self.build()
+        return cost_of(model, self.video(model))
 
 
 def networks(patterns: Sequence[str] = (), temporals: Sequence[str] = ()) -> list[NetworkRow]:
@@ -139,21 +135,6 @@ def networks(patterns: Sequence[str] = (), temporals: Sequence[str] = ()) -> lis
         wanted = " ".join([*patterns, *temporals])
         raise UsageError(f"no network fits {wanted}{did_you_mean(wanted, names)}", expected=", ".join(names))
     return chosen
-
-
-def cost_of(network: NetworkRow) -> Cost:
-    """What one forward pass costs. Nothing is computed: tensors have shapes only.
-
-    Raises :class:`~tinkit.errors.UserError` for a network that cannot be.
-    """
-    model = network.build()
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):  # counted as nothing, and slow on tensors without values
-            module.forward = _unchanged  # type: ignore[assignment]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(network.video(model))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Cost(parameters / 1e6, counter.get_total_flops() / 2e9)  # PyTorch counts additions too
 
 
 def clips_per_second(network: NetworkRow, seconds: float = 3.0) -> float:
@@ -214,7 +195,7 @@ def table_rows(
     for network in chosen:
         say(f"{network.model.backbone}, {network.words}")
         speed = None if seconds is None else clips_per_second(network, seconds)
-        yield row_of(network, cost_of(network), speed)
+        yield row_of(network, network.cost(), speed)
 
 
 def _product(patterns: Sequence[str]) -> Iterator[NetworkRow]:
@@ -248,7 +229,3 @@ def _key(network: NetworkRow) -> str:
     clip = network.clip
     seen = (clip.num_segments, clip.modality, image_shape(clip))
     return repr((sorted(model.items()), shift_div, seen))
-
-
-def _unchanged(x: Tensor) -> Tensor:
-    return x

@@ -38,9 +38,16 @@ def hardware_bfloat16(device_type: str) -> str | None:
 
 def autocast(device_type: str, amp: AmpChoice) -> torch.autocast:
     """The context in which a forward pass runs."""
+    dtype = autocast_dtype(device_type, amp)
+    if dtype == torch.float32:
+        return torch.autocast(device_type, torch.bfloat16, enabled=False)
+    return torch.autocast(device_type, dtype)
+
+
+def autocast_dtype(device_type: str, amp: AmpChoice) -> torch.dtype:
+    """What convolutions compute in under :func:`autocast`: float32 where that is off."""
     settled = settle_amp(amp, device_type)
-    dtype = torch.float16 if settled == "fp16" else torch.bfloat16
-    return torch.autocast(device_type, dtype, enabled=settled != "off")
+    return {"off": torch.float32, "fp16": torch.float16}.get(settled, torch.bfloat16)
 
 
 def make_scaler(device_type: str, amp: AmpChoice) -> torch.amp.GradScaler | None:

@@ -71,11 +71,16 @@ class Mixer:
         mixed[..., rows, columns] = video[..., rows, columns][partner]
         return mixed, mixed_labels
 
+    @property
+    def mixes(self) -> bool:
+        """Whether clips are mixed in any step."""
+        return bool(self._config.mixup or self._config.cutmix)
+
     def draw(self, step: int, height: int, width: int) -> Mix | None:
         """What happens to the ``step``-th step's frames of ``height`` x ``width`` pixels; None: nothing."""
         config = self._config
         rng = _step_rng(self._seed, step)
-        if not (config.mixup or config.cutmix) or rng.random() >= config.prob:
+        if not self.mixes or rng.random() >= config.prob:
             return None
         cuts = rng.random() < config.switch_prob if config.mixup and config.cutmix else config.cutmix > 0
         alpha = config.cutmix if cuts else config.mixup

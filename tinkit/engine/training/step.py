@@ -114,7 +114,9 @@ class TrainStep:
         if (soft_labels := self._objective.soft_labels) is not None:
             target = soft_labels.soft(target, batch["index"][part])
         good = batch["valid"][part].to(self._device, non_blocking=True)
-        video, target = self._objective.mixer(self._pixels(batch["frames"][part]), target, good, step)
+        mixer = self._objective.mixer
+        amp = "off" if mixer.mixes else self._recipe.train.amp  # mixed in float32
+        video, target = mixer(self._pixels(batch["frames"][part], amp), target, good, step)
         return video, target, good
 
     def _accumulating(self, *, last: bool) -> Any:

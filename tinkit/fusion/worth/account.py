@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Matrix
-from tinkit.fusion.crossfit import Labelled, OutOfTimeError, labelled, options_for, out_of_fold
+from tinkit.fusion.choosing.crossfit import Labelled, OutOfTimeError, labelled, options_for, out_of_fold
+from tinkit.fusion.choosing.estimate import by_source, standard_error
+from tinkit.fusion.choosing.fitting import equal_row
 from tinkit.fusion.decide import Decision
-from tinkit.fusion.estimate import by_source, standard_error
-from tinkit.fusion.fitting import equal_row
 from tinkit.fusion.members import Aligned
 from tinkit.metrics import MetricName, Task, class_ap
 
@@ -113,7 +113,7 @@ def scored_with(
 ) -> Matrix:
     """The scores (n, C) out of fold of the members ``kept`` alone; all alike where no member, or no weight, is left.
 
-    Raises as :func:`tinkit.fusion.crossfit.out_of_fold`.
+    Raises as :func:`tinkit.fusion.choosing.crossfit.out_of_fold`.
     """
     keys = decision.keys_for(kept)
     if not kept or not any(keys.get("member_weights", [1])):

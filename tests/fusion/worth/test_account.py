@@ -11,7 +11,7 @@ from tests.helpers.fusion_members import member
 from tinkit.fusion import METHODS, Combination, align
 from tinkit.fusion.combine import equal_mean
 from tinkit.fusion.decide import Decision
-from tinkit.fusion.worth import account_of
+from tinkit.fusion.worth.account import account_of
 from tinkit.metrics import evaluate
 from tinkit.scores import label_matrix
 

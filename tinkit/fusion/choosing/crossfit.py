@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from tinkit.errors import UserError
 from tinkit.fusion.arrays import Examples, Learned, Matrix, Options
+from tinkit.fusion.choosing.strata import drawn, rarest_labels
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.methods import FusionMethod
 from tinkit.fusion.scales import spreads_of
-from tinkit.fusion.strata import drawn, rarest_labels
 from tinkit.metrics import MetricName, check_metric
 from tinkit.scores import mark_labels
 from tinkit.scores.table import COLUMNS, ArrowColumn, as_arrow
@@ -58,7 +58,8 @@ class Labelled:
 def labelled(aligned: Aligned, seed: int, most: int | None = None) -> Labelled:
     """All clips with labels and scores of all members, or ``most`` of them (None: :data:`FIT_ROWS`).
 
-    The draw is stratified: see :func:`tinkit.fusion.strata.drawn`. Raises a UserError where there is no such clip.
+    The draw is stratified: see :func:`tinkit.fusion.choosing.strata.drawn`. Raises a UserError where there is no such
+    clip.
     """
     lists = as_arrow(aligned.labels, COLUMNS["labels"])
     has_labels = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False) > 0

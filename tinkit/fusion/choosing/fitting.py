@@ -15,8 +15,8 @@ import numpy as np
 
 from tinkit.errors import UserError
 from tinkit.fusion.arrays import Learned
-from tinkit.fusion.crossfit import labelled, learn, options_for, out_of_fold
-from tinkit.fusion.estimate import Interval, by_source, difference_interval
+from tinkit.fusion.choosing.crossfit import labelled, learn, options_for, out_of_fold
+from tinkit.fusion.choosing.estimate import Interval, by_source, difference_interval
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.methods import METHODS, FusionMethod
 from tinkit.metrics import MetricName, Metrics, evaluate
@@ -52,7 +52,8 @@ def fit(
 ) -> Fitted:
     """Fit ``method`` on the labelled clips that every member has scores for, and estimate what it is worth.
 
-    Of more than :data:`~tinkit.fusion.crossfit.FIT_ROWS` such clips, both are done with a stratified draw of that size.
+    Of more than :data:`~tinkit.fusion.choosing.crossfit.FIT_ROWS` such clips, both are done with a stratified draw of
+    that size.
 
     ``keys``: values of the method's own keys. Deterministic in ``seed``. Raises :class:`~tinkit.errors.UserError` when
     a member was trained on this split, when no clip is labelled, and when there are fewer sources than ``parts``;

@@ -2,9 +2,10 @@
 
 Every way of the table that may be chosen scores all clips out of fold. Of those within one standard error of the best
 the simplest is taken (Breiman et al. 1984, section 3.4.3): the standard error is that of the difference, over sources.
-Where clips have one label, the ways are told apart by the reciprocal rank of it, the average precision of a clip with
-one: a hit or a miss says so little of a clip that 1,000 of them cannot tell ways apart that differ by a point. What is
-told of the choice is the metric itself.
+Where the metric is a mean over clips, that has to hold for the likelihood of the labels, too
+(:mod:`tinkit.fusion.choosing.likelihood`): a hit or a miss says so little of a clip that 1,000 of them cannot tell ways
+apart that differ by a point. Where few clips make weights too sure of themselves, the metric tells what the likelihood
+does not. What is told of the choice is the metric itself.
 The best of several looks better than it is. So the choice is repeated on bootstrap samples of the sources, and what
 each chose is measured on the sources that it did not draw (Tsamardinos et al. 2018, bootstrap bias corrected
 cross-validation): that costs no further fit.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkit.fusion.arrays import Learned, Matrix, Options
-from tinkit.fusion.crossfit import (
+from tinkit.fusion.choosing.crossfit import (
     Labelled,
     OutOfTimeError,
     labelled,
@@ -30,8 +32,17 @@ from tinkit.fusion.crossfit import (
     options_for,
     out_of_fold,
 )
-from tinkit.fusion.estimate import BySource, Interval, by_source, difference_interval, source_draws, standard_error
-from tinkit.fusion.fitting import Fitted, refuse_trained_on
+from tinkit.fusion.choosing.estimate import (
+    BySource,
+    Interval,
+    by_source,
+    difference_interval,
+    is_mean_over_clips,
+    source_draws,
+    standard_error,
+)
+from tinkit.fusion.choosing.fitting import Fitted, refuse_trained_on
+from tinkit.fusion.choosing.likelihood import likelihood_by_source
 from tinkit.fusion.members import Aligned
 from tinkit.fusion.methods import METHODS, FusionMethod
 from tinkit.metrics import MetricName, evaluate
@@ -47,13 +58,16 @@ AlignedAs = Callable[[Kind], Aligned]
 class Candidate:
     """A way that was tried: its cross-validated value, how far it is below the best, and the error of that.
 
-    The last two are of the reciprocal rank where clips have one label.
+    ``less_likely`` and ``likelihood_error`` are the same for the log-likelihood of the labels, in nats a clip; None
+    where only the metric counts.
     """
 
     name: str
     value: float
     below_best: float
     standard_error: float
+    less_likely: float | None = None
+    likelihood_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,25 +105,20 @@ def choose(
     """The way that ``auto`` takes, fitted, and how it came to it.
 
     ``aligned_as`` gives the members' scores as a kind, ``kinds`` are what they are, ``keys`` as in
-    :func:`~tinkit.fusion.fitting.fit`. A way of which the first part's fit says that ``minutes`` would not do is left
-    out. Otherwise deterministic in ``seed``. Raises as :func:`~tinkit.fusion.fitting.fit`.
+    :func:`~tinkit.fusion.choosing.fitting.fit`. A way of which the first part's fit says that ``minutes`` would not do
+    is left out. Otherwise deterministic in ``seed``. Raises as :func:`~tinkit.fusion.choosing.fitting.fit`.
     """
     tried = _tried(aligned_as, kinds, metric, (parts, seed, time.monotonic() + 60 * minutes), keys)
-    values, judged = [one.by_source for one in tried.ways], [one.judged for one in tried.ways]
-    best = max(judged, key=lambda one: one.value)
-    won = simplest(judged)
-    estimate = values[0].value if won == 0 else values[0].value + repeated_choice(judged, values, seed)
+    values, likely = [one.by_source for one in tried.ways], [one.likely for one in tried.ways if one.likely]
+    pick = partial(simplest, [values, likely] if likely else [values])
+    won = pick()
+    estimate = values[0].value if won == 0 else values[0].value + repeated_choice(pick, values, seed)
     taken = won if estimate > values[0].value else 0
     optimistic = values[won].value - values[0].value
     shift = estimate - values[0].value - optimistic
     choice = Choice(
         name=tried.ways[taken].row.name,
-        candidates=tuple(
-            Candidate(
-                one.row.name, one.by_source.value, best.value - one.judged.value, standard_error(best, one.judged)
-            )
-            for one in tried.ways
-        ),
+        candidates=_candidates(tried.ways, values, likely),
         skipped=tried.skipped,
         equal=values[0].value,
         improvement=difference_interval(values[taken], values[0], seed, shift) if taken else Interval(0.0, 0.0, 0.0),
@@ -121,39 +130,59 @@ def choose(
     return tried.ways[taken].row, _fitted(tried, tried.ways[taken], seed), choice
 
 
-def simplest(values: Sequence[BySource], draws: NDArray[np.float64] | None = None) -> int:
-    """The first of ``values``, the simplest being first, that is within one standard error of the best.
+def simplest(judges: Sequence[Sequence[BySource]], draws: NDArray[np.float64] | None = None) -> int:
+    """The first of the ways, the simplest being first, that all ``judges`` have within one standard error of the best.
 
-    ``draws`` (S,) says how often each source is there.
+    A judge has a value of every way. Where no way is so, the first judge decides alone. ``draws`` (S,) says how often
+    each source is there.
     """
+    within = [_within(values, draws) for values in judges]
+    agreed = [all(way) for way in zip(*within, strict=True)]
+    return agreed.index(True) if any(agreed) else within[0].index(True)
+
+
+def _within(values: Sequence[BySource], draws: NDArray[np.float64] | None) -> list[bool]:
+    """Whether each of ``values`` is within one standard error of the best."""
     times = np.ones_like(values[0].counts) if draws is None else draws
     size = float(times @ values[0].counts)
     means = [float(times @ one.totals) / size for one in values]
     best = int(np.argmax(means))
-    for number, mean in enumerate(means[:best]):
-        if means[best] - mean <= standard_error(values[best], values[number], draws):
-            return number
-    return best
+    return [
+        number == best or means[best] - mean <= standard_error(values[best], values[number], draws)
+        for number, mean in enumerate(means)
+    ]
 
 
-def repeated_choice(
-    judged: Sequence[BySource],
-    values: Sequence[BySource],
-    seed: int,
-    *,
-    pick: Callable[[Sequence[BySource], NDArray[np.float64]], int] = simplest,
-) -> float:
-    """What a choice among ``judged`` by ``pick`` is above the first on sources that it was not made on.
+def _behind(values: Sequence[BySource]) -> list[tuple[float, float]]:
+    """How far each of ``values`` is below the best, and the standard error of that."""
+    best = max(values, key=lambda one: one.value, default=None)
+    return [] if best is None else [(best.value - one.value, standard_error(best, one)) for one in values]
 
-    ``values`` are what the choice is worth, of the same ways over the same sources.
+
+def _candidates(ways: Sequence[_Way], values: Sequence[BySource], likely: Sequence[BySource]) -> tuple[Candidate, ...]:
+    behind, less = _behind(values), _behind(likely)
+    return tuple(
+        Candidate(way.row.name, value.value, *behind[number], *(less[number] if less else ()))
+        for number, (way, value) in enumerate(zip(ways, values, strict=True))
+    )
+
+
+def repeated_choice(pick: Callable[[NDArray[np.float64] | None], int], values: Sequence[BySource], seed: int) -> float:
+    """What a choice by ``pick`` is above the first of ``values`` on sources that it was not made on.
+
+    ``pick(draws)`` gives the number of a way, by sources each of which is there ``draws`` (S,) times, once where that
+    is None; ``values`` are what the ways are worth. What is averaged over the draws is what each choice is above the
+    one that all sources make: of that, the mean over all sources is known, so that the draws need not be many (a
+    control variate).
     """
+    won = values[pick(None)]
     above = []
     for draws in np.concatenate(source_draws(len(values[0].counts), _CHOICES, seed)):
         left = draws == 0
         if left.any():
-            chosen = values[pick(judged, draws)]
-            above.append((chosen.totals - values[0].totals)[left].sum() / chosen.counts[left].sum())
-    return float(np.mean(above)) if above else 0.0
+            chosen = values[pick(draws)]
+            above.append((chosen.totals - won.totals)[left].sum() / chosen.counts[left].sum())
+    return won.value - values[0].value + float(np.mean(above)) if above else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +193,7 @@ class _Way:
     held_out: Matrix
     part_learned: tuple[Learned, ...]
     by_source: BySource
-    judged: BySource
+    likely: BySource | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,10 +235,10 @@ def _tried(
             skipped[row.name] = "it would take too long"
             continue
         found = by_source(metric, held_out, given.labels, given.source)
-        judged = found
-        if options.task == "single-label":
-            judged = by_source("sample_map", held_out, given.labels, given.source)
-        ways.append(_Way(row, given, options, held_out, part_learned, found, judged))
+        likely = None
+        if is_mean_over_clips(metric):
+            likely = likelihood_by_source(held_out, given.labels, given.source, row.gives or kind)
+        ways.append(_Way(row, given, options, held_out, part_learned, found, likely))
     return _Tried(ways, skipped)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tinkit.fusion.strata import drawn, rarest_labels
+from tinkit.fusion.choosing.strata import drawn, rarest_labels
 
 
 def test_every_stratum_has_its_share_rounded_up_or_down() -> None:

@@ -48,8 +48,7 @@ class Interval:
 def by_source(metric: MetricName, scores: Matrix, labels: NDArray[np.bool_], source: NDArray[np.int64]) -> BySource:
     """``metric`` of ``scores`` (n, C) on ``labels`` (n, C), each row with one at least, by ``source`` (n,) from 0."""
     if (per_clip := _per_clip(metric, scores, labels)) is not None:
-        counts = np.bincount(source).astype(np.float64)
-        return BySource(np.bincount(source, per_clip).astype(np.float64), counts)
+        return mean_by_source(per_clip, source)
     measure = METRICS[metric]
     blocks = source % min(_BLOCKS, int(source.max()) + 1)
     number = int(blocks.max()) + 1
@@ -58,6 +57,12 @@ def by_source(metric: MetricName, scores: Matrix, labels: NDArray[np.bool_], sou
         return BySource(np.array([whole]), np.ones(1))
     without = [measure.on(labels[blocks != block])(scores[blocks != block]) for block in range(number)]
     return BySource(number * whole - (number - 1) * np.array(without), np.ones(number))
+
+
+def mean_by_source(per_clip: Vector, source: NDArray[np.int64]) -> BySource:
+    """The mean of ``per_clip`` (n,) over clips, by ``source`` (n,) from 0."""
+    counts = np.bincount(source).astype(np.float64)
+    return BySource(np.bincount(source, per_clip).astype(np.float64), counts)
 
 
 def standard_error(first: BySource, second: BySource, draws: Vector | None = None) -> float:
@@ -87,6 +92,11 @@ def source_draws(sources: int, samples: int, seed: int) -> Sequence[Vector]:
         random.multinomial(sources, chances, size=min(step, samples - start)).astype(np.float64)
         for start in range(0, samples, step)
     ]
+
+
+def is_mean_over_clips(metric: MetricName) -> bool:
+    """Whether a clip has a value of ``metric``."""
+    return metric in ("sample_map", "top1", "top5")
 
 
 def _per_clip(metric: MetricName, scores: Matrix, labels: NDArray[np.bool_]) -> Vector | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -12,15 +13,15 @@ import pytest
 from tests.helpers.fusion_members import member, write_run
 from tests.helpers.scored_runs import command
 from tinkit.fusion import METHODS, Combination, align
+from tinkit.fusion.choosing.estimate import BySource
 from tinkit.fusion.combine import equal_mean
 from tinkit.fusion.decide import Decision
-from tinkit.fusion.estimate import BySource
-from tinkit.fusion.front import Front, Subset, front_of
 from tinkit.fusion.record import read_record
-from tinkit.fusion.speeds import MemberSpeed
+from tinkit.fusion.worth.front import Front, Subset, front_of
+from tinkit.fusion.worth.speeds import MemberSpeed
 from tinkit.metrics import evaluate
-from tinkit.scores import label_matrix, read_info
-from tinkit.scores.speed import Speed, write_speed
+from tinkit.scores import label_matrix, read_info, read_scores, write_scores
+from tinkit.scores.speed import Speed, speed_file, write_speed
 
 SPEEDS = {"good": 10.0, "fair": 100.0, "noise": 50.0, "slow": 2.0}
 
@@ -41,8 +42,8 @@ def test_the_front_is_that_of_all_subsets_that_were_measured() -> None:
         scores = np.sum([aligned.scores[k] / spreads[k] for k in one.members], axis=0)
         value = evaluate(scores, labels, "multi-label")["sample_map"]
         assert one.by_source.value == pytest.approx(value, abs=1e-6)
-        assert one.clips_per_s == pytest.approx(1 / sum(1 / speeds[k].clips_per_s for k in one.members))
-        points.append((one.clips_per_s, one.by_source.value))
+        assert one.cost == pytest.approx(sum(1 / SPEEDS[aligned.names[k]] for k in one.members))
+        points.append((1 / one.cost, one.by_source.value))
     sizes = [len(one.members) for one in found.subsets]
     assert sorted(sizes) == [1] * 4 + [2] * 3 + [3] * 4 + [4]
     for number, own in enumerate(points):
@@ -52,7 +53,7 @@ def test_the_front_is_that_of_all_subsets_that_were_measured() -> None:
         pick = found.pick(budget, 0)
         assert points[pick.number][1] == max(value for speed, value in points if speed >= budget)
         assert pick.expected <= points[pick.number][1]
-    with pytest.raises(ValueError, match="no subset does"):
+    with pytest.raises(ValueError, match="no subset is within"):
         found.pick(101, 0)
 
 
@@ -72,7 +73,7 @@ def test_the_best_of_many_that_are_worth_nothing_is_expected_to_be_worth_nothing
     for _ in range(30):
         values = [BySource(random.normal(size=150), np.ones(150)) for _ in pairs]
         whole = Subset(tuple(range(5)), 1.0, BySource(np.zeros(150), np.ones(150)))
-        subsets = [Subset(one, 2.0, value) for one, value in zip(pairs, values, strict=True)]
+        subsets = [Subset(one, 0.5, value) for one, value in zip(pairs, values, strict=True)]
         pick = Front(tuple("abcde"), (*subsets, whole), 150, complete=True, devices=()).pick(2.0, 0)
         measured.append(subsets[pick.number].by_source.value)
         expected.append(pick.expected)
@@ -168,3 +169,59 @@ def test_a_fusion_whose_weights_by_hand_have_changed_is_another(
     (here / "mine.toml").write_text(toml.format(3))
     assert command(monkeypatch, "ensemble", "mine.toml") == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def with_gflops(here: Path, **said: float) -> None:
+    """The score files of the runs ``said``, without a speed, say so many GFLOPs."""
+    for name, value in said.items():
+        for file in (here / "runs" / name / "scores").glob("*.arrow"):
+            speed_file(file).unlink()
+            table = read_scores(file)
+            write_scores(file, dataclasses.replace(table, info=dataclasses.replace(table.info, gflops=value)))
+
+
+def test_without_a_speed_members_are_compared_by_gflops_and_that_is_said(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_gflops(here, good=30.0, fair=4.0)
+    words = ("ensemble", "good", "fair", "--method", "mean-logits", "--front")
+    assert command(monkeypatch, *words, "--name", "light") == 0
+    out = capsys.readouterr().out
+    assert "accuracy against GFLOPs: the best of 3 fusions" in out
+    assert "since the speed of some members is not known" in out
+    record = json.loads((here / "fusions" / "light" / "fusion.json").read_text())
+    assert (record["front"]["by"], record["gflops"], record["clips_per_s"]) == ("GFLOPs", 34, None)
+    costs = {tuple(one["members"]): one["gflops"] for one in record["front"]["subsets"]}
+    assert costs == {("fair",): 4, ("good",): 30, ("good", "fair"): 34}
+    assert all(one["clips_per_s"] is None for one in record["front"]["subsets"])
+    # The fusion is a member that takes what its members take, and the lightest comes first.
+    pair = ("ensemble", "fusions/light", "runs/fair", "--method", "mean-logits", "--name", "both")
+    assert command(monkeypatch, *pair, "--budget-gflops", "34") == 0
+    assert "picked among those of 34 GFLOPs and fewer" in capsys.readouterr().out
+    both = json.loads((here / "fusions" / "both" / "fusion.json").read_text())
+    taken = {tuple(one["members"]): one["picked"] for one in both["front"]["subsets"]}
+    assert taken[("light", "fair")] is False  # 38
+    assert sum(taken.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--budget", "5"], 1, "--budget-gflops N"),
+        (["--budget-gflops", "3"], 1, "the lightest, fair, takes 4"),
+        (["--budget-gflops", "5", "--budget", "5"], 2, "two ways to say"),
+        (["slow", "--front"], 1, "the speed of good, fair is not known"),
+        (["slow", "--budget-gflops", "9"], 1, "the GFLOPs of slow are not known"),
+    ],
+)
+def test_speeds_and_gflops_are_never_compared(
+    here: Path,
+    words: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with_gflops(here, good=30.0, fair=4.0)
+    assert command(monkeypatch, "ensemble", "good", "fair", "--method", "mean-logits", *words) == code
+    assert said in " ".join(capsys.readouterr().err.split())

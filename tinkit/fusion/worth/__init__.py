@@ -1,0 +1,1 @@
+"""What members of a fusion are worth, and what they cost: the account of each, and fusions of fewer."""
