@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,10 +22,13 @@ PLACES = {"one block": "layer1.*.conv1", "every block": None}
 
 
 class Network(NamedTuple):
-    """One row of the study: the network's settings; ``told``: each clip's offsets are half its true lag."""
+    """One row of the study: the network's settings, and the two offsets of every layer, where they are set by hand.
+
+    ``by_hand`` makes them (N, 2) of the true lags (N, 1).
+    """
 
     settings: dict[str, Any]
-    told: bool = False
+    by_hand: Callable[[Tensor], Tensor] | None = None
 
 
 _TIN = {"temporal": "tin", "offset_init": 1.0}
@@ -36,7 +39,10 @@ NETWORKS = {
     "TIN, fixed": Network({**_TIN, "offsets": "fixed"}),
     "TIN, learned once": Network({**_TIN, "offsets": "once"}),
     "TIN, from the clip": Network(_TIN),
-    "TIN, told the lag": Network({**_TIN, "offsets": "fixed"}, told=True),
+    "TIN, fixed at 1 and 2": Network(
+        {**_TIN, "offsets": "fixed"}, lambda lags: torch.cat([0 * lags + 1, 0 * lags + 2], 1)
+    ),
+    "TIN, told the lag": Network({**_TIN, "offsets": "fixed"}, lambda lags: torch.cat([lags / 2, lags / 2], 1)),
 }
 
 
@@ -75,8 +81,8 @@ def _share(epoch: float) -> float:
 def logits(model: nn.Module, network: Network, data: LagClips, rows: Tensor) -> Tensor:
     """(N, classes) float32 of the clips ``rows``."""
     some = LagClips(*(part[rows] for part in data))
-    half = some.lags[:, None] / 2 if network.told else None
-    with steered(model, half), torch.autocast("cpu", torch.bfloat16):
+    by_hand = None if network.by_hand is None else network.by_hand(some.lags[:, None])
+    with steered(model, by_hand), torch.autocast("cpu", torch.bfloat16):
         found: Tensor = model(video_of(some))
     return found.float()
 
@@ -88,14 +94,14 @@ def video_of(data: LagClips) -> Tensor:
 
 
 @contextmanager
-def steered(model: nn.Module, half: Tensor | None) -> Iterator[None]:
-    """Let ``half`` (N, 1) and its opposite be the offsets of every layer."""
+def steered(model: nn.Module, two: Tensor | None) -> Iterator[None]:
+    """Let ``two`` (N, 2) and their opposites be the offsets of every layer; what networks find, where it is None."""
 
     def given(_module: nn.Module, _inputs: Any, found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        assert half is not None
-        return torch.cat([half, half, -half, -half], 1), found[1]
+        assert two is not None
+        return torch.cat([two, -two], 1), found[1]
 
-    taps = [] if half is None else [module.steering for module in _interlaces(model)]
+    taps = [] if two is None else [module.steering for module in _interlaces(model)]
     handles = [tap.register_forward_hook(given, prepend=True) for tap in taps]  # before what records it
     try:
         yield

@@ -41,7 +41,7 @@ def pull(model: nn.Module, data: LagClips) -> Iterator[dict[str, Any]]:
     for distance in (0.0, *DISTANCES):
         half = (data.lags[:, None] / 2 + distance).requires_grad_()
         inside = half.detach()[:, 0].abs() < 2  # what a network can give
-        with steered(model, half), torch.autocast("cpu", torch.bfloat16):
+        with steered(model, half.expand(-1, 2)), torch.autocast("cpu", torch.bfloat16):
             losses = F.cross_entropy(model(video_of(data)).float(), data.labels, reduction="none")
         (grad,) = torch.autograd.grad(losses.sum(), half)
         back = ((grad[:, 0] * distance) > 0)[inside].float().mean().item()

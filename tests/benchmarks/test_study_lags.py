@@ -111,7 +111,7 @@ def test_offsets_are_told_by_the_true_lag(name: str) -> None:
     assert {row["layer"] for row in rows} == {"layer1", "layer2", "layer3", "layer4"}
     assert [row["lag"] for row in rows[:3]] == [2.0, 2.5, 3.25]
     for row in rows:
-        near = {2.0: 2.0, 2.5: 2.5, 3.25: 3.3}[row["lag"]] / 2 if network.told else 1.0
+        near = {2.0: 2.0, 2.5: 2.5, 3.25: 3.3}[row["lag"]] / 2 if network.by_hand else 1.0
         assert [row[f"group_{group}"] for group in range(4)] == pytest.approx([near, near, -near, -near], abs=1e-3)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinkit.data.layouts.layout import Split
-from tinkit.data.synth.actions import MOTIONS, ActionSet, Motion
+from tinkit.data.synth.actions import MOTIONS, Action, ActionSet, Motion
 from tinkit.data.synth.lags import colours_of, hues, lag_of
 
 Region = tuple[float, float, float, float]  # left, top, width, height in pixels
@@ -105,8 +105,8 @@ def draw_scene(
     width, height = size * 5 // 4 // 2 * 2, size
     regions = _regions(rng, len(actions), width, height)
     digits = tuple(
-        _draw_digit(rng, (action, among), int(rng.choice(pool)), region, frames)
-        for action, region in zip(actions, regions, strict=True)
+        _draw_digit(rng, index, among[index], int(rng.choice(pool)), region, frames)
+        for index, region in zip(actions, regions, strict=True)
     )
     start, speed = rng.integers(0, 256, 2), rng.uniform(-0.25, 0.25, 2) * size / 64
     middle = (frames - 1) / 2
@@ -132,11 +132,8 @@ def _regions(rng: np.random.Generator, count: int, width: int, height: int) -> l
     return [boxes[index] for index in rng.permutation(count)]
 
 
-def _draw_digit(
-    rng: np.random.Generator, asked: tuple[int, ActionSet], image: int, region: Region, frames: int
-) -> Digit:
-    """One digit that does the action ``asked`` for, an index and its set, within ``region``."""
-    action = asked[1][asked[0]]
+def _draw_digit(rng: np.random.Generator, index: int, action: Action, image: int, region: Region, frames: int) -> Digit:
+    """One digit that does ``action``, the class ``index``, within ``region``."""
     left, top, width, height = region
     short, long = sorted((width, height))
     # In a narrow region the digit takes more of it, so that it stays large enough to be seen.
@@ -144,7 +141,7 @@ def _draw_digit(
     hue = rng.dirichlet((1.0, 1.0, 1.0))
     still = np.ones(frames)
     digit = Digit(
-        action=asked[0],
+        action=index,
         image=image,
         colour=np.tile(255 * (0.6 + 0.4 * hue / hue.max()), (frames, 1)),
         x=still * (left + width * rng.uniform(0.42, 0.58)),
