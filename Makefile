@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets loss-weight starts test test-interpreter test-slow test-thorough test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
+.PHONY: demo demo-seeds offsets loss-weight starts study-lags test test-interpreter test-slow test-thorough test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check bench-submit bench-data bench-packed bench-prepare fuzz
 .PHONY: bench-checkpoints bench-ops bench-models bench-runtimes bench-rtcn bench-zoo docs-models bench-fusion bench-fusion-scale flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
@@ -45,6 +45,10 @@ loss-weight: $(STAMP) ## five factors of the loss over three seeds, into benchma
 
 starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
 	$(BIN)/python -m benchmarks.starts
+
+study-lags: $(STAMP) ## TSN, TSM, r-TCN and TIN on the challenge of lags over five seeds, into benchmarks/results/study_lags.csv
+	$(BIN)/python -m benchmarks.study_lags
+	$(BIN)/python -m benchmarks.lag_reasons
 
 # Bytecode is kept whatever the environment says: the tests start many processes, and pytest rewrites each of its files.
 export PYTHONDONTWRITEBYTECODE =

@@ -1,8 +1,9 @@
-"""The pages that are made of the code, every key of the TOML files and every command with its options; and the picture.
+"""What is made of the code, every key of the TOML files and every command with its options; and the pictures.
 
     python -m docs.made
 
-writes docs/keys.md, docs/commands.md and docs/static/demo.svg; a test holds them against the code and the results.
+writes docs/keys.md, docs/commands.md, docs/static/demo.svg and docs/static/lags.svg; a test holds them against the code
+and the results.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo, OptionInfo
 
 from docs.picture import demo_picture
+from docs.picture_lags import lags_picture
 from tinkit.cli.app import app
 from tinkit.expected import expected, meaning_of
 from tinkit.fusion.spec import EnsembleSpec
@@ -59,7 +61,8 @@ def main() -> None:
 
 def files() -> dict[str, str]:
     """Every file's name and text."""
-    return {"keys.md": _keys_page(), "commands.md": _commands_page(), "static/demo.svg": demo_picture()}
+    pictures = {"static/demo.svg": demo_picture(), "static/lags.svg": lags_picture()}
+    return {"keys.md": _keys_page(), "commands.md": _commands_page(), **pictures}
 
 
 def _cell(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import Literal
 
 ShiftPlace = Literal["blockres", "blockres_every", "blockres_double", "block"]
 """Where a ResNet's features are shifted: :mod:`tinkit.models.temporal.shift`."""
+Offsets = Literal["clip", "once", "fixed"]
+"""What the offsets of TIN depend on: :mod:`tinkit.models.temporal.interlace`."""
 NonLocalKind = Literal["embedded_gaussian", "gaussian", "dot_product"]
 """What a non-local block compares positions by: :mod:`tinkit.models.temporal.non_local`."""
 ConsensusKind = Literal["avg", "identity", "trn", "trn_multiscale"]

@@ -62,7 +62,7 @@ class TemporalModule:
     foreign: ForeignForm = ForeignForm()
 
 
-KEYS = ("offset_init", "shift_place", "temporal_pool")
+KEYS = ("offset_init", "offsets", "shift_place", "temporal_pool")
 """The keys of ``[model]`` that mean something with some temporal modules alone."""
 
 TEMPORAL_MODULES = (
@@ -92,7 +92,7 @@ TEMPORAL_MODULES = (
         what="interlaces a part of the channels, by offsets that it finds for each clip",
         put="tinkit.models.temporal.placed:put_interlace",
         shift_div=4,
-        keys=("offset_init",),
+        keys=("offset_init", "offsets"),
         any_place=True,
         fixed_frames="OffsetNet, which finds a TIN's offsets, has a Linear of T x T over time",
         foreign=ForeignForm(

@@ -14,6 +14,7 @@ from tinkit.terminal import Notices, print_json, print_line
 EPILOG = examples(
     "tinkit synth mmit data/mmit",
     "tinkit synth mmit data/mmit-sound --sound",
+    "tinkit synth sthv2 data/lags --lags --size 32 --frames 8",
     "tinkit synth sthv2 data/sthv2 --clips 600 --val 100 --test 100 --seed 1",
 )
 
@@ -31,6 +32,10 @@ def synth(
     sound: Annotated[
         bool, typer.Option("--sound", help="Clips have sound, which tells actions that run backwards from the others.")
     ] = False,
+    lags: Annotated[
+        bool,
+        typer.Option("--lags", help="Actions are told apart by lags of two frames and more, and by nothing else."),
+    ] = False,
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes that share the work; 0 does it in this one.")
     ] = 2,
@@ -44,7 +49,9 @@ def synth(
     """
     from tinkit.data.synth import SynthSpec, synthesise
 
-    spec = SynthSpec(layout, clips=clips, val=val, test=test, seed=seed, size=size, frames=frames, sound=sound)
+    spec = SynthSpec(
+        layout, clips=clips, val=val, test=test, seed=seed, size=size, frames=frames, sound=sound, lags=lags
+    )
     notices = Notices()
     shown = notices.is_terminal and not (quiet or as_json)
     with notices.bar(f"clips of {folder}", clips + val + test, shown=shown) as bar:

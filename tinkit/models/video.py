@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
-from tinkit.architectures import ConsensusKind, NonLocalKind, ShiftPlace
+from tinkit.architectures import ConsensusKind, NonLocalKind, Offsets, ShiftPlace
 from tinkit.data.config.modality import FLOW_LENGTH, Modality, model_channels
 from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED
 from tinkit.errors import UserError
@@ -40,7 +40,8 @@ class VideoClassifier(Classifier):
     published:
     ``conv1``). ``place`` names another: one in the same blocks (``conv2``) or, in any image model, full names with
     ``*`` for any one part (``blocks.*.attn``). ``shift_div`` is the share of the channels that moves (default: 4 for
-    TIN and r-TCN, 8 for TSM); ``offset_init`` where their offsets start, in frames. TIN moves in every block; TSM in
+    TIN and r-TCN, 8 for TSM); ``offset_init`` where their offsets start, in frames; ``offsets`` what TIN's depend
+    on (:class:`~tinkit.models.TemporalInterlace`). TIN moves in every block; TSM in
     every second one where a ResNet's third stage has 23 blocks or more, as its repository does, or in a ResNet as
     ``shift_place`` says (:mod:`tinkit.models.temporal.shift`).
 
@@ -99,11 +100,12 @@ class VideoClassifier(Classifier):
         sample_in_test: bool = False,
         modality: Modality = "rgb",
         flow_length: int = FLOW_LENGTH,
+        offsets: Offsets = "clip",
     ) -> None:
         super().__init__()
         row = temporal_module(temporal)
         check_numbers(num_classes=num_classes, num_segments=num_segments, dropout=dropout)
-        check_keys(row, place, shift_place, temporal_pool=temporal_pool)
+        check_keys(row, place, shift_place, temporal_pool=temporal_pool, offsets=offsets)
         check_modality(modality, flow_length)
         check_known(backbone)
         self.temporal = temporal
@@ -114,7 +116,7 @@ class VideoClassifier(Classifier):
             backbone, backbone_kwargs or {}, imagenet=pretrained is True, zero_init_last=zero_init_last
         )
         segments = stage_segments(num_segments, temporal_pool=temporal_pool)
-        settings = ModuleSettings(num_segments, 1 if self.shift_div is None else self.shift_div, offset_init)
+        settings = ModuleSettings(num_segments, 1 if self.shift_div is None else self.shift_div, offset_init, offsets)
         put_modules(row, self.backbone, backbone, settings, segments, place=place, shift_place=shift_place)
         if non_local is not None:
             add_non_local(self.backbone, segments, non_local, subsample=non_local_subsample, places=non_local_places)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tinkit.architectures import ARCHS, ConsensusKind, NonLocalKind, ShiftPlace, Variant3D
+from tinkit.architectures import ARCHS, ConsensusKind, NonLocalKind, Offsets, ShiftPlace, Variant3D
 from tinkit.defaults import OFFSET_INIT, RELATIONS_SAMPLED, SPEED_RATIO, left_out_model, left_out_words
 from tinkit.table import Table
 from tinkit.temporal import (
@@ -64,6 +64,11 @@ class ModelConfig(Table):
         gt=-2,
         lt=2,
         description=f"The offset at zero input, in frames ({titles_taking('offset_init')}); others ignore it.",
+    )
+    offsets: Offsets = Field(
+        default="clip",
+        description=f"What offsets depend on ({titles_taking('offsets')}): each clip, as published; or nothing: each "
+        "layer learns them once for all clips, or they stay fixed at ``offset_init``.",
     )
     temporal_pool: bool = Field(
         default=False,

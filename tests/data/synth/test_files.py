@@ -18,6 +18,7 @@ from tinkit.data.config.dataset import DataConfig
 from tinkit.data.manifest.manifest import open_manifest
 from tinkit.data.synth import SynthResult, SynthSpec, order_classes_path, synthesise
 from tinkit.data.synth import build as building
+from tinkit.data.synth.actions import MOTIONS
 from tinkit.data.synth.clips import draw_clip
 from tinkit.data.synth.imitations import IMITATIONS
 from tinkit.data.synth.render import digit_images, digit_targets, render
@@ -52,7 +53,7 @@ def contents(root: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_it_reads_as_the_official_set(sets: dict[str, SynthResult], layout: str) -> None:
     config = DataConfig(dataset=layout, root=sets[layout].root)
-    names = IMITATIONS[layout].class_names  # type: ignore[index]
+    names = IMITATIONS[layout].class_names(MOTIONS)  # type: ignore[index]
     for split, count in (("train", 6), ("val", 4), ("test", 4)):
         manifest = open_manifest(config, split)
         assert len(manifest) == count
@@ -84,7 +85,7 @@ def test_the_official_files(sets: dict[str, SynthResult]) -> None:
     v1 = sets["sthv1"].root
     for line in (v1 / "something-something-v1-validation.csv").read_text().splitlines():
         clip, label = line.split(";")
-        assert label in IMITATIONS["sthv1"].class_names
+        assert label in IMITATIONS["sthv1"].class_names(MOTIONS)
         assert (v1 / "20bn-something-something-v1" / clip / "00009.jpg").is_file()
     assert ";" not in (v1 / "something-something-v1-test.csv").read_text()
     v2 = sets["sthv2"].root
@@ -114,7 +115,7 @@ def test_the_answers_lie_outside_and_are_the_test_splits(sets: dict[str, SynthRe
     manifest = open_manifest(DataConfig(dataset=layout, root=result.root), "test")
     assert [row[0] for row in rows] == manifest.ids
     pool = digit_pools(0, 1797)["test"]
-    names = IMITATIONS[layout].class_names  # type: ignore[index]
+    names = IMITATIONS[layout].class_names(MOTIONS)  # type: ignore[index]
     for number, (_, labels) in enumerate(rows):
         clip = draw_clip(spec(layout), "test", number, pool, digit_targets())
         assert {manifest.classes[int(label)] for label in labels.split()} == {names[label] for label in clip.labels}
@@ -123,7 +124,7 @@ def test_the_answers_lie_outside_and_are_the_test_splits(sets: dict[str, SynthRe
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_classes_that_need_the_order_of_time_are_listed(sets: dict[str, SynthResult], layout: str) -> None:
     text = order_classes_path(sets[layout].root, layout).read_text()  # type: ignore[arg-type]
-    assert tuple(text.splitlines()) == IMITATIONS[layout].order_class_names  # type: ignore[index]
+    assert tuple(text.splitlines()) == IMITATIONS[layout].order_class_names(MOTIONS)  # type: ignore[index]
 
 
 def test_workers_change_nothing(sets: dict[str, SynthResult], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tests.helpers.sound_files import write_sound
 from tests.helpers.tiny_runs import QUIET, resume, same_weights, tiny
 from tinkit.cli.app import app
-from tinkit.data.synth.actions import ACTIONS, PARTNER
+from tinkit.data.synth.actions import MOTIONS
 from tinkit.data.synth.build import synthesise
 from tinkit.data.synth.clips import SynthSpec
 from tinkit.engine.evaluation.predict import predict
@@ -47,8 +47,8 @@ def answers(root: Path) -> dict[str, int]:
 def right(path: Path, truth: dict[str, int]) -> tuple[float, float]:
     """Of the clips whose action has a direction: the share whose class, and whose direction, is the likeliest."""
     table = read_scores(path)
-    by_class = [next(a for a in ACTIONS if a.plain == name) for name in table.info.classes]
-    directed = np.array([PARTNER[ACTIONS.index(action)] != ACTIONS.index(action) for action in by_class])
+    by_class = [next(a for a in MOTIONS if a.plain == name) for name in table.info.classes]
+    directed = np.array([MOTIONS.actions.index(action) in MOTIONS.order_classes for action in by_class])
     backwards = np.array([action.backwards for action in by_class])
     labels = np.array([truth[clip] for clip in table.ids])
     rows = directed[labels]

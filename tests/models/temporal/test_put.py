@@ -16,7 +16,7 @@ from tinkit.models import Classifier, Video3D, VideoClassifier
 from tinkit.recipe.model import ModelConfig
 from tinkit.temporal import CHOICES, KEYS, NAMES, TEMPORAL_MODULES, find_temporal
 
-OTHERWISE: dict[str, Any] = {"offset_init": 0.25, "shift_place": "block", "temporal_pool": True}
+OTHERWISE: dict[str, Any] = {"offset_init": 0.25, "offsets": "once", "shift_place": "block", "temporal_pool": True}
 
 
 @pytest.mark.parametrize("row", TEMPORAL_MODULES, ids=lambda row: row.name)

@@ -60,7 +60,7 @@ def synthesise(
     """
     root = root.expanduser().resolve()
     clips = {split: _draw_split(spec, split) for split in SPLITS}
-    answers, hidden = answers_path(root), answers_csv(spec.layout, clips["test"])
+    answers, hidden = answers_path(root), answers_csv(spec.layout, clips["test"], spec.actions)
     made = 0
     with ExitStack() as stack:
         if not root.exists() or root.is_dir():  # else it is refused below
@@ -70,7 +70,7 @@ def synthesise(
             made += made_now
             if on_clips is not None:
                 on_clips(count)
-        for place, text in official_files(spec.layout, clips).items():
+        for place, text in official_files(spec.layout, clips, spec.actions).items():
             write_atomic(root / place, text)
         write_atomic(answers, hidden)
     return SynthResult(root, answers, made, sum(spec.count(split) for split in SPLITS) - made)
@@ -99,8 +99,9 @@ def _claim(spec: SynthSpec, root: Path, answers: Path, hidden: str) -> None:
         if place.parent.is_dir():
             sweep(place)
     wanted = {"version": _VERSION, **asdict(spec)}
-    if not spec.sound:  # so that a set of a release that made none is still the same one
-        del wanted["sound"]
+    for key in ("sound", "lags"):  # so that a set of a release that did not know them is still the same one
+        if not wanted[key]:
+            del wanted[key]
     if not state.exists():
         if root.exists() and (not root.is_dir() or any(path != lock_file(root) for path in root.iterdir())):
             raise UserError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinkit.data.layouts.catalogue import LAYOUTS
 from tinkit.data.layouts.layout import Split
-from tinkit.data.synth.actions import ACTIONS
+from tinkit.data.synth.actions import LAGS, MOTIONS, ActionSet
 from tinkit.data.synth.imitations import IMITATIONS, ClipName, SynthLayout
 from tinkit.data.synth.scenes import SynthClip, draw_scene, seeded_rng
 from tinkit.errors import UsageError
@@ -28,7 +28,8 @@ class SynthSpec:
     """What makes a synthetic challenge what it is: the same numbers give the same clips.
 
     ``clips``, ``val`` and ``test`` count the clips of the splits; ``size`` is the frame's height in pixels (even, from
-    32); its width is 5/4 of that. ``sound``: clips have the sound of :mod:`tinkit.data.synth.sounds`.
+    32); its width is 5/4 of that. ``sound``: clips have the sound of :mod:`tinkit.data.synth.sounds`. ``lags``: the
+    actions are those of :mod:`tinkit.data.synth.lags`.
     """
 
     layout: SynthLayout
@@ -39,6 +40,7 @@ class SynthSpec:
     size: int = 64
     frames: int = 24
     sound: bool = False
+    lags: bool = False
 
     def __post_init__(self) -> None:
         if min(self.clips, self.val, self.test) < 1:
@@ -51,6 +53,14 @@ class SynthSpec:
             raise UsageError(
                 f"--sound: a clip of {self.layout} is a folder of images, which has none", expected="mmit or sthv2"
             )
+
+        if self.sound and self.lags:
+            raise UsageError("--sound with --lags: sound would tell the actions", expected="one of the two")
+
+    @property
+    def actions(self) -> ActionSet:
+        """The classes."""
+        return LAGS if self.lags else MOTIONS
 
     def count(self, split: Split) -> int:
         """How many clips ``split`` has."""
@@ -66,9 +76,11 @@ def draw_clip(spec: SynthSpec, split: Split, number: int, pool: np.ndarray, targ
     rng = seeded_rng(spec.seed, split, number)
     several = LAYOUTS[spec.layout].task == "multi-label"
     count = 1 + int(rng.choice(3, p=_NUMBER_OF_LABELS)) if several else 1
-    actions = tuple(int(action) for action in rng.choice(len(ACTIONS), count, replace=False))
+    actions = tuple(int(action) for action in rng.choice(len(spec.actions), count, replace=False))
     texture_seed = int(seeded_rng(spec.seed, split, "source", source).integers(2**31))
-    scene = draw_scene(rng, actions, pool, size=spec.size, frames=spec.frames, texture_seed=texture_seed)
+    scene = draw_scene(
+        rng, actions, pool, size=spec.size, frames=spec.frames, texture_seed=texture_seed, among=spec.actions
+    )
     digit_name = _DIGIT_NAMES[int(targets[scene.digits[0].image])]
     name = ClipName(
         number=_FIRST_NUMBERS[split] + number,

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from tinkit.data.synth.actions import ACTIONS, ORDER_CLASSES, Action
+from tinkit.data.synth.actions import Action, ActionSet
 from tinkit.data.synth.media import Sound, write_jpg_folder, write_mp4, write_webm
 from tinkit.data.synth.scenes import SynthClip
 
@@ -38,22 +38,20 @@ class Imitation:
     """Writes (F, H, W, 3) uint8 RGB, with sound or without, as the file, or folder, of a clip."""
     categories: Callable[[Sequence[str]], str]
     """The text of the file of class names."""
-    annotation: Callable[[Sequence[SynthClip]], str]
+    annotation: Callable[[Sequence[SynthClip], ActionSet], str]
     """The text of an annotation with labels."""
     test_list: Callable[[Sequence[SynthClip]], str]
     """The text of an annotation without labels."""
     suffix: str = ""
     """What the file of a clip has behind its id."""
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
+    def class_names(self, actions: ActionSet) -> tuple[str, ...]:
         """The names of the classes in the order of the category file."""
-        return tuple(map(self.class_name, ACTIONS))
+        return tuple(map(self.class_name, actions))
 
-    @property
-    def order_class_names(self) -> tuple[str, ...]:
+    def order_class_names(self, actions: ActionSet) -> tuple[str, ...]:
         """The names of the classes that only the order of time tells apart."""
-        return tuple(self.class_name(ACTIONS[index]) for index in ORDER_CLASSES)
+        return tuple(self.class_name(actions[index]) for index in actions.order_classes)
 
 
 def _lines(rows: Sequence[str]) -> str:
@@ -64,12 +62,12 @@ def _mmit_categories(names: Sequence[str]) -> str:
     return _lines([f"{name},{index}" for index, name in enumerate(names)])
 
 
-def _mmit_annotation(clips: Sequence[SynthClip]) -> str:
+def _mmit_annotation(clips: Sequence[SynthClip], _actions: ActionSet) -> str:
     return _lines([",".join((clip.id, *map(str, clip.labels))) for clip in clips])
 
 
-def _sthv1_annotation(clips: Sequence[SynthClip]) -> str:
-    return _lines([f"{clip.id};{ACTIONS[clip.labels[0]].plain}" for clip in clips])
+def _sthv1_annotation(clips: Sequence[SynthClip], actions: ActionSet) -> str:
+    return _lines([f"{clip.id};{actions[clip.labels[0]].plain}" for clip in clips])
 
 
 def _id_lines(clips: Sequence[SynthClip]) -> str:
@@ -84,8 +82,12 @@ def _sthv2_categories(names: Sequence[str]) -> str:
     return _json({name: str(index) for index, name in enumerate(names)})
 
 
-def _sthv2_entry(clip: SynthClip) -> dict[str, object]:
-    template, thing = ACTIONS[clip.labels[0]].template, f"a {clip.digit_name}"
+def _sthv2_annotation(clips: Sequence[SynthClip], actions: ActionSet) -> str:
+    return _json([_sthv2_entry(clip, actions) for clip in clips])
+
+
+def _sthv2_entry(clip: SynthClip, actions: ActionSet) -> dict[str, object]:
+    template, thing = actions[clip.labels[0]].template, f"a {clip.digit_name}"
     label = template.replace("[something]", thing)
     return {"id": clip.id, "label": label, "template": template, "placeholders": [thing]}
 
@@ -114,7 +116,7 @@ IMITATIONS: Mapping[SynthLayout, Imitation] = MappingProxyType(
             class_name=lambda action: action.plain,
             write_clip=write_webm,
             categories=_sthv2_categories,
-            annotation=lambda clips: _json(list(map(_sthv2_entry, clips))),
+            annotation=_sthv2_annotation,
             test_list=lambda clips: _json([{"id": clip.id} for clip in clips]),
             suffix=".webm",
         ),

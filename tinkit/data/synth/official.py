@@ -9,24 +9,27 @@ from pathlib import Path
 
 from tinkit.data.layouts.catalogue import LAYOUTS
 from tinkit.data.layouts.layout import SPLITS, Split
+from tinkit.data.synth.actions import ActionSet
 from tinkit.data.synth.imitations import IMITATIONS, SynthLayout
 from tinkit.data.synth.scenes import SynthClip
 
 Clips = Mapping[Split, Sequence[SynthClip]]
 
 
-def official_files(layout: SynthLayout, clips: Clips) -> dict[str, str]:
+def official_files(layout: SynthLayout, clips: Clips, actions: ActionSet) -> dict[str, str]:
     """Path relative to the root -> text, of every annotation file; the test split's has ids only.
 
     Beside the official ones, ``order_classes.txt`` names the classes that only the order of time tells apart.
     """
     style, places = IMITATIONS[layout], LAYOUTS[layout]
     files = {
-        places.places(split)[0]: style.test_list(clips[split]) if split == "test" else style.annotation(clips[split])
+        places.places(split)[0]: (
+            style.test_list(clips[split]) if split == "test" else style.annotation(clips[split], actions)
+        )
         for split in SPLITS
     }
-    files[places.categories[0]] = style.categories(style.class_names)
-    files[str(order_classes_path(Path(), layout))] = "".join(f"{name}\n" for name in style.order_class_names)
+    files[places.categories[0]] = style.categories(style.class_names(actions))
+    files[str(order_classes_path(Path(), layout))] = "".join(f"{name}\n" for name in style.order_class_names(actions))
     return files
 
 
@@ -35,9 +38,9 @@ def order_classes_path(root: Path, layout: SynthLayout) -> Path:
     return (root / LAYOUTS[layout].categories[0]).with_name("order_classes.txt")
 
 
-def answers_csv(layout: SynthLayout, clips: Sequence[SynthClip]) -> str:
+def answers_csv(layout: SynthLayout, clips: Sequence[SynthClip], actions: ActionSet) -> str:
     """``id,labels`` with a header; labels are class indices as the manifest numbers them, between spaces."""
-    names = IMITATIONS[layout].class_names
+    names = IMITATIONS[layout].class_names(actions)
     order = sorted(names) if LAYOUTS[layout].class_order == "alphabetical" else list(names)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

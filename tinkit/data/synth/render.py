@@ -79,4 +79,4 @@ def _draw(canvas: np.ndarray, digit: Digit, glyph: np.ndarray) -> None:
     ink = framed[row, column]
     ink *= digit.opacity.astype(np.float32)[:, None, None]
     box = canvas[:, top:bottom, left:right]
-    box += ink[..., None] * (np.array(digit.colour, np.float32) - box)
+    box += ink[..., None] * (digit.colour.astype(np.float32)[:, None, None] - box)

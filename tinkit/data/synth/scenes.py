@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinkit.data.layouts.layout import Split
-from tinkit.data.synth.actions import ACTIONS, Motion
+from tinkit.data.synth.actions import MOTIONS, Action, ActionSet, Motion
+from tinkit.data.synth.lags import colours_of, hues, lag_of
 
 Region = tuple[float, float, float, float]  # left, top, width, height in pixels
 
@@ -23,17 +24,19 @@ class Digit:
     """A moving digit. ``image`` is its place in scikit-learn's ``load_digits``; the tracks are (F,) float64.
 
     ``x``, ``y``: centre in pixels; ``side``: of its square in pixels; ``angle``: radians, clockwise on the screen;
-    ``opacity``: 0 to 1. ``colour`` is RGB, 0 to 255.
+    ``opacity``: 0 to 1; ``colour``, (F, 3): RGB, 0 to 255. ``lag``: frames after which the colour comes back, for an
+    action that is told by it.
     """
 
     action: int
     image: int
-    colour: tuple[float, float, float]
+    colour: np.ndarray
     x: np.ndarray
     y: np.ndarray
     side: np.ndarray
     angle: np.ndarray
     opacity: np.ndarray
+    lag: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,9 @@ def draw_scene(
     size: int,
     frames: int,
     texture_seed: int,
+    among: ActionSet = MOTIONS,
 ) -> Scene:
-    """A scene of one digit for each of ``actions`` (1 to 3), each in a region of its own.
+    """A scene of one digit for each of ``actions`` (1 to 3, indices in ``among``), each in a region of its own.
 
     The frame is ``size`` pixels high and 5/4 as wide. What is drawn does not depend on whether an action or its partner
     is asked for: with the same generator, the partner's scene has the same digit with reversed tracks.
@@ -101,8 +105,8 @@ def draw_scene(
     width, height = size * 5 // 4 // 2 * 2, size
     regions = _regions(rng, len(actions), width, height)
     digits = tuple(
-        _draw_digit(rng, action, int(rng.choice(pool)), region, frames)
-        for action, region in zip(actions, regions, strict=True)
+        _draw_digit(rng, index, among[index], int(rng.choice(pool)), region, frames)
+        for index, region in zip(actions, regions, strict=True)
     )
     start, speed = rng.integers(0, 256, 2), rng.uniform(-0.25, 0.25, 2) * size / 64
     middle = (frames - 1) / 2
@@ -128,8 +132,8 @@ def _regions(rng: np.random.Generator, count: int, width: int, height: int) -> l
     return [boxes[index] for index in rng.permutation(count)]
 
 
-def _draw_digit(rng: np.random.Generator, action: int, image: int, region: Region, frames: int) -> Digit:
-    """One digit that does ``action`` within ``region``."""
+def _draw_digit(rng: np.random.Generator, index: int, action: Action, image: int, region: Region, frames: int) -> Digit:
+    """One digit that does ``action``, the class ``index``, within ``region``."""
     left, top, width, height = region
     short, long = sorted((width, height))
     # In a narrow region the digit takes more of it, so that it stays large enough to be seen.
@@ -137,17 +141,17 @@ def _draw_digit(rng: np.random.Generator, action: int, image: int, region: Regio
     hue = rng.dirichlet((1.0, 1.0, 1.0))
     still = np.ones(frames)
     digit = Digit(
-        action=action,
+        action=index,
         image=image,
-        colour=tuple(255 * (0.6 + 0.4 * hue / hue.max())),
+        colour=np.tile(255 * (0.6 + 0.4 * hue / hue.max()), (frames, 1)),
         x=still * (left + width * rng.uniform(0.42, 0.58)),
         y=still * (top + height * rng.uniform(0.42, 0.58)),
         side=still * side,
         angle=still * rng.uniform(-0.3, 0.3),
         opacity=still,
     )
-    moved = _moved(rng, digit, ACTIONS[action].motion, region)
-    return _reversed_tracks(moved) if ACTIONS[action].backwards else moved
+    moved = _moved(rng, digit, action.motion, region)
+    return _reversed_tracks(moved) if action.backwards else moved
 
 
 def _moved(rng: np.random.Generator, digit: Digit, motion: Motion, region: Region) -> Digit:
@@ -174,6 +178,21 @@ def _moved(rng: np.random.Generator, digit: Digit, motion: Motion, region: Regio
             return replace(digit, x=digit.x + 0.2 * digit.side * np.sin(2 * np.pi * wave))
         case "blink":
             return replace(digit, opacity=0.5 + 0.5 * np.clip(3 * np.sin(2 * np.pi * wave), -1, 1))
+        case "two" | "half" | "speed":
+            return _recoloured(rng, digit, motion)
+
+
+def _recoloured(rng: np.random.Generator, digit: Digit, motion: Motion) -> Digit:
+    """``digit`` with a colour that comes back after the lag of ``motion``, whatever that is as large as it is fast.
+
+    It sways once in two of the lags that its speed would say.
+    """
+    frames, speed = len(digit.x), rng.uniform()
+    side = digit.side * (0.65 + 0.35 * speed)
+    wave = np.arange(frames) / (2 * lag_of("speed", speed)) + rng.uniform()
+    lag = lag_of(motion, speed)
+    x = digit.x + 0.1 * side * np.sin(2 * np.pi * wave)
+    return replace(digit, x=x, side=side, colour=colours_of(hues(rng, lag, frames)), lag=lag)
 
 
 def _reversed_tracks(digit: Digit) -> Digit:
@@ -184,4 +203,5 @@ def _reversed_tracks(digit: Digit) -> Digit:
         side=digit.side[::-1],
         angle=digit.angle[::-1],
         opacity=digit.opacity[::-1],
+        colour=digit.colour[::-1],
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkit.data.synth.actions import ACTIONS, PARTNER
+from tinkit.data.synth.actions import MOTIONS
 from tinkit.data.synth.media import FRAMES_PER_SECOND
 from tinkit.data.synth.scenes import SynthClip, seeded_rng
 
@@ -26,9 +26,9 @@ def sound_of(clip: SynthClip, seed: int) -> NDArray[np.float32]:
     seconds = np.arange(round(RATE * clip.scene.frames / FRAMES_PER_SECOND)) / RATE
     wave = rng.normal(0.0, _NOISE, len(seconds))
     for digit in clip.scene.digits:
-        if PARTNER[digit.action] == digit.action:
+        if MOTIONS.partner(digit.action) == digit.action:
             continue
-        low, high = _HIGH if ACTIONS[digit.action].backwards else _LOW
+        low, high = _HIGH if MOTIONS[digit.action].backwards else _LOW
         pitch, beat, phase = rng.uniform(low, high), rng.uniform(2.0, 5.0), rng.uniform(0.0, 2 * np.pi)
         loudness = rng.uniform(0.1, 0.25) * (0.6 + 0.4 * np.sin(2 * np.pi * beat * seconds + phase))
         wave += loudness * np.sin(2 * np.pi * pitch * seconds)

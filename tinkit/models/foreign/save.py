@@ -34,6 +34,7 @@ _NAMES: Mapping[str, Mapping[str, Names]] = {
 _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "non-local blocks": (".non_local", ("tin", "x_temporal", "tsm", "mmaction2")),
     "relations between frames": ("consensus.", ("trn", "mmaction2")),
+    "offsets that are the same for all clips": (".offset_net.offset_logit", ()),
 }
 _RESNET = re.compile(
     r"backbone\.(?:(?:conv1|bn1|layer\d\.\d+\.(?:conv\d|bn\d|downsample\.[01]))\.\w+|.*\.temporal\..*|.*\.non_local.*)"

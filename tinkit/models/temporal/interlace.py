@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
+from tinkit.architectures import Offsets
 from tinkit.defaults import OFFSET_INIT
-from tinkit.errors import UserError
+from tinkit.errors import UserError, did_you_mean
 from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
 from tinkit.models.stock import are_plain, nothing_between, still_written, untouched, written
 from tinkit.ops import Steering, interlace, steer
@@ -29,9 +30,10 @@ class TemporalInterlace(nn.Module):
 
     ``channels // shift_div`` channels, rounded down to a multiple of four, move; both networks read their average over
     height and width. ``offset_init`` is where the offsets start, in frames, between -2 and 2 (published: 0.5). The
-    number of frames is part of the weights. ``layout`` is how the features lie; class and register tokens neither move
-    nor count in the average.
-    Raises :class:`~tinkit.errors.UserError` for too few channels or an ``offset_init`` out of range.
+    number of frames is part of the weights. ``offsets`` is what offsets depend on: each ``clip`` (published), or
+    nothing: they are learned ``once`` for all clips, or stay ``fixed`` at ``offset_init``. Gains depend on the clip in
+    all three. ``layout`` is how the features lie; class and register tokens neither move nor count in the average.
+    Raises :class:`~tinkit.errors.UserError` for too few channels, an ``offset_init`` out of range, unknown ``offsets``.
     """
 
     def __init__(
@@ -41,12 +43,21 @@ class TemporalInterlace(nn.Module):
         shift_div: int,
         offset_init: float = OFFSET_INIT,
         layout: FeatureLayout = NCHW,
+        offsets: Offsets = "clip",
     ) -> None:
         super().__init__()
         self.num_segments = num_segments
         self.layout = layout
         self.fold = fold_channels(channels, shift_div)
-        self.offset_net = OffsetNet(self.fold, num_segments, offset_init)
+        if offsets not in (known := get_args(Offsets)):
+            raise UserError(
+                f"no offsets are called {offsets!r}{did_you_mean(offsets, known)}", expected=", ".join(known)
+            )
+        self.offset_net = (
+            OffsetNet(self.fold, num_segments, offset_init)
+            if offsets == "clip"
+            else ConstantOffsets(offset_init, learned=offsets == "once")
+        )
         self.gain_net = GainNet(self.fold)
         self.steering = SteeringTap()
 
@@ -117,19 +128,31 @@ class OffsetNet(nn.Module):
 
     def __init__(self, fold: int, num_segments: int, offset_init: float) -> None:
         super().__init__()
-        if not -MAX_OFFSET < offset_init < MAX_OFFSET:
-            raise UserError(f"offset_init is {offset_init:g} frames", expected="a number between -2 and 2, exclusive")
+        start = offset_logit(offset_init)
         self.conv = nn.Conv1d(fold, 1, kernel_size=3, padding=1)
         self.fc1 = nn.Linear(num_segments, num_segments)
         self.fc2 = nn.Linear(num_segments, GROUPS // 2)
-        # The inverse of the squashing: at zero input the offset is `offset_init`.
-        nn.init.constant_(self.fc2.bias, math.log((MAX_OFFSET + offset_init) / (MAX_OFFSET - offset_init)))
+        nn.init.constant_(self.fc2.bias, start)
 
     def forward(self, clips: Tensor) -> Tensor:
         """(B, F, T) -> (B, 4), float32 or better."""
-        squashed = torch.tanh(_at_least_float32(self.fc2(torch.relu(self.fc1(self.conv(clips).flatten(1))))) / 2)
-        half = squashed * MAX_OFFSET
-        return torch.cat([half, -half], 1)
+        return _both_ways(self.fc2(torch.relu(self.fc1(self.conv(clips).flatten(1)))))
+
+
+class ConstantOffsets(nn.Module):
+    """In place of :class:`OffsetNet`, offsets that are the same for all clips: two parameters, or their start."""
+
+    def __init__(self, offset_init: float, *, learned: bool) -> None:
+        super().__init__()
+        start = torch.full((GROUPS // 2,), offset_logit(offset_init))
+        if learned:
+            self.offset_logit = nn.Parameter(start)
+        else:
+            self.register_buffer("offset_logit", start)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, F, T) -> (B, 4), float32 or better."""
+        return _both_ways(self.offset_logit.expand(clips.shape[0], -1))
 
 
 class GainNet(nn.Module):
@@ -169,6 +192,19 @@ def _is_as_made(part: nn.Module) -> bool:
         and own["groups"] == 1
         and own["padding_mode"] == "zeros"
     )
+
+
+def offset_logit(offset: float) -> float:
+    """What is squashed to ``offset`` frames. Raises :class:`~tinkit.errors.UserError` unless it lies in (-2, 2)."""
+    if not -MAX_OFFSET < offset < MAX_OFFSET:
+        raise UserError(f"offset_init is {offset:g} frames", expected="a number between -2 and 2, exclusive")
+    return math.log((MAX_OFFSET + offset) / (MAX_OFFSET - offset))
+
+
+def _both_ways(logit: Tensor) -> Tensor:
+    """(B, 2) before squashing -> the offsets (B, 4) in frames of all groups."""
+    half = torch.tanh(_at_least_float32(logit) / 2) * MAX_OFFSET
+    return torch.cat([half, -half], 1)
 
 
 def _as_read_by(network: nn.Module, clips: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from tinkit.architectures import Offsets
 from tinkit.models.backbones.feature_layout import NCHW
 from tinkit.models.backbones.places import Place
 from tinkit.models.stock import are_plain, nothing_between, still_written, untouched, written
@@ -24,17 +25,19 @@ class ModuleSettings(NamedTuple):
     """The settings of a temporal module at one place.
 
     ``num_segments`` are the frames of a clip there. One channel in ``shift_div`` moves; 1 where nothing was published
-    or said. ``offset_init`` is where offsets start, in frames.
+    or said. ``offset_init`` is where offsets start, in frames, ``offsets`` what they depend on.
     """
 
     num_segments: int
     shift_div: int
     offset_init: float
+    offsets: Offsets = "clip"
 
 
 def put_interlace(place: Place, settings: ModuleSettings) -> None:
     """Interlace what the module at ``place`` is given. Raises as :class:`TemporalInterlace`."""
-    precede(place, TemporalInterlace(place.channels, *settings, layout=place.layout))
+    frames, shift_div, offset_init, offsets = settings
+    precede(place, TemporalInterlace(place.channels, frames, shift_div, offset_init, place.layout, offsets))
 
 
 def settings_of(convolution: nn.Conv2d) -> dict[str, Any]:

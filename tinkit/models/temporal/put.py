@@ -23,7 +23,9 @@ def temporal_module(name: str) -> TemporalModule:
     return row
 
 
-def check_keys(row: TemporalModule, place: str | None, shift_place: str, *, temporal_pool: bool) -> None:
+def check_keys(
+    row: TemporalModule, place: str | None, shift_place: str, *, temporal_pool: bool, offsets: str = "clip"
+) -> None:
     """Raise :class:`~tinkit.errors.UserError` for what the row's module does not take, and for an empty ``place``."""
     if place == "":
         raise UserError("place is empty", expected="a module's name, as in 'blocks.*.attn'; or no place at all")
@@ -32,6 +34,10 @@ def check_keys(row: TemporalModule, place: str | None, shift_place: str, *, temp
         raise UserError(
             f"shift_place {shift_place!r} with temporal = {row.name!r}{by_hand}",
             expected=f"shift_place with temporal = {_either('shift_place')} and without place",
+        )
+    if offsets != "clip" and "offsets" not in row.keys:
+        raise UserError(
+            f"offsets {offsets!r} with temporal = {row.name!r}", expected=f"temporal = {_either('offsets')} for them"
         )
     if temporal_pool and "temporal_pool" not in row.keys:
         raise UserError(

@@ -17,7 +17,6 @@ As a model, it learns the centre and the gain of each group as parameters; TIN f
 
 from __future__ import annotations
 
-import math
 from typing import cast
 
 import torch
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 from tinkit.defaults import OFFSET_INIT
 from tinkit.errors import UserError
 from tinkit.models.backbones.places import Place
-from tinkit.models.temporal.interlace import MAX_OFFSET, fold_channels
+from tinkit.models.temporal.interlace import MAX_OFFSET, fold_channels, offset_logit
 from tinkit.models.temporal.placed import ModuleSettings, settings_of
 from tinkit.ops.steer import GROUPS
 
@@ -45,11 +44,9 @@ class TriangleTaps(nn.Module):
 
     def __init__(self, channels: int, shift_div: int, offset_init: float = OFFSET_INIT) -> None:
         super().__init__()
-        if not -MAX_OFFSET < offset_init < MAX_OFFSET:
-            raise UserError(f"offset_init is {offset_init:g} frames", expected="a number between -2 and 2, exclusive")
+        start = offset_logit(offset_init)
         self.fold = fold_channels(channels, shift_div)
         self.rest = channels - self.fold
-        start = math.log((MAX_OFFSET + offset_init) / (MAX_OFFSET - offset_init))
         self.centre_logit = nn.Parameter(torch.tensor([start, start, -start, -start]))
         self.gain_logit = nn.Parameter(torch.zeros(GROUPS))
 
@@ -134,4 +131,4 @@ def put_regularised(place: Place, settings: ModuleSettings) -> None:
             expected="a plain 2D convolution, of which it makes one over time",
             fix="name another module by 'place', or take temporal = 'tin', which any module can follow",
         )
-    setattr(place.owner, place.attribute, RegularisedConv2d(place.module, *settings))
+    setattr(place.owner, place.attribute, RegularisedConv2d(place.module, *settings[:3]))
