@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.tinkit-ready
 
-.PHONY: demo demo-seeds offsets starts test test-interpreter test-slow test-thorough test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
+.PHONY: demo demo-seeds offsets loss-weight starts test test-interpreter test-slow test-thorough test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check bench-submit bench-data bench-packed bench-prepare fuzz
 .PHONY: bench-checkpoints bench-ops bench-models bench-runtimes bench-rtcn bench-zoo docs-models bench-fusion bench-fusion-scale flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
@@ -39,6 +39,9 @@ demo-seeds: $(STAMP) ## the demo's training on three seeds, into benchmarks/resu
 
 offsets: $(STAMP) ## three starts of the offsets over three seeds, into benchmarks/results/offsets.csv
 	$(BIN)/python -m benchmarks.offsets
+
+loss-weight: $(STAMP) ## five factors of the loss over three seeds, into benchmarks/results/loss_weight.csv
+	$(BIN)/python -m benchmarks.loss_weight
 
 starts: $(STAMP) ## starts of branches and classifier, into benchmarks/results/starts.csv
 	$(BIN)/python -m benchmarks.starts

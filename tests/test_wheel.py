@@ -33,6 +33,7 @@ def test_wheel_is_pure_and_holds_what_is_shipped(wheel: Path) -> None:
         assert there
         assert there <= names
     assert {f"tinkit/_shipped/{path.relative_to(ROOT)}" for path in (ROOT / "kernels").rglob("*.h")} <= names
+    assert "tinkit/released/released.csv" in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "demo"))]
 
 

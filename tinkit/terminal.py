@@ -135,6 +135,10 @@ class Bar:
         self._progress = progress
         self._task = progress.add_task(plain(title), total=total, completed=done, note="")
 
+    def expect(self, total: int) -> None:
+        """There are ``total`` units, which was not known before."""
+        self._progress.update(self._task, total=total)
+
     def advance(self, units: int, note: str = "") -> None:
         """``units`` more are done."""
         self._progress.update(self._task, advance=units, note=plain(note))

@@ -66,7 +66,7 @@ def test_completion_offers_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     result = subprocess.run(
         [str(Path(sys.executable).parent / "tinkit")], env=environment, capture_output=True, text=True, check=False
     )
-    assert set(result.stdout.split()) == {"mmit_r50", "mmit_r50_16f"}
+    assert set(result.stdout.split()) == {"mmit_r50", "mmit_r50_16f", "mmit_r50_mmaction2"}
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ HOUSES = ("data", "models")
 
 ROOMS = {
     "cli": "report engine.training engine.exchange engine.watching engine.evaluation engine.measure engine.runs"
-    " engine.runtime engine.distributed foreign_scores submission inspection fusion models recipe data ops native"
-    " spread workers scores metrics files",
+    " engine.runtime engine.distributed released foreign_scores submission inspection fusion models recipe data ops"
+    " native spread workers scores metrics files",
     "report": "engine.evaluation engine.runs inspection fusion recipe data scores files",
     "engine.training": "engine.exchange engine.evaluation engine.runs engine.runtime engine.distributed inspection"
     " models recipe data workers scores metrics files",
@@ -35,6 +35,7 @@ ROOMS = {
     "engine.runs": "engine.runtime engine.distributed models recipe data files",
     "engine.runtime": "engine.distributed models recipe data ops workers",
     "engine.distributed": "",
+    "released": "files",
     "foreign_scores": "submission scores pickles files",
     "submission": "fusion scores metrics leaderboard files",
     "inspection": "scores metrics files",

@@ -28,6 +28,10 @@ SETTINGS: list[tuple[Task, dict[str, Any]]] = [
     (MULTI, {"name": "asymmetric"}),
     (MULTI, {"name": "asymmetric", "gamma_pos": 0.0, "gamma_neg": 1.0, "margin": 0.0, "reduction": "sum"}),
     (MULTI, {"name": "asymmetric", "gamma_pos": 0.0, "gamma_neg": 0.0, "class_balance": 0.999}),
+    (MULTI, {"name": "bce", "weight": 160.0}),
+    (MULTI, {"name": "lsep"}),
+    (MULTI, {"name": "wlsep", "weight": 0.25}),
+    (MULTI, {"name": "wlsep", "class_balance": 0.99}),
     (SINGLE, {"name": "cross_entropy"}),
     (SINGLE, {"name": "cross_entropy", "label_smoothing": 0.1, "class_balance": 0.99}),
 ]
@@ -49,9 +53,26 @@ def slow(task: Task, settings: dict[str, Any], logits: list[list[float]], target
             norm = math.log(sum(math.exp(x) for x in row))
             total += sum(-w * y * (x - norm) for w, x, y in zip(weights, row, wanted, strict=True))
             continue
+        if config.name in ("lsep", "wlsep"):
+            total += slow_ranking(config.name, row, wanted, weights)
+            continue
         each = [slow_class(config, x, y) * w for x, y, w in zip(row, wanted, weights, strict=True)]
         total += sum(each) if config.reduction == "sum" else sum(each) / CLASSES
-    return total
+    return total * config.weight
+
+
+def slow_ranking(name: str, row: list[float], target: list[float], weights: list[float]) -> float:
+    """Pairs of classes, one at a time; a target between 0 and 1 is a class by that share, and another by the rest."""
+    pairs = [
+        [y * (1 - other) * math.exp(f_v - f_u) for f_v, other in zip(row, target, strict=True)]
+        for f_u, y in zip(row, target, strict=True)
+    ]
+    if name == "lsep":
+        return math.log(1 + sum(sum(of_u) for of_u in pairs))
+    if not any(target):
+        return 0.0
+    each = [math.log(1 + sum(of_u) / y) if y else 0.0 for of_u, y in zip(pairs, target, strict=True)]
+    return sum(w * y * x for w, y, x in zip(weights, target, each, strict=True)) / sum(target)
 
 
 def slow_class(config: LossConfig, x: float, y: float) -> float:

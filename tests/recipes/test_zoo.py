@@ -73,10 +73,11 @@ def test_x_temporals_zoo(name: str, network: str, frames: int, size: int, one: f
 @pytest.mark.parametrize(("name", "numbers"), TSM)
 def test_mit_han_labs_tables(name: str, numbers: dict[tuple[str, int], float]) -> None:
     recipe = recipe_of(name)
-    assert {(entry.views, entry.crop): entry.number for entry in recipe.published} == numbers
-    tested = {entry.num_segments or recipe.test.num_segments or recipe.clip.num_segments for entry in recipe.published}
+    published = [entry for entry in recipe.published if entry.source.startswith("mit-han-lab")]
+    assert {(entry.views, entry.crop): entry.number for entry in published} == numbers
+    tested = {entry.num_segments or recipe.test.num_segments or recipe.clip.num_segments for entry in published}
     assert tested == {16 if name.endswith("16f") else 8}
-    for entry in recipe.published:
+    for entry in published:
         if entry.views == "10x3":  # 64 frames in a row, at full resolution
             assert (entry.sampling, entry.stride, entry.scale) == ("dense", 8, 256)
 
@@ -152,6 +153,35 @@ def test_mmaction2s_trn_files() -> None:
     assert second.clip.flip_labels == ((86, 87), (93, 94), (166, 167))
     assert [entry.number for entry in first.published] == [31.60, 60.15, 33.65, 62.22]
     assert [entry.number for entry in second.published] == [47.65, 76.27, 51.20, 78.42]
+
+
+def test_mmaction2s_mmit_file() -> None:
+    """tsn_r101_1x1x5_50e_mmit_rgb and the schedule that it is based on, key by key."""
+    resolved = load_recipe("mmit_tsn_r101_mmaction2")
+    recipe = resolved.recipe
+    optim, schedule, clip, test = recipe.optim, recipe.schedule, recipe.clip, recipe.test
+    assert (optim.name, optim.nesterov, optim.lr, optim.momentum, optim.weight_decay) == ("sgd", False, 0.01, 0.9, 1e-4)
+    assert (optim.batch, optim.epochs, optim.clip_grad) == (8 * 16, 50, 20)
+    assert (optim.groups, optim.fc_lr5) == ("published", True)
+    assert (schedule.kind, schedule.milestones, schedule.factor, schedule.warmup_epochs) == ("step", (20, 40), 0.1, 0)
+    assert (recipe.loss.name, recipe.loss.reduction, recipe.loss.weight) == ("bce", "mean", 160)
+    assert (recipe.model.dropout, recipe.model.classifier_std, recipe.model.partial_bn) == (0.5, 0.01, False)
+    assert (clip.num_segments, clip.scales, clip.size, clip.flip) == (5, (1.0, 0.875, 0.75, 0.66), 224, True)
+    assert (test.views, test.scale, test.crop) == ("1x1", 256, 256)
+    marks = {key: resolved.origins[key].mark.split(":")[0] for key in ("optim.lr", "loss.weight", "clip.crop")}
+    assert marks == {"optim.lr": "published", "loss.weight": "published", "clip.crop": "assumed"}
+
+
+def test_tin_takes_the_same_training_and_says_that_nobody_did() -> None:
+    resolved, parent = load_recipe("mmit_r50_mmaction2"), recipe_of("mmit_tsn_r101_mmaction2")
+    recipe = resolved.recipe
+    for table in ("optim", "schedule", "loss", "mix", "ema", "train", "test", "data"):
+        assert getattr(recipe, table) == getattr(parent, table), table
+    assert recipe.published == ()
+    assert f"{recipe.model.backbone} {recipe.model.temporal} {recipe.clip.num_segments}" == "resnet50 tin 8"
+    for key, origin in resolved.origins.items():
+        if key.startswith((*TRAINING, "loss.")) and origin.place != "default":
+            assert origin.mark.startswith("assumed"), key
 
 
 @pytest.mark.parametrize("name", ["mmit_slowfast_101", "k700_slowfast_101", "k600_slowfast_50_224", "k600_tsn_r50"])

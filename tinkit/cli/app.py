@@ -18,6 +18,7 @@ from tinkit.cli import (
     doctor,
     ensemble,
     export,
+    get,
     inspect,
     kernels,
     ledger,
@@ -66,6 +67,7 @@ app.command("inspect", epilog=inspect.EPILOG)(inspect.inspect)
 app.command("submit", epilog=submit.EPILOG)(submit.submit)
 app.command("ledger", epilog=ledger.EPILOG)(ledger.ledger)
 app.command("convert", epilog=convert.EPILOG)(convert.convert)
+app.command("get", epilog=get.EPILOG)(get.get)
 app.command("export", epilog=export.EPILOG)(export.export)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("report", epilog=report.EPILOG)(report.report)

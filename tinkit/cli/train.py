@@ -117,7 +117,7 @@ def train(
         rows, title = list[dict[str, Any]](), ""
         if dry_run:
             measured = measure(resolved, ours, tune_from=start, trial=trial)
-            rows = [{"of": key, "value": value} for key, value in measured.items()]
+            rows = [{"of": key, "value": value if as_json else _shown(value)} for key, value in measured.items()]
         elif seeds is not None:
             rows, title = run_series(seeded(resolved, seeds), train_seed), "Newest validation, in percent"
         else:
@@ -126,6 +126,11 @@ def train(
             )
         if rows and ours.world.main:
             print_table(title, rows, as_json=as_json)
+
+
+def _shown(value: Any) -> Any:
+    """A small number with two digits that count, where a table's two decimals would show none."""
+    return f"{value:.2g}" if isinstance(value, float) and 0 < abs(value) < 0.1 else value
 
 
 def _to_resume(name: str, runs: Path, data: Path | None, *, quiet: bool) -> tuple[Run, Recipe]:

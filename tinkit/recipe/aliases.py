@@ -37,6 +37,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("init_std", "fc_init_std"), "model.classifier_std"),
         **dict.fromkeys(("no_partialbn", "partialbn", "freeze_bn"), "model.partial_bn"),
         **dict.fromkeys(("loss_type", "loss_func", "criterion"), "loss.name"),
+        **dict.fromkeys(("loss_weight", "loss_scale"), "loss.weight"),
         **dict.fromkeys(("smoothing", "label_smooth"), "loss.label_smoothing"),
         **dict.fromkeys(("mixup_alpha",), "mix.mixup"),
         **dict.fromkeys(("cutmix_alpha",), "mix.cutmix"),

@@ -84,10 +84,16 @@ class ScheduleConfig(Table):
 class LossConfig(Table):
     """``[loss]``: what is minimised."""
 
-    name: Literal["bce", "asymmetric", "focal", "cross_entropy"] | None = None
-    """Left out: ``bce`` for multi-label, ``cross_entropy`` for single-label."""
+    name: Literal["bce", "asymmetric", "focal", "lsep", "wlsep", "cross_entropy"] | None = None
+    """Left out: ``bce`` for multi-label, ``cross_entropy`` for single-label. ``lsep`` and ``wlsep`` are the ranking
+    losses of the owner of Multi-Moments in Time."""
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """What the whole loss is multiplied by, and with it the gradient. mmaction2's training on Multi-Moments in Time
+    multiplies a binary cross-entropy that is averaged over 313 classes by 160."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Over classes, in the multi-label losses. timm's asymmetric loss sums, which wants another learning rate."""
+    """Over classes, in ``bce``, ``focal`` and ``asymmetric``. The mean of C classes has gradients C times smaller than
+    the sum, at the same rate. Both timm's asymmetric loss and the binary cross-entropy of Multi-Moments in Time's owner
+    sum."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """The share of a clip's target that is spread evenly over the classes, or, multi-label, that moves to 1/2."""
     gamma: float = Field(default=2.0, ge=0)
@@ -101,7 +107,8 @@ class LossConfig(Table):
     margin: float = Field(default=0.05, ge=0, lt=1)
     """``asymmetric`` takes this off the probability of negatives."""
     class_balance: float | None = Field(default=None, gt=0, lt=1)
-    """Weigh classes by their effective number of clips, with this beta (0.999, say). Left out: all alike."""
+    """Weigh classes by their effective number of clips, with this beta (0.999, say); not in ``lsep``. Left out: all
+    alike."""
     soft_labels: str | None = None
     """A score file of the training split whose probabilities are mixed into the targets."""
     soft_weight: float = Field(default=0.5, gt=0, le=1)

@@ -53,7 +53,7 @@ class Watch:
             return features
 
         def watched(model: VideoClassifier, clips: Tensor) -> Tensor:
-            if clips.is_meta:  # the test counts what a clip costs
+            if clips.is_meta:  # products are counted, and nothing is computed
                 return forward(model, clips)
             norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
             last = clips.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)

@@ -202,6 +202,11 @@ def test_name_follows_the_task() -> None:
         (MULTI, {"name": "asymmetric", "gamma_neg": 0.5}, r"loss\.gamma_neg = 0\.5"),
         (MULTI, {"name": "asymmetric", "gamma_pos": 0.99}, r"loss\.gamma_pos = 0\.99"),
         (MULTI, {"name": "asymmetric", "gamma_neg": 0}, r"loss\.gamma_neg = 0 beside"),
+        (SINGLE, {"name": "lsep"}, "several labels"),
+        (SINGLE, {"name": "wlsep"}, "several labels"),
+        (MULTI, {"name": "wlsep", "reduction": "sum"}, r"loss\.reduction"),
+        (MULTI, {"name": "lsep", "label_smoothing": 0.1}, r"loss\.label_smoothing"),
+        (MULTI, {"name": "lsep", "class_balance": 0.9}, r"loss\.class_balance"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(task: Task, options: dict[str, Any], said: str) -> None:

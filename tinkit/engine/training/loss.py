@@ -11,10 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from tinkit.data.manifest.manifest import Manifest
+from tinkit.engine.training.ranking_loss import lsep, wlsep
 from tinkit.errors import UsageError
 from tinkit.metrics import Task
 from tinkit.recipe.training import LossConfig
 from tinkit.timm_import import import_timm
+
+PER_CLASS = ("bce", "asymmetric", "focal")
+"""Losses that ask of every class by itself, and are averaged or summed over classes."""
+RANKING = ("lsep", "wlsep")
+"""Losses that rank a clip's classes before the others."""
 
 
 class Loss:
@@ -22,9 +28,13 @@ class Loss:
 
     ``name`` is the recipe's, or the task's default. ``bce``, ``focal`` (Lin et al., ICCV 2017) and ``asymmetric``
     (Ridnik et al., ICCV 2021) take every class as a separate question, and are averaged or summed over classes as
-    ``reduction`` says; a single label counts as yes for one class and no for the others. ``class_counts`` (C,) int64
-    says how many training clips have each class; with ``class_balance`` it gives ``weights`` (C,) float32, by which
-    each class's part of the loss is multiplied. They are None otherwise.
+    ``reduction`` says; a single label counts as yes for one class and no for the others. The binary cross-entropy of
+    the owner of Multi-Moments in Time is the one that is summed: ``reduction = "sum"``. The owner's ``lsep`` and
+    ``wlsep`` rank a clip's classes before the others (:mod:`~tinkit.engine.training.ranking_loss`).
+
+    ``class_counts`` (C,) int64 says how many training clips have each class; with ``class_balance`` it gives
+    ``weights`` (C,) float32, by which each class's part of the loss is multiplied. They are None otherwise. All of it
+    is multiplied by ``weight``.
 
     Raises :class:`~tinkit.errors.UsageError` for settings that do not go together or with ``task``.
     """
@@ -38,12 +48,11 @@ class Loss:
     def __init__(
         self, config: LossConfig, task: Task, num_classes: int, class_counts: NDArray[np.int64] | None = None
     ) -> None:
-        self.name = config.name or ("bce" if task == "multi-label" else "cross_entropy")
+        self.name = loss_name(config, task)
         _check(config, self.name, task)
         self._task, self._num_classes = task, num_classes
-        self._smoothing = config.label_smoothing
-        self._sums_classes = config.reduction == "sum"
-        self._each = None if self.name == "cross_entropy" else _per_class(config, self.name)
+        self._smoothing, self._factor = config.label_smoothing, config.weight
+        self._of_clips = _of_clips(config, self.name)
         self.weights: Tensor | None = None
         if config.class_balance is not None:
             if class_counts is None or class_counts.shape != (num_classes,):
@@ -73,13 +82,8 @@ class Loss:
         target = self._smooth(dense_target(target, self._num_classes))
         if self.weights is not None:
             self.weights = self.weights.to(logits.device)  # copied once
-        if self._each is None:
-            each = functional.cross_entropy(logits, target, self.weights, reduction="none")
-        else:
-            parts = self._each(logits, target)
-            parts = parts if self.weights is None else parts * self.weights
-            each = parts.sum(1) if self._sums_classes else parts.mean(1)
-        return torch.where(valid, each, 0.0).sum()
+        each = self._of_clips(logits, target, self.weights)
+        return torch.where(valid, each, 0.0).sum() * self._factor
 
     def _smooth(self, target: Tensor) -> Tensor:
         """Szegedy et al. (CVPR 2016) for one label; for several, each class's yes or no moves to 1/2."""
@@ -87,6 +91,11 @@ class Loss:
             return target
         even = 1 / self._num_classes if self._task == "single-label" else 0.5
         return target * (1 - self._smoothing) + self._smoothing * even
+
+
+def loss_name(config: LossConfig, task: Task) -> str:
+    """The loss that a recipe names, or the task's default."""
+    return config.name or ("bce" if task == "multi-label" else "cross_entropy")
 
 
 def dense_target(target: Tensor, num_classes: int) -> Tensor:
@@ -122,22 +131,40 @@ def class_weights(counts: NDArray[np.int64], beta: float) -> NDArray[np.float32]
 
 def _check(config: LossConfig, name: str, task: Task) -> None:
     """Refuse what has no meaning, and exponents whose gradient is non-finite."""
+    _check_task(name, task)
+    if name not in PER_CLASS and config.reduction == "sum":
+        raise UsageError(
+            f"loss.reduction = 'sum' sums the losses of the classes, and {name} has one loss for all of them",
+            fix="leave it out, or --set loss.reduction=mean",
+        )
+    if name in RANKING and config.label_smoothing:
+        raise UsageError(
+            f"loss.label_smoothing moves every class's answer towards 1/2, and {name} would rank all of them",
+            fix="leave it out, or --set loss.label_smoothing=0",
+        )
+    if name == "lsep" and config.class_balance is not None:
+        raise UsageError(
+            "loss.class_balance weighs classes, and lsep has one logarithm for the pairs of all of them",
+            expected="wlsep, which weighs the classes of a clip",
+        )
+    _check_exponents(config, name)
+
+
+def _check_task(name: str, task: Task) -> None:
     if name == "cross_entropy" and task == "multi-label":
         raise UsageError(
             "loss.name = 'cross_entropy' needs one label a clip, and this data set has several",
-            expected="bce, focal or asymmetric",
+            expected="bce, focal, asymmetric, lsep or wlsep",
             fix="set data.task = 'single-label' if every clip has one label: those of a table may have several",
         )
-    if name == "asymmetric" and task == "single-label":
+    if name in ("asymmetric", *RANKING) and task == "single-label":
         raise UsageError(
-            "loss.name = 'asymmetric' is for several labels a clip, and this data set has one",
+            f"loss.name = {name!r} is for several labels a clip, and this data set has one",
             expected="cross_entropy, bce or focal",
         )
-    if name == "cross_entropy" and config.reduction == "sum":
-        raise UsageError(
-            "loss.reduction = 'sum' sums the losses of the classes, and cross_entropy has one loss for all of them",
-            fix="leave it out, or --set loss.reduction=mean",
-        )
+
+
+def _check_exponents(config: LossConfig, name: str) -> None:
     exponents = {"focal": ("gamma",), "asymmetric": ("gamma_neg", "gamma_pos")}.get(name, ())
     for key in exponents:
         if 0 < getattr(config, key) < 1:
@@ -153,6 +180,25 @@ def _check(config: LossConfig, name: str, task: Task) -> None:
             "easy negatives before it takes it off positives",
             expected="loss.gamma_neg = 1 or more",
         )
+
+
+def _of_clips(config: LossConfig, name: str) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+    """A function of logits and target, both (B, C) float32, and weights of classes, that gives clips' losses (B,)."""
+    match name:
+        case "cross_entropy":
+            return lambda logits, target, weights: functional.cross_entropy(logits, target, weights, reduction="none")
+        case "lsep":
+            return lambda logits, target, _: lsep(logits, target)
+        case "wlsep":
+            return wlsep
+    each, summed = _per_class(config, name), config.reduction == "sum"
+
+    def over_classes(logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        parts = each(logits, target)
+        parts = parts if weights is None else parts * weights
+        return parts.sum(1) if summed else parts.mean(1)
+
+    return over_classes
 
 
 def _per_class(config: LossConfig, name: str) -> Callable[[Tensor, Tensor], Tensor]:

@@ -1,0 +1,1 @@
+"""Released checkpoints: a table of them, each fetched, verified, and recorded with where it came from. No torch."""
