@@ -10,7 +10,7 @@ STAMP = $(VENV)/.tinkit-ready
 
 .PHONY: demo demo-seeds offsets loss-weight starts study-lags test test-interpreter test-slow test-thorough test-all check format clean gpu gpu-wheels help bench-metrics bench-engine bench-resume
 .PHONY: docs docs-check bench-submit bench-data bench-packed bench-prepare fuzz
-.PHONY: bench-checkpoints bench-ops bench-models bench-rtcn bench-zoo docs-models bench-fusion bench-fusion-scale flow-demo lite-demo test-models
+.PHONY: bench-checkpoints bench-ops bench-models bench-runtimes bench-rtcn bench-zoo docs-models bench-fusion bench-fusion-scale flow-demo lite-demo test-models
 .PHONY: proof-faults proof-resume proof-train proof-wheel coverage mutation
 
 help: ## list the targets
@@ -150,6 +150,10 @@ bench-ops: $(STAMP) ## the operators beside copies and plain PyTorch, into bench
 
 bench-models: $(STAMP) ## TIN beside TSN, into benchmarks/results/models.csv
 	$(BIN)/python -m benchmarks.models
+
+bench-runtimes: $(STAMP) ## tests beside those of the tinkit in BEFORE=FOLDER, into benchmarks/results/runtimes.csv
+	$(BIN)/python -m benchmarks.runtimes --threads 1
+	$(BIN)/python -m benchmarks.runtimes
 
 bench-rtcn: $(STAMP) ## r-TCN beside TIN, into benchmarks/results/rtcn.csv
 	$(BIN)/python -m benchmarks.rtcn --markdown benchmarks/results/rtcn.md

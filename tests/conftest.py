@@ -10,10 +10,15 @@ import pytest
 import torch
 import typer.main
 import typer.testing
+from hypothesis import settings
 
 from tests.helpers.places import ROOT
 from tinkit.data.synth import SynthSpec, synthesise
 from tinkit.run_folder import LEDGER
+
+# No test depends on how busy the machine is.
+settings.register_profile("tinkit", deadline=None)
+settings.load_profile("tinkit")
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def compare(name: str, ours: VideoClassifier, seed: int = 1) -> Paths:
     ours, truth = copy.deepcopy(ours), plain(ours)
     with torch.no_grad():
         before = truth(clip)
-    merged = copy.deepcopy(ours)
+    merged, again = copy.deepcopy(ours), copy.deepcopy(ours)
     with ExitStack() as undo:
         CHANGES[name](truth, undo)
         wanted = truth(clip)
@@ -52,6 +52,10 @@ def compare(name: str, ours: VideoClassifier, seed: int = 1) -> Paths:
         for context in (torch.no_grad, torch.inference_mode):
             with context():
                 paths[context.__name__] = difference(ours(clip), wanted)
+    with ExitStack() as undo, torch.no_grad():
+        again(clip)  # what is made of weights is made
+        CHANGES[name](again, undo)
+        paths["changed after a pass"] = difference(again(clip), wanted)
     with ExitStack() as undo:
         CHANGES[name](merged, undo)
         merge_batch_norm(merged)

@@ -9,9 +9,10 @@
 
 #include "images/clip.h"
 #include "operators/borrowed.h"
-#include "operators/chain.h"
+#include "operators/ends.h"
 #include "operators/normalise.h"
 #include "operators/operators.h"
+#include "operators/prints.h"
 #include "operators/steering_backward.h"
 
 STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
@@ -26,8 +27,7 @@ STABLE_TORCH_LIBRARY_IMPL(tinkit, CPU, m) {
   m.impl("fold_mean", TORCH_BOX(&tinkit::fold_mean));
   m.impl("steer", TORCH_BOX(&tinkit::steer));
   m.impl("steer_backward", TORCH_BOX(&tinkit::steer_backward));
-  m.impl("residual_", TORCH_BOX(&tinkit::residual));
-  m.impl("interlace_into_", TORCH_BOX(&tinkit::interlace_into));
+  m.impl("add_relu_", TORCH_BOX(&tinkit::add_relu));
   m.impl("normalise_into_", TORCH_BOX(&tinkit::normalise));
 }
 
@@ -42,6 +42,12 @@ extern "C" __attribute__((visibility("default"))) int tinkit_use_level(const cha
   const tinkit::Level* level = tinkit::level_named(name);
   if (level != nullptr) tinkit::current_level() = level;
   return level != nullptr;
+}
+
+// A number for each of `count` pieces of memory, which tells its bytes from others (tinkit/ops/prints.py).
+extern "C" __attribute__((visibility("default"))) void tinkit_prints(const void* const* memory, const int64_t* sizes,
+                                                                     int64_t count, uint64_t* found) {
+  tinkit::prints(memory, sizes, count, found);
 }
 
 // An image at another size, as Pillow's bilinear filter gives it (tinkit/data/sampling/resize.py has the weights).

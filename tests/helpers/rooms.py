@@ -40,10 +40,11 @@ ROOMS = {
     "submission": "fusion scores metrics leaderboard files",
     "inspection": "scores metrics files",
     "fusion": "scores metrics files",
-    "models": "models.clipnets models.foreign models.modality models.classifier models.temporal models.backbones"
-    " models.stock data ops",
+    "models": "models.clipnets models.foreign models.fused models.modality models.classifier models.temporal"
+    " models.backbones models.stock data",
     "models.clipnets": "models.foreign models.classifier",
     "models.foreign": "models.modality models.classifier models.temporal models.non_finite pickles files",
+    "models.fused": "models.temporal models.backbones models.stock ops",
     "models.modality": "models.classifier data",
     "models.classifier": "models.temporal data",
     "models.temporal": "models.backbones models.stock ops",

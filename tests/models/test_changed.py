@@ -16,9 +16,11 @@ from benchmarks.faults import networks
 from benchmarks.faults.network_changes import CHANGES, STILL, TEMPORAL, at
 from benchmarks.faults.network_truth import difference, network, plain
 from benchmarks.faults.network_truth import video as clip_of
-from tinkit.models import VideoClassifier, chain, video
+from tinkit.models import VideoClassifier, video
 from tinkit.models.activation_checkpointing import checkpoint_blocks
+from tinkit.models.fused import FusedWeights, fused_features
 from tinkit.ops import native
+from tinkit.ops.post_ops import why_not
 
 # One of each kind; `make proof-faults` tries them all, at every module.
 CHOSEN = (
@@ -67,29 +69,37 @@ def test_a_change_has_its_effect_on_every_path(name: str, tin: VideoClassifier) 
     assert (paths.moved >= networks.MOVED) is (name not in STILL)
 
 
+FUSES = native.load() and why_not(torch.float32) is None
+
+
 @pytest.fixture
-def chained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    calls: list[int] = []
+def fused(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """An entry a forward pass: whether convolutions were fused."""
+    calls: list[bool] = []
 
-    def counted(backbone: nn.Module, frames: Tensor) -> Tensor:
-        calls.append(1)
-        return chain.run_chain(backbone, frames)
+    def counted(weights: FusedWeights, backbone: nn.Module, frames: Tensor) -> Tensor | None:
+        features = fused_features(weights, backbone, frames)
+        calls.append(features is not None)
+        return features
 
-    monkeypatch.setattr(video, "run_chain", counted)
+    monkeypatch.setattr(video, "fused_features", counted)
     return calls
 
 
-@pytest.mark.skipif(not native.load(), reason="the chain is taken with native kernels only")
-@pytest.mark.parametrize("name", ["an attribute that a block does not use", "linear layers quantised"])
-def test_what_the_chain_can_do_it_still_does(name: str, tin: VideoClassifier, chained: list[int]) -> None:
-    """Modules that are called anyway may be any, and the blocks that steer by them are not taken apart."""
+@pytest.mark.skipif(not FUSES, reason="needs native kernels and PyTorch's operators")
+@pytest.mark.parametrize(
+    "name", ["an attribute that a block does not use", "linear layers quantised", "hook on a block's first convolution"]
+)
+def test_what_can_be_fused_still_is(name: str, tin: VideoClassifier, fused: list[bool]) -> None:
+    """A changed module is called at its place, and the others are not."""
     model = copy.deepcopy(tin)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         CHANGES[name](model, None)  # type: ignore[arg-type]
     with torch.no_grad():
         model(clip_of())
-    assert chained == [1]
+    assert fused == [True]
+    assert len(model._fused) >= 12
 
 
 Way = Callable[[VideoClassifier, Tensor], Tensor]
@@ -150,7 +160,7 @@ def test_forward_mode_derivatives_are_not_lost_without_gradients(tin: VideoClass
     assert difference(found, wanted) <= 1e-3
 
 
-def test_statistics_move_alike_on_the_chain(tin: VideoClassifier) -> None:
+def test_statistics_move_alike_without_gradients(tin: VideoClassifier) -> None:
     ours, truth = copy.deepcopy(tin).train(), plain(tin).train()
     truth(clip_of())
     with torch.no_grad():

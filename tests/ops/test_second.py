@@ -93,7 +93,7 @@ def test_transforms_of_torch_func(name: str) -> None:
 INNER = (
     *("interlace_backward", "interlace_fold_backward", "interlace_write_", "fold_restore_", "interlace_products"),
     *("interlace_transpose_", "steer_backward", "interlaced_conv_backward", "steered_conv_backward"),
-    *("residual_", "interlace_into_"),
+    *("add_relu_", "normalise_into_"),
 )
 
 

@@ -135,8 +135,8 @@ def test_what_was_picked_for_a_budget_is_ringed() -> None:
         {"members": "a", "clips/s": 9.0, "value": 60.0, "front": "yes", "picked": "yes"},
         {"members": "a + b", "clips/s": 5.0, "value": 61.0, "front": "yes", "picked": ""},
     ]
-    ringed = figures.front(rows, "what it is", y_title="percent")
-    plain = figures.front([row | {"picked": ""} for row in rows], "what it is", y_title="percent")
+    ringed = figures.front(rows, "what it is", by="clips/s", y_title="percent")
+    plain = figures.front([row | {"picked": ""} for row in rows], "what it is", by="clips/s", y_title="percent")
     assert (len(ringed["layer"]), len(plain["layer"])) == (3, 2)
     assert vl_convert.vegalite_to_svg(ringed | {"width": 300}).startswith("<svg")
 

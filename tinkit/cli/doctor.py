@@ -49,6 +49,7 @@ def doctor(
         ("device", _device),
         ("operator", _operator),
         ("native kernels", _native),
+        ("fused convolutions", _fused),
         ("CUDA kernels", _cuda),
         ("large buffers", _buffers),
         ("video decoding", _video),
@@ -127,6 +128,19 @@ def _native() -> str:
         return f"plain PyTorch runs: {native.problem}"
     made = "" if native.seconds is None else f", compiled in {native.seconds:.1f} s by {native.compiler}"
     return f"CPU, {native.level}: {native.file or 'kept nowhere'}{made}"
+
+
+def _fused() -> str:
+    import torch
+
+    from tinkit.ops.native import state
+    from tinkit.ops.post_ops import why_not
+
+    if not state().loaded:
+        return f"not used: they need the native kernels ({state().problem})"
+    reasons = {"float32": why_not(torch.float32), "bfloat16": why_not(torch.bfloat16)}
+    parts = [name if reason is None else f"{name} not used: {reason}" for name, reason in reasons.items()]
+    return f"{'; '.join(parts)}: in tests on a CPU, by PyTorch's operators mkldnn::_convolution_pointwise"
 
 
 def _cuda() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,7 +101,6 @@ class _Printer:
         else:
             words = "  ".join(f"{label} {100 * value:.1f}" for label, value in reading.labels)
             print_line(f"{reading.seconds:9.2f}  {words}")
-        sys.stdout.flush()
 
 
 def _check(outputs: Outputs) -> None:

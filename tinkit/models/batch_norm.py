@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from tinkit.models.classifier import Classifier
+from tinkit.models.fused import merged
 from tinkit.models.stock import are_plain, is_library, keeps_methods, nothing_between, untouched
 from tinkit.models.temporal.placed import TemporalConv2d
 from tinkit.timm_import import import_timm
@@ -83,16 +82,7 @@ def _may_merge(convolution: Any, norm: Any) -> bool:
     return plain and whole and norm.running_mean is not None
 
 
-@torch.no_grad()
 def _absorb(convolution: nn.Conv2d, norm: Any) -> None:
-    """In float64 and then back: the division by the deviation is rounded once."""
-    dtype = convolution.weight.dtype
-    conv_w, conv_b = convolution.weight.double(), _double(convolution.bias)
-    mean, var = norm.running_mean.double(), norm.running_var.double()
-    weight, bias = fuse_conv_bn_weights(conv_w, conv_b, mean, var, norm.eps, _double(norm.weight), _double(norm.bias))
-    convolution.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
-    convolution.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
-
-
-def _double(part: torch.Tensor | None) -> torch.Tensor | None:
-    return None if part is None else part.double()
+    weight, bias = merged(convolution, norm)
+    convolution.weight = nn.Parameter(weight, requires_grad=False)
+    convolution.bias = nn.Parameter(bias, requires_grad=False)

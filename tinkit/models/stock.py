@@ -2,10 +2,10 @@
 
 tinkit computes some of a network's modules without calling them, from their weights and settings: the two networks
 that steer and the interlacing of a :class:`~tinkit.models.temporal.placed.TemporalConv2d`, with gradients and
-without, and on a
-CPU without gradients the ends of residual blocks (:mod:`tinkit.models.chain`). BatchNorm is merged into convolutions
-for tests (:mod:`tinkit.models.batch_norm`). A change to any of them must still have its effect. So a module is
-*called*, as in any PyTorch network, unless all of this holds:
+without, and on a CPU without gradients convolutions with the norm, activation and addition behind them
+(:mod:`tinkit.models.fused`). BatchNorm is merged into convolutions for tests (:mod:`tinkit.models.batch_norm`).
+A change to any of them must still have its effect. So a module is *called*, as in any PyTorch network, unless all of
+this holds:
 
 1. **Nothing stands between a call and its effect** (:func:`nothing_between`): no hook on all modules, no
    ``TorchDispatchMode`` (FLOP counters, fake tensors), no ``TorchFunctionMode`` but that of a default device, no
@@ -19,12 +19,13 @@ for tests (:mod:`tinkit.models.batch_norm`). A change to any of them must still 
    that this calls, is still the function that the file defines.
 5. **Weights are plain tensors**, not of a subclass.
 
-The chain asks more: the backbone is exactly timm's ``ResNet``, its stages exactly ``nn.Sequential`` of exactly timm's
-blocks, each ending in exactly ``nn.ReLU``; clauses 2 and 4 hold for *every* module in it, since the chain writes to
-features that a user's module may have kept; and shortcuts are of the kinds that return new features.
+Fused convolutions ask it of each module: those for which it holds are fused, and the others called at their place.
+Features that a module of a user's was given are not written to, since it may have kept them.
 
-Nothing is remembered from one forward pass to the next, so that a change is seen at once. In a compiled network
-(``torch.compile``) only clauses 2, 3 and 5 are asked, once, when it is compiled: it has no hooks afterwards either.
+What is remembered from one forward pass to the next are weights in the processor's order, by the bytes of those that
+they were made of: they are read before every pass, so that a change is seen at once, however it was made. In a
+compiled network (``torch.compile``) only clauses 2, 3 and 5 are asked, once, when it is compiled: it has no hooks
+afterwards either.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from tinkit.data.config.modality import FLOW_LENGTH, Modality, model_channels
 from tinkit.defaults import IMAGES, OFFSET_INIT, RELATIONS_SAMPLED
 from tinkit.errors import UserError
 from tinkit.models.backbones.families import check_known
-from tinkit.models.chain import may_chain, run_chain
 from tinkit.models.classifier import Classifier, check_numbers
 from tinkit.models.consensus import make_consensus
 from tinkit.models.foreign.files import read_checkpoint
 from tinkit.models.foreign.load import ForeignReport, load_foreign
+from tinkit.models.fused import FusedWeights, fused_features
 from tinkit.models.hub import fetching
 from tinkit.models.modality import check_modality, first_convolution, read_modality
 from tinkit.models.temporal.non_local import NonLocal, add_non_local
@@ -134,6 +134,7 @@ class VideoClassifier(Classifier):
         self.classifier = nn.Linear(_features_of(self.backbone), self.consensus.in_features)
         nn.init.normal_(self.classifier.weight, std=classifier_std)
         nn.init.zeros_(self.classifier.bias)
+        self._fused = FusedWeights()
         self.pretrained_report = self._read_weights(None if isinstance(pretrained, bool) else pretrained)
 
     def forward(self, video: Tensor) -> Tensor:
@@ -146,7 +147,8 @@ class VideoClassifier(Classifier):
 
     def frame_scores(self, frames: Tensor) -> Tensor:
         """(B*T, C, H, W) -> what the consensus reads of each frame: its logits, or a relation's features."""
-        features = run_chain(self.backbone, frames) if may_chain(self.backbone, frames) else self.backbone(frames)
+        features = fused_features(self._fused, self.backbone, frames)
+        features = self.backbone(frames) if features is None else features
         return cast(Tensor, self.classifier(self.dropout(features)))
 
     def class_layers(self) -> dict[str, nn.Linear]:

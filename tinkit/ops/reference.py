@@ -7,6 +7,7 @@ matrix over time: what ``torch.export`` and ONNX get, for it has no gathers, loo
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -38,7 +39,8 @@ def interlace_over_time(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> T
 
     The shapes are those of :func:`interlace_reference`; arithmetic is float32, or float64 for float64 features. Output
     frame ``t`` reads input frame ``s`` by ``gain[t] * max(0, 1 - |t - s - offset|)``. One non-finite value
-    spreads to all frames of its clip.
+    spreads to all frames of its clip. What moved is added to the features as a difference, zero past the fold: to cut
+    channels apart and join them again takes other programs longer than the convolution behind it.
     """
     clips, frames, groups = gain.shape
     height, width = x.shape[2:]
@@ -48,4 +50,5 @@ def interlace_over_time(x: Tensor, offset: Tensor, gain: Tensor, fold: int) -> T
     matrix = torch.where(triangle > 0, triangle, 0) * gain.to(dtype).transpose(1, 2)[..., None]
     moving = x[:, :fold].to(dtype).reshape(clips, frames, groups, fold // groups * height * width)
     moved = torch.matmul(matrix, moving.transpose(1, 2)).transpose(1, 2)
-    return torch.cat([moved.reshape(clips * frames, fold, height, width).to(x.dtype), x[:, fold:]], dim=1)
+    difference = moved.reshape(clips * frames, fold, height, width) - x[:, :fold].to(dtype)
+    return (x.to(dtype) + F.pad(difference, (0, 0, 0, 0, 0, x.shape[1] - fold))).to(x.dtype)

@@ -122,7 +122,7 @@ inline void move_slice(const Move& move, const Slice& slice) {
 template <typename Value>
 void move_slices(const Move& move, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
-    const Slice slice = slice_at(move.grid, move.last_first ? begin + end - 1 - i : i);
+    const Slice slice = slice_at(move.grid, i);
     if (move.streamed)
       move_slice<true, Value>(move, slice);
     else

@@ -81,7 +81,6 @@ struct Move {
   bool transposed;
   Rest rest;
   bool streamed;            // written past the caches
-  bool last_first = false;  // what was written last is read first: the caches still have it
 };
 
 // A clip of at most this many frames is kept on the stack while it is overwritten.
@@ -127,16 +126,17 @@ struct Mean {
 };
 constexpr int64_t kMeanChannels = 128;
 
-// x becomes relu(x + shortcut), pixel by pixel of channels_last tensors. Of the first `fold` channels the result goes
-// into `beside`, a tensor of the fold alone, where `aside`, and into x where `whole`; where `held`, `beside` has the
-// shortcut's part of them at first. `sums` is Sum[images][slices][fold], zero at first, or null.
-struct Residual {
-  int64_t pixels, slices, channels, fold;
+// The end of a residual block: `count` numbers of x become relu(x + shortcut), in slices.
+struct Ends {
+  int64_t count, slice;
   void* x;
   const void* shortcut;
-  void* beside;
-  bool held, aside, whole;
-  void* sums;
+};
+
+// A piece of memory whose bytes are to be told from others.
+struct Piece {
+  const unsigned char* bytes;
+  int64_t size;
 };
 
 // The networks that steer, for clips of `frames` frames. The convolutions' filters are [tap][output][fold]: the
@@ -169,7 +169,7 @@ struct Kernels {
   void (*restore)(const Restore&, int64_t begin, int64_t end);
   void (*backward)(const Backward&, int64_t begin, int64_t end);
   void (*mean)(const Mean&, int64_t begin, int64_t end);
-  void (*residual)(const Residual&, int64_t begin, int64_t end);
+  void (*add_relu)(const Ends&, int64_t begin, int64_t end);
   void (*normalise)(const Normalise&, int64_t begin, int64_t end);
 };
 
@@ -181,6 +181,7 @@ struct Level {
   void (*steer64)(const Steer<double>&, double* room, int64_t begin, int64_t end);
   void (*along_rows)(const Image&, const MeanOf&, bool mirrored, const Target&, uint8_t* room);
   void (*along_columns)(const Image&, const MeanOf&, const Target&);
+  void (*print_pieces)(const Piece*, uint64_t* prints, int64_t begin, int64_t end);
 };
 
 struct Half {

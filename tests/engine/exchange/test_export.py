@@ -94,3 +94,19 @@ def test_networks_of_every_kind_leave(settings: dict[str, Any]) -> None:
     program = torch.export.export(model.eval(), (example,), dynamic_shapes=CLIPS)
     with torch.inference_mode():
         torch.testing.assert_close(program.module()(other), model(other), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("temporal", ["tin", "tsm"])
+def test_channels_are_not_cut_apart_and_joined(temporal: str) -> None:
+    """Programs that run the export took longer for that than for the convolution behind it."""
+    model = VideoClassifier("test_resnet", temporal, num_classes=7, num_segments=4).eval()  # type: ignore[arg-type]
+    program = torch.export.export(model, (torch.randn(2, 4, 3, 32, 32),), dynamic_shapes=CLIPS)
+    targets = [node.target for node in program.run_decompositions().graph.nodes]
+    features = [
+        node
+        for node in program.run_decompositions().graph.nodes
+        if node.target == torch.ops.aten.cat.default and node.meta["val"].ndim == 4
+    ]
+    assert torch.ops.aten.constant_pad_nd.default in targets
+    assert features == []

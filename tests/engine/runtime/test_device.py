@@ -1,4 +1,4 @@
-"""How a machine is used: threads, denormals, and in tests the chain of blocks with merged BatchNorm."""
+"""How a machine is used: threads, denormals, and in tests fused convolutions with merged BatchNorm."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ from tinkit.engine.training.start import start_training
 from tinkit.engine.training.step import TrainStep
 from tinkit.errors import UserError
 from tinkit.models import VideoClassifier, video
+from tinkit.models.fused import FusedWeights
 from tinkit.ops import native
+from tinkit.ops.post_ops import why_not
 from tinkit.scores import read_scores
 from tinkit.workers import cores as cores_of_machine
 from tinkit.workers.cores import usable_cores
+
+FUSES = native.load() and why_not(torch.float32) is None
 
 
 @pytest.fixture
@@ -35,47 +39,50 @@ def run(challenge: Path, tmp_path: Path) -> Run:
 
 
 class Watch:
-    """What every forward pass saw, and whether blocks ran as a chain."""
+    """What every forward pass saw, and whether convolutions were fused."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.passes: list[SimpleNamespace] = []
-        self.chains = 0
-        run_chain = video.run_chain
+        self.fused = 0
+        fused_features = video.fused_features
         forward = VideoClassifier.forward
 
-        def counted(backbone: nn.Module, frames: Tensor) -> Tensor:
-            self.chains += 1
-            return run_chain(backbone, frames)
+        def counted(weights: FusedWeights, backbone: nn.Module, frames: Tensor) -> Tensor | None:
+            features = fused_features(weights, backbone, frames)
+            self.fused += features is not None
+            return features
 
         def watched(model: VideoClassifier, clips: Tensor) -> Tensor:
+            if clips.is_meta:  # products are counted, and nothing is computed
+                return forward(model, clips)
             norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
             last = clips.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
             grad = torch.is_grad_enabled()
             self.passes.append(SimpleNamespace(norms=norms, channels_last=last, grad=grad, training=model.training))
             return forward(model, clips)
 
-        monkeypatch.setattr(video, "run_chain", counted)
+        monkeypatch.setattr(video, "fused_features", counted)
         monkeypatch.setattr(VideoClassifier, "forward", watched)
 
 
-def test_tests_run_merged_in_a_chain(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tests_run_merged_and_fused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight clips, three views a forward pass of a view each: three passes, none with gradients or a norm."""
     watch = Watch(monkeypatch)
     run_test(run, "val", run.load_recipe().test, "best", QUIET)
     assert len(watch.passes) == 3
     assert all(one.channels_last and not (one.grad or one.training or one.norms) for one in watch.passes)
-    assert watch.chains == (3 if native.load() else 0)
+    assert watch.fused == (3 if FUSES else 0)
 
 
-def test_predictions_run_merged_in_a_chain(run: Run, challenge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_run_merged_and_fused(run: Run, challenge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Watch(monkeypatch)
     found = engine_predict.predict(run, "best", sorted(challenge.glob("videos/*/*.mp4"))[:2], None, 1)
     assert len(found) == len(watch.passes) == 2
     assert all(one.channels_last and not (one.grad or one.training or one.norms) for one in watch.passes)
-    assert watch.chains == (2 if native.load() else 0)
+    assert watch.fused == (2 if FUSES else 0)
 
 
-def test_validation_runs_what_is_trained_in_a_chain(
+def test_validation_runs_what_is_trained_fused(
     challenge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = Watch(monkeypatch)
@@ -85,7 +92,7 @@ def test_validation_runs_what_is_trained_in_a_chain(
     assert len(trained) == 6
     assert len(validated) >= 1
     assert all(one.channels_last and not one.grad and one.norms for one in validated)
-    assert watch.chains == (len(validated) if native.load() else 0)
+    assert watch.fused == (len(validated) if FUSES else 0)
 
 
 def test_merging_changes_no_score_beyond_rounding(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,13 @@ def _kernels(device: str) -> str:
 
     if device == "cuda":
         return "of the operators"
-    return f"{native.state().level}; add, ReLU and pooling of a block, and interlacing of the next, in one pass or two"
+    import torch
+
+    from tinkit.ops.post_ops import why_not
+
+    reason = why_not(torch.float32)
+    fused = "norm, activation and addition in convolutions" if reason is None else f"nothing in convolutions: {reason}"
+    return f"{native.state().level}; {fused}"
 
 
 def _take_turns(ways: Sequence[Way], network: TimedNetwork, seconds: float) -> dict[Way, float]:

@@ -1,7 +1,8 @@
 """What tinkit chooses on the machine it runs on, beside what a recipe says; `tinkit doctor --bench` measures it.
 
 - Large buffers are kept and lie in huge pages: :mod:`tinkit.pages`, before PyTorch is imported.
-- Native kernels, and on CPUs blocks run as a chain: :mod:`tinkit.ops.native`, :mod:`tinkit.models.chain`.
+- Native kernels (:mod:`tinkit.ops.native`), and on CPUs without gradients fused convolutions
+  (:mod:`tinkit.models.fused`).
 - channels_last, unless ``train.channels_last = false``.
 - Threads: PyTorch's own number, less where the processes of a container get less than the cores that they see.
 - BatchNorm is merged into convolutions for tests and predictions. Validation measures the network that is trained, and

@@ -26,6 +26,7 @@ from tinkit.models.backbones.families import RESNET, family_of
 from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
 from tinkit.models.backbones.places import Place, places_in
 from tinkit.models.temporal.placed import ModuleSettings, precede
+from tinkit.ops.reference import interlace_over_time
 
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "blockres_every": ("layer[1-4].*.conv1",),
@@ -53,8 +54,18 @@ class TemporalShift(nn.Module):
         """(B*T, C, H, W) -> (B*T, C, H, W), or whatever the layout is, in the dtype and memory format of ``x``."""
         features = self.layout.view(x)
         fold = features.shape[1] // self.shift_div
+        if torch.compiler.is_exporting():
+            return self.layout.back(self._exported(features, fold), x)
         shift = _Shift if torch.compiler.is_compiling() else _ShiftBothWays
         return self.layout.back(cast(Tensor, shift.apply(features, self.num_segments, fold, 1)), x)
+
+    def _exported(self, x: Tensor, fold: int) -> Tensor:
+        """The shift as interlacing by whole frames: in operations that run fast in other programs."""
+        if fold == 0:
+            return x
+        clips = x.shape[0] // self.num_segments
+        offset = x.new_tensor([[-1.0, 1.0]]).expand(clips, 2)
+        return interlace_over_time(x, offset, x.new_ones((clips, self.num_segments, 2)), 2 * fold)
 
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""

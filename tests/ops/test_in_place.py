@@ -1,24 +1,20 @@
-"""The operators of a chain of blocks and of a backward pass in place: against float64, to the bit where none rounds.
+"""The end of a block and the backward pass, in place: against float64, to the bit where none rounds.
 
 Each runs natively or as plain PyTorch, as the machine has it; `make test` runs both.
 """
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from tinkit.ops import interlace_reference
-from tinkit.ops.residual import interlace_into_, residual_
+from tinkit.ops.ends import add_relu_
 
 OPERATORS = torch.ops.tinkit
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-# What the next and the last block want: (held, aside, whole)
-WAYS = [(False, False, True), (False, True, False), (False, True, True)]
-WAYS += [(True, False, True), (True, True, False), (True, True, True)]
 
 
 def random(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -26,81 +22,22 @@ def random(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor
     return values.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else values
 
 
-@settings(max_examples=120, deadline=None)
-@given(
-    st.sampled_from(DTYPES),
-    st.sampled_from(WAYS),
-    st.integers(0, 3),
-    st.integers(1, 70),
-    st.integers(0, 70),
-    st.integers(1, 9),
-    st.integers(0, 2**31),
-)
-def test_residual_is_add_and_relu_wherever_it_goes(
-    dtype: torch.dtype, way: tuple[bool, bool, bool], rows: int, fold: int, rest: int, size: int, seed: int
-) -> None:
-    held, aside, whole = way
-    x, shortcut = (random(seed + i, rows, fold + rest, size, size + 1, dtype=dtype) for i in range(2))
-    beside = random(seed + 2, rows, fold, size, size + 1, dtype=dtype)
-    full = shortcut.clone()
-    if held:
-        full[:, :fold] = beside
-    truth = (x + full).relu()
-    before, untouched = x.clone(), shortcut.clone()
-    pooled = residual_(x, shortcut, beside, held=held, aside=aside, whole=whole)
-    assert torch.equal(x[:, fold:], truth[:, fold:])
-    assert torch.equal(x[:, :fold], truth[:, :fold] if whole else before[:, :fold])
-    assert torch.equal(shortcut, untouched)
-    if aside:
-        assert torch.equal(beside, truth[:, :fold])
-        tolerance = {"rtol": 1e-6, "atol": 1e-6} if dtype != torch.float64 else {"rtol": 1e-12, "atol": 1e-12}
-        torch.testing.assert_close(pooled.double(), truth[:, :fold].double().mean((2, 3)), **tolerance)
-    else:
-        assert pooled.numel() == 0
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(DTYPES), st.integers(0, 3), st.integers(1, 140), st.integers(1, 9), st.integers(0, 2**31))
+def test_add_and_relu_in_one_pass(dtype: torch.dtype, rows: int, channels: int, size: int, seed: int) -> None:
+    x, shortcut = (random(seed + i, rows, channels, size, size + 1, dtype=dtype) for i in range(2))
+    truth, before = (x + shortcut).relu(), shortcut.clone()
+    add_relu_(x, shortcut)
+    assert torch.equal(x, truth)
+    assert torch.equal(shortcut, before)
 
 
-def test_residual_keeps_what_is_no_number_and_needs_no_fold() -> None:
+def test_add_and_relu_keep_what_is_no_number() -> None:
     x, shortcut = random(0, 2, 40, 3, 3, dtype=torch.float32), random(1, 2, 40, 3, 3, dtype=torch.float32)
     x[0, 3, 1, 1], shortcut[1, 39, 2, 2] = float("nan"), float("inf")
     truth = (x + shortcut).relu()
-    residual_(x, shortcut)
+    add_relu_(x, shortcut)
     torch.testing.assert_close(x, truth, rtol=0, atol=0, equal_nan=True)
-
-
-def test_residual_refuses_what_has_no_place() -> None:
-    x = random(0, 2, 4, 3, 3)
-    with pytest.raises((ValueError, RuntimeError), match="a place for the result"):
-        residual_(x, x.clone(), None, whole=False)
-    with pytest.raises((ValueError, RuntimeError), match="a place for the result"):
-        residual_(x, x.clone(), None, aside=True)
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    st.sampled_from(DTYPES),
-    st.integers(1, 3),
-    st.integers(1, 9),
-    st.integers(1, 4),
-    st.integers(1, 34),
-    st.integers(0, 40),
-    st.integers(1, 7),
-    st.integers(0, 2**31),
-)
-def test_interlacing_from_beside_is_that_of_the_features(
-    dtype: torch.dtype, clips: int, frames: int, groups: int, width: int, rest: int, size: int, seed: int
-) -> None:
-    fold = groups * width
-    x = random(seed, clips * frames, fold + rest, size, size, dtype=dtype)
-    beside = random(seed + 1, clips * frames, fold, size, size, dtype=dtype)
-    offset, gain = 2 * random(seed + 2, clips, groups), random(seed + 3, clips, frames, groups)
-    truth = interlace_reference(beside.double(), offset, gain, fold)
-    rest_before, beside_before = x[:, fold:].clone(), beside.clone()
-    steering = torch.promote_types(dtype, torch.float32)
-    interlace_into_(x, beside, offset.to(steering), gain.to(steering))
-    bound = 8 * torch.finfo(dtype).eps * max(1.0, truth.abs().max().item())
-    assert (x[:, :fold].double() - truth).abs().max() <= bound
-    assert torch.equal(x[:, fold:], rest_before)
-    assert torch.equal(beside, beside_before)
 
 
 @settings(max_examples=80, deadline=None)
@@ -155,8 +92,7 @@ def test_empty_tensors_of_any_strides() -> None:
         offset, gain, beside = torch.zeros(clips, 2), torch.ones(clips, 4, 2), torch.empty_like(x[:, :4])
         assert OPERATORS.interlace_write_(x, offset, gain, 4, False).shape == (shape[0], 4, *shape[2:])
         OPERATORS.fold_restore_(x, beside)
-        interlace_into_(x, beside, offset, gain)
-        residual_(x, x.clone())
+        add_relu_(x, x.clone())
         OPERATORS.interlace_transpose_(x, offset, gain, 4, None)
         to_offset, to_gain = OPERATORS.interlace_products(x, beside, offset, gain)
         assert (to_offset.shape, to_gain.shape) == (offset.shape, gain.shape)
