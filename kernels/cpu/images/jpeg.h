@@ -73,8 +73,7 @@ class JpegReader {
   }
 
  private:
-  bool decode(const JpegFile& file, int64_t width, int64_t height, const Rectangle& part, uint8_t* to,
-              int64_t stride) {
+  bool decode(const JpegFile& file, int64_t width, int64_t height, const Rectangle& part, uint8_t* to, int64_t stride) {
     // Rows at whole multiples are written past the caches, and waited for when they are read.
     uint8_t* row = row_.data() + kPastCaches / 4 + kPastCaches - reinterpret_cast<uintptr_t>(row_.data()) % kPastCaches;
     jpeg_.source(&decoder_, file.data, file.size);

@@ -16,13 +16,12 @@ constexpr Kernels kernels_of() {
 
 #if TINKIT_LEVEL == 3
 // Only the conversion to bfloat16 is new here.
-constexpr Level level = {TINKIT_LEVEL_NAME,     avx512::level.float32,    avx512::level.float64,
-                         avx512::level.float16, kernels_of<Brain>(),      avx512::level.steer32,
-                         avx512::level.steer64, avx512::level.along_rows, avx512::level.along_columns,
+constexpr Level level = {TINKIT_LEVEL_NAME,         avx512::level.float32,    avx512::level.float64,
+                         avx512::level.float16,     kernels_of<Brain>(),      avx512::level.steer32,
+                         avx512::level.steer64,     avx512::level.along_rows, avx512::level.along_columns,
                          avx512::level.print_pieces};
 #else
-constexpr Level level = {TINKIT_LEVEL_NAME,   kernels_of<float>(), kernels_of<double>(),
-                         kernels_of<Half>(),  kernels_of<Brain>(), steer_clips<float>,
-                         steer_clips<double>, along_rows,          along_columns,
-                         print_pieces};
+constexpr Level level = {TINKIT_LEVEL_NAME,   kernels_of<float>(), kernels_of<double>(), kernels_of<Half>(),
+                         kernels_of<Brain>(), steer_clips<float>,  steer_clips<double>,  along_rows,
+                         along_columns,       print_pieces};
 #endif

@@ -80,7 +80,7 @@ struct Move {
   const void* paths;
   bool transposed;
   Rest rest;
-  bool streamed;            // written past the caches
+  bool streamed;  // written past the caches
 };
 
 // A clip of at most this many frames is kept on the stack while it is overwritten.

@@ -6,11 +6,10 @@
 namespace tinkit {
 
 inline void add_relu(Tensor x, Tensor shortcut) {
-  STD_TORCH_CHECK(x.dim() == 4 && dense_in_order(x, {0, 2, 3, 1}) && dense_in_order(shortcut, {0, 2, 3, 1}) &&
-                      x.is_cpu() && shortcut.is_cpu() && x.scalar_type() == shortcut.scalar_type() &&
-                      shape(x) == shape(shortcut),
-                  "add_relu_: expected two channels_last tensors of one shape and dtype; got ", shape(x), " and ",
-                  shape(shortcut));
+  STD_TORCH_CHECK(
+      x.dim() == 4 && dense_in_order(x, {0, 2, 3, 1}) && dense_in_order(shortcut, {0, 2, 3, 1}) && x.is_cpu() &&
+          shortcut.is_cpu() && x.scalar_type() == shortcut.scalar_type() && shape(x) == shape(shortcut),
+      "add_relu_: expected two channels_last tensors of one shape and dtype; got ", shape(x), " and ", shape(shortcut));
   const int64_t count = x.size(0) * x.size(1) * x.size(2) * x.size(3);
   by_type(x.scalar_type(), [&](auto value) {
     using Value = decltype(value);

@@ -7,13 +7,13 @@
 namespace tinkit {
 
 inline void normalise(Tensor to, Tensor images, Tensor mean, Tensor scale) {
-  STD_TORCH_CHECK(to.dim() == 4 && images.dim() == 4 && to.is_cpu() && images.is_cpu() && mean.is_cpu() &&
-                      scale.is_cpu() && images.scalar_type() == ScalarType::Byte && to.size(0) == images.size(0) &&
-                      to.size(1) == images.size(1) && to.size(2) == images.size(2) && to.size(3) == images.size(3) &&
-                      mean.numel() == to.size(1) && scale.numel() == to.size(1) &&
-                      (is_contiguous(to) || is_channels_last(to)),
-                  "normalise_into_: expected dense (N, C, H, W), 8-bit images of that shape, and C means and scales; got ",
-                  shape(to), ", ", shape(images), ", ", shape(mean), ", ", shape(scale));
+  STD_TORCH_CHECK(
+      to.dim() == 4 && images.dim() == 4 && to.is_cpu() && images.is_cpu() && mean.is_cpu() && scale.is_cpu() &&
+          images.scalar_type() == ScalarType::Byte && to.size(0) == images.size(0) && to.size(1) == images.size(1) &&
+          to.size(2) == images.size(2) && to.size(3) == images.size(3) && mean.numel() == to.size(1) &&
+          scale.numel() == to.size(1) && (is_contiguous(to) || is_channels_last(to)),
+      "normalise_into_: expected dense (N, C, H, W), 8-bit images of that shape, and C means and scales; got ",
+      shape(to), ", ", shape(images), ", ", shape(mean), ", ", shape(scale));
   const int64_t channels = to.size(1), plane = to.size(2) * to.size(3), pixels = to.size(0) * plane;
   if (pixels * channels == 0) return;
   const bool by_pixel = is_channels_last(to);
