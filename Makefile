@@ -56,6 +56,8 @@ export PYTHONDONTWRITEBYTECODE =
 # file share is made once.
 ON_TWO = -m pytest -n 2 --dist worksteal
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(ON_TWO)
+# The slow ones wait for other processes half of the time.
+SLOW = $(subst -n 2,-n 4,$(PYTEST))
 # What the operators run in, native kernels or plain PyTorch, is decided once a process. Networks of three dimensions
 # and the consensus have none of them, what a network reads and what its checkpoints are called has nothing to do with
 # them, and what leaves the house is plain PyTorch either way.
@@ -69,7 +71,7 @@ test: $(STAMP) ## the quick tests, and those of operators and models again in pl
 	$(PLAIN) -m $(QUICK)
 
 test-slow: $(STAMP) ## slower tests, which CI runs after those of `make test`
-	$(PYTEST) -m slow
+	$(SLOW) -m slow
 
 test-thorough: $(STAMP) ## many networks, many kills, and the slow ones in plain PyTorch: what CI has no time for
 	$(PYTEST) -m thorough

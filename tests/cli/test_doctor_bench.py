@@ -22,7 +22,7 @@ TINY = TimedNetwork("test_resnet", clips=1, frames=2, size=32)
 TIMED = ("none: PyTorch's defaults", "large buffers kept", "channels_last", "native kernels", "BatchNorm merged")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_each_way_that_runs_here_is_timed() -> None:
     choices = {choice.name: choice for choice in measure_choices(0, TINY)}
     assert tuple(choices)[:6] == (*TIMED, "bfloat16")
@@ -77,7 +77,7 @@ def test_factors_are_over_the_last_that_was_timed() -> None:
     assert all(list(row) == ["choice", "clips/s", "x before", "x first", "chosen", "why"] for row in rows)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_child_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="ended with 1"):
         bench._take_turns([Way()], TimedNetwork("no_such_network"), 0)

@@ -143,7 +143,7 @@ def test_where_nothing_can_compile_that_is_said(
     assert "no CUDA kernel was checked" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("compiler", ["nvcc", "NVRTC"])
 def test_a_compiler_tells_of_a_real_spill(
     sources: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], compiler: str
@@ -221,7 +221,7 @@ def tinkit(shop: Workshop, *words: str, **environment: str) -> subprocess.Comple
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(NO_COMPILER, reason="no C++ compiler here")
 def test_build_says_what_where_and_how_long(shop: Workshop) -> None:
     (first,) = json.loads(tinkit(shop, "kernels", "build", "--json").stdout)
@@ -233,7 +233,7 @@ def test_build_says_what_where_and_how_long(shop: Workshop) -> None:
     assert shop.compiled() == 1
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(NO_COMPILER, reason="no C++ compiler here")
 def test_build_fails_where_nothing_comes_of_it(shop: Workshop) -> None:
     stands = shop.folder / "stands"

@@ -77,7 +77,7 @@ def test_it_is_listed_trained_tested_and_exported(tree: ExtendedTree) -> None:
 
 def test_errors_and_help_name_it(tree: ExtendedTree) -> None:
     help_text = tree.run("tinkit models --help").stdout
-    assert "rtcn, blend or 3d" in " ".join(help_text.replace("│", " ").split())
+    assert "tin_online, blend or 3d" in " ".join(help_text.replace("│", " ").split())
     wrong = tree.run("tinkit models --temporal blen")
     assert wrong.returncode == 2
     assert "did you mean 'blend'" in wrong.stderr

@@ -77,7 +77,7 @@ def test_a_kill_before_any_call_leaves_the_old_the_new_or_what_is_refused(before
     assert seen == {"unfinished", "old", "new"}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_failure_at_any_call_leaves_the_old_whole_and_is_said(before: Path, tmp_path: Path, number: int) -> None:
     codes = []
@@ -97,7 +97,7 @@ def test_the_first_of_its_kind_leaves_nothing_where_it_fails(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_recovery_may_be_killed_too(before: Path, tmp_path: Path) -> None:
     unfinished = []
     for folder in killed_before_each_call(before, tmp_path, write_group):

@@ -28,7 +28,7 @@ from tinkit.spread.engine import WHOLE, Engine, Share
 from tinkit.spread.spread import Spread
 
 distributed = pytest.importorskip("distributed")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 CLIPS = 10
 HERE = Engine(0)

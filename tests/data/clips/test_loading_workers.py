@@ -139,7 +139,7 @@ print(*[int(word) for word in open(f"/proc/{{os.getpid()}}/task/{{os.getpid()}}/
 )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for the workers in /proc")
 @pytest.mark.parametrize(
     ("rest", "code"),

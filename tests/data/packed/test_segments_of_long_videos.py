@@ -14,7 +14,7 @@ from tests.helpers.official_sets import put
 from tests.helpers.video_files import write_video
 from tinkit.cli.app import app
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 ACTIONS = "id,subject,scene,actions,length\n"
 SEGMENTS = "narration_id,participant_id,video_id,start_frame,stop_frame,narration,verb,verb_class,noun,noun_class\n"

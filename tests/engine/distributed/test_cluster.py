@@ -102,7 +102,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_job_survives_a_lost_process_and_its_warning_and_ends_as_an_unbroken_run(
     challenge: Path, slurm: Path
 ) -> None:

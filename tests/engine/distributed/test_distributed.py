@@ -44,7 +44,7 @@ def exchanges(world: World) -> Any:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [1, 3])
 def test_exchanges_give_every_process_what_they_say(store: dist.TCPStore, size: int) -> None:
     found = [exchanges(World())] if size == 1 else together(store, size, exchanges)
@@ -62,7 +62,7 @@ def counted(world: World) -> tuple[float, ...]:
     return world.total(1)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_start_on_a_store_with_the_leavings_of_dead_processes_does_not_hang(store: dist.TCPStore) -> None:
     part = dist.PrefixStore("tinkit", store)
     together(store, 3, counted)
@@ -100,7 +100,7 @@ def mistakes(world: World, what: str) -> Any:
         world.total(1)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("what", "name", "code"),
     [
@@ -149,7 +149,7 @@ def lost_while_meeting(rank: int) -> None:
     dist.new_group = new_group  # type: ignore[assignment]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_when_a_process_is_killed_while_they_meet_one_says_so(store: dist.TCPStore) -> None:
     ended = Ranks(store, 3, counted, before=lost_while_meeting).wait()
     assert [one.code for one in ended] == [1, 1, -signal.SIGKILL]
@@ -164,7 +164,7 @@ def lost_while_training(world: World, root: Path, runs: Path) -> None:
     start_training(Run(runs / "a"), tiny(root, "optim.epochs=400"), replace(QUIET, world=world))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_training_stops_when_one_of_its_processes_is_killed(
     store: dist.TCPStore, challenge: Path, tmp_path: Path
 ) -> None:
@@ -179,7 +179,7 @@ def test_a_training_stops_when_one_of_its_processes_is_killed(
     assert ended[0].raised[0] == "LostPeerError"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_what_all_processes_refuse_is_said_once(store: dist.TCPStore, challenge: Path, tmp_path: Path) -> None:
     ended = Ranks(store, 3, lost_while_training, challenge, tmp_path).wait()
     speaking = [one.raised for one in ended if one.raised and one.raised[0] != "SaidElsewhere"]
@@ -215,7 +215,7 @@ def count(world: World) -> bool:
     return restarted(world)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_all_know_of_a_restart_that_one_machine_has_counted(store: dist.TCPStore) -> None:
     assert together(store, 2, count) == [True, True]
 

@@ -68,13 +68,13 @@ def test_a_step_that_does_not_end_is_said_and_given_up(tmp_path: Path) -> None:
     assert lines[1] == "error: no progress for 1 s in a step"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_what_moves_or_waits_with_a_limit_of_its_own_is_let_be(tmp_path: Path) -> None:
     ended, said, finished = run(tmp_path, 1.5, *["step 0.4"] * 5, "rest 2.5", "step 0.4")
     assert (ended, said, finished) == (Ended(0, "0 []"), "", False)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGUSR1", 75), ("SIGHUP", 129)])
 def test_a_signal_ends_a_step_that_does_not(tmp_path: Path, name: str, code: int) -> None:
     number = int(getattr(signal, name))
@@ -83,7 +83,7 @@ def test_a_signal_ends_a_step_that_does_not(tmp_path: Path, name: str, code: int
     assert said.startswith("error: interrupted, and a step does not end; what was saved is kept\n")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_step_that_takes_as_long_as_those_before_is_awaited(tmp_path: Path) -> None:
     ended, said, _ = run(tmp_path, 60, "step 2", f"signal {int(signal.SIGTERM)}", "step 2")
     assert (ended.value, said) == (f"{int(signal.SIGTERM)} []", "")

@@ -230,7 +230,7 @@ def without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tinkit.engine.evaluation.test, "score_split", score)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_test_that_is_killed_at_any_call_ends_at_the_next_try(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

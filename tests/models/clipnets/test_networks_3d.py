@@ -33,7 +33,7 @@ def meta_model(arch: str, **settings: object) -> Video3D:
         return Video3D(arch, num_classes=400, **settings).eval()  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("arch", "variant"), EVERY)
 def test_keys_are_one_to_one_and_logits_have_their_shape(arch: str, variant: str) -> None:
     model = meta_model(arch, variant=variant, num_frames=16)
@@ -46,7 +46,7 @@ def test_keys_are_one_to_one_and_logits_have_their_shape(arch: str, variant: str
         assert model(torch.empty(2, 16, 3, 64, 64, device="meta")).shape == (2, 400)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("arch", "variant"), SMALL)
 def test_order_of_time_matters_and_layout_does_not(arch: str, variant: str) -> None:
     model, clips = small_model(arch, variant), named_video(arch, 2, 8, 32)
@@ -67,7 +67,7 @@ def test_one_step_reaches_every_parameter(arch: str, variant: str) -> None:
     assert idle == []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("arch", "variant"), ONE_EACH)
 def test_export_is_the_same(arch: str, variant: str) -> None:
     model = small_model(arch, variant)
