@@ -13,10 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import multiprocessing
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -27,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import machine
+from benchmarks.memory import seconds_and_peak
 from benchmarks.pairs import cpu, interval
 from tinkit.files.block_sums import BlockSums
 from tinkit.fusion import fuse
@@ -88,36 +86,6 @@ def plain_sum(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     return out
 
 
-def peak_of(call: Callable[[], None]) -> tuple[float, float]:
-    """CPU seconds of ``call`` in a process of its own, and the most MiB of its own memory."""
-    ours, theirs = multiprocessing.get_context("fork").Pipe()
-
-    def run() -> None:
-        peak, done = 0.0, threading.Event()
-
-        def watch() -> None:
-            nonlocal peak
-            while not done.wait(0.02):
-                text = Path("/proc/self/status").read_text()
-                peak = max(peak, int(text.partition("RssAnon:")[2].split()[0]) / 1024)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        start = time.process_time()
-        call()
-        seconds = time.process_time() - start
-        done.set()
-        watcher.join()
-        theirs.send((seconds, peak))
-
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    theirs.close()  # so that a child that dies is an end of file here, and not a wait
-    found: tuple[float, float] = ours.recv()
-    process.join()
-    return found
-
-
 def pieces(folder: Path, members: int) -> dict[str, Callable[[], object]]:
     """The work that a fusion adds to the sum, piece by piece."""
     paths = files_of(folder, "test", members)
@@ -168,7 +136,7 @@ def measure(results: Results, pairs: int, folder: Path) -> None:
     rows, classes, members = results.rows, results.classes, results.members
     for number, path in enumerate(paths := files_of(folder, "test", members)):
         make_member(path, number, rows, classes)
-    results.add("fixed weights", *peak_of(partial(ensemble, folder, members, fitted=False)))
+    results.add("fixed weights", *seconds_and_peak(partial(ensemble, folder, members, fitted=False)))
     maps = [read_scores(path).scores for path in paths]
     plain = cpu(lambda: plain_sum(maps))
     plain()  # the pages are in memory
@@ -181,7 +149,9 @@ def measure(results: Results, pairs: int, folder: Path) -> None:
         path.unlink()
     for number, path in enumerate(files_of(folder, "val", members)):
         make_member(path, number, rows, classes)
-    results.add("stack fitted, confirmed on all rows", *peak_of(partial(ensemble, folder, members, fitted=True)))
+    results.add(
+        "stack fitted, confirmed on all rows", *seconds_and_peak(partial(ensemble, folder, members, fitted=True))
+    )
 
 
 def main() -> None:

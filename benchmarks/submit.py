@@ -5,18 +5,14 @@
 The file is Multi-Moments in Time's: every class's probability to the last digit. The peer is what one writes in a
 notebook: `expit`, a frame, `to_csv`; `read_csv`, and whether ids and values are right. Both are timed in turns, in CPU
 time of the process. The million is run once, each step in a process of its own, whose own memory (without the pages of
-mapped files) is looked at every 50 ms.
+mapped files) is looked at every 20 ms.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import multiprocessing
 import tempfile
-import threading
-import time
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -25,6 +21,7 @@ import pandas as pd
 from scipy.special import expit
 
 from benchmarks.machine import machine
+from benchmarks.memory import seconds_and_peak
 from benchmarks.pairs import Timer, Times, cpu, interval
 from tinkit.scores import ScoreInfo, ScoreTable, write_scores
 from tinkit.submission import Options, judge_submission, make_submission
@@ -87,37 +84,6 @@ def in_turns(first: Timer, second: Timer, pairs: int) -> Times:
     return Times(times[0], times[1])
 
 
-def _watched(call: Callable[[], object], found: multiprocessing.connection.Connection) -> None:
-    """Send CPU seconds and peak MiB of ``call``, in this process."""
-    peak, done = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("RssAnon"):
-                    peak[0] = max(peak[0], int(line.split()[1]) / 1024)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    start = time.process_time()
-    call()
-    seconds = time.process_time() - start
-    done.set()
-    thread.join()
-    found.send((seconds, peak[0]))
-
-
-def once(call: Callable[[], object]) -> tuple[float, float]:
-    """CPU seconds and peak MiB of ``call`` in a process of its own."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_watched, args=(call, theirs))
-    process.start()
-    seconds, peak = ours.recv()
-    process.join()
-    return seconds, peak
-
-
 def store(rows: list[dict[str, str]], out: Path) -> None:
     """Replace the rows of this machine and size, keep all others, and show the new ones."""
     known: dict[tuple[str, ...], dict[str, str]] = {}
@@ -152,10 +118,10 @@ def compared(folder: Path, rows: int, classes: int, pairs: int) -> list[dict[str
 
 def million(folder: Path, rows: int, classes: int) -> list[dict[str, str]]:
     """Both steps once, of many rows."""
-    once(lambda: make_scores(folder, rows, classes))
+    seconds_and_peak(lambda: make_scores(folder, rows, classes))
     found = []
     for what, call in (("write", lambda: write(folder)), ("check", lambda: check(folder, classes))):
-        seconds, peak = once(call)
+        seconds, peak = seconds_and_peak(call)
         cells = (date.today().isoformat(), machine("numpy", "pyarrow", "pandas"), what, str(rows), str(classes))
         found.append(dict(zip(COLUMNS, (*cells, "1", "", "", "", f"{seconds:.1f}", "", f"{peak:.0f}"), strict=True)))
     return found
