@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,8 +95,6 @@ class _Printer:
         if (self._count - 1) % self._every:
             return
         if self._as_json:
-            import json
-
             labels = [{"class": label, "probability": 100 * value} for label, value in reading.labels]
             print_line(json.dumps({"seconds": round(reading.seconds, 6), "labels": labels}, ensure_ascii=False))
         else:

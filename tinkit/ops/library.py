@@ -13,7 +13,7 @@ import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -124,15 +124,19 @@ def gradients(
     torch.library.register_autograd(f"tinkit::{name}", either, setup_context=save, lib=_LIBRARY)
 
 
+def outside_autocast(device: str) -> AbstractContextManager[Any]:
+    """A block in which autocast is off on the device of this type; on some, such as meta, there is none to turn off."""
+    cast_down = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if cast_down else nullcontext()
+
+
 def _differentiable(
     function: Callable[..., Any], arguments: Sequence[Any], needs: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``function``'s tensors that are needed, as functions of them and of the outputs' gradients."""
     # Views, since one tensor may be two arguments, each of which has its own gradient.
     given = [part.view_as(part) if need else part for part, need in zip(arguments, needs, strict=True)]
-    device = given[0].device.type
-    cast_down = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    with torch.autocast(device, enabled=False) if cast_down else nullcontext():
+    with outside_autocast(given[0].device.type):
         found = function(*given)
     outputs = found if isinstance(found, tuple) else (found,)
     pairs = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None and out.requires_grad]

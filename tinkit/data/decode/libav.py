@@ -125,7 +125,7 @@ class VideoFile:
         codec = self.codec
         codec.thread_count = 1  # the loader's workers are the parallelism
         codec.thread_type = "SLICE"
-        codec.options = {"max_pixels": str(2 * self._max_pixels + _PADDING)}
+        codec.options = _limits(self._max_pixels)
 
     def _is_told(self) -> bool:
         codec = self.codec
@@ -143,12 +143,25 @@ def _look_at(path: Path) -> tuple[str, int]:
     return (f"truncated: {there:,} of {announced:,} bytes" if announced > there else ""), whole
 
 
-def _container(source: str | containers.Head, demuxers: str = _DEMUXERS, **options: str) -> Any:
+def _container(
+    source: str | containers.Head,
+    demuxers: str = _DEMUXERS,
+    form: str | None = None,
+    timeout: float = _TIMEOUT,
+    **options: str,
+) -> Any:
+    """The container that ``source`` is, of one of ``demuxers``, or of the format ``form`` where that is known."""
     av.logging.set_libav_level(av.logging.PANIC)  # faults are raised; libav would print them as well
     if not isinstance(source, str):
         source.seek(0)
-    options["format_whitelist"] = demuxers
-    return av.open(source, container_options=options, timeout=_TIMEOUT, **_OPTIONS)
+    if form is None:
+        options["format_whitelist"] = demuxers
+    return av.open(source, format=form, container_options=options, timeout=timeout, **_OPTIONS)
+
+
+def _limits(max_pixels: int) -> dict[str, str]:
+    """The decoder's options for frames of ``max_pixels`` at most."""
+    return {"max_pixels": str(2 * max_pixels + _PADDING)}
 
 
 def _first_video(container: Any) -> Any:
@@ -174,12 +187,10 @@ def open_live(source: str, form: str | None, timeout: float, max_pixels: int) ->
 
     Reading waits ``timeout`` seconds where libav can tell. Raises as :func:`open_video`.
     """
-    av.logging.set_libav_level(av.logging.PANIC)
     # the rate is known from the container, or not at all: no frames are waited for to guess it
-    options = {"fpsprobesize": "0"} | ({} if form else {"format_whitelist": _LIVE_DEMUXERS})
-    container = av.open(source, format=form, container_options=options, timeout=timeout, **_OPTIONS)
+    container = _container(source, _LIVE_DEMUXERS, form, timeout, fpsprobesize="0")
     stream = _first_video(container)
-    stream.codec_context.options = {"max_pixels": str(2 * max_pixels + _PADDING)}
+    stream.codec_context.options = _limits(max_pixels)
     return container, stream
 
 

@@ -109,14 +109,25 @@ def _video_stream(container: Any, first: Frame, rate: float, settings: VideoSett
     if name == "libx264":
         # x264's tree of macroblocks reads what lies in memory beside narrow pictures: the bytes would differ each time
         options |= {"crf": str(settings.crf), "preset": "medium", "mbtree": "0"}
-    stream = container.add_stream(name, rate=exact, options=options)
-    stream.height, stream.width = first.shape[:2]
+    stream = add_pictures(container, name, first.shape[:2], exact, 1 / exact, options)
+    stream.codec_context.thread_count = 1  # the processes are the parallelism
+    return stream
+
+
+def add_pictures(
+    container: Any, name: str, size: tuple[int, ...], rate: Fraction | int, tick: Fraction, options: dict[str, str]
+) -> Any:
+    """A new stream of ``container`` for pictures of ``size`` (height, width), both even, by the encoder ``name``.
+
+    The times of its pictures are multiples of ``tick`` seconds.
+    """
+    stream = container.add_stream(name, rate=rate, options=options)
+    stream.height, stream.width = size
     stream.pix_fmt = "yuv420p"
     codec = stream.codec_context
-    codec.time_base = 1 / exact
-    codec.thread_count = 1  # the processes are the parallelism
-    if name == "mpeg4":
-        codec.bit_rate = first.shape[0] * first.shape[1] * 8
+    codec.time_base = tick
+    if name == "mpeg4":  # which would take a fixed rate for every size
+        codec.bit_rate = stream.height * stream.width * 8
     return stream
 
 

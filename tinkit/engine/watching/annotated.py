@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tinkit.data.decode.clip_reader import Frame
-from tinkit.data.reencode.encoder import encoder_here
+from tinkit.data.reencode.encoder import add_pictures, encoder_here
 from tinkit.data.sampling.resize import resize
 from tinkit.errors import UsageError
 from tinkit.files.atomic import check_place
@@ -74,12 +74,8 @@ class AnnotatedVideo:
         self._size = width, height
         name = encoder_here()
         # no frame waits for a later one, and none begins late where a container has no list of edits
-        self._stream = self._container.add_stream(name, rate=30, options={"bf": "0"})
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
-        codec = self._stream.codec_context
-        codec.time_base = Fraction(1, _TICKS if name != "mpeg4" else 30_000)
-        if name == "mpeg4":
-            codec.bit_rate = width * height * 8
+        tick = Fraction(1, _TICKS if name != "mpeg4" else 30_000)
+        self._stream = add_pictures(self._container, name, (height, width), 30, tick, {"bf": "0"})
 
 
 def annotated(frame: Frame, labels: Sequence[tuple[str, float]]) -> Frame:

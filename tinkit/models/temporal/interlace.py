@@ -20,6 +20,7 @@ from tinkit.errors import UserError, did_you_mean
 from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
 from tinkit.models.stock import are_plain, nothing_between, still_written, untouched, written
 from tinkit.ops import Steering, interlace, steer
+from tinkit.ops.library import outside_autocast
 from tinkit.ops.steer import GROUPS
 
 MAX_OFFSET = 2.0  # frames; the offsets that a steering network can give lie strictly inside
@@ -102,13 +103,9 @@ class TemporalInterlace(nn.Module):
     def _call_networks(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """What the networks give when they are called, for the fold's averages (B*T, F), outside autocast."""
         clips = pooled.unflatten(0, (pooled.shape[0] // self.num_segments, self.num_segments)).transpose(1, 2)
-        device = pooled.device.type
-        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-            with torch.autocast(device, enabled=False):
-                return self.offset_net(_as_read_by(self.offset_net, clips)), self.gain_net(
-                    _as_read_by(self.gain_net, clips)
-                )
-        return self.offset_net(_as_read_by(self.offset_net, clips)), self.gain_net(_as_read_by(self.gain_net, clips))
+        with outside_autocast(pooled.device.type):
+            offset = self.offset_net(_as_read_by(self.offset_net, clips))
+            return offset, self.gain_net(_as_read_by(self.gain_net, clips))
 
 
 class SteeringTap(nn.Module):

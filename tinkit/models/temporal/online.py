@@ -15,7 +15,6 @@ read. Both ways give a frame the same features.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from typing import ClassVar, cast
 
 import torch
@@ -27,6 +26,7 @@ from tinkit.models.backbones.feature_layout import NCHW, FeatureLayout
 from tinkit.models.backbones.places import Place
 from tinkit.models.temporal.interlace import MAX_OFFSET, fold_channels
 from tinkit.models.temporal.placed import ModuleSettings, precede
+from tinkit.ops.library import outside_autocast
 from tinkit.ops.steer import GROUPS
 
 
@@ -131,9 +131,7 @@ class OnlineInterlace(OnlineModule):
         """Offsets and gains, both (rows, 4), float32 or better whatever ``x`` is, also under autocast."""
         means = self.layout.mean(x, self.fold)
         window = torch.stack([*reversed(self.before("mean", means)), means], 2)
-        device = x.device.type
-        autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-        with torch.autocast(device, enabled=False) if autocast else nullcontext():
+        with outside_autocast(x.device.type):
             offset, gain = (
                 conv(window.to(conv.weight.dtype)).squeeze(2) for conv in (self.offset_conv, self.gain_conv)
             )
