@@ -36,7 +36,7 @@ def slow_ap(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean([labels[scores >= scores[p]].sum() / (scores >= scores[p]).sum() for p in positives]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data(), rows=st.integers(1, 5), width=st.integers(1, 40))
 def test_it_is_the_definition_with_infinities_and_ties(data: st.DataObject, rows: int, width: int) -> None:
     values = st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 0.5, 0.5 + 2**-20, np.inf])
@@ -49,7 +49,7 @@ def test_it_is_the_definition_with_infinities_and_ties(data: st.DataObject, rows
     np.testing.assert_allclose(found, row_ap(scores, labels.astype(bool)), atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), decimals=st.integers(0, 3), width=st.sampled_from([313, 17, 5000]))
 def test_it_is_scikit_learns_with_ties(seed: int, decimals: int, width: int) -> None:
     draw = np.random.default_rng(seed)

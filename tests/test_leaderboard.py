@@ -24,7 +24,7 @@ def drawn(seed: int, rows: int, width: int, levels: int) -> tuple[NDArray[np.flo
 CASES = st.tuples(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 7), st.sampled_from([3, 10**6]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=CASES, ruled_out=st.booleans())
 def test_interpolated_precision_against_its_definition(case: tuple[int, int, int, int], ruled_out: bool) -> None:
     scores, labels = drawn(*case)
@@ -51,7 +51,7 @@ def test_interpolated_precision_is_not_scikit_learns() -> None:
     assert average_precision_score(labels[:, 0], scores[:, 0]) == pytest.approx((1 / 2 + 2 / 3) / 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=CASES, k=st.integers(1, 8))
 def test_global_average_precision_against_a_pool_of_pairs(case: tuple[int, int, int, int], k: int) -> None:
     scores, labels = drawn(*case)
@@ -71,7 +71,7 @@ def test_global_average_precision_against_a_pool_of_pairs(case: tuple[int, int, 
         assert found == pytest.approx(average_precision_score(labels.ravel(), scores.ravel()), abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=CASES)
 def test_class_averages_against_scikit_learn(case: tuple[int, int, int, int]) -> None:
     scores, _ = drawn(*case)
@@ -86,7 +86,7 @@ def test_class_averages_against_scikit_learn(case: tuple[int, int, int, int]) ->
         assert mean_class_accuracy(scores, labels) == pytest.approx(balanced_accuracy_score(truth, told))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=CASES, k=st.integers(1, 4))
 def test_hits_against_ranked_lists(case: tuple[int, int, int, int], k: int) -> None:
     scores, labels = drawn(*case)
@@ -100,7 +100,7 @@ def test_hits_against_ranked_lists(case: tuple[int, int, int, int], k: int) -> N
     assert found == pytest.approx(np.mean(hits)) if hits else np.isnan(found)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), sizes=st.tuples(st.integers(1, 7), st.integers(1, 9)), k=st.integers(1, 6))
 def test_pairs_of_classes_against_the_table_of_all_pairs(seed: int, sizes: tuple[int, int], k: int) -> None:
     random = np.random.default_rng(seed)

@@ -75,7 +75,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, block: int) -> N
     assert top_k_accuracy(scores, classes, 3) == top3
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), rows=st.integers(1, 6), width=st.integers(1, 9))
 def test_average_precisions_are_the_definitions_with_infinities_and_ties(
     data: st.DataObject, rows: int, width: int

@@ -63,14 +63,14 @@ def test_every_byte_that_is_flipped_is_found() -> None:
         data[place] ^= mask
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, len(DATA)), max_size=8))
 def test_however_the_bytes_come(cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), len(DATA)]
     assert checksum(*(DATA[start:end] for start, end in pairwise(ends))) == WHOLE
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_the_damage_that_files_meet_is_found(data: st.DataObject) -> None:
     size = data.draw(st.sampled_from([1, 4, 8, 512, 4096, BLOCK]))

@@ -131,7 +131,7 @@ def test_json_of_large_numbers(tmp_path: Path) -> None:
     assert "is '" in str(refused(tmp_path, '{"a": "' + "9" * 5000 + '"}', "c.json"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(NAMES, st.sampled_from(sorted(WAYS)), st.integers(0, 1), st.sampled_from(["", "id,name", "count"]))
 def test_what_is_numbered_is_read_with_or_without_header(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], way: str, first: int, head: str

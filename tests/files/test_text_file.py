@@ -36,7 +36,7 @@ def refused(path: Path) -> UserError:
     return caught.value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\ufeff")), st.sampled_from(MARKED))
 def test_what_is_written_with_a_mark_is_read(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding), FILE) == text

@@ -43,7 +43,7 @@ def test_classes_of_one_label_have_sklearns_recall_and_confusion() -> None:
         assert row.confused_with == (f"class {int(np.argmax(wrong))}" if max(wrong) else None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float32, (6, 4), elements=st.sampled_from([-2.0, 0.0, 0.5, 3.0])),
     arrays(np.uint8, (6, 4), elements=st.integers(0, 1)),

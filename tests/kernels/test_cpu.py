@@ -16,9 +16,9 @@ from torch import Tensor
 
 from tests.helpers.cpu_operators import ROUNDING, SUMMING, assert_close, opened_library, ops
 from tests.helpers.named_weights import GOLDEN
+from tests.helpers.native_levels import LEVELS, using_level
 from tests.helpers.native_truth import Case, Truth, draw, exact, truth
 
-LEVELS = ["baseline", "AVX2", "AVX-512", "AVX512-BF16"]
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 
 
@@ -29,11 +29,9 @@ def library() -> ctypes.CDLL:
 
 @pytest.fixture(scope="module", params=LEVELS)
 def level(request: pytest.FixtureRequest, library: ctypes.CDLL) -> Iterator[str]:
-    if not library.tinkit_use_level(request.param.encode()):
-        pytest.skip(f"this processor has no {request.param}")
-    assert library.tinkit_level().decode() == request.param
-    yield request.param
-    library.tinkit_use_level(None)
+    with using_level(library, request.param) as name:
+        assert library.tinkit_level().decode() == name
+        yield name
 
 
 def assert_right(case: Case, wanted: Truth | None = None) -> None:
@@ -108,7 +106,7 @@ offsets = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_drawn_shapes_and_offsets(level: str, data: st.DataObject) -> None:
     frames, groups = data.draw(st.integers(1, 9), "frames"), data.draw(st.integers(1, 5), "groups")

@@ -41,7 +41,7 @@ def host(flags: tuple[str, ...] = FAST, **options: str | bool) -> HostKernels:
 @pytest.mark.parametrize("flags", [PLAIN, FAST], ids=["O0", "O2"])
 @pytest.mark.parametrize("wide", [False, True], ids=["32-bit", "64-bit"])
 @pytest.mark.parametrize("order", ORDERS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(case=st.builds(Case, **{name: st.sampled_from(choices) for name, choices in CHOICES.items()}))
 def test_every_operator_against_float64(flags: tuple[str, ...], wide: bool, order: str, case: Case) -> None:
     kernels = host(flags, order=order, wide=wide)
@@ -187,7 +187,7 @@ def test_error_is_at_most_twice_that_of_plain_pytorch(dtype: torch.dtype, channe
     assert all(ours <= 2 * plain for ours, plain in zip(worst, plain_worst, strict=True))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 4), st.integers(1, 17), st.integers(1, 90))
 def test_steering(clips: int, frames: int, fold: int) -> None:
     check_steer(CudaOperators(host()), clips, frames, fold)

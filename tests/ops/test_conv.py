@@ -60,7 +60,7 @@ def test_is_the_two_one_after_the_other(channels_last: bool, bias: bool) -> None
         torch.testing.assert_close(ours, truth, rtol=1e-11, atol=1e-11)
 
 
-@settings(max_examples=31, deadline=None)
+@settings(max_examples=31)
 @given(st.lists(st.booleans(), min_size=5, max_size=5))
 def test_any_choice_of_gradients(wanted: list[bool]) -> None:
     tensors = inputs()
@@ -70,7 +70,7 @@ def test_any_choice_of_gradients(wanted: list[bool]) -> None:
         torch.testing.assert_close(ours, truth, rtol=1e-11, atol=1e-11)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_shape_and_layout(data: st.DataObject) -> None:
     clips, frames = data.draw(st.integers(0, 2), "clips"), data.draw(st.integers(1, 4), "frames")
@@ -224,7 +224,7 @@ def steered_in_three(x: Tensor, weight: Tensor, bias: Tensor | None, *steering: 
     return F.conv2d(interlace(x, offset, gain, FOLD), weight, bias, *CONVOLUTION), offset, gain
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.booleans(), min_size=3, max_size=3), st.booleans(), st.booleans())
 def test_steered_is_the_three_one_after_the_other(gradients: list[bool], steered: bool, channels_last: bool) -> None:
     x, _, _, weight, bias = inputs(channels_last=channels_last)

@@ -34,7 +34,7 @@ def drawn(data: st.DataObject, dtype: torch.dtype = torch.float64) -> tuple[Tens
     return x, offset, torch.from_numpy(rs.uniform(-2, 2, (clips, frames, groups))), groups * width
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_fold_and_its_gradients_are_those_of_the_whole(data: st.DataObject) -> None:
     x, offset, gain, fold = drawn(data)
@@ -49,7 +49,7 @@ def test_fold_and_its_gradients_are_those_of_the_whole(data: st.DataObject) -> N
     assert not results[0][1][:, fold:].any()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_mean_and_its_gradient(data: st.DataObject) -> None:
     x, _, _, fold = drawn(data, data.draw(st.sampled_from([torch.float64, torch.float32, torch.bfloat16]), "dtype"))
@@ -67,7 +67,7 @@ def test_mean_and_its_gradient(data: st.DataObject) -> None:
     torch.testing.assert_close(grad_x, wanted, rtol=1e-2 if x.dtype == torch.bfloat16 else 1e-6, atol=0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_writing_shows_the_interlacing_and_restoring_leaves_no_trace(data: st.DataObject) -> None:
     x, offset, gain, fold = drawn(data, data.draw(st.sampled_from([torch.float64, torch.float16]), "dtype"))

@@ -22,7 +22,7 @@ def random(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor
     return values.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else values
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.sampled_from(DTYPES), st.integers(0, 3), st.integers(1, 140), st.integers(1, 9), st.integers(0, 2**31))
 def test_add_and_relu_in_one_pass(dtype: torch.dtype, rows: int, channels: int, size: int, seed: int) -> None:
     x, shortcut = (random(seed + i, rows, channels, size, size + 1, dtype=dtype) for i in range(2))
@@ -40,7 +40,7 @@ def test_add_and_relu_keep_what_is_no_number() -> None:
     torch.testing.assert_close(x, truth, rtol=0, atol=0, equal_nan=True)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.booleans(),
     st.booleans(),

@@ -103,7 +103,7 @@ offsets = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_against_loops(data: st.DataObject) -> None:
     clips, frames = data.draw(st.integers(0, 3), "clips"), data.draw(st.integers(1, 6), "frames")

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.native_levels import LEVELS, using_level
 from tinkit.ops import native, normalise
 from tinkit.ops.normalise import normalised
 
@@ -17,16 +18,11 @@ UNIT = {torch.float32: 2**-23, torch.bfloat16: 2**-8, torch.float16: 2**-11, tor
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
-@pytest.fixture(params=["baseline", "AVX2", "AVX-512", "AVX512-BF16"], scope="module")
+@pytest.fixture(params=LEVELS, scope="module")
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set that this processor has."""
-    library = native.state().library
-    if library is None:
-        pytest.skip("no native kernels here")
-    if not library.tinkit_use_level(request.param.encode()):
-        pytest.skip(f"this processor has no {request.param}")
-    yield request.param
-    library.tinkit_use_level(None)
+    with using_level(native.state().library, request.param) as name:
+        yield name
 
 
 def some_images(shape: tuple[int, int, int, int], layout: str, seed: int) -> tuple[torch.Tensor, ...]:
@@ -49,7 +45,7 @@ def check(found: torch.Tensor, images: torch.Tensor, mean: torch.Tensor, scale: 
     assert ((found.double() - wanted).abs() <= error).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(1, 3), st.sampled_from([1, 2, 3, 10]), st.integers(1, 40), st.integers(1, 40)),
     st.sampled_from(["contiguous", "frames", "apart"]),

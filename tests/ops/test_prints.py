@@ -13,7 +13,7 @@ from tinkit.ops.prints import prints
 pytestmark = pytest.mark.skipif(not native.load(), reason="computed by native kernels")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=5), st.data())
 def test_a_changed_bit_changes_its_print_alone(sizes: list[int], data: st.DataObject) -> None:
     tensors = [torch.randn(size) for size in sizes]

@@ -42,7 +42,7 @@ def loops(pooled: Tensor, weights: Steering) -> tuple[list[list[float]], list[li
     return offsets, gains
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans(), st.integers(0, 2**31))
 def test_against_loops(clips: int, frames: int, fold: int, double: bool, seed: int) -> None:
     torch.manual_seed(seed)

@@ -189,7 +189,7 @@ def test_classes_that_look_like_markup_stay_text(copy: Path, monkeypatch: pytest
     assert "<script>alert" not in (copy / "page.html").read_text()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=20))
 def test_no_text_breaks_out_of_a_specification_or_a_cell(text: str) -> None:
     rows = [{"class": text, "value": 1.5}]

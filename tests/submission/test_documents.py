@@ -144,7 +144,7 @@ def test_a_list_of_objects(tmp_path: Path) -> None:
     assert found(judge(tmp_path, [{"label": 0, "score": 1}], LIST, num_classes=2))[0] == (2, "name")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(place=st.floats(0, 1), removed=st.integers(0, 4), added=st.binary(max_size=4))
 def test_no_change_of_bytes_ends_in_a_traceback(
     place: float, removed: int, added: bytes, tmp_path_factory: pytest.TempPathFactory

@@ -95,7 +95,7 @@ def challenges(draw: st.DrawFn) -> Challenge:
     return Challenge.model_validate(values)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(data=st.data(), rules=challenges(), names=NAMES)
 def test_there_and_back_in_any_form(
     data: st.DataObject, rules: Challenge, names: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -160,7 +160,7 @@ def test_ids_with_formulas_are_written_as_they_are_and_noted(tmp_path: Path) -> 
     assert any(note.startswith("1 names begin as a formula does") for note in manifest["notes"])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(names=NAMES, seed=st.integers(0, 2**16))
 def test_a_missing_doubled_or_renamed_id_is_found(
     names: list[str], seed: int, tmp_path_factory: pytest.TempPathFactory

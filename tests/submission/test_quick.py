@@ -63,7 +63,7 @@ def both(path: Path, rules: Challenge, classes: list[str]) -> tuple[CheckReport,
     return reports[0], reports[1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(which=st.integers(0, len(RULES) - 1), splices=SPLICES)
 def test_it_judges_as_the_reader_of_lines(
     which: int, splices: list[tuple[float, int, bytes]], tmp_path_factory: pytest.TempPathFactory

@@ -22,7 +22,7 @@ from tinkit.submission import (
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_is_written_is_good_and_scores_as_the_arrays_do(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

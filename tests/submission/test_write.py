@@ -123,7 +123,7 @@ def test_rows_whose_scores_become_equal_are_counted(tmp_path: Path, monkeypatch:
     assert any("in 2 of 5 rows" in note for note in json.loads((tmp_path / "manifest.json").read_text())["notes"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     scores=hnp.arrays(
         np.float32, (3, 5), elements=st.floats(-60, 60, width=32) | st.sampled_from([0.5, 0.5 + 2**-10, 0.5 + 2**-9])

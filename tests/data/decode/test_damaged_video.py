@@ -129,7 +129,7 @@ def test_frames_before_the_damage_can_be_read(videos: Path, tmp_path: Path) -> N
         assert np.array_equal(reader.read([5])[0], truth[5])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(DAMAGED),
     places=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=12),

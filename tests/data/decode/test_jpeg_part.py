@@ -51,7 +51,7 @@ def some_part(width: int, height: int, seed: int) -> Rectangle:
     return left, top, int(rng.integers(1, width - left + 1)), int(rng.integers(1, height - top + 1))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(side, side, samplings, st.integers(0, 10**6))
 def test_a_part_has_the_pixels_of_the_whole(width: int, height: int, sampling: str, seed: int) -> None:
     data, part = encoded(width, height, sampling, seed), some_part(width, height, seed)
@@ -60,7 +60,7 @@ def test_a_part_has_the_pixels_of_the_whole(width: int, height: int, sampling: s
     assert np.array_equal(found, cut_out(simplejpeg.decode_jpeg(data), part))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(side, side, st.integers(1, 5), st.integers(0, 10**6))
 def test_a_part_of_a_file_with_restart_markers(width: int, height: int, blocks: int, seed: int) -> None:
     image, buffer = Image.fromarray(moving_pixels(1, width, height, seed)[0]), io.BytesIO()
@@ -93,7 +93,7 @@ def judged(data: bytes, part: Rectangle | None = None) -> Frame | str:
         return error.reason
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0, 1), st.integers(0, 10**6))
 def test_a_file_that_was_cut_off_is_judged_as_a_whole_wherever_the_part_lies(share: float, seed: int) -> None:
     data = encoded(90, 70, "420", seed)
@@ -105,7 +105,7 @@ def test_a_file_that_was_cut_off_is_judged_as_a_whole_wherever_the_part_lies(sha
         assert np.array_equal(found, cut_out(whole, part))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 10**6), st.integers(1, 12))
 def test_damage_above_the_lower_edge_is_judged_as_in_the_whole_and_below_it_does_not_matter(
     seed: int, count: int

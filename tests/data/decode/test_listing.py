@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinkit.data.decode.clip_reader import BrokenClip
@@ -17,7 +17,6 @@ STRANGERS = ("notes.txt", "1.jpg", "0000.jpg", "000001.jpg", "img_01.png", "\udc
 MOST = 120
 
 
-@settings(deadline=None)
 @given(
     template=st.sampled_from(TEMPLATES),
     first=st.integers(0, 2),

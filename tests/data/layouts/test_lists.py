@@ -91,7 +91,7 @@ def test_a_line_that_is_not_clear_is_refused_by_its_number(
     assert problem in message
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(

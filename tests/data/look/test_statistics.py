@@ -69,7 +69,7 @@ def test_unknown_labels_and_single_labels_have_no_pairs(manifest: Manifest, tmp_
     assert most_common_pairs(single, 9) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.none() | st.sets(st.integers(0, 2), max_size=3), max_size=30), st.integers(0, 29))
 def test_pairs_are_those_of_a_plain_loop(rows: list[set[int] | None], start: int) -> None:
     column = pa.chunked_array([pa.array([None if row is None else sorted(row) for row in rows], pa.list_(pa.int32()))])
@@ -118,7 +118,7 @@ def test_folders_of_images_have_neither_sound_nor_size_nor_keyframes(tmp_path: P
     assert [measure.name for measure in seen.measures] == ["frames", "width", "height"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sets(st.integers(1, 40), max_size=6), st.integers(41, 60)), max_size=8))
 def test_the_distance_of_keyframes_is_the_longest_of_each_file(files: list[tuple[set[int], int]]) -> None:
     keyframes = [[0, *sorted(later)] if later else [] for later, _ in files]

@@ -206,7 +206,7 @@ drawn = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(drawn, st.floats(0.05, 0.5), st.integers(0, 5))
 def test_a_split_keeps_sources_together_and_every_class_in_training(
     rows: list[tuple[int, set[str]]], share: float, seed: int

@@ -80,7 +80,7 @@ def test_multiscale_draws_sizes_and_places_uniformly() -> None:
     assert places == set(slow_places(340, 256, 224, 224))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(side, side, st.integers(1, 260), st.integers(0, 10**6))
 def test_a_training_crop_has_the_pixels_of_pil(width: int, height: int, size: int, seed: int) -> None:
     frame = picture(width, height)
@@ -90,7 +90,7 @@ def test_a_training_crop_has_the_pixels_of_pil(width: int, height: int, size: in
     assert np.array_equal(found, np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 256))
 def test_the_test_scale_has_the_pixels_of_pil(width: int, height: int, scale: int) -> None:
     frame = picture(width, height)

@@ -49,7 +49,7 @@ def expected(data: bytes, box: Rectangle, size: tuple[int, int], *, mirrored: bo
     return pixels[:, ::-1] if mirrored else pixels
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(side, side, side, side, st.sampled_from(["444", "422", "420"]), st.integers(1, 3), st.integers(0, 10**6))
 def test_every_frame_is_shown_as_pillow_shows_it(
     width: int, height: int, to_width: int, to_height: int, sampling: str, cuts: int, seed: int

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.helpers.native_levels import LEVELS, using_level
 from tinkit.data.decode.clip_reader import Frame
 from tinkit.data.sampling import crops, resize
 from tinkit.ops import native
@@ -32,20 +33,16 @@ def picture(width: int, height: int, channels: int, seed: int) -> Frame:
     return pixels if seed % 3 else np.where(pixels > 127, 255, 0).astype(np.uint8)
 
 
-@pytest.fixture(params=["baseline", "AVX2", "AVX-512", "AVX512-BF16"], scope="module")
+@pytest.fixture(params=LEVELS, scope="module")
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set that this processor has."""
-    library = native.state().library
-    if library is None:
-        pytest.skip("no native kernels here: those of the fallback are tested")
-    if not library.tinkit_use_level(request.param.encode()):
-        pytest.skip(f"this processor has no {request.param}")
-    assert resize.native_kernel() is not None
-    yield request.param
-    library.tinkit_use_level(None)
+    without = "no native kernels here: those of the fallback are tested"
+    with using_level(native.state().library, request.param, without) as name:
+        assert resize.native_kernel() is not None
+        yield name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(side, side, size, size, st.integers(1, 3), st.booleans(), st.integers(0, 10**6))
 def test_the_kernel_has_the_pixels_of_pillow(
     level: str, width: int, height: int, to_width: int, to_height: int, channels: int, mirrored: bool, seed: int
@@ -99,7 +96,7 @@ def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resize, "native_kernel", lambda: None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(side, side, size, size, st.integers(1, 4), st.booleans())
 def test_without_the_kernel_the_pixels_are_the_same(
     width: int, height: int, to_width: int, to_height: int, channels: int, mirrored: bool

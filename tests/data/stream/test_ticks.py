@@ -30,7 +30,7 @@ def shown_at(times: Iterable[float], rate: float, lasts: float = 0.0) -> tuple[l
     return frames, jumps
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(1, 120),
     st.sampled_from([8, 10, 12, 24, 25, 30, 50, 60]),
@@ -50,7 +50,7 @@ def test_a_constant_rate_shows_what_sampling_by_rate_does(count: int, rate: int,
     assert several - 1 <= len(found) <= several + 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=60), st.floats(0.5, 40))
 def test_any_times_show_the_last_frame_that_had_come(gaps: Sequence[float], rate: float) -> None:
     times = np.cumsum([0.0, *gaps[1:]])

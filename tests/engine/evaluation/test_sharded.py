@@ -175,7 +175,7 @@ def batches(rows: range, batch: int) -> list[tuple[int, ...]]:
 small = st.integers(1, 5)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(0, 23), batch=small, size=small, block=st.integers(1, 30), data=st.data())
 def test_every_clip_is_scored_once_in_the_batches_of_one_process(
     monkeypatch: pytest.MonkeyPatch, count: int, batch: int, size: int, block: int, data: st.DataObject
@@ -192,7 +192,7 @@ def test_every_clip_is_scored_once_in_the_batches_of_one_process(
     assert forwards == [wanted[rank::size] for rank in range(size)]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(2, 23), batch=small, sizes=st.tuples(small, small), block=st.integers(1, 9), data=st.data())
 def test_an_interrupted_test_goes_on_with_any_number_of_processes(
     monkeypatch: pytest.MonkeyPatch,

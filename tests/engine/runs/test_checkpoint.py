@@ -149,7 +149,7 @@ def test_a_snapshot_is_a_copy(tmp_path: Path) -> None:
 numbers = st.floats(allow_nan=False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(numbers, st.none() | numbers, st.dictionaries(st.text(), numbers), st.integers(0, 2**60))
 def test_progress_comes_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, loss: float, best: float | None, metrics: dict[str, float], count: int

@@ -28,7 +28,7 @@ def made(task: Task, settings: dict[str, Any]) -> Loss:
 
 @pytest.mark.parametrize(("task", "options"), SETTINGS)
 @pytest.mark.parametrize("kind", ["hard", "soft"])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 4), spread=st.sampled_from([0.3, 3.0]))
 def test_value_and_gradient_are_the_formulas(
     task: Task, options: dict[str, Any], kind: str, seed: int, rows: int, spread: float

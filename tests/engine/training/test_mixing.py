@@ -49,7 +49,7 @@ def slow(found: Mixer, video: Tensor, target: Tensor, valid: Tensor, step: int) 
 
 
 @ALL_KINDS
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(step=st.integers(0, 10**9), valid=st.lists(st.booleans(), min_size=1, max_size=7))
 def test_mixes_as_a_slow_reference_does(options: dict[str, float], step: int, valid: list[bool]) -> None:
     video, good, ours = clips(len(valid), 5, 6), torch.tensor(valid), mixer(**options)
@@ -95,7 +95,7 @@ def test_where_all_are_valid_it_is_timm_on_frames_folded_into_channels(
     assert kinds == {name == "mixup" for name in options}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     height=st.integers(1, 300),
     width=st.integers(1, 300),

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -139,7 +139,6 @@ def test_steps_are_pytorchs_at_every_step(warm: int, factor: float) -> None:
     assert rates(schedule, steps)[warm * steps :] == pytest.approx(wanted[warm * steps :], rel=1e-9)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.9, -1.0, math.nan]), max_size=40),
     st.integers(0, 4),
@@ -163,7 +162,6 @@ def test_plateau_is_pytorchs(values: list[float], patience: int, factor: float) 
         assert (-math.inf if best is None else best) == scheduler.best
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["cosine", "step", "plateau"]),
     st.floats(0, 5),

@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("task", [MULTI, SINGLE])
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_targets_are_mixed_clip_by_clip(folder: Path, task: Task, kind: Kind, data: st.DataObject) -> None:
     """Whatever the order of the file, clips it lacks or could not score, clips of other splits, any batch."""
